@@ -1,0 +1,71 @@
+"""The xarray engine ``dicomslide``."""
+
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+import xarray as xr
+from xarray.backends import BackendEntrypoint
+
+from dicomslide.errors import SelectionError
+from dicomslide.opening import holds_slide, open_slide
+
+__all__ = ["SlideBackendEntrypoint"]
+
+
+class SlideBackendEntrypoint(BackendEntrypoint):
+    """Opens DICOM whole slide images: ``xr.open_datatree(folder, engine="dicomslide")``.
+
+    The keywords are those of `dicomslide.open_slide`. ``xr.open_dataset`` opens one group, the
+    base level unless said otherwise.
+    """
+
+    description = "DICOM whole slide images (dicomslide)"
+    supports_groups: ClassVar[bool] = True
+    open_dataset_parameters: ClassVar[tuple[str, ...]] = (
+        "filename_or_obj",
+        "mask_and_scale",
+        "drop_variables",
+        "group",
+        "correct_color",
+        "max_frame_cache_size",
+        "pyramid_tolerance",
+    )
+
+    def guess_can_open(self, filename_or_obj: Any) -> bool:
+        """Whether a path seems to hold a slide."""
+        return holds_slide(filename_or_obj)
+
+    def open_groups_as_dict(
+        self,
+        filename_or_obj: Any,
+        *,
+        mask_and_scale: bool = True,
+        drop_variables: str | Iterable[str] | None = None,
+        correct_color: bool = True,
+        max_frame_cache_size: int = 6,
+        pyramid_tolerance: float = 0.1,
+    ) -> dict[str, xr.Dataset]:
+        """Open all groups of a slide, by their paths."""
+        slide = open_slide(
+            filename_or_obj,
+            correct_color=correct_color,
+            max_frame_cache_size=max_frame_cache_size,
+            pyramid_tolerance=pyramid_tolerance,
+        )
+        dropped = [drop_variables] if isinstance(drop_variables, str) else drop_variables or []
+        groups = slide.to_groups(chunks=None, mask_and_scale=mask_and_scale)
+        return {path: group.drop_vars(dropped, errors="ignore") for path, group in groups.items()}
+
+    def open_datatree(self, filename_or_obj: Any, **options: Any) -> xr.DataTree:
+        """Open a slide as a tree."""
+        return xr.DataTree.from_dict(self.open_groups_as_dict(filename_or_obj, **options))
+
+    def open_dataset(
+        self, filename_or_obj: Any, *, group: str | None = None, **options: Any
+    ) -> xr.Dataset:
+        """Open one group of a slide."""
+        groups = self.open_groups_as_dict(filename_or_obj, **options)
+        path = "/" + (group or "level_0").strip("/")
+        if path not in groups:
+            raise SelectionError(f"group: there is no {group!r}, only {', '.join(sorted(groups))}")
+        return groups[path]

@@ -1,0 +1,299 @@
+"""A slide as a tree of labelled arrays.
+
+::
+
+    /                     attributes of the slide
+    ├── level_0           the base level
+    │     image           (channel, focal_plane, y, x, sample)
+    │     segmentation    (segment, focal_plane, y, x)
+    │     parametric_map  (parameter, focal_plane, y, x)
+    ├── level_1 …
+    └── associated/label, associated/overview
+          image           (y, x, sample)
+
+``y`` and ``x`` run along the columns and rows of the total pixel matrix; their coordinates are the
+centres of the pixels in millimetres from the centre of the base level's top left pixel. Where the
+image is parallel to the axes of the slide, ``slide_x`` and ``slide_y`` are the positions in the
+slide coordinate system, indexed too, each along the dimension that it varies with. One point of the
+slide has the same coordinates at all levels.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from xarray.backends import BackendArray
+from xarray.core import indexing
+
+from dicomslide.arrangement import Arrangement, Plane, SlideChannel
+from dicomslide.enum import ChannelTypes
+from dicomslide.errors import ArgumentValueError
+from dicomslide.image import TiledImage
+from dicomslide.metadata.channels import Channel
+from dicomslide.metadata.geometry import ImageGeometry, RelativePlacement
+from dicomslide.pixels.array import Chunks, FrameArray, chunk_sizes
+from dicomslide.pixels.stack import FrameStack
+
+__all__ = ["TreeChunks", "build_groups"]
+
+TreeChunks = Chunks | Mapping[str, int] | None
+
+_VARIABLES = {
+    ChannelTypes.OPTICAL_PATH: ("image", "channel"),
+    ChannelTypes.SEGMENT: ("segmentation", "segment"),
+    ChannelTypes.PARAMETER: ("parametric_map", "parameter"),
+}
+_ROOT_ATTRIBUTES = {
+    "container_identifier": "ContainerIdentifier",
+    "frame_of_reference_uid": "FrameOfReferenceUID",
+    "study_instance_uid": "StudyInstanceUID",
+    "manufacturer": "Manufacturer",
+    "manufacturer_model_name": "ManufacturerModelName",
+    "acquisition_date_time": "AcquisitionDateTime",
+}
+
+
+def build_groups(
+    arrangement: Arrangement,
+    placements: Sequence[RelativePlacement],
+    associated: Mapping[str, Sequence[TiledImage]],
+    chunks: TreeChunks,
+    mask_and_scale: bool = True,
+) -> dict[str, xr.Dataset]:
+    """Build the nodes of the tree of a slide.
+
+    Parameters
+    ----------
+    arrangement : Arrangement
+        Levels, channels and focal planes
+    placements : sequence of RelativePlacement
+        Where each level lies on the grid of the base level
+    associated : mapping
+        Name of a node to the images that it holds
+    chunks : {"frames", "auto"}, mapping, int, tuple of int or None
+        How the arrays are chunked; None for lazy arrays without dask
+    mask_and_scale : bool
+        Whether scaled integers are decoded to the values that they stand for
+
+    Returns
+    -------
+    dict
+        Path to data set. No frame is read
+
+    Raises
+    ------
+    ArgumentValueError
+        When `chunks` is none of these
+    """
+    template = arrangement.template()
+    groups = {"/": xr.Dataset(attrs=_root_attributes(template[0]))}
+    for level, (image, placement) in enumerate(zip(template, placements, strict=True)):
+        coordinates = _pixel_coordinates(template[0].geometry, placement, image.size)
+        dataset = xr.Dataset(coords=coordinates, attrs=_level_attributes(image, placement))
+        for variables in _level_variables(arrangement, image.size, chunks):
+            dataset = dataset.assign(variables.data_vars).assign_coords(variables.coords)
+        decoded = xr.decode_cf(dataset, mask_and_scale=mask_and_scale, decode_times=False)
+        groups[f"/level_{level}"] = _indexed(decoded)
+    for name, images in associated.items():
+        for number, image in enumerate(images):
+            path = f"/associated/{name}" + (f"_{number}" if number else "")
+            groups[path] = _associated(image, chunks)
+    return groups
+
+
+class _LazyArray(BackendArray):
+    """What xarray needs to index a stack of frames lazily."""
+
+    def __init__(self, stack: FrameStack | FrameArray) -> None:
+        self.stack = stack
+        self.shape = stack.shape
+        self.dtype = stack.dtype
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        return indexing.explicit_indexing_adapter(
+            key, self.shape, indexing.IndexingSupport.BASIC, self.stack.__getitem__
+        )
+
+
+def _level_variables(
+    arrangement: Arrangement, size: tuple[int, int], chunks: TreeChunks
+) -> list[xr.Dataset]:
+    """Stack the channels of a level, those of one kind, shape and type into one variable."""
+    stacks: dict[Any, list[tuple[SlideChannel, tuple[FrameArray | None, ...]]]] = {}
+    for channel in arrangement.channels:
+        planes = tuple(
+            _frames(channel.planes.get((size, k))) for k in range(len(arrangement.offsets))
+        )
+        arrays = [plane for plane in planes if plane is not None]
+        if arrays:
+            about = channel.description
+            key = about.type, arrays[0].shape[2], arrays[0].dtype, about.slope, about.intercept
+            stacks.setdefault(key, []).append((channel, planes))
+    counts: dict[ChannelTypes, int] = {}
+    found = []
+    for (kind, *_), members in stacks.items():
+        counts[kind] = counts.get(kind, 0) + 1
+        suffix = f"_{counts[kind]}" if counts[kind] > 1 else ""
+        found.append(_stacked(members, suffix, arrangement.offsets, chunks))
+    return found
+
+
+def _frames(plane: Plane | None) -> FrameArray | None:
+    if plane is None:
+        return None
+    return plane.image.get_total_pixel_matrix(plane.channel, plane.focal_plane).array
+
+
+def _stacked(
+    members: Sequence[tuple[SlideChannel, tuple[FrameArray | None, ...]]],
+    suffix: str,
+    offsets: Sequence[float],
+    chunks: TreeChunks,
+) -> xr.Dataset:
+    channels = [channel.description for channel, _ in members]
+    kind = channels[0].type
+    name, dimension = (part + suffix for part in _VARIABLES[kind])
+    stack = FrameStack(tuple(planes for _, planes in members), kind is ChannelTypes.OPTICAL_PATH)
+    dims = (dimension, "focal_plane", "y", "x", f"sample{suffix}")[: stack.ndim]
+    attributes: dict[str, Any] = {"long_name": name.replace("_", " ").strip()}
+    if (channels[0].slope, channels[0].intercept) != (1.0, 0.0):
+        attributes |= {"scale_factor": channels[0].slope, "add_offset": channels[0].intercept}
+    units = {channel.unit for channel in channels}
+    if kind is ChannelTypes.PARAMETER and len(units) == 1:
+        attributes["units"] = units.pop()
+    coordinates = _channel_coordinates(channels, kind, dimension, suffix)
+    z = [offset / 1000 for offset in offsets]
+    coordinates["focal_plane"] = xr.Variable(
+        "focal_plane", z, {"units": "mm", "long_name": "Z offset in the slide coordinate system"}
+    )
+    return xr.Dataset({name: _variable(dims, stack, attributes, chunks)}, coords=coordinates)
+
+
+def _variable(
+    dims: Sequence[str],
+    stack: FrameStack | FrameArray,
+    attributes: dict[str, Any],
+    chunks: TreeChunks,
+) -> xr.Variable:
+    array = stack.first if isinstance(stack, FrameStack) else stack
+    rows, columns = (min(array.tile_shape[i], array.shape[i]) for i in range(2))
+    preferred = dict(zip(dims, stack.shape, strict=True)) | {"y": rows, "x": columns}
+    preferred |= dict.fromkeys(dims[: dims.index("y")], 1)
+    encoding = {"preferred_chunks": preferred}
+    data: Any
+    if chunks is None:
+        data = indexing.LazilyIndexedArray(_LazyArray(stack))
+    else:
+        sizes = chunk_sizes(_frame_chunks(chunks), array.shape, array.tile_shape, array.dtype)
+        data = stack.to_dask(sizes[:2])
+    return xr.Variable(dims, data, attributes, encoding)
+
+
+def _frame_chunks(chunks: Chunks | Mapping[str, int]) -> Chunks:
+    """Read the sizes along y and x from a mapping; a dimension that is not named has frames."""
+    if not isinstance(chunks, Mapping):
+        return chunks
+    if not chunks:
+        return "frames"
+    unknown = set(chunks) - {"y", "x"}
+    if unknown:
+        raise ArgumentValueError(f"chunks: only y and x can be chunked, not {sorted(unknown)}")
+    # One pixel is rounded up to one frame
+    return chunks.get("y", 1), chunks.get("x", 1)
+
+
+def _channel_coordinates(
+    channels: Sequence[Channel], kind: ChannelTypes, dimension: str, suffix: str
+) -> dict[str, xr.Variable]:
+    def along(values: Sequence[Any], **attributes: str) -> xr.Variable:
+        return xr.Variable(dimension, np.array(values), attributes)
+
+    if kind is ChannelTypes.OPTICAL_PATH:
+        nan = float("nan")
+        coordinates = {
+            "channel": along([c.identifier for c in channels], long_name="optical path"),
+            "description": along([c.label for c in channels]),
+            "wavelength": along(
+                [nan if c.wavelength is None else c.wavelength for c in channels], units="nm"
+            ),
+            "stain": along([", ".join(c.stains) for c in channels]),
+        }
+    elif kind is ChannelTypes.SEGMENT:
+        coordinates = {
+            "segment": along([int(c.identifier) for c in channels], long_name="segment number"),
+            "label": along([c.label for c in channels]),
+            "category": along([c.category for c in channels]),
+            "type": along([c.property_type for c in channels]),
+            "algorithm": along([c.algorithm for c in channels]),
+        }
+    else:
+        coordinates = {
+            "parameter": along([c.identifier for c in channels]),
+            "explanation": along([c.label for c in channels]),
+            "units": along([c.unit for c in channels]),
+        }
+    return {name + suffix: variable for name, variable in coordinates.items()}
+
+
+def _pixel_coordinates(
+    base: ImageGeometry, placement: RelativePlacement, size: tuple[int, int]
+) -> dict[str, xr.Variable]:
+    """Coordinates of the pixels of a level along y and x, in millimetres."""
+    y, x = (placement.centers(axis, size[axis]) * base.spacing[axis] for axis in range(2))
+    coordinates = {
+        "y": xr.Variable("y", y, {"units": "mm", "long_name": "distance along the columns"}),
+        "x": xr.Variable("x", x, {"units": "mm", "long_name": "distance along the rows"}),
+    }
+    if base.is_axis_aligned:
+        column, row = base.column_direction, base.row_direction
+        for axis, name in enumerate(("slide_x", "slide_y")):
+            along_x = base.rows_run_along_x == (axis == 0)
+            values = base.origin[axis] + (x * row[axis] if along_x else y * column[axis])
+            attributes = {
+                "units": "mm",
+                "long_name": f"{'XY'[axis]} in the slide coordinate system",
+            }
+            coordinates[name] = xr.Variable("x" if along_x else "y", values, attributes)
+    return coordinates
+
+
+def _indexed(dataset: xr.Dataset) -> xr.Dataset:
+    """Make the slide coordinates selectable beside y and x."""
+    for name in ("slide_x", "slide_y"):
+        if name in dataset.coords:
+            dataset = dataset.set_xindex(name)
+    return dataset
+
+
+def _associated(image: TiledImage, chunks: TreeChunks) -> xr.Dataset:
+    array = image.get_total_pixel_matrix().array
+    variable = _variable(("y", "x", "sample"), array, {"long_name": "image"}, chunks)
+    return xr.Dataset({"image": variable}, attrs=_image_attributes(image))
+
+
+def _root_attributes(image: TiledImage) -> dict[str, Any]:
+    values = {name: image.metadata.get(key) for name, key in _ROOT_ATTRIBUTES.items()}
+    return {name: str(value) for name, value in values.items() if value not in (None, "")}
+
+
+def _level_attributes(image: TiledImage, placement: RelativePlacement) -> dict[str, Any]:
+    between_rows, between_columns = image.geometry.spacing
+    return {
+        **_image_attributes(image),
+        "pixel_spacing": [between_rows, between_columns],
+        "pixel_spacing_units": "mm",
+        "downsampling_factor": [float(scale) for scale in placement.scale],
+        "image_orientation_slide": list(image.geometry.orientation),
+    }
+
+
+def _image_attributes(image: TiledImage) -> dict[str, Any]:
+    metadata = image.metadata
+    return {
+        "sop_instance_uid": str(metadata.get("SOPInstanceUID", "")),
+        "series_instance_uid": str(metadata.get("SeriesInstanceUID", "")),
+        "image_type": [str(value) for value in metadata.get("ImageType") or ()],
+        "transfer_syntax_uid": image.transfer_syntax_uid,
+        "photometric_interpretation": str(metadata.get("PhotometricInterpretation", "")),
+    }

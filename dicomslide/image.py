@@ -1,0 +1,525 @@
+"""Tiled images."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from pydicom.dataset import Dataset
+
+from dicomslide.arguments import integer_pair, number, number_pair, selection
+from dicomslide.enum import ChannelTypes
+from dicomslide.errors import ArgumentTypeError, ArgumentValueError, SelectionError
+from dicomslide.instance import ImageInstance
+from dicomslide.matrix import TotalPixelMatrix
+from dicomslide.metadata.channels import Channel
+from dicomslide.metadata.geometry import ImageGeometry
+from dicomslide.region import nearest_pixels, read_slide_region
+
+__all__ = ["TiledImage"]
+
+
+class TiledImage:
+    """A tiled DICOM image.
+
+    An instance gives access to the metadata and the pixels of one tiled DICOM image instance: one
+    that has Total Pixel Matrix Rows and Total Pixel Matrix Columns (PS3.3 C.8.12.14), such as a VL
+    Whole Slide Microscopy Image, a Segmentation or a Parametric Map.
+
+    An image has one `TotalPixelMatrix` for each pair of channel and focal plane. What a channel is
+    depends on the kind of image: see `ChannelTypes`.
+
+    Parameters
+    ----------
+    client : dicomweb_client.api.DICOMClient
+        Client that can retrieve the frames
+    image_metadata : pydicom.dataset.Dataset
+        Metadata of a tiled DICOM image. The metadata of a colour image should contain the ICC
+        Profile, so that colours can be corrected
+    max_frame_cache_size : int, optional
+        Number of decoded frames that are kept
+    correct_color : bool, optional
+        Whether the ICC profile of the image is applied
+
+    Raises
+    ------
+    TypeError
+        When an argument has the wrong type
+    ValueError
+        When the metadata are not those of a tiled image, or cannot be used
+
+    Examples
+    --------
+    >>> image = TiledImage(client, metadata)  # doctest: +SKIP
+    >>> image.metadata.TotalPixelMatrixRows  # doctest: +SKIP
+    >>> matrix = image.get_total_pixel_matrix(channel_index=0)  # doctest: +SKIP
+    >>> matrix[:1000, 350:750, :]  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        client: Any,
+        image_metadata: Dataset,
+        max_frame_cache_size: int = 6,
+        *,
+        correct_color: bool = True,
+    ) -> None:
+        self._instance = ImageInstance(client, image_metadata, max_frame_cache_size)
+        self._correct_color = bool(correct_color)
+        self._matrices: dict[tuple[int, int], TotalPixelMatrix] = {}
+
+    @property
+    def metadata(self) -> Dataset:
+        """Image metadata."""
+        return self._instance.dataset
+
+    @property
+    def label(self) -> str:
+        """What messages call the image."""
+        return self._instance.label
+
+    @property
+    def transfer_syntax_uid(self) -> str:
+        """Transfer Syntax UID of the frames; empty where it is not known before they are read."""
+        return self._instance.source.transfer_syntax_uid
+
+    @property
+    def frame_of_reference_uid(self) -> str:
+        """Unique identifier of the frame of reference."""
+        return str(self.metadata.get("FrameOfReferenceUID", ""))
+
+    @property
+    def geometry(self) -> ImageGeometry:
+        """Relation between the pixels and the slide coordinate system.
+
+        Raises
+        ------
+        ValueError
+            When the image does not say where it lies
+        """
+        return self._instance.geometry
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Number of total pixel matrix rows and columns."""
+        return self._instance.size
+
+    @property
+    def physical_offset(self) -> tuple[float, float]:
+        """(x, y) of the centre of the top left pixel in the slide coordinate system in millimetres.
+
+        Raises
+        ------
+        ValueError
+            When the image does not say where it lies
+        """
+        return self.geometry.origin[:2]
+
+    @property
+    def physical_size(self) -> tuple[float, float]:
+        """Size of the total pixel matrix along the X and Y axes of the slide in millimetres.
+
+        Raises
+        ------
+        ValueError
+            When the image does not say where it lies
+        """
+        (left, bottom), (right, top) = self.geometry.bounds(self.size)
+        return right - left, top - bottom
+
+    @property
+    def channel_type(self) -> ChannelTypes:
+        """What the channels are."""
+        return self._instance.channel_type
+
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        """Description of each channel."""
+        return self._instance.channels
+
+    @property
+    def num_channels(self) -> int:
+        """Number of channels."""
+        return len(self.channels)
+
+    @property
+    def num_focal_planes(self) -> int:
+        """Number of focal planes."""
+        return len(self._instance.focal_plane_offsets)
+
+    def get_channel_identifier(self, channel_index: int) -> str:
+        """Get identifier of a channel.
+
+        Parameters
+        ----------
+        channel_index : int
+            Zero-based index into channels
+
+        Returns
+        -------
+        str
+            Optical Path Identifier, Segment Number or LUT Label
+
+        Raises
+        ------
+        ValueError
+            When no channel is found for `channel_index`
+        """
+        return self.channels[
+            selection("channel_index", channel_index, self.num_channels)
+        ].identifier
+
+    def get_channel_index(self, channel_identifier: str) -> int:
+        """Get index of a channel.
+
+        Parameters
+        ----------
+        channel_identifier : str
+            Identifier of a channel
+
+        Returns
+        -------
+        int
+            Zero-based index into channels along the items of the corresponding attribute
+
+        Raises
+        ------
+        ValueError
+            When no channel is found for `channel_identifier`
+        """
+        identifiers = [channel.identifier for channel in self.channels]
+        if str(channel_identifier) not in identifiers:
+            raise SelectionError(
+                f"channel_identifier: there is no {channel_identifier!r}, only {identifiers}"
+            )
+        return identifiers.index(str(channel_identifier))
+
+    def get_focal_plane_index(self, focal_plane_offset: float) -> int:
+        """Get index of a focal plane.
+
+        Parameters
+        ----------
+        focal_plane_offset : float
+            Offset of the focal plane from the slide surface along the Z axis of the slide
+            coordinate system in micrometres
+
+        Returns
+        -------
+        int
+            Zero-based index into focal planes, from the slide towards the coverslip
+
+        Raises
+        ------
+        ValueError
+            When no focal plane is found for `focal_plane_offset`
+        """
+        return find_focal_plane(self._instance.focal_plane_offsets, focal_plane_offset)
+
+    def get_focal_plane_offset(self, focal_plane_index: int) -> float:
+        """Get z offset in slide coordinate system of a focal plane.
+
+        Parameters
+        ----------
+        focal_plane_index : int
+            Zero-based index into focal planes, from the slide towards the coverslip
+
+        Returns
+        -------
+        float
+            Offset of the focal plane from the slide surface along the Z axis of the slide
+            coordinate system in micrometres
+
+        Raises
+        ------
+        ValueError
+            When no focal plane is found for `focal_plane_index`
+        """
+        index = selection("focal_plane_index", focal_plane_index, self.num_focal_planes)
+        return self._instance.focal_plane_offsets[index]
+
+    def get_references(self, sop_class_uid: str | None = None) -> list[tuple[str, str, str]]:
+        """Get unique identifiers of referenced instances.
+
+        Parameters
+        ----------
+        sop_class_uid : str, optional
+            SOP Class UID of instances for which references should be obtained
+
+        Returns
+        -------
+        list of tuple of str
+            Study, Series and SOP Instance UID of each referenced instance: those of the Referenced
+            Series Sequence and of the Studies Containing Other Referenced Instances Sequence
+            (PS3.3 C.12.2)
+        """
+        found = []
+        study_uid = str(self.metadata.get("StudyInstanceUID", ""))
+        studies = [(study_uid, self.metadata)]
+        for item in self.metadata.get("StudiesContainingOtherReferencedInstancesSequence") or ():
+            studies.append((str(item.get("StudyInstanceUID", "")), item))
+        for study, parent in studies:
+            for series in parent.get("ReferencedSeriesSequence") or ():
+                for reference in series.get("ReferencedInstanceSequence") or ():
+                    if sop_class_uid in (None, reference.get("ReferencedSOPClassUID")):
+                        series_uid = str(series.get("SeriesInstanceUID", ""))
+                        uid = str(reference.get("ReferencedSOPInstanceUID", ""))
+                        found.append((study, series_uid, uid))
+        return found
+
+    def get_rotation(self) -> float:
+        """Get angle to rotate image such that it aligns with slide.
+
+        The rotated image has its rows along the X axis of the slide coordinate system and its
+        columns along the Y axis.
+
+        Returns
+        -------
+        float
+            Counterclockwise angle of rotation in degrees
+
+        Raises
+        ------
+        ValueError
+            When the image does not say how it lies
+        """
+        return self.geometry.rotation
+
+    def map_pixel_indices_to_slide_coordinates(self, pixel_indices: ArrayLike) -> NDArray:
+        """Map pixel indices to slide coordinates.
+
+        Parameters
+        ----------
+        pixel_indices : numpy.ndarray
+            Zero-based (row, column) indices into the total pixel matrix, shape (n, 2)
+
+        Returns
+        -------
+        numpy.ndarray
+            (x, y, z) coordinates in the slide coordinate system in millimetres, shape (n, 3)
+
+        Raises
+        ------
+        ValueError
+            When the shape is wrong, or the image does not say where it lies
+        """
+        return self.geometry.to_slide(coordinates("pixel_indices", pixel_indices, 2))
+
+    def map_slide_coordinates_to_pixel_indices(self, slide_coordinates: ArrayLike) -> NDArray:
+        """Map slide coordinates to pixel indices.
+
+        Parameters
+        ----------
+        slide_coordinates : numpy.ndarray
+            (x, y, z) coordinates in the slide coordinate system in millimetres, shape (n, 3)
+
+        Returns
+        -------
+        numpy.ndarray
+            Zero-based (row, column) indices of the nearest pixels, shape (n, 2), integer. They may
+            be negative or extend beyond the total pixel matrix
+
+        Raises
+        ------
+        ValueError
+            When the shape is wrong, or the image does not say where it lies
+        """
+        return nearest_pixels(self.geometry, coordinates("slide_coordinates", slide_coordinates, 3))
+
+    def get_slide_offset(self, pixel_indices: tuple[int, int]) -> tuple[float, float]:
+        """Get slide coordinates for a given total pixel matrix position.
+
+        Parameters
+        ----------
+        pixel_indices : tuple of int
+            Zero-based (row, column) offset in the total pixel matrix
+
+        Returns
+        -------
+        tuple of float
+            (x, y) position on the slide in the slide coordinate system in millimetres
+
+        Raises
+        ------
+        ValueError
+            When the image does not say where it lies
+        """
+        x, y, _ = self.geometry.to_slide(number_pair("pixel_indices", pixel_indices)).tolist()
+        return x, y
+
+    def get_pixel_indices(self, offset: tuple[float, float]) -> tuple[int, int]:
+        """Get indices into total pixel matrix for a given slide position.
+
+        Parameters
+        ----------
+        offset : tuple of float
+            (x, y) offset in the slide coordinate system in millimetres
+
+        Returns
+        -------
+        tuple of int
+            Zero-based (row, column) position of the nearest pixel in the total pixel matrix. It
+            may be negative or extend beyond the matrix if the slide was not imaged there
+
+        Raises
+        ------
+        ValueError
+            When the image does not say where it lies
+        """
+        x, y = number_pair("offset", offset)
+        row, column = nearest_pixels(self.geometry, [(x, y, self.geometry.origin[2])])[0].tolist()
+        return row, column
+
+    def get_total_pixel_matrix(
+        self, channel_index: int = 0, focal_plane_index: int = 0
+    ) -> TotalPixelMatrix:
+        """Get total pixel matrix for a given channel and focal plane.
+
+        Parameters
+        ----------
+        channel_index : int, optional
+            Zero-based index into channels
+        focal_plane_index : int, optional
+            Zero-based index into focal planes
+
+        Returns
+        -------
+        dicomslide.TotalPixelMatrix
+            Total pixel matrix
+
+        Raises
+        ------
+        ValueError
+            When there is no such channel or focal plane
+        """
+        key = (
+            selection("channel_index", channel_index, self.num_channels),
+            selection("focal_plane_index", focal_plane_index, self.num_focal_planes),
+        )
+        if key not in self._matrices:
+            array = self._instance.array(*key, self._correct_color)
+            self._matrices[key] = TotalPixelMatrix._of(array)
+        return self._matrices[key]
+
+    def get_image_region(
+        self,
+        offset: tuple[int, int],
+        size: tuple[int, int],
+        channel_index: int = 0,
+        focal_plane_index: int = 0,
+    ) -> NDArray:
+        """Get image region.
+
+        Parameters
+        ----------
+        offset : tuple of int
+            Zero-based (row, column) of the top left pixel of the region in the total pixel matrix.
+            The region may extend beyond the matrix on any side
+        size : tuple of int
+            Rows and columns of the requested image region
+        channel_index : int, optional
+            Zero-based index into channels
+        focal_plane_index : int, optional
+            Zero-based index into focal planes
+
+        Returns
+        -------
+        numpy.ndarray
+            Pixel array of shape (rows, columns, samples). What lies outside the matrix is
+            background: white for colour images, 0 otherwise
+
+        Raises
+        ------
+        ValueError
+            When the size is negative, or there is no such channel or focal plane
+        """
+        matrix = self.get_total_pixel_matrix(channel_index, focal_plane_index)
+        return matrix.read_region(integer_pair("offset", offset), region_size(size))
+
+    def get_slide_region(
+        self,
+        offset: tuple[float, float],
+        size: tuple[float, float],
+        channel_index: int = 0,
+        focal_plane_index: int = 0,
+    ) -> NDArray:
+        """Get slide region.
+
+        Parameters
+        ----------
+        offset : tuple of float
+            (x, y) offset in the slide coordinate system in millimetres
+        size : tuple of float
+            Width and height of the requested slide region in millimetres along the X and Y axis
+            of the slide coordinate system
+        channel_index : int, optional
+            Zero-based index into channels
+        focal_plane_index : int, optional
+            Zero-based index into focal planes
+
+        Returns
+        -------
+        numpy.ndarray
+            Pixel array of shape (rows, columns, samples) as seen on the upright slide: columns run
+            along +X and rows along -Y. What lies outside the matrix is background
+
+        Raises
+        ------
+        ValueError
+            When the size is negative, there is no such channel or focal plane, or the image does
+            not say where it lies
+
+        Notes
+        -----
+        The region is bounded by the pixels nearest to its two opposite corners. It is exact where
+        the axes of the image are parallel to those of the slide, and interpolated linearly
+        otherwise (segments: nearest pixel).
+        """
+        matrix = self.get_total_pixel_matrix(channel_index, focal_plane_index)
+        return read_slide_region(
+            matrix, self.geometry, number_pair("offset", offset), number_pair("size", size)
+        )
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, TiledImage):
+            return NotImplemented
+        return self.metadata.get("SOPInstanceUID") == other.metadata.get("SOPInstanceUID")
+
+    def __hash__(self) -> int:
+        return hash(self._instance.uid)
+
+    def __repr__(self) -> str:
+        rows, columns = self.size
+        flavor = "/".join(map(str, self.metadata.get("ImageType") or ()))
+        return (
+            f"<TiledImage {rows} x {columns}, {self.num_channels} {self.channel_type.value} x "
+            f"{self.num_focal_planes} focal planes, {flavor}, {self._instance.uid}>"
+        )
+
+
+def find_focal_plane(offsets: tuple[float, ...], focal_plane_offset: float) -> int:
+    """Find the focal plane with a Z offset in micrometres, up to a nanometre."""
+    wanted = number("focal_plane_offset", focal_plane_offset)
+    for index, offset in enumerate(offsets):
+        if abs(offset - wanted) < 1e-3:
+            return index
+    raise SelectionError(
+        f"focal_plane_offset: there is no focal plane at {wanted} micrometres, only at {offsets}"
+    )
+
+
+def coordinates(name: str, values: ArrayLike, width: int) -> NDArray[np.float64]:
+    """Convert an argument that must be an array of shape (n, width)."""
+    try:
+        array = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ArgumentTypeError(f"{name}: expected an array of numbers: {error}") from error
+    if array.ndim != 2 or array.shape[1] != width:
+        raise ArgumentValueError(f"{name}: expected shape (n, {width}), got {array.shape}")
+    return array
+
+
+def region_size(size: tuple[int, int]) -> tuple[int, int]:
+    """Convert an argument that must be the rows and columns of a region."""
+    rows, columns = integer_pair("size", size)
+    if rows < 0 or columns < 0:
+        raise ArgumentValueError(f"size: {rows} x {columns} pixels is negative")
+    return rows, columns

@@ -1,0 +1,145 @@
+"""What the total pixel matrices of one image instance share, read from its metadata once."""
+
+import os
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from pydicom.dataset import Dataset
+
+from dicomslide.arguments import integer, require_type
+from dicomslide.enum import ChannelTypes
+from dicomslide.errors import ArgumentValueError, InvalidImageError, SelectionError
+from dicomslide.metadata.channels import Channel, channel_type, read_channels
+from dicomslide.metadata.flavors import is_label_map, is_tiled_image
+from dicomslide.metadata.frames import focal_plane_offsets, matrix_size
+from dicomslide.metadata.geometry import ImageGeometry, read_geometry
+from dicomslide.metadata.pixel_format import read_pixel_format
+from dicomslide.pixels.array import FrameArray
+from dicomslide.pixels.cache import FrameCache
+from dicomslide.pixels.codecs import check_supported
+from dicomslide.pixels.color import color_transform, icc_profile
+from dicomslide.sources.clients import frame_source
+from dicomslide.tile import read_tilings
+
+__all__ = ["ImageInstance"]
+
+
+class ImageInstance:
+    """An image instance and where its frames are.
+
+    Parameters
+    ----------
+    client : dicomweb_client.api.DICOMClient or FrameStore
+        Where the frames are
+    dataset : pydicom.dataset.Dataset
+        Metadata of a tiled image
+    max_frame_cache_size : int
+        Number of decoded frames that are kept
+
+    Raises
+    ------
+    TypeError
+        When an argument has the wrong type
+    ValueError
+        When the metadata are not those of a tiled image, or cannot be used
+    """
+
+    def __init__(self, client: Any, dataset: Dataset, max_frame_cache_size: int) -> None:
+        require_type("image_metadata", dataset, Dataset)
+        if integer("max_frame_cache_size", max_frame_cache_size) < 0:
+            raise ArgumentValueError(f"max_frame_cache_size: {max_frame_cache_size} is negative")
+        self.uid = str(dataset.get("SOPInstanceUID"))
+        if not is_tiled_image(dataset):
+            raise InvalidImageError(
+                f"image {self.uid} is not a tiled image: Rows, Columns, Total Pixel Matrix Rows "
+                "and Total Pixel Matrix Columns are needed"
+            )
+        self.dataset = dataset
+        self.source = frame_source(client, dataset)
+        self.pixel_format = read_pixel_format(dataset, self.source.transfer_syntax_uid)
+        self.size = matrix_size(dataset)
+        self.cache = FrameCache(self.source.token, max_frame_cache_size)
+        self._tilings = read_tilings(dataset)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Rows, columns and samples of a total pixel matrix."""
+        return (*self.size, self.pixel_format.shape[2])
+
+    @cached_property
+    def channel_type(self) -> ChannelTypes:
+        """What the channels are."""
+        return channel_type(self.dataset)
+
+    @cached_property
+    def channels(self) -> tuple[Channel, ...]:
+        """Channels in the order of the items of their DICOM attribute."""
+        return read_channels(self.dataset)
+
+    @cached_property
+    def focal_plane_offsets(self) -> tuple[float, ...]:
+        """Z offsets of the focal planes in micrometres, ascending."""
+        return focal_plane_offsets(self.dataset)
+
+    @cached_property
+    def placement(self) -> ImageGeometry | None:
+        """Where the image lies on the slide, if it says so."""
+        return read_geometry(self.dataset)
+
+    @property
+    def geometry(self) -> ImageGeometry:
+        """Where the image lies on the slide.
+
+        Raises
+        ------
+        InvalidImageError
+            When the image does not say
+        """
+        if self.placement is None:
+            raise InvalidImageError(
+                f"image {self.uid} has no place on the slide: Pixel Spacing, Image Orientation "
+                "(Slide) and Total Pixel Matrix Origin are needed"
+            )
+        return self.placement
+
+    def array(self, channel: int, focal_plane: int, correct_color: bool) -> FrameArray:
+        """Get the pixels of a channel and focal plane.
+
+        Raises
+        ------
+        ValueError
+            When there is no such channel or focal plane, or its pixels are stored in a way that
+            is not supported
+        """
+        channels, planes = len(self.channels), len(self.focal_plane_offsets)
+        if not 0 <= channel < channels:
+            raise SelectionError(
+                f"channel_index: there is no {channel}, image {self.uid} has {channels}"
+            )
+        if not 0 <= focal_plane < planes:
+            raise SelectionError(
+                f"focal_plane_index: there is no {focal_plane}, image {self.uid} has {planes}"
+            )
+        check_supported(self.pixel_format)
+        label_map = is_label_map(self.dataset)
+        return FrameArray(
+            source=self.source,
+            pixel_format=self.pixel_format,
+            size=self.size,
+            tiling=self._tilings.get(0 if label_map else channel, focal_plane),
+            plane=(channel, focal_plane),
+            cache=self.cache,
+            transform=self._transform(channel) if correct_color else None,
+            label=int(self.channels[channel].identifier) if label_map else None,
+        )
+
+    def _transform(self, channel: int) -> Any:
+        if self.pixel_format.shape[2] != 3 or self.pixel_format.dtype != np.uint8:
+            return None
+        return color_transform(icc_profile(self.dataset, channel), self.label)
+
+    @property
+    def label(self) -> str:
+        """What messages call the image."""
+        return f"image {os.path.basename(self.source.name)}"

@@ -1,0 +1,160 @@
+"""What a channel is: an optical path, a segment or a parameter."""
+
+from dataclasses import dataclass
+
+from pydicom.dataset import Dataset
+
+from dicomslide.enum import ChannelTypes
+from dicomslide.errors import InvalidImageError
+from dicomslide.metadata.flavors import is_parametric_map, is_segmentation
+from dicomslide.metadata.matching import code_of, iter_stain_items
+
+__all__ = ["Channel", "channel_type", "read_channels"]
+
+
+@dataclass(frozen=True)
+class Channel:
+    """One channel of an image.
+
+    Parameters
+    ----------
+    type : ChannelTypes
+        What the channel is
+    identifier : str
+        Optical Path Identifier, Segment Number or LUT Label
+    label : str
+        Optical Path Description, Segment Label or LUT Explanation
+    wavelength : float, optional
+        Illumination Wave Length in nanometres
+    stains : tuple of str
+        Meanings of the substances that the specimen was stained with
+    category, property_type, algorithm : str
+        Meanings of Segmented Property Category and Type, and Segment Algorithm Type
+    unit : str
+        Code Value of the Measurement Units of a parameter
+    slope, intercept : float
+        Real World Value Slope and Intercept
+    """
+
+    type: ChannelTypes
+    identifier: str
+    label: str = ""
+    wavelength: float | None = None
+    stains: tuple[str, ...] = ()
+    category: str = ""
+    property_type: str = ""
+    algorithm: str = ""
+    unit: str = ""
+    slope: float = 1.0
+    intercept: float = 0.0
+
+
+def channel_type(dataset: Dataset) -> ChannelTypes:
+    """Tell what the channels of an image are, from its SOP Class."""
+    if is_segmentation(dataset):
+        return ChannelTypes.SEGMENT
+    if is_parametric_map(dataset):
+        return ChannelTypes.PARAMETER
+    return ChannelTypes.OPTICAL_PATH
+
+
+def channel_items(dataset: Dataset) -> list[Dataset]:
+    """Get the sequence items that describe the channels of an image, in their order."""
+    kind = channel_type(dataset)
+    if kind is ChannelTypes.OPTICAL_PATH:
+        return list(dataset.get("OpticalPathSequence") or ())
+    if kind is ChannelTypes.SEGMENT:
+        return list(dataset.get("SegmentSequence") or ())
+    return _parameter_items(dataset)
+
+
+def read_channels(dataset: Dataset) -> tuple[Channel, ...]:
+    """Read the channels of an image in the order of the items of their DICOM attribute.
+
+    Raises
+    ------
+    InvalidImageError
+        When a Segmentation has no segments
+    """
+    kind = channel_type(dataset)
+    items = channel_items(dataset)
+    if kind is ChannelTypes.SEGMENT:
+        if not items:
+            raise InvalidImageError(
+                f"image {dataset.get('SOPInstanceUID')}: a Segmentation needs a Segment Sequence"
+            )
+        return tuple(_segment(item) for item in items)
+    if kind is ChannelTypes.PARAMETER:
+        return tuple(_parameter(item) for item in items) or (Channel(kind, "1"),)
+    stains = tuple(
+        dict.fromkeys(
+            code_of(stain).meaning
+            for specimen in dataset.get("SpecimenDescriptionSequence") or ()
+            for stain in iter_stain_items(specimen)
+        )
+    )
+    return tuple(_optical_path(item, stains) for item in items) or (
+        Channel(kind, "1", stains=stains),
+    )
+
+
+def _optical_path(item: Dataset, stains: tuple[str, ...]) -> Channel:
+    wavelength = item.get("IlluminationWaveLength")
+    return Channel(
+        ChannelTypes.OPTICAL_PATH,
+        identifier=str(item.get("OpticalPathIdentifier", "1")),
+        label=str(item.get("OpticalPathDescription") or ""),
+        wavelength=None if wavelength is None else float(wavelength),
+        stains=stains,
+    )
+
+
+def _segment(item: Dataset) -> Channel:
+    return Channel(
+        ChannelTypes.SEGMENT,
+        identifier=str(item.get("SegmentNumber", "")),
+        label=str(item.get("SegmentLabel") or ""),
+        category=_meaning(item, "SegmentedPropertyCategoryCodeSequence"),
+        property_type=_meaning(item, "SegmentedPropertyTypeCodeSequence"),
+        algorithm=str(item.get("SegmentAlgorithmType") or ""),
+    )
+
+
+def _parameter(item: Dataset) -> Channel:
+    units = item.get("MeasurementUnitsCodeSequence") or ()
+    return Channel(
+        ChannelTypes.PARAMETER,
+        identifier=parameter_identifier(item),
+        label=str(item.get("LUTExplanation") or ""),
+        unit=code_of(units[0]).value if units else "",
+        slope=float(item.get("RealWorldValueSlope", 1.0)),
+        intercept=float(item.get("RealWorldValueIntercept", 0.0)),
+    )
+
+
+def _parameter_items(dataset: Dataset) -> list[Dataset]:
+    """Real World Value Mapping items, one for each LUT Label.
+
+    Several items of one sequence are alternatives for the same pixels: the first one counts. The
+    macro is either shared or per frame, never both (PS3.3 C.7.6.16.2.11).
+    """
+    shared = dataset.get("SharedFunctionalGroupsSequence") or ()
+    mappings = [group.get("RealWorldValueMappingSequence") for group in shared]
+    if not any(mappings):
+        groups = dataset.get("PerFrameFunctionalGroupsSequence") or ()
+        mappings = [group.get("RealWorldValueMappingSequence") for group in groups]
+    found: dict[str, Dataset] = {}
+    for items in mappings:
+        if items:
+            found.setdefault(parameter_identifier(items[0]), items[0])
+    return list(found.values())
+
+
+def parameter_identifier(item: Dataset) -> str:
+    """Identifier of the parameter that a Real World Value Mapping item describes."""
+    return str(item.get("LUTLabel", "1"))
+
+
+def _meaning(item: Dataset, keyword: str) -> str:
+    codes = item.get(keyword) or ()
+    return code_of(codes[0]).meaning if codes else ""

@@ -1,0 +1,139 @@
+"""Which kind of image a data set is."""
+
+from pydicom.dataset import Dataset
+
+from dicomslide.enum import ImageFlavors
+
+__all__ = [
+    "image_flavor",
+    "is_image",
+    "is_label_image",
+    "is_label_map",
+    "is_overview_image",
+    "is_parametric_map",
+    "is_segmentation",
+    "is_tiled_image",
+    "is_volume_image",
+]
+
+SLIDE_MICROSCOPY = frozenset(
+    {
+        "1.2.840.10008.5.1.4.1.1.77.1.6",  # VL Whole Slide Microscopy Image
+        "1.2.840.10008.5.1.4.1.1.77.1.9",  # Confocal Microscopy Tiled Pyramidal Image
+    }
+)
+SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
+LABEL_MAP_SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.7"
+PARAMETRIC_MAP = "1.2.840.10008.5.1.4.1.1.30"
+
+
+def is_image(dataset: Dataset) -> bool:
+    """Determine whether a data set is an image.
+
+    Parameters
+    ----------
+    dataset : pydicom.dataset.Dataset
+        Data set, with or without its pixel data
+
+    Returns
+    -------
+    bool
+        Whether the data set describes pixels: it has Rows, Columns, Samples per Pixel and
+        Photometric Interpretation (Image Pixel Description Macro, PS3.3 C.7.6.3)
+    """
+    return all(
+        keyword in dataset
+        for keyword in ("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation")
+    )
+
+
+def is_tiled_image(dataset: Dataset) -> bool:
+    """Determine whether a data set is a tiled image.
+
+    Parameters
+    ----------
+    dataset : pydicom.dataset.Dataset
+        Data set
+
+    Returns
+    -------
+    bool
+        Whether the data set is an image with a total pixel matrix (PS3.3 C.8.12.14)
+    """
+    return (
+        is_image(dataset)
+        and "TotalPixelMatrixRows" in dataset
+        and "TotalPixelMatrixColumns" in dataset
+    )
+
+
+def image_flavor(dataset: Dataset) -> str | None:
+    """Get value 3 of Image Type, such as ``"VOLUME"``; None where there is none."""
+    image_type = dataset.get("ImageType")
+    if not image_type or isinstance(image_type, str) or len(image_type) < 3:
+        return None
+    return str(image_type[2])
+
+
+def is_volume_image(dataset: Dataset) -> bool:
+    """Determine whether a data set is a VOLUME or THUMBNAIL image.
+
+    Parameters
+    ----------
+    dataset : pydicom.dataset.Dataset
+        Data set
+
+    Returns
+    -------
+    bool
+        Whether the data set is a VOLUME or THUMBNAIL image (PS3.3 C.8.12.4.1.1)
+    """
+    flavors = (ImageFlavors.VOLUME.value, ImageFlavors.THUMBNAIL.value)
+    return is_image(dataset) and image_flavor(dataset) in flavors
+
+
+def is_label_image(dataset: Dataset) -> bool:
+    """Determine whether a data set is a LABEL image.
+
+    Parameters
+    ----------
+    dataset : pydicom.dataset.Dataset
+        Data set
+
+    Returns
+    -------
+    bool
+        Whether the data set is a LABEL image (PS3.3 C.8.12.4.1.1)
+    """
+    return is_image(dataset) and image_flavor(dataset) == ImageFlavors.LABEL.value
+
+
+def is_overview_image(dataset: Dataset) -> bool:
+    """Determine whether a data set is an OVERVIEW image.
+
+    Parameters
+    ----------
+    dataset : pydicom.dataset.Dataset
+        Data set
+
+    Returns
+    -------
+    bool
+        Whether the data set is an OVERVIEW image (PS3.3 C.8.12.4.1.1)
+    """
+    return is_image(dataset) and image_flavor(dataset) == ImageFlavors.OVERVIEW.value
+
+
+def is_segmentation(dataset: Dataset) -> bool:
+    """Whether the SOP Class is Segmentation or Label Map Segmentation."""
+    return dataset.get("SOPClassUID") in (SEGMENTATION, LABEL_MAP_SEGMENTATION)
+
+
+def is_parametric_map(dataset: Dataset) -> bool:
+    """Whether the SOP Class is Parametric Map."""
+    return dataset.get("SOPClassUID") == PARAMETRIC_MAP
+
+
+def is_label_map(dataset: Dataset) -> bool:
+    """Whether the SOP Class is Label Map Segmentation: one frame holds the numbers of all segments."""
+    return dataset.get("SOPClassUID") == LABEL_MAP_SEGMENTATION

@@ -1,0 +1,1 @@
+"""Bytes of frames to arrays of pixels."""

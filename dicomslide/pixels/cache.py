@@ -1,0 +1,64 @@
+"""Decoded frames that were used last."""
+
+import threading
+from collections import OrderedDict
+from typing import Any
+from weakref import WeakValueDictionary
+
+from numpy.typing import NDArray
+
+__all__ = ["FrameCache"]
+
+
+class FrameCache:
+    """A bounded number of decoded frames of one image, the least recently used dropped first.
+
+    It may be used from any thread. A pickled cache arrives empty, and one process has one cache
+    for each key.
+
+    Parameters
+    ----------
+    key : str
+        Token of the source of the frames
+    size : int
+        Number of frames that are kept; 0 keeps none
+    """
+
+    def __init__(self, key: str, size: int) -> None:
+        self._key = key
+        self._size = size
+        self._frames: OrderedDict[int, NDArray] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, frame: int) -> NDArray | None:
+        """Get a frame if it is there."""
+        with self._lock:
+            pixels = self._frames.get(frame)
+            if pixels is not None:
+                self._frames.move_to_end(frame)
+            return pixels
+
+    def put(self, frame: int, pixels: NDArray) -> None:
+        """Keep a frame, which must not be changed any more."""
+        if self._size == 0:
+            return
+        with self._lock:
+            self._frames[frame] = pixels
+            self._frames.move_to_end(frame)
+            while len(self._frames) > self._size:
+                self._frames.popitem(last=False)
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _arrived, (self._key, self._size)
+
+
+_arrivals: WeakValueDictionary[tuple[str, int], FrameCache] = WeakValueDictionary()
+_arrivals_lock = threading.Lock()
+
+
+def _arrived(key: str, size: int) -> FrameCache:
+    with _arrivals_lock:
+        return _arrivals.setdefault((key, size), FrameCache(key, size))

@@ -1,0 +1,102 @@
+"""Frame arrays of several channels and focal planes as one array."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import dask.array as da
+import numpy as np
+from numpy.typing import NDArray
+
+from dicomslide.pixels.array import FrameArray
+from dicomslide.pixels.indexing import as_slice, normalize_index
+
+__all__ = ["FrameStack"]
+
+
+@dataclass(frozen=True, eq=False)
+class FrameStack:
+    """A lazy array of shape (channels, focal planes, rows, columns, samples).
+
+    Parameters
+    ----------
+    planes : tuple of tuple of FrameArray
+        One array for each channel and focal plane, all of one shape and type; None where there are
+        no pixels
+    samples : bool
+        Whether the array has the axis of samples; without it, of the only one
+    """
+
+    planes: tuple[tuple[FrameArray | None, ...], ...]
+    samples: bool = True
+
+    @property
+    def first(self) -> FrameArray:
+        """An array that tells shape and type."""
+        return next(plane for planes in self.planes for plane in planes if plane is not None)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Channels, focal planes, rows, columns and, if it is there, samples."""
+        rows, columns, samples = self.first.shape
+        shape = (len(self.planes), len(self.planes[0]), rows, columns)
+        return (*shape, samples) if self.samples else shape
+
+    @property
+    def ndim(self) -> int:
+        """Number of dimensions."""
+        return len(self.shape)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Data type of the pixels."""
+        return self.first.dtype
+
+    @property
+    def token(self) -> str:
+        """A name that is the same for the same pixels, also in another process."""
+        tokens = [[plane and plane.token for plane in planes] for planes in self.planes]
+        return hashlib.sha256(repr((tokens, self.samples)).encode()).hexdigest()[:32]
+
+    def __dask_tokenize__(self) -> str:
+        return self.token
+
+    def __getitem__(self, key: Any) -> NDArray:
+        """Read pixels by a basic index, as NumPy would from the whole array."""
+        axes = normalize_index(key, self.shape)
+        channels, planes = axes[0][0], axes[1][0]
+        inner = tuple(i.start if dropped else as_slice(i) for i, dropped in axes[2:])
+        if not self.samples:
+            inner = (*inner, 0)
+        parts = [[self._read(c, z, inner) for z in planes] for c in channels]
+        if len(channels) == len(planes) == 1:
+            pixels = parts[0][0][np.newaxis, np.newaxis]
+        elif not channels or not planes:
+            sizes = [len(indices) for indices, dropped in axes[2:] if not dropped]
+            pixels = np.empty((len(channels), len(planes), *sizes), self.dtype)
+        else:
+            pixels = np.stack([np.stack(part) for part in parts])
+        return pixels[tuple(0 if dropped else slice(None) for _, dropped in axes[:2])]
+
+    def _read(self, channel: int, focal_plane: int, key: tuple[Any, ...]) -> NDArray:
+        plane = self.planes[channel][focal_plane]
+        if plane is not None:
+            return plane[key]
+        fill = self.first.pixel_format.background
+        return np.broadcast_to(np.array(fill, self.dtype), self.first.shape)[key].copy()
+
+    def to_dask(self, chunks: Sequence[int]) -> da.Array:
+        """Make a dask array with chunks of (rows, columns) of one channel and focal plane."""
+        single = tuple(
+            tuple(plane and replace(plane, threads=1) for plane in planes) for planes in self.planes
+        )
+        sizes = (1, 1, *chunks[:2], self.first.shape[2])[: self.ndim]
+        return da.from_array(
+            FrameStack(single, self.samples),
+            chunks=sizes,
+            name=f"frames-{self.token}-{chunks[0]}-{chunks[1]}",
+            asarray=False,
+            fancy=False,
+            meta=np.empty((0,) * self.ndim, self.dtype),
+        )

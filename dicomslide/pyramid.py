@@ -1,0 +1,349 @@
+"""Image pyramids: the same scene at several resolutions."""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from pydicom.dataset import Dataset
+
+from dicomslide.arguments import number_pair, require_type
+from dicomslide.errors import ArgumentTypeError, ArgumentValueError, InvalidImageError
+from dicomslide.metadata.frames import matrix_size
+from dicomslide.metadata.geometry import ImageGeometry, pixel_spacing, read_geometry
+
+__all__ = [
+    "Pyramid",
+    "PyramidLevel",
+    "compute_image_center_position",
+    "get_image_pixel_spacing",
+    "get_image_size",
+    "select_image_at_magnification",
+    "select_image_at_pixel_spacing",
+    "sort_images_by_pixel_spacing",
+    "sort_images_by_size",
+]
+
+# The distance between pixels in millimetres that goes with the power of an objective lens
+_SPACING_OF_MAGNIFICATION = {2: 0.005, 4: 0.0025, 10: 0.001, 20: 0.0005, 40: 0.00025}
+
+
+class PyramidLevel(NamedTuple):
+    """Image pyramid level."""
+
+    total_pixel_matrix_dimensions: tuple[int, int]
+    """Number of rows and columns."""
+    pixel_spacing: tuple[float, float]
+    """Distance between pixels in millimetres along the row and along the column direction."""
+    downsampling_factors: tuple[float, float]
+    """Size of the base level divided by that of this level, in rows and in columns."""
+    has_pixels: bool
+    """Whether there is an image at this level."""
+
+
+class Pyramid(Sequence[PyramidLevel]):
+    """Image pyramid: its levels from the largest matrix to the smallest.
+
+    Parameters
+    ----------
+    metadata : sequence of pydicom.dataset.Dataset
+        Metadata of DICOM image instances, one for each level
+    tolerance : float
+        Largest tolerated distance in millimetres between the centres of images at different levels
+        in the slide coordinate system
+    ref_metadata : sequence of pydicom.dataset.Dataset, optional
+        Metadata of source images that serve as a template: the pyramid has a level for each of
+        them, which `has_pixels` if one of the images has the same size
+
+    Raises
+    ------
+    TypeError
+        When an argument has the wrong type
+    ValueError
+        When there are no images, two of one size, images that are not aligned within the
+        tolerance, or an image that matches no level of the template
+    """
+
+    def __init__(
+        self,
+        metadata: Sequence[Dataset],
+        tolerance: float,
+        ref_metadata: Sequence[Dataset] | None = None,
+    ) -> None:
+        images = sort_images_by_size(_checked("metadata", metadata))
+        template = images
+        if ref_metadata is not None:
+            template = sort_images_by_size(_checked("ref_metadata", ref_metadata))
+        _check_sizes(images, [matrix_size(image) for image in template])
+        check_alignment([*template[:1], *images, *template[1:]], tolerance)
+        sizes = {matrix_size(image) for image in images}
+        base = matrix_size(template[0])
+        self._levels = tuple(_level(image, base, sizes) for image in template)
+
+    def __len__(self) -> int:
+        return len(self._levels)
+
+    def __getitem__(self, key):  # type: ignore[no-untyped-def]
+        return self._levels[key]
+
+    def __iter__(self) -> Iterator[PyramidLevel]:
+        return iter(self._levels)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Pyramid):
+            return NotImplemented
+        return self._levels == other._levels
+
+    def __hash__(self) -> int:
+        return hash(self._levels)
+
+    def __repr__(self) -> str:
+        sizes = (level.total_pixel_matrix_dimensions for level in self._levels)
+        return f"<Pyramid of {', '.join(f'{rows} x {columns}' for rows, columns in sizes)}>"
+
+
+def _level(image: Dataset, base: tuple[int, int], sizes: set[tuple[int, int]]) -> PyramidLevel:
+    rows, columns = matrix_size(image)
+    between_rows, between_columns = get_image_pixel_spacing(image)
+    return PyramidLevel(
+        total_pixel_matrix_dimensions=(rows, columns),
+        pixel_spacing=(between_columns, between_rows),
+        downsampling_factors=(base[0] / rows, base[1] / columns),
+        has_pixels=(rows, columns) in sizes,
+    )
+
+
+def _check_sizes(images: Sequence[Dataset], levels: Sequence[tuple[int, int]]) -> None:
+    found: dict[tuple[int, int], Dataset] = {}
+    for image in images:
+        size = matrix_size(image)
+        if size in found:
+            raise ArgumentValueError(
+                f"images {found[size].get('SOPInstanceUID')} and {image.get('SOPInstanceUID')} "
+                f"both have {size[0]} x {size[1]} pixels, a pyramid has one image at each level"
+            )
+        if size not in levels:
+            raise ArgumentValueError(
+                f"image {image.get('SOPInstanceUID')} has {size[0]} x {size[1]} pixels, the levels "
+                f"of the reference have {', '.join(f'{r} x {c}' for r, c in levels)}"
+            )
+        found[size] = image
+
+
+def check_alignment(images: Sequence[Dataset], tolerance: float) -> None:
+    """Check that the centres of images are no further from that of the first than tolerated.
+
+    Raises
+    ------
+    ArgumentValueError
+        When they are, naming both images
+    """
+    base_x, base_y, _ = compute_image_center_position(images[0])
+    for image in images[1:]:
+        x, y, _ = compute_image_center_position(image)
+        distance = math.hypot(x - base_x, y - base_y)
+        if not distance <= tolerance:
+            raise ArgumentValueError(
+                f"images {images[0].get('SOPInstanceUID')} and {image.get('SOPInstanceUID')} are "
+                f"not aligned: their centres are {distance:g} mm apart, tolerated are {tolerance} mm"
+            )
+
+
+def compute_image_center_position(image: Dataset) -> tuple[float, float, float]:
+    """Compute position of image center in slide coordinate system.
+
+    Parameters
+    ----------
+    image : pydicom.dataset.Dataset
+        Metadata of DICOM VL Whole Slide Microscopy Image instance
+
+    Returns
+    -------
+    tuple of float
+        (x, y, z) coordinates in millimetres
+
+    Raises
+    ------
+    ValueError
+        When the image does not say where it lies
+    """
+    rows, columns = matrix_size(image)
+    x, y, z = _geometry(image).to_slide(((rows - 1) / 2, (columns - 1) / 2)).tolist()
+    return x, y, z
+
+
+def _geometry(image: Dataset) -> ImageGeometry:
+    geometry = read_geometry(image)
+    if geometry is None:
+        raise InvalidImageError(
+            f"image {image.get('SOPInstanceUID')} has no place on the slide: Pixel Spacing, Image "
+            "Orientation (Slide) and Total Pixel Matrix Origin are needed"
+        )
+    return geometry
+
+
+def get_image_size(image: Dataset) -> int:
+    """Get size of an image.
+
+    Parameters
+    ----------
+    image : pydicom.dataset.Dataset
+        Metadata of a DICOM VL Whole Slide Microscopy Image instance or a derived image instance
+        (for example DICOM Segmentation)
+
+    Returns
+    -------
+    int
+        Number of pixels in each total pixel matrix
+
+    Raises
+    ------
+    ValueError
+        When the image has no total pixel matrix
+    """
+    rows, columns = matrix_size(image)
+    return rows * columns
+
+
+def get_image_pixel_spacing(image: Dataset) -> tuple[float, float]:
+    """Get pixel spacing (spacing between pixels) of an image.
+
+    Parameters
+    ----------
+    image : pydicom.dataset.Dataset
+        Metadata of a DICOM VL Whole Slide Microscopy Image instance or a derived image instance
+        (for example DICOM Segmentation)
+
+    Returns
+    -------
+    tuple of float
+        Distance in millimetres between rows and between columns: the two values of Pixel Spacing
+        (PS3.3 C.7.6.16.2.1). Pixels are usually square
+
+    Raises
+    ------
+    ValueError
+        When the image has no Pixel Spacing
+    """
+    spacing = pixel_spacing(image)
+    if spacing is None:
+        raise InvalidImageError(f"image {image.get('SOPInstanceUID')} has no Pixel Spacing")
+    return spacing
+
+
+def sort_images_by_size(collection: Sequence[Dataset]) -> list[Dataset]:
+    """Sort images by size in descending order (largest to smallest).
+
+    Parameters
+    ----------
+    collection : sequence of pydicom.dataset.Dataset
+        Metadata of DICOM VL Whole Slide Microscopy Image instances
+
+    Returns
+    -------
+    list of pydicom.dataset.Dataset
+        Sorted metadata; images of one size stay in their order
+    """
+    return sorted(collection, key=get_image_size, reverse=True)
+
+
+def sort_images_by_pixel_spacing(collection: Sequence[Dataset]) -> list[Dataset]:
+    """Sort images by pixel spacing in ascending order (lowest to highest).
+
+    Parameters
+    ----------
+    collection : sequence of pydicom.dataset.Dataset
+        Metadata of DICOM VL Whole Slide Microscopy Image instances
+
+    Returns
+    -------
+    list of pydicom.dataset.Dataset
+        Sorted metadata; images of one spacing stay in their order
+    """
+    return sorted(collection, key=lambda image: max(get_image_pixel_spacing(image)))
+
+
+def select_image_at_magnification(
+    collection: Sequence[Dataset], magnification: int, tolerance: float | None = None
+) -> Dataset:
+    """Select an image from a collection at a desired magnification.
+
+    Parameters
+    ----------
+    collection : sequence of pydicom.dataset.Dataset
+        Metadata of DICOM VL Whole Slide Microscopy Image instances
+    magnification : {2, 4, 10, 20, 40}
+        Magnification level, which corresponds roughly to the power of the objective lens of a
+        microscope. The nearest level is chosen where none matches exactly
+    tolerance : float, optional
+        Tolerated difference in millimetres between the pixel spacing that goes with the
+        magnification and the closest one that is available
+
+    Returns
+    -------
+    pydicom.dataset.Dataset
+        Image closest to the desired magnification
+
+    Raises
+    ------
+    ValueError
+        When `collection` is empty, when `magnification` is none of the choices, or when the
+        tolerance is exceeded
+    """
+    if magnification not in _SPACING_OF_MAGNIFICATION:
+        choices = ", ".join(map(str, _SPACING_OF_MAGNIFICATION))
+        raise ArgumentValueError(f"magnification: expected one of {choices}, got {magnification!r}")
+    spacing = _SPACING_OF_MAGNIFICATION[magnification]
+    return select_image_at_pixel_spacing(collection, (spacing, spacing), tolerance)
+
+
+def select_image_at_pixel_spacing(
+    collection: Sequence[Dataset],
+    pixel_spacing: tuple[float, float],
+    tolerance: float | None = None,
+) -> Dataset:
+    """Select an image from a collection at a desired spatial pixel spacing.
+
+    Parameters
+    ----------
+    collection : sequence of pydicom.dataset.Dataset
+        Metadata of DICOM VL Whole Slide Microscopy Image instances
+    pixel_spacing : tuple of float
+        Desired distance in millimetres between rows and between columns
+    tolerance : float, optional
+        Tolerated difference in millimetres between the desired pixel spacing and the closest one
+        that is available
+
+    Returns
+    -------
+    pydicom.dataset.Dataset
+        Image closest to the desired pixel spacing, the first one of several
+
+    Raises
+    ------
+    ValueError
+        When `collection` is empty or when the tolerance is exceeded
+    """
+    wanted = number_pair("pixel_spacing", pixel_spacing)
+    if len(collection) == 0:
+        raise ArgumentValueError("collection: there are no images to select from")
+    distances = [math.dist(wanted, get_image_pixel_spacing(image)) for image in collection]
+    nearest = min(range(len(distances)), key=distances.__getitem__)
+    image = collection[nearest]
+    deviation = max(abs(a - b) for a, b in zip(wanted, get_image_pixel_spacing(image), strict=True))
+    if tolerance is not None and deviation > tolerance:
+        raise ArgumentValueError(
+            f"no image has a pixel spacing of {wanted} mm: the nearest is "
+            f"{get_image_pixel_spacing(image)} mm, which is off by more than the tolerance of "
+            f"{tolerance} mm"
+        )
+    return image
+
+
+def _checked(name: str, metadata: Sequence[Dataset]) -> Sequence[Dataset]:
+    if isinstance(metadata, Dataset) or not isinstance(metadata, Sequence):
+        raise ArgumentTypeError(f"{name}: expected a sequence, got {type(metadata).__name__}")
+    for image in metadata:
+        require_type(name, image, Dataset)
+    if not metadata:
+        raise ArgumentValueError(f"{name}: there are no images")
+    return metadata

@@ -1,0 +1,211 @@
+"""Slides that a client knows of."""
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from pydicom.dataset import Dataset
+
+from dicomslide.arguments import require_type
+from dicomslide.errors import ArgumentTypeError
+from dicomslide.metadata.channels import channel_items
+from dicomslide.metadata.flavors import (
+    LABEL_MAP_SEGMENTATION,
+    PARAMETRIC_MAP,
+    SEGMENTATION,
+    SLIDE_MICROSCOPY,
+    is_tiled_image,
+    is_volume_image,
+)
+from dicomslide.metadata.matching import Coded, does_specimen_description_item_match
+from dicomslide.slide import Slide
+
+__all__ = ["find_slides", "group_images"]
+
+_DERIVED = (SEGMENTATION, LABEL_MAP_SEGMENTATION, PARAMETRIC_MAP)
+
+logger = logging.getLogger(__name__)
+
+
+def find_slides(
+    client: Any,
+    study_instance_uid: str | None = None,
+    patient_id: str | None = None,
+    study_id: str | None = None,
+    container_id: str | None = None,
+    max_frame_cache_size: int = 6,
+    pyramid_tolerance: float = 0.1,
+    fail_on_error: bool = True,
+    include_derived: bool = True,
+    specimen_stains: Sequence[Coded] | None = None,
+    optical_path_ids: Sequence[str] | None = None,
+    *,
+    correct_color: bool = True,
+) -> list[Slide]:
+    """Find slides.
+
+    Parameters
+    ----------
+    client : dicomweb_client.api.DICOMClient
+        DICOMweb client
+    study_instance_uid : str, optional
+        DICOM Study Instance UID
+    patient_id : str, optional
+        Patient identifier
+    study_id : str, optional
+        Study identifier
+    container_id : str, optional
+        Specimen container (slide) identifier
+    max_frame_cache_size : int, optional
+        Number of decoded frames that are kept for each image instance
+    pyramid_tolerance : float, optional
+        Largest tolerated distance in millimetres between the centres of images at different
+        pyramid levels in the slide coordinate system
+    fail_on_error : bool, optional
+        Whether an error is raised when the images of a slide cannot be used; otherwise the slide is
+        left out and the error is logged
+    include_derived : bool, optional
+        Whether derived images (Segmentation or Parametric Map instances, whatever Modality they
+        declare) are included in their slides
+    specimen_stains : sequence of pydicom.sr.coding.Code or highdicom.sr.CodedConcept, optional
+        Only VOLUME and THUMBNAIL images of specimens that were stained with one of these
+    optical_path_ids : sequence of str, optional
+        Only VOLUME and THUMBNAIL images with one of these optical paths
+    correct_color : bool, optional
+        Whether the ICC profiles of the images are applied
+
+    Returns
+    -------
+    list of dicomslide.Slide
+        Slides that have at least one VOLUME or THUMBNAIL image left
+
+    Raises
+    ------
+    TypeError
+        When an argument has the wrong type
+    ValueError
+        When the images of a slide cannot be used, unless `fail_on_error` is False
+    """
+    if not callable(getattr(client, "search_for_series", None)):
+        raise ArgumentTypeError(
+            f"client: expected a dicomweb_client.api.DICOMClient, got {type(client).__name__}"
+        )
+    for name, value in (
+        ("study_instance_uid", study_instance_uid),
+        ("patient_id", patient_id),
+        ("study_id", study_id),
+        ("container_id", container_id),
+    ):
+        if value is not None:
+            require_type(name, value, str)
+    filters = {
+        keyword: value
+        for keyword, value in (("PatientID", patient_id), ("StudyID", study_id))
+        if value is not None
+    }
+    datasets = [
+        dataset
+        for dataset in _retrieve(client, study_instance_uid, filters, include_derived)
+        if _is_wanted(dataset, container_id, specimen_stains, optical_path_ids)
+    ]
+    slides = []
+    for images in filter(_has_pyramid, group_images(datasets)):
+        try:
+            slide = Slide(
+                client,
+                images,
+                max_frame_cache_size,
+                pyramid_tolerance,
+                correct_color=correct_color,
+            )
+        except (ValueError, OSError) as error:
+            if fail_on_error:
+                raise
+            logger.warning("slide %s is left out: %s", images[0].get("ContainerIdentifier"), error)
+            continue
+        slides.append(slide)
+    return slides
+
+
+def _retrieve(
+    client: Any, study_uid: str | None, filters: dict[str, str], include_derived: bool
+) -> Iterator[Dataset]:
+    """Retrieve the metadata of slide microscopy images and of what was derived from them."""
+    found = client.search_for_series(
+        study_instance_uid=study_uid, search_filters={**filters, "Modality": "SM"}
+    )
+    series = dict.fromkeys(_uids(item) for item in found)
+    if include_derived:
+        # Another application may have put any Modality into what it derived
+        for study in dict.fromkeys(study for study, _ in series):
+            for sop_class in _DERIVED:
+                derived = client.search_for_instances(
+                    study_instance_uid=study, search_filters={"SOPClassUID": sop_class}
+                )
+                series.update(dict.fromkeys(_uids(item) for item in derived))
+    classes = SLIDE_MICROSCOPY | frozenset(_DERIVED if include_derived else ())
+    for study, uid in series:
+        for item in client.retrieve_series_metadata(
+            study_instance_uid=study, series_instance_uid=uid
+        ):
+            dataset = Dataset.from_json(item)
+            if dataset.get("SOPClassUID") in classes and is_tiled_image(dataset):
+                yield dataset
+
+
+def _uids(item: dict[str, Any]) -> tuple[str, str]:
+    dataset = Dataset.from_json(item)
+    return str(dataset.StudyInstanceUID), str(dataset.SeriesInstanceUID)
+
+
+def _is_wanted(
+    dataset: Dataset,
+    container_id: str | None,
+    specimen_stains: Sequence[Coded] | None,
+    optical_path_ids: Sequence[str] | None,
+) -> bool:
+    if (
+        container_id is not None
+        and dataset.get("ContainerIdentifier", container_id) != container_id
+    ):
+        return False
+    if not is_volume_image(dataset) or dataset.get("SOPClassUID") in _DERIVED:
+        return True
+    if specimen_stains is not None:
+        specimens = dataset.get("SpecimenDescriptionSequence") or ()
+        if not any(
+            does_specimen_description_item_match(specimen, stain)
+            for specimen in specimens
+            for stain in specimen_stains
+        ):
+            return False
+    if optical_path_ids is None:
+        return True
+    identifiers = {str(item.get("OpticalPathIdentifier")) for item in channel_items(dataset)}
+    return not identifiers.isdisjoint(map(str, optical_path_ids))
+
+
+def group_images(datasets: Iterable[Dataset]) -> list[list[Dataset]]:
+    """Put the images of one slide together: those of one frame of reference and container.
+
+    An image without a container, as derived ones may be, joins the others of its frame of
+    reference.
+    """
+    groups: dict[tuple[str, str], list[Dataset]] = {}
+    loose = []
+    for dataset in datasets:
+        reference = str(dataset.get("FrameOfReferenceUID"))
+        if "ContainerIdentifier" in dataset:
+            groups.setdefault((reference, str(dataset.ContainerIdentifier)), []).append(dataset)
+        else:
+            loose.append((reference, dataset))
+    for reference, dataset in loose:
+        home = next((group for key, group in groups.items() if key[0] == reference), None)
+        if home is None:
+            home = groups.setdefault((reference, ""), [])
+        home.append(dataset)
+    return list(groups.values())
+
+
+def _has_pyramid(images: Sequence[Dataset]) -> bool:
+    return any(is_volume_image(i) and i.get("SOPClassUID") in SLIDE_MICROSCOPY for i in images)

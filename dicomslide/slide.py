@@ -1,0 +1,807 @@
+"""Slides: all images of one physical glass slide."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import highdicom as hd
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+from pydicom.dataset import Dataset
+
+from dicomslide.arguments import integer_pair, number, require_type, selection
+from dicomslide.arrangement import Plane, SlideChannel, arrange
+from dicomslide.datatree import TreeChunks, build_groups
+from dicomslide.enum import ChannelTypes
+from dicomslide.errors import ArgumentTypeError, ArgumentValueError, NoSlideError, SelectionError
+from dicomslide.image import TiledImage, coordinates, find_focal_plane, region_size
+from dicomslide.metadata.channels import Channel, channel_items
+from dicomslide.metadata.flavors import (
+    is_label_image,
+    is_overview_image,
+    is_parametric_map,
+    is_segmentation,
+    is_volume_image,
+)
+from dicomslide.metadata.geometry import relative_placement
+from dicomslide.metadata.matching import (
+    Coded,
+    does_optical_path_item_match,
+    does_segment_item_match,
+    does_specimen_description_item_match,
+)
+from dicomslide.pyramid import Pyramid, check_alignment
+from dicomslide.region import nearest_pixels, read_slide_region
+
+__all__ = ["Slide"]
+
+
+class Slide:
+    """A digital slide.
+
+    A collection of DICOM image instances that share the same Frame of Reference UID and Container
+    Identifier: they were acquired of the same physical glass slide and lie in the same coordinate
+    system.
+
+    A slide has one image pyramid for each pair of channel and focal plane. Its levels are the
+    sizes that the VOLUME, THUMBNAIL and derived images have, from the largest to the smallest; the
+    images of a level may be tiled differently. Channels are counted over all images: optical
+    paths, then segments, then parameters.
+
+    Unless said otherwise ``level``, ``channel_index`` and ``focal_plane_index`` are zero-based
+    indices into the levels, channels and focal planes of the slide, and a ValueError says that
+    there is none, or that it has no pixels there.
+
+    Parameters
+    ----------
+    client : dicomweb_client.api.DICOMClient
+        Client that can retrieve the frames
+    image_metadata : sequence of pydicom.dataset.Dataset
+        Metadata of DICOM VL Whole Slide Microscopy Image instances, or of Segmentation or
+        Parametric Map instances derived from them, that belong to the slide
+    max_frame_cache_size : int, optional
+        Number of decoded frames that are kept for each image instance
+    pyramid_tolerance : float, optional
+        Largest tolerated distance in millimetres between the centres of images at different
+        pyramid levels in the slide coordinate system
+    correct_color : bool, optional
+        Whether the ICC profiles of the images are applied
+
+    Raises
+    ------
+    TypeError
+        When an argument has the wrong type
+    ValueError
+        When the images do not make one slide, or one of them cannot be used
+    """
+
+    def __init__(
+        self,
+        client: Any,
+        image_metadata: Sequence[Dataset],
+        max_frame_cache_size: int = 6,
+        pyramid_tolerance: float = 0.1,
+        *,
+        correct_color: bool = True,
+    ) -> None:
+        datasets = _one_slide(image_metadata)
+        tolerance = number("pyramid_tolerance", pyramid_tolerance)
+
+        def images(*conditions: Any) -> list[TiledImage]:
+            return [
+                TiledImage(client, dataset, max_frame_cache_size, correct_color=correct_color)
+                for dataset in datasets
+                if any(condition(dataset) for condition in conditions)
+            ]
+
+        pyramid_images = images(_is_pyramid_image)
+        if not pyramid_images:
+            raise NoSlideError("image_metadata: there is no VOLUME, THUMBNAIL or derived image")
+        self._label_images = tuple(images(is_label_image))
+        self._overview_images = tuple(images(is_overview_image))
+        self._arrangement = arrange(pyramid_images)
+        self._template = self._arrangement.template()
+        self._pyramid = Pyramid([image.metadata for image in self._template], tolerance)
+        check_alignment(
+            [self._template[0].metadata, *(i.metadata for i in pyramid_images)], tolerance
+        )
+        self._placements = tuple(
+            relative_placement(self._template[0].geometry, image.geometry)
+            for image in self._template
+        )
+
+    @property
+    def frame_of_reference_uid(self) -> str:
+        """Unique identifier of the frame of reference."""
+        return self._template[0].frame_of_reference_uid
+
+    @property
+    def container_identifier(self) -> str:
+        """Container Identifier of the glass slide; empty where there is none."""
+        return str(self._template[0].metadata.get("ContainerIdentifier") or "")
+
+    @property
+    def label_images(self) -> tuple[TiledImage, ...]:
+        """LABEL images of the slide."""
+        return self._label_images
+
+    @property
+    def overview_images(self) -> tuple[TiledImage, ...]:
+        """OVERVIEW images of the slide."""
+        return self._overview_images
+
+    @property
+    def num_channels(self) -> int:
+        """Number of channels."""
+        return len(self._arrangement.channels)
+
+    @property
+    def num_focal_planes(self) -> int:
+        """Number of focal planes."""
+        return len(self._arrangement.offsets)
+
+    @property
+    def num_levels(self) -> int:
+        """Number of pyramid levels.
+
+        Levels are sorted by size in descending order from the base level (highest image
+        resolution, smallest pixel spacing) to the top level.
+        """
+        return len(self._arrangement.sizes)
+
+    @property
+    def total_pixel_matrix_dimensions(self) -> tuple[tuple[int, int], ...]:
+        """Number of rows and columns of the total pixel matrices at each level."""
+        return self._arrangement.sizes
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns of the largest total pixel matrix."""
+        return self._arrangement.sizes[0]
+
+    @property
+    def pixel_spacings(self) -> tuple[tuple[float, float], ...]:
+        """Distance between pixels in millimetres along the row and the column, at each level."""
+        return tuple(level.pixel_spacing for level in self._pyramid)
+
+    @property
+    def downsampling_factors(self) -> tuple[float, ...]:
+        """Size of the base level relative to each level: the mean of rows and columns."""
+        return tuple(sum(level.downsampling_factors) / 2 for level in self._pyramid)
+
+    @property
+    def physical_offset(self) -> tuple[float, float]:
+        """Smallest X and Y of the top left pixels of the base level in millimetres."""
+        offsets = [image.physical_offset for image in self._base_images]
+        return min(x for x, _ in offsets), min(y for _, y in offsets)
+
+    @property
+    def physical_size(self) -> tuple[float, float]:
+        """Largest size of the base level along the X and Y axes of the slide in millimetres."""
+        sizes = [image.physical_size for image in self._base_images]
+        return max(x for x, _ in sizes), max(y for _, y in sizes)
+
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        """Description of each channel."""
+        return tuple(channel.description for channel in self._arrangement.channels)
+
+    def get_channel_identifier(self, channel_index: int) -> str:
+        """Get identifier of a channel.
+
+        Parameters
+        ----------
+        channel_index : int
+            Zero-based index into channels
+
+        Returns
+        -------
+        str
+            Optical Path Identifier, Segment Number or LUT Label
+
+        Raises
+        ------
+        ValueError
+            When no channel is found for `channel_index`
+        """
+        return self._channel(channel_index).description.identifier
+
+    def get_channel_type(self, channel_index: int) -> ChannelTypes:
+        """Get type of a channel.
+
+        Parameters
+        ----------
+        channel_index : int
+            Zero-based index into channels
+
+        Returns
+        -------
+        ChannelTypes
+            Channel type
+
+        Raises
+        ------
+        ValueError
+            When no channel is found for `channel_index`
+        """
+        return self._channel(channel_index).description.type
+
+    def get_channel_index(self, channel_identifier: str, channel_type: str | ChannelTypes) -> int:
+        """Get index of a channel.
+
+        Parameters
+        ----------
+        channel_identifier : str
+            Channel identifier
+        channel_type : str or ChannelTypes
+            Channel type
+
+        Returns
+        -------
+        int
+            Zero-based index of the first channel with this identifier and type
+
+        Raises
+        ------
+        ValueError
+            When no channel is found for `channel_identifier` and `channel_type`
+        """
+        wanted = _channel_type(channel_type)
+        for index, channel in enumerate(self.channels):
+            if channel.type is wanted and channel.identifier == str(channel_identifier):
+                return index
+        raise SelectionError(
+            f"channel_identifier: there is no {wanted.value} {channel_identifier!r}, only "
+            f"{[channel.identifier for channel in self.channels if channel.type is wanted]}"
+        )
+
+    def get_focal_plane_index(self, focal_plane_offset: float) -> int:
+        """Get index of a focal plane.
+
+        Parameters
+        ----------
+        focal_plane_offset : float
+            Offset of the focal plane from the slide surface along the Z axis of the slide
+            coordinate system in micrometres
+
+        Returns
+        -------
+        int
+            Zero-based index into focal planes, from the slide towards the coverslip
+
+        Raises
+        ------
+        ValueError
+            When no focal plane is found for `focal_plane_offset`
+        """
+        return find_focal_plane(self._arrangement.offsets, focal_plane_offset)
+
+    def get_focal_plane_offset(self, focal_plane_index: int) -> float:
+        """Get z offset in slide coordinate system of a focal plane.
+
+        Parameters
+        ----------
+        focal_plane_index : int
+            Zero-based index into focal planes, from the slide towards the coverslip
+
+        Returns
+        -------
+        float
+            Offset of the focal plane from the slide surface along the Z axis of the slide
+            coordinate system in micrometres
+
+        Raises
+        ------
+        ValueError
+            When no focal plane is found for `focal_plane_index`
+        """
+        return self._arrangement.offsets[self._focal_plane(focal_plane_index)]
+
+    def find_optical_paths(
+        self,
+        identifier: str | None = None,
+        description: str | None = None,
+        illumination_wavelength: float | None = None,
+        specimen_stain: Coded | None = None,
+    ) -> tuple[int, ...]:
+        """Find the optical paths that match all criteria that are given.
+
+        Parameters
+        ----------
+        identifier : str, optional
+            Optical path identifier
+        description : str, optional
+            Optical path description
+        illumination_wavelength : float, optional
+            Optical path illumination wavelength in nanometres
+        specimen_stain : pydicom.sr.coding.Code or highdicom.sr.CodedConcept, optional
+            Substance used for specimen staining
+
+        Returns
+        -------
+        tuple of int
+            Indices of channels, ascending
+        """
+
+        def matches(image: TiledImage, item: Dataset) -> bool:
+            specimens = image.metadata.get("SpecimenDescriptionSequence") or ()
+            return does_optical_path_item_match(
+                item, identifier, description, illumination_wavelength
+            ) and (
+                specimen_stain is None
+                or any(does_specimen_description_item_match(s, specimen_stain) for s in specimens)
+            )
+
+        return self._find_channels(ChannelTypes.OPTICAL_PATH, matches)
+
+    def find_segments(
+        self,
+        number: int | None = None,
+        label: str | None = None,
+        property_category: Coded | None = None,
+        property_type: Coded | None = None,
+    ) -> tuple[int, ...]:
+        """Find the segments that match all criteria that are given.
+
+        Parameters
+        ----------
+        number : int, optional
+            Segment number
+        label : str, optional
+            Segment label
+        property_category : pydicom.sr.coding.Code or highdicom.sr.CodedConcept, optional
+            Category of segmented property
+        property_type : pydicom.sr.coding.Code or highdicom.sr.CodedConcept, optional
+            Type of segmented property
+
+        Returns
+        -------
+        tuple of int
+            Indices of channels, ascending
+        """
+
+        def matches(image: TiledImage, item: Dataset) -> bool:
+            return does_segment_item_match(item, number, label, property_category, property_type)
+
+        return self._find_channels(ChannelTypes.SEGMENT, matches)
+
+    def get_volume_images(
+        self, channel_index: int = 0, focal_plane_index: int = 0
+    ) -> tuple[TiledImage, ...]:
+        """Get VOLUME or THUMBNAIL images for a channel and focal plane.
+
+        Parameters
+        ----------
+        channel_index : int, optional
+            Zero-based index into channels
+        focal_plane_index : int, optional
+            Zero-based index into focal planes
+
+        Returns
+        -------
+        tuple of dicomslide.TiledImage
+            Images sorted by size in descending order; derived images for a segment or parameter
+        """
+        planes = self._channel(channel_index).planes
+        plane = self._focal_plane(focal_plane_index)
+        return tuple(
+            planes[s, plane].image for s in self._arrangement.sizes if (s, plane) in planes
+        )
+
+    def get_image(
+        self, level: int, channel_index: int = 0, focal_plane_index: int = 0
+    ) -> TiledImage:
+        """Get the image that shows a channel and focal plane at a level."""
+        return self._plane(level, channel_index, focal_plane_index).image
+
+    def get_image_region(
+        self,
+        offset: tuple[int, int],
+        level: int,
+        size: tuple[int, int],
+        channel_index: int = 0,
+        focal_plane_index: int = 0,
+    ) -> NDArray:
+        """Get image region.
+
+        Parameters
+        ----------
+        offset : tuple of int
+            Zero-based (row, column) of a pixel at the base level. The region starts at the pixel
+            of `level` in which the centre of that pixel lies
+        level : int
+            Zero-based index into pyramid levels
+        size : tuple of int
+            Rows and columns of the requested image region, in pixels of `level`
+        channel_index : int, optional
+            Zero-based index into channels
+        focal_plane_index : int, optional
+            Zero-based index into focal planes
+
+        Returns
+        -------
+        numpy.ndarray
+            Pixel array of shape (rows, columns, samples). What lies outside the matrix is
+            background: white for colour images, 0 otherwise
+        """
+        plane = self._plane(level, channel_index, focal_plane_index)
+        start = self._placements[level].pixel_at(integer_pair("offset", offset))
+        matrix = plane.image.get_total_pixel_matrix(plane.channel, plane.focal_plane)
+        return matrix.read_region(start, region_size(size))
+
+    def get_slide_region(
+        self,
+        offset: tuple[float, float],
+        level: int,
+        size: tuple[float, float],
+        channel_index: int = 0,
+        focal_plane_index: int = 0,
+    ) -> NDArray:
+        """Get slide region.
+
+        Parameters
+        ----------
+        offset : tuple of float
+            (x, y) offset in the slide coordinate system in millimetres. (0.0, 0.0) is the origin
+            of the slide, usually its corner
+        level : int
+            Zero-based index into pyramid levels
+        size : tuple of float
+            Width and height of the requested slide region in millimetres along the X and Y axis
+            of the slide coordinate system
+        channel_index : int, optional
+            Zero-based index into channels
+        focal_plane_index : int, optional
+            Zero-based index into focal planes
+
+        Returns
+        -------
+        numpy.ndarray
+            Pixel array of shape (rows, columns, samples) as seen on the upright slide: columns run
+            along +X and rows along -Y. What lies outside the matrix is background
+        """
+        plane = self._plane(level, channel_index, focal_plane_index)
+        return plane.image.get_slide_region(offset, size, plane.channel, plane.focal_plane)
+
+    def get_slide_region_for_annotation(
+        self,
+        annotation: hd.sr.Scoord3DContentItem,
+        level: int,
+        channel_index: int = 0,
+        padding: float | tuple[float, float] | tuple[float, float, float, float] = 0.0,
+    ) -> NDArray:
+        """Get slide region defined by a graphic annotation.
+
+        Parameters
+        ----------
+        annotation : highdicom.sr.Scoord3DContentItem
+            Graphic annotation that defines the region of interest in the slide coordinate system.
+            Its Z selects the focal plane: the nearest one within half the distance between planes
+        level : int
+            Zero-based index into pyramid levels
+        channel_index : int, optional
+            Zero-based index into channels
+        padding : int, float or tuple, optional
+            Padding on each border: integers are pixels of `level`, floats are millimetres. One
+            number for all borders, two for left/right (X) and top/bottom (Y), or four for left
+            (-X), top (+Y), right (+X) and bottom (-Y)
+
+        Returns
+        -------
+        numpy.ndarray
+            Pixel array of shape (rows, columns, samples) of the bounding box of the annotation,
+            as seen on the upright slide
+
+        Raises
+        ------
+        TypeError
+            When `annotation` is no three-dimensional annotation
+        ValueError
+            When the annotation lies in another frame of reference or between all focal planes
+        """
+        require_type("annotation", annotation, hd.sr.Scoord3DContentItem)
+        reference = str(annotation.frame_of_reference_uid)
+        if reference != self.frame_of_reference_uid:
+            raise ArgumentValueError(
+                f"annotation: its frame of reference is {reference}, that of the slide is "
+                f"{self.frame_of_reference_uid}"
+            )
+        points = np.asarray(annotation.value, dtype=np.float64).reshape(-1, 3)
+        plane = self._plane(level, channel_index, self._nearest_focal_plane(points))
+        left, top, right, bottom = _padding(padding, plane.image.geometry.spacing_xy)
+        low, high = points.min(axis=0), points.max(axis=0)
+        offset = float(low[0]) - left, float(low[1]) - bottom
+        size = float(high[0]) + right - offset[0], float(high[1]) + top - offset[1]
+        matrix = plane.image.get_total_pixel_matrix(plane.channel, plane.focal_plane)
+        return read_slide_region(matrix, plane.image.geometry, offset, size)
+
+    def map_pixel_indices_to_slide_coordinates(
+        self,
+        pixel_indices: ArrayLike,
+        level: int,
+        channel_index: int = 0,
+        focal_plane_index: int = 0,
+    ) -> NDArray:
+        """Map pixel indices to slide coordinates.
+
+        Parameters
+        ----------
+        pixel_indices : numpy.ndarray
+            Zero-based (row, column) indices into the total pixel matrix of `level`, shape (n, 2)
+        level : int
+            Zero-based index into pyramid levels
+        channel_index : int, optional
+            Zero-based index into channels
+        focal_plane_index : int, optional
+            Zero-based index into focal planes
+
+        Returns
+        -------
+        numpy.ndarray
+            (x, y, z) coordinates in the slide coordinate system in millimetres, shape (n, 3)
+        """
+        plane = self._plane(level, channel_index, focal_plane_index)
+        z = self._arrangement.offsets[focal_plane_index] / 1000
+        geometry = plane.image.geometry.at_height(z)
+        return geometry.to_slide(coordinates("pixel_indices", pixel_indices, 2))
+
+    def map_slide_coordinates_to_pixel_indices(
+        self,
+        slide_coordinates: ArrayLike,
+        level: int,
+        channel_index: int = 0,
+        focal_plane_index: int = 0,
+    ) -> NDArray:
+        """Map slide coordinates to pixel indices.
+
+        Parameters
+        ----------
+        slide_coordinates : numpy.ndarray
+            (x, y, z) coordinates in the slide coordinate system in millimetres, shape (n, 3)
+        level : int
+            Zero-based index into pyramid levels
+        channel_index : int, optional
+            Zero-based index into channels
+        focal_plane_index : int, optional
+            Zero-based index into focal planes
+
+        Returns
+        -------
+        numpy.ndarray
+            Zero-based (row, column) indices of the nearest pixels, shape (n, 2), integer. They may
+            be negative or extend beyond the total pixel matrix
+        """
+        plane = self._plane(level, channel_index, focal_plane_index)
+        points = coordinates("slide_coordinates", slide_coordinates, 3)
+        return nearest_pixels(plane.image.geometry, points)
+
+    def get_slide_offset(
+        self,
+        pixel_indices: tuple[int, int],
+        level: int,
+        channel_index: int = 0,
+        focal_plane_index: int = 0,
+    ) -> tuple[float, float]:
+        """Get slide coordinates for a given total pixel matrix position.
+
+        Parameters
+        ----------
+        pixel_indices : tuple of int
+            Zero-based (row, column) offset in the total pixel matrix of `level`
+        level : int
+            Zero-based index into pyramid levels
+        channel_index : int, optional
+            Zero-based index into channels
+        focal_plane_index : int, optional
+            Zero-based index into focal planes
+
+        Returns
+        -------
+        tuple of float
+            (x, y) position on the slide in the slide coordinate system in millimetres
+        """
+        return self._plane(level, channel_index, focal_plane_index).image.get_slide_offset(
+            pixel_indices
+        )
+
+    def get_pixel_indices(
+        self,
+        offset: tuple[float, float],
+        level: int,
+        channel_index: int = 0,
+        focal_plane_index: int = 0,
+    ) -> tuple[int, int]:
+        """Get indices into total pixel matrix for a given slide position.
+
+        Parameters
+        ----------
+        offset : tuple of float
+            (x, y) offset in the slide coordinate system in millimetres
+        level : int
+            Zero-based index into pyramid levels
+        channel_index : int, optional
+            Zero-based index into channels
+        focal_plane_index : int, optional
+            Zero-based index into focal planes
+
+        Returns
+        -------
+        tuple of int
+            Zero-based (row, column) position of the nearest pixel in the total pixel matrix. It
+            may be negative or extend beyond the matrix if the slide was not imaged there
+        """
+        return self._plane(level, channel_index, focal_plane_index).image.get_pixel_indices(offset)
+
+    def to_datatree(self, chunks: TreeChunks = "frames") -> xr.DataTree:
+        """Make a tree of labelled arrays with one node for each level.
+
+        Parameters
+        ----------
+        chunks : {"frames", "auto"}, dict, int, tuple of int or None, optional
+            How the arrays are chunked: one dask chunk for each frame (``{}`` is the same), about
+            16 MiB, given sizes (see `TotalPixelMatrix.to_dask`), or, with None, not at all: then
+            they are the lazy arrays of xarray
+
+        Returns
+        -------
+        xarray.DataTree
+            The tree: see :mod:`dicomslide.datatree`. No frame is read
+        """
+        return xr.DataTree.from_dict(self.to_groups(chunks))
+
+    def to_groups(
+        self, chunks: TreeChunks = "frames", mask_and_scale: bool = True
+    ) -> dict[str, xr.Dataset]:
+        """Make the nodes of the tree, by their paths.
+
+        Parameters
+        ----------
+        chunks : {"frames", "auto"}, dict, int, tuple of int or None, optional
+            See `to_datatree`
+        mask_and_scale : bool, optional
+            Whether scaled integers are decoded to the values that they stand for
+
+        Returns
+        -------
+        dict
+            Path to `xarray.Dataset`
+        """
+        associated = {"label": self._label_images, "overview": self._overview_images}
+        return build_groups(self._arrangement, self._placements, associated, chunks, mask_and_scale)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Slide):
+            return NotImplemented
+        return self._instances == other._instances
+
+    def __hash__(self) -> int:
+        # Unlike the hash of a str that of bytes read as a number is the same in every process
+        digest = hashlib.sha256(repr(self._instances).encode()).digest()
+        return int.from_bytes(digest[:7], "big")
+
+    def __repr__(self) -> str:
+        rows, columns = self.size
+        return (
+            f"<Slide {self.container_identifier or self.frame_of_reference_uid!r}: "
+            f"{rows} x {columns}, {self.num_levels} levels, {self.num_channels} channels, "
+            f"{self.num_focal_planes} focal planes>"
+        )
+
+    @property
+    def _base_images(self) -> list[TiledImage]:
+        """All images of the base level."""
+        return [
+            plane.image
+            for channel in self._arrangement.channels
+            for (size, _), plane in channel.planes.items()
+            if size == self.size
+        ]
+
+    @property
+    def _instances(self) -> tuple[str, ...]:
+        """SOP Instance UIDs of all images."""
+        images = {plane.image for c in self._arrangement.channels for plane in c.planes.values()}
+        images.update(self._label_images, self._overview_images)
+        return tuple(sorted(str(image.metadata.SOPInstanceUID) for image in images))
+
+    def _channel(self, channel_index: int) -> SlideChannel:
+        return self._arrangement.channels[
+            selection("channel_index", channel_index, self.num_channels)
+        ]
+
+    def _focal_plane(self, focal_plane_index: int) -> int:
+        return selection("focal_plane_index", focal_plane_index, self.num_focal_planes)
+
+    def _plane(self, level: int, channel_index: int, focal_plane_index: int) -> Plane:
+        """Find the image and its own indices for indices of the slide."""
+        size = self._arrangement.sizes[selection("level", level, self.num_levels)]
+        channel = self._channel(channel_index)
+        plane = channel.planes.get((size, self._focal_plane(focal_plane_index)))
+        if plane is None:
+            raise SelectionError(
+                f"level: {channel.description.type.value} {channel.description.identifier!r} has "
+                f"no image of focal plane {focal_plane_index} at level {level}"
+            )
+        return plane
+
+    def _nearest_focal_plane(self, points: NDArray[np.float64]) -> int:
+        offsets = np.array(self._arrangement.offsets)
+        if len(offsets) == 1:
+            return 0
+        z = float(points[:, 2].mean()) * 1000
+        nearest = int(np.abs(offsets - z).argmin())
+        if abs(offsets[nearest] - z) > np.diff(offsets).min() / 2 * (1 + 1e-9):
+            raise SelectionError(
+                f"annotation: no focal plane is near Z = {z:g} micrometres, they are at "
+                f"{offsets.tolist()}"
+            )
+        return nearest
+
+    def _find_channels(self, kind: ChannelTypes, matches: Any) -> tuple[int, ...]:
+        found = []
+        for index, channel in enumerate(self._arrangement.channels):
+            if channel.description.type is not kind:
+                continue
+            plane = next(iter(channel.planes.values()))
+            items = channel_items(plane.image.metadata)
+            item = items[plane.channel] if items else Dataset()
+            if matches(plane.image, item):
+                found.append(index)
+        return tuple(found)
+
+
+def _is_pyramid_image(dataset: Dataset) -> bool:
+    return is_segmentation(dataset) or is_parametric_map(dataset) or is_volume_image(dataset)
+
+
+def _one_slide(image_metadata: Sequence[Dataset]) -> list[Dataset]:
+    """Check that images belong to one slide; copies of an instance count once."""
+    if isinstance(image_metadata, Dataset) or not isinstance(image_metadata, Sequence):
+        raise ArgumentTypeError(
+            f"image_metadata: expected a sequence, got {type(image_metadata).__name__}"
+        )
+    datasets: dict[str, Dataset] = {}
+    for dataset in image_metadata:
+        require_type("image_metadata", dataset, Dataset)
+        datasets.setdefault(str(dataset.get("SOPInstanceUID")), dataset)
+    if not datasets:
+        raise ArgumentValueError("image_metadata: there are no images")
+    for keyword, relevant in (
+        ("FrameOfReferenceUID", _is_pyramid_image),
+        ("ContainerIdentifier", lambda dataset: "ContainerIdentifier" in dataset),
+    ):
+        found: dict[str, str] = {}
+        for uid, dataset in datasets.items():
+            if relevant(dataset):
+                found.setdefault(str(dataset.get(keyword)), uid)
+        if len(found) > 1:
+            (first, first_uid), (second, second_uid) = list(found.items())[:2]
+            raise ArgumentValueError(
+                f"images of one slide share their {keyword}: that of image {first_uid} is "
+                f"{first!r}, that of image {second_uid} is {second!r}"
+            )
+    return list(datasets.values())
+
+
+def _channel_type(value: str | ChannelTypes) -> ChannelTypes:
+    try:
+        return ChannelTypes(value)
+    except ValueError:
+        choices = ", ".join(item.value for item in ChannelTypes)
+        raise ArgumentValueError(f"channel_type: expected {choices}, got {value!r}") from None
+
+
+def _padding(padding: Any, spacing: tuple[float, float]) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom in millimetres."""
+    values = [padding] if np.ndim(padding) == 0 else list(padding)
+    if len(values) not in (1, 2, 4):
+        raise ArgumentValueError(f"padding: expected 1, 2 or 4 numbers, got {len(values)}")
+    left, top, right, bottom = (
+        number("padding", value)
+        * (spacing[side % 2] if isinstance(value, (int, np.integer)) else 1)
+        for side, value in enumerate((values * 4)[:4])
+    )
+    if min(left, top, right, bottom) < 0:
+        raise ArgumentValueError(f"padding: {padding} must not be negative")
+    return left, top, right, bottom

@@ -1,0 +1,1 @@
+"""Where the encoded frames are: one module for each kind of place."""

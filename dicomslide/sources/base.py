@@ -1,0 +1,57 @@
+"""The seam between the places where frames are kept and everything above."""
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+from pydicom.dataset import Dataset
+
+__all__ = ["FrameSource", "FrameStore"]
+
+
+@runtime_checkable
+class FrameSource(Protocol):
+    """The encoded frames of one image instance.
+
+    A source can be pickled and used from any thread. It holds no pixels.
+    """
+
+    @property
+    def name(self) -> str:
+        """What messages call the instance: its file or its URL."""
+
+    @property
+    def token(self) -> str:
+        """A name that is the same for the same bytes, also in another process."""
+
+    @property
+    def transfer_syntax_uid(self) -> str:
+        """Transfer Syntax UID of the frames."""
+
+    def read(self, frames: Sequence[int]) -> list[bytes]:
+        """Read encoded frames, all in one go.
+
+        Parameters
+        ----------
+        frames : sequence of int
+            Zero-based frame indices
+
+        Returns
+        -------
+        list of bytes
+            One item for each index, in the order asked for. One-bit frames start at a byte
+
+        Raises
+        ------
+        FrameError
+            When a frame is not where the offset table says
+        SourceError
+            When the place does not deliver
+        """
+
+
+@runtime_checkable
+class FrameStore(Protocol):
+    """A collection of image instances that knows where the frames of each are."""
+
+    def frame_source(self, dataset: Dataset) -> FrameSource:
+        """Get the source of the frames of an instance, by its SOP Instance UID."""

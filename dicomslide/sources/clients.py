@@ -1,0 +1,168 @@
+"""Frames behind any client of the ``dicomweb_client`` interface."""
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlparse
+
+from dicomweb_client.api import DICOMfileClient
+from pydicom.dataset import Dataset
+from pydicom.uid import UID
+
+from dicomslide.errors import ArgumentTypeError, DicomSlideError, FrameError, SourceError
+from dicomslide.metadata.frames import number_of_frames
+from dicomslide.sources.base import FrameSource, FrameStore
+from dicomslide.sources.files import find_files, looks_like_dicom, open_image_file
+
+__all__ = ["ClientFrames", "frame_source"]
+
+_MEDIA_TYPES = {
+    "image/jpeg": ("50", "51", "57", "70"),
+    "image/jls": ("80", "81"),
+    "image/jp2": ("90", "91"),
+    "image/jphc": ("201", "202", "203"),
+    "image/jxl": ("110", "111", "112"),
+}
+_JPEG_FAMILY = "1.2.840.10008.1.2.4."
+_RLE = "1.2.840.10008.1.2.5"
+_EXPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
+
+
+def frame_source(client: Any, dataset: Dataset) -> FrameSource:
+    """Find where the frames of an image instance are.
+
+    Frames that a ``DICOMfileClient`` knows are read from their file directly, which works from
+    any thread; the client is only asked which file it is.
+
+    Raises
+    ------
+    TypeError
+        When the client is none
+    SourceError
+        When the client does not know the instance
+    """
+    if isinstance(client, FrameStore):
+        return client.frame_source(dataset)
+    if isinstance(client, DICOMfileClient):
+        _, frames = open_image_file(_path_of(client, str(dataset.get("SOPInstanceUID"))))
+        return frames
+    if not callable(getattr(client, "retrieve_instance_frames", None)):
+        raise ArgumentTypeError(
+            f"client: expected a dicomweb_client.api.DICOMClient, got {type(client).__name__}"
+        )
+    return ClientFrames(
+        client=client,
+        study=str(dataset.get("StudyInstanceUID")),
+        series=str(dataset.get("SeriesInstanceUID")),
+        instance=str(dataset.get("SOPInstanceUID")),
+        count=number_of_frames(dataset),
+        transfer_syntax_uid=_transfer_syntax(dataset),
+    )
+
+
+@dataclass(frozen=True)
+class ClientFrames:
+    """The frames of an image instance that a client retrieves.
+
+    Parameters
+    ----------
+    client : dicomweb_client.api.DICOMClient
+        Client
+    study, series, instance : str
+        Study, Series and SOP Instance UID
+    count : int
+        Number of frames
+    transfer_syntax_uid : str
+        Transfer Syntax UID; empty where the metadata do not tell, then each frame does
+    """
+
+    client: Any
+    study: str
+    series: str
+    instance: str
+    count: int
+    transfer_syntax_uid: str
+
+    @property
+    def name(self) -> str:
+        """What messages call the instance."""
+        return f"image {self.instance}"
+
+    @property
+    def token(self) -> str:
+        """A name that is the same for the same instance of the same service."""
+        return f"{getattr(self.client, 'base_url', '')} {self.instance}"
+
+    def read(self, frames: Sequence[int]) -> list[bytes]:
+        """Read encoded frames; see `FrameSource.read`."""
+        numbers = [frame + 1 for frame in frames]
+        if any(not 1 <= number <= self.count for number in numbers):
+            raise FrameError(f"{self.name}: frames {numbers} are not all among its {self.count}")
+        try:
+            found = self.client.retrieve_instance_frames(
+                study_instance_uid=self.study,
+                series_instance_uid=self.series,
+                sop_instance_uid=self.instance,
+                frame_numbers=numbers,
+                media_types=_media_types(self.transfer_syntax_uid),
+            )
+        except (OSError, ValueError) as error:
+            raise SourceError(
+                f"{self.name}: frames {numbers} were not delivered: {error}"
+            ) from error
+        if len(found) != len(numbers):
+            raise FrameError(
+                f"{self.name}: {len(found)} frames were delivered for the {len(numbers)} asked for"
+            )
+        return list(found)
+
+
+def _transfer_syntax(dataset: Dataset) -> str:
+    stored = getattr(dataset, "file_meta", Dataset()).get("TransferSyntaxUID")
+    return str(stored or dataset.get("AvailableTransferSyntaxUID") or "")
+
+
+def _media_types(transfer_syntax_uid: str) -> tuple[tuple[str, str], ...] | None:
+    """Ask for the frames as they are stored (PS3.18 8.7.3)."""
+    if not transfer_syntax_uid:
+        return None
+    if not UID(transfer_syntax_uid).is_encapsulated:
+        return (("application/octet-stream", _EXPLICIT_LITTLE_ENDIAN),)
+    if transfer_syntax_uid == _RLE:
+        return (("image/dicom-rle", _RLE),)
+    ending = transfer_syntax_uid.removeprefix(_JPEG_FAMILY)
+    for media_type, endings in _MEDIA_TYPES.items():
+        if ending in endings:
+            return ((media_type, transfer_syntax_uid),)
+    return (("application/octet-stream", transfer_syntax_uid),)
+
+
+def _path_of(client: DICOMfileClient, uid: str) -> Path:
+    """Find the file of an instance: in the client's database, else by looking into its folder.
+
+    The client's own connection to the database belongs to the thread that made it.
+    """
+    folder = Path(unquote(urlparse(f"file://{client.url_prefix}").path))
+    database = getattr(getattr(client, "_db_manager", None), "_db_file_identifier", None)
+    if database and database != ":memory:":
+        try:
+            connection = sqlite3.connect(f"{Path(database).resolve().as_uri()}?mode=ro", uri=True)
+            try:
+                query = "SELECT _file_path FROM instances WHERE SOPInstanceUID = ?"
+                found = connection.execute(query, (uid,)).fetchone()
+            finally:
+                connection.close()
+        except sqlite3.Error:
+            found = None
+        if found is not None:
+            return folder / found[0]
+    for path in filter(looks_like_dicom, find_files(folder)):
+        try:
+            dataset, _ = open_image_file(path)
+        except DicomSlideError:
+            continue
+        if str(dataset.get("SOPInstanceUID")) == uid:
+            return Path(path)
+    raise SourceError(f"image {uid} is in none of the files of {folder}")

@@ -1,0 +1,99 @@
+"""Bytes of a local file by offset, from any thread."""
+
+import os
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from dicomslide.errors import SourceError
+
+__all__ = ["LocalFile"]
+
+_MAX_OPEN_FILES = 64
+
+
+class _Handle:
+    """An open file descriptor that closes itself when nobody uses it any more."""
+
+    def __init__(self, path: str) -> None:
+        self.descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        self.lock = threading.Lock()
+
+    def read(self, offset: int, length: int) -> bytes:
+        if hasattr(os, "pread"):
+            return os.pread(self.descriptor, length, offset)
+        with self.lock:
+            os.lseek(self.descriptor, offset, os.SEEK_SET)
+            return os.read(self.descriptor, length)
+
+    def __del__(self) -> None:
+        descriptor = getattr(self, "descriptor", None)
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+@dataclass(frozen=True)
+class LocalFile:
+    """A file as it was when it was first looked at.
+
+    Parameters
+    ----------
+    path : str
+        Absolute path
+    size : int
+        Size in bytes
+    modified : int
+        Time of the last change in nanoseconds
+    """
+
+    path: str
+    size: int
+    modified: int
+
+    @classmethod
+    def at(cls, path: str | os.PathLike[str]) -> "LocalFile":
+        """Look at a file.
+
+        Raises
+        ------
+        SourceError
+            When there is no such file, or it may not be read
+        """
+        resolved = str(Path(path).resolve())
+        try:
+            status = os.stat(resolved)
+        except OSError as error:
+            raise SourceError(f"{path}: {error.strerror}") from error
+        return cls(resolved, status.st_size, status.st_mtime_ns)
+
+    def read(self, ranges: Iterable[tuple[int, int]]) -> list[bytes]:
+        """Read (offset, length) ranges.
+
+        Raises
+        ------
+        SourceError
+            When the file cannot be read, has changed, or ends before a range does
+        """
+        try:
+            handle = _open(self)
+            parts = [handle.read(offset, length) for offset, length in ranges]
+        except OSError as error:
+            raise SourceError(f"{self.path}: {error.strerror or error}") from error
+        for part, (offset, length) in zip(parts, ranges, strict=True):
+            if len(part) != length:
+                raise SourceError(
+                    f"{self.path}: ends at byte {self.size}, expected data up to byte "
+                    f"{offset + length}; the file is truncated"
+                )
+        return parts
+
+
+@lru_cache(maxsize=_MAX_OPEN_FILES)
+def _open(file: LocalFile) -> _Handle:
+    handle = _Handle(file.path)
+    status = os.fstat(handle.descriptor)
+    if (status.st_size, status.st_mtime_ns) != (file.size, file.modified):
+        raise SourceError(f"{file.path}: the file has changed since it was opened")
+    return handle

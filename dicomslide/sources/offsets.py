@@ -1,0 +1,162 @@
+"""Where in a Part 10 file each frame starts and ends (PS3.5 8.2 and A.4)."""
+
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dicomslide.errors import FrameError
+
+__all__ = ["EncapsulatedOffsets", "Ranges", "encapsulated_offsets", "join_fragments"]
+
+_ITEM = b"\xfe\xff\x00\xe0"
+_DELIMITER = b"\xfe\xff\xdd\xe0"
+_UNDEFINED = 0xFFFFFFFF
+# A codestream starts with one of these: JPEG and JPEG-LS, JPEG 2000, JPEG XL, the last two boxed
+_CODESTREAM_STARTS = (b"\xff\xd8", b"\xff\x4f", b"\xff\x0a", b"\x00\x00\x00\x0c")
+
+Ranges = Callable[[list[tuple[int, int]]], list[bytes]]
+
+
+@dataclass(frozen=True, eq=False)
+class EncapsulatedOffsets:
+    """Byte ranges of encapsulated frames, item headers included.
+
+    Parameters
+    ----------
+    starts, ends : numpy.ndarray
+        Offset in the file of each frame's first item header, and of what follows its last
+        fragment; shape (number of frames,)
+    """
+
+    starts: NDArray[np.int64]
+    ends: NDArray[np.int64]
+
+
+def encapsulated_offsets(
+    read: Ranges,
+    name: str,
+    start: int,
+    end: int,
+    count: int,
+    extended: tuple[bytes, bytes] | None,
+) -> EncapsulatedOffsets:
+    """Find the frames of an encapsulated Pixel Data element.
+
+    The extended offset table is used where there is one, else the basic offset table, and where
+    that is empty or not in ascending order the items are walked once.
+
+    Parameters
+    ----------
+    read : callable
+        Reads (offset, length) ranges of the file
+    name : str
+        Name of the file for messages
+    start, end : int
+        Where the value of Pixel Data starts, and the size of the file
+    count : int
+        Number of frames
+    extended : tuple of bytes, optional
+        Values of Extended Offset Table and Extended Offset Table Lengths
+
+    Raises
+    ------
+    FrameError
+        When the frames cannot be found
+    """
+    (header,) = read([(start, 8)])
+    tag, length = header[:4], struct.unpack("<I", header[4:])[0]
+    if tag != _ITEM or length % 4 or start + 8 + length > end:
+        raise FrameError(f"{name}: Pixel Data does not start with a basic offset table")
+    base = start + 8 + length
+    if extended is not None:
+        offsets, lengths = (np.frombuffer(value, "<u8").astype(np.int64) for value in extended)
+        if len(offsets) < count or len(lengths) < count:
+            raise FrameError(
+                f"{name}: the extended offset table has {len(offsets)} offsets and {len(lengths)} "
+                f"lengths for {count} frames"
+            )
+        starts = base + offsets[:count]
+        # An odd number of bytes is followed by one byte of padding
+        return _checked(starts, starts + 8 + lengths[:count] + lengths[:count] % 2, base, end, name)
+    if length:
+        (table,) = read([(start + 8, length)])
+        offsets = np.frombuffer(table, "<u4").astype(np.int64)
+        if len(offsets) == count and offsets[0] == 0 and (np.diff(offsets) > 0).all():
+            starts = base + offsets
+            if starts[-1] + 8 > end:
+                raise FrameError(f"{name}: the file is truncated; frame {count} is missing")
+            last_end = max(stop for _, stop in _walk(read, int(starts[-1]), end, name))
+            return _checked(starts, np.append(starts[1:], last_end), base, end, name)
+    return _walked(read, name, base, end, count)
+
+
+def join_fragments(data: bytes, name: str) -> bytes:
+    """Take the fragments out of the items that a frame consists of."""
+    fragments = []
+    position = 0
+    while position < len(data):
+        if data[position : position + 4] != _ITEM:
+            raise FrameError(f"{name}: no item starts where the offset table says")
+        (length,) = struct.unpack_from("<I", data, position + 4)
+        stop = position + 8 + length
+        if stop > len(data):
+            raise FrameError(f"{name}: an item of {length} bytes exceeds its frame")
+        fragments.append(data[position + 8 : stop])
+        position = stop
+    return fragments[0] if len(fragments) == 1 else b"".join(fragments)
+
+
+def _checked(
+    starts: NDArray[np.int64], ends: NDArray[np.int64], base: int, end: int, name: str
+) -> EncapsulatedOffsets:
+    outside = (starts < base) | (ends > end) | (ends < starts + 8)
+    if outside.any():
+        frame = int(np.argmax(outside))
+        raise FrameError(
+            f"{name}: frame {frame + 1} lies at bytes {starts[frame]} to {ends[frame]} of a file of "
+            f"{end} bytes; the file is truncated or its offset table is wrong"
+        )
+    return EncapsulatedOffsets(starts, ends)
+
+
+def _walk(read: Ranges, position: int, end: int, name: str) -> Iterator[tuple[int, int]]:
+    """Yield the start and the end of each item up to the delimiter or the end of the file."""
+    while position + 8 <= end:
+        (header,) = read([(position, 8)])
+        tag, length = header[:4], struct.unpack("<I", header[4:])[0]
+        if tag == _DELIMITER:
+            return
+        if tag != _ITEM or length == _UNDEFINED:
+            raise FrameError(f"{name}: no item at byte {position} of Pixel Data")
+        stop = position + 8 + length
+        if stop > end:
+            raise FrameError(
+                f"{name}: an item ends at byte {stop} of a file of {end} bytes; the file is "
+                "truncated"
+            )
+        yield position, stop
+        position = stop
+
+
+def _walked(read: Ranges, name: str, base: int, end: int, count: int) -> EncapsulatedOffsets:
+    items = np.array(list(_walk(read, base, end, name)), dtype=np.int64).reshape(-1, 2)
+    if len(items) < count:
+        raise FrameError(f"{name}: {len(items)} fragments for {count} frames; frames are missing")
+    if count == 1:
+        return EncapsulatedOffsets(items[:1, 0], items[-1:, 1])
+    if len(items) > count:
+        heads = read([(int(start) + 8, 4) for start in items[:, 0]])
+        first = np.array([head.startswith(_CODESTREAM_STARTS) for head in heads])
+        if not first[0] or first.sum() != count:
+            raise FrameError(
+                f"{name}: {len(items)} fragments cannot be told apart into {count} frames; the "
+                "image needs an offset table"
+            )
+        (places,) = np.nonzero(first)
+        return EncapsulatedOffsets(
+            items[places, 0], items[np.append(places[1:], len(items)) - 1, 1]
+        )
+    return EncapsulatedOffsets(items[:, 0], items[:, 1])
