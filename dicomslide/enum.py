@@ -13,7 +13,7 @@ class ChannelTypes(Enum):
     SEGMENT = "SEGMENT"
     """An item of the Segment Sequence (PS3.3 C.8.20.2) of a Segmentation."""
     PARAMETER = "PARAMETER"
-    """A quantity of a Parametric Map, named by its Real World Value Mapping (PS3.3 C.7.6.16.2.11)."""
+    """A quantity of a Parametric Map: a Real World Value Mapping (PS3.3 C.7.6.16.2.11)."""
 
 
 class ImageFlavors(Enum):

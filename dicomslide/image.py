@@ -253,9 +253,9 @@ class TiledImage:
         """
         found = []
         study_uid = str(self.metadata.get("StudyInstanceUID", ""))
+        others = self.metadata.get("StudiesContainingOtherReferencedInstancesSequence") or ()
         studies = [(study_uid, self.metadata)]
-        for item in self.metadata.get("StudiesContainingOtherReferencedInstancesSequence") or ():
-            studies.append((str(item.get("StudyInstanceUID", "")), item))
+        studies += [(str(item.get("StudyInstanceUID", "")), item) for item in others]
         for study, parent in studies:
             for series in parent.get("ReferencedSeriesSequence") or ():
                 for reference in series.get("ReferencedInstanceSequence") or ():

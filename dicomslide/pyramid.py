@@ -144,7 +144,8 @@ def check_alignment(images: Sequence[Dataset], tolerance: float) -> None:
         if not distance <= tolerance:
             raise ArgumentValueError(
                 f"images {images[0].get('SOPInstanceUID')} and {image.get('SOPInstanceUID')} are "
-                f"not aligned: their centres are {distance:g} mm apart, tolerated are {tolerance} mm"
+                f"not aligned: their centres are {distance:g} mm apart, more than the tolerated "
+                f"{tolerance} mm"
             )
 
 

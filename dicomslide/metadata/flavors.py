@@ -135,5 +135,5 @@ def is_parametric_map(dataset: Dataset) -> bool:
 
 
 def is_label_map(dataset: Dataset) -> bool:
-    """Whether the SOP Class is Label Map Segmentation: one frame holds the numbers of all segments."""
+    """Whether the SOP Class is Label Map Segmentation: a frame holds the numbers of segments."""
     return dataset.get("SOPClassUID") == LABEL_MAP_SEGMENTATION

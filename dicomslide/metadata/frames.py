@@ -94,7 +94,7 @@ def is_tiled_full(dataset: Dataset) -> bool:
 
 
 def count_stored_channels(dataset: Dataset) -> int:
-    """Count the channels that have frames of their own; the segments of a label map share theirs."""
+    """Count the channels with frames of their own; the segments of a label map share theirs."""
     if is_label_map(dataset):
         return 1
     items = channel_items(dataset)

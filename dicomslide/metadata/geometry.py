@@ -120,7 +120,7 @@ class ImageGeometry:
 
 
 def to_upright(region: NDArray, geometry: ImageGeometry) -> NDArray:
-    """Turn a region of an axis-aligned image so that its columns run along +X and its rows along -Y.
+    """Turn a region of an axis-aligned image: its columns run along +X then, its rows along -Y.
 
     The first two axes of `region` are rows and columns; the result is a view.
     """

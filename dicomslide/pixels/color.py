@@ -45,7 +45,7 @@ def icc_profile(dataset: Dataset, optical_path: int = 0) -> bytes | None:
 
 
 def color_transform(profile: bytes | None, name: str) -> ColorTransform | None:
-    """Make the transform of a profile; None for no profile and, with a warning, for a broken one."""
+    """Make the transform of a profile; None for no profile and, with a warning, a broken one."""
     if profile is None:
         return None
     try:

@@ -116,8 +116,8 @@ def _checked(
     if outside.any():
         frame = int(np.argmax(outside))
         raise FrameError(
-            f"{name}: frame {frame + 1} lies at bytes {starts[frame]} to {ends[frame]} of a file of "
-            f"{end} bytes; the file is truncated or its offset table is wrong"
+            f"{name}: frame {frame + 1} lies at bytes {starts[frame]} to {ends[frame]} of a file "
+            f"of {end} bytes; the file is truncated or its offset table is wrong"
         )
     return EncapsulatedOffsets(starts, ends)
 
