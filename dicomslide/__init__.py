@@ -4,6 +4,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from dicomslide.enum import ChannelTypes, ImageFlavors
 from dicomslide.errors import DicomSlideError
+from dicomslide.export.ome_zarr import to_ome_zarr
 from dicomslide.image import TiledImage
 from dicomslide.matrix import TotalPixelMatrix, TotalPixelMatrixSampler
 from dicomslide.metadata.flavors import (
@@ -19,6 +20,7 @@ from dicomslide.metadata.matching import (
     does_specimen_description_item_match,
 )
 from dicomslide.opening import open_slide
+from dicomslide.openslide import OpenSlide
 from dicomslide.pyramid import (
     Pyramid,
     PyramidLevel,
@@ -47,6 +49,7 @@ __all__ = [
     "ChannelTypes",
     "DicomSlideError",
     "ImageFlavors",
+    "OpenSlide",
     "Pyramid",
     "PyramidLevel",
     "Slide",
@@ -73,4 +76,5 @@ __all__ = [
     "select_image_at_pixel_spacing",
     "sort_images_by_pixel_spacing",
     "sort_images_by_size",
+    "to_ome_zarr",
 ]

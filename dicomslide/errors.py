@@ -10,6 +10,7 @@ __all__ = [
     "PixelIndexError",
     "SelectionError",
     "SourceError",
+    "StoreError",
     "UnsupportedError",
 ]
 
@@ -52,3 +53,7 @@ class FrameError(DicomSlideError, ValueError):
 
 class SourceError(DicomSlideError, OSError):
     """A file or a server did not deliver what was asked for."""
+
+
+class StoreError(DicomSlideError, OSError):
+    """An output cannot be written, or would replace something that is there."""

@@ -44,7 +44,7 @@ def does_optical_path_item_match(
     bool
         Whether the item matches
     """
-    if identifier is not None and str(item.get("OpticalPathIdentifier")) != str(identifier):
+    if identifier is not None and item.get("OpticalPathIdentifier") != identifier:
         return False
     if description is not None and item.get("OpticalPathDescription") != description:
         return False

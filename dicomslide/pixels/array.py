@@ -158,6 +158,14 @@ class FrameArray:
             self._fill(pieces[start : start + _BATCH], threads)
         return arrays
 
+    def covered(self, rows: range, columns: range) -> NDArray[np.bool_]:
+        """Tell which pixels of a window lie in the matrix and in a frame, shape (rows, columns)."""
+        mask = np.zeros((len(rows), len(columns)), bool)
+        if mask.size:
+            for piece in self._pieces(mask, rows, columns, crop=True):
+                piece.target[...] = True
+        return mask
+
     def _canvas(self, rows: range, columns: range) -> NDArray:
         """Make an array for a window; of background where not all of it will be overwritten."""
         shape = (len(rows), len(columns), self.shape[2])

@@ -1,0 +1,176 @@
+"""The ``dicomslide`` command."""
+
+import argparse
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+from dask.callbacks import Callback
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+import dicomslide
+from dicomslide.demo import run_demo
+from dicomslide.errors import DicomSlideError
+from dicomslide.export.ome_zarr import to_ome_zarr
+from dicomslide.opening import open_slide
+from dicomslide.report import print_report
+from dicomslide.thumbnail import make_thumbnail
+
+__all__ = ["main"]
+
+_FAILED = 2
+_WIDTH_WITHOUT_TERMINAL = 120
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Arguments; those of the process by default
+
+    Returns
+    -------
+    int
+        Exit code: 0, or 2 for bad input
+    """
+    options = _parser().parse_args(arguments)
+    warnings.showwarning = _show_warning
+    try:
+        options.run(options)
+    except (DicomSlideError, OSError) as error:
+        if options.debug:
+            raise
+        print(f"dicomslide: error: {error}", file=sys.stderr)
+        return _FAILED
+    except KeyboardInterrupt:
+        print("dicomslide: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="dicomslide", description="Look at DICOM whole slide images, and convert them."
+    )
+    parser.add_argument(
+        "--version", action="version", version=f"dicomslide {dicomslide.__version__}"
+    )
+    parser.add_argument(
+        "--debug", action="store_true", help="show where in the code an error arises"
+    )
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    info = _add(commands, "info", _info, "show what a slide consists of")
+    thumbnail = _add(commands, "thumbnail", _thumbnail, "make a small picture of a slide")
+    export = _add(commands, "export", _export, "write a slide as OME-Zarr")
+    for command in (info, thumbnail, export):
+        command.add_argument("source", metavar="SOURCE", help="folder of a slide, or a DICOM file")
+
+    thumbnail.add_argument("out", metavar="OUT.png", type=Path, help="picture to write")
+    thumbnail.add_argument(
+        "--size",
+        type=int,
+        default=1024,
+        metavar="N",
+        help="pixels of the longer side (%(default)s)",
+    )
+    export.add_argument("out", metavar="OUT.ome.zarr", type=Path, help="store to write")
+    export.add_argument(
+        "--overwrite", action="store_true", help="replace a Zarr store that is there already"
+    )
+    for command in (thumbnail, export):
+        command.add_argument(
+            "--no-color-correction",
+            dest="correct_color",
+            action="store_false",
+            help="leave the colours as they are stored, without applying the ICC profile",
+        )
+
+    demo = _add(commands, "demo", _demo, "write a synthetic slide, analyse and convert it")
+    demo.add_argument(
+        "folder",
+        metavar="FOLDER",
+        nargs="?",
+        type=Path,
+        default=Path("dicomslide-demo"),
+        help="new folder for the results (%(default)s)",
+    )
+    return parser
+
+
+def _add(commands: Any, name: str, run: Any, what: str) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = commands.add_parser(
+        name, help=what, description=f"{what[0].upper()}{what[1:]}."
+    )
+    command.set_defaults(run=run)
+    return command
+
+
+def _info(options: argparse.Namespace) -> None:
+    slide = open_slide(options.source)
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_WIDTH_WITHOUT_TERMINAL)
+    print_report(slide, console)
+
+
+def _thumbnail(options: argparse.Namespace) -> None:
+    slide = open_slide(options.source, correct_color=options.correct_color)
+    with _progress("reading"):
+        picture = make_thumbnail(slide, options.size)
+    try:
+        picture.save(options.out)
+    except ValueError as error:
+        raise DicomSlideError(f"{options.out}: {error}") from error
+
+
+def _export(options: argparse.Namespace) -> None:
+    slide = open_slide(options.source, correct_color=options.correct_color)
+    with _progress("exporting"):
+        to_ome_zarr(slide, options.out, overwrite=options.overwrite)
+
+
+def _demo(options: argparse.Namespace) -> None:
+    run_demo(options.folder, print, _progress)
+
+
+@contextmanager
+def _progress(what: str) -> Iterator[None]:
+    """Show the progress of dask computations on stderr, if that is a terminal."""
+    console = Console(stderr=True)
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+        transient=True,
+    ) as bar:
+        task = bar.add_task(what, total=None)
+
+        def start(graph: Any, state: dict[str, Any]) -> None:
+            bar.update(task, total=sum(len(state[part]) for part in ("ready", "waiting")))
+
+        def advance(*_: Any) -> None:
+            bar.advance(task)
+
+        with Callback(start_state=start, posttask=advance):
+            yield
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    print(f"dicomslide: warning: {message}", file=file or sys.stderr)

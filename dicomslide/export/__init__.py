@@ -1,0 +1,1 @@
+"""Slides in other formats."""

@@ -1,0 +1,138 @@
+"""What a slide consists of, as tables for people."""
+
+from collections.abc import Iterable
+
+from pydicom.uid import UID
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from dicomslide.enum import ChannelTypes
+from dicomslide.image import TiledImage
+from dicomslide.metadata.channels import Channel
+from dicomslide.slide import Slide
+
+__all__ = ["print_report"]
+
+_HEADINGS = {
+    ChannelTypes.OPTICAL_PATH: "Optical paths",
+    ChannelTypes.SEGMENT: "Segments",
+    ChannelTypes.PARAMETER: "Parameters",
+}
+
+
+def print_report(slide: Slide, console: Console) -> None:
+    """Print levels, channels, focal planes, associated and derived images of a slide."""
+    base = slide.get_image(0, *_first_plane(slide))
+    console.print(Text(f"Slide {slide.container_identifier or '(no container identifier)'}"))
+    facts = {
+        "frame of reference": slide.frame_of_reference_uid,
+        "manufacturer": _join(base, "Manufacturer", "ManufacturerModelName"),
+        "acquired": _join(base, "AcquisitionDateTime"),
+        "size": "{:.3f} x {:.3f} mm (along X and Y of the slide)".format(*slide.physical_size),
+        "rotation": f"{base.get_rotation():g} degrees counterclockwise to stand upright",
+        "focal planes": _focal_planes(slide),
+    }
+    for name, value in facts.items():
+        if value:
+            console.print(Text(f"  {name:20}{value}"))
+    console.print()
+    console.print(_levels(slide))
+    for kind, heading in _HEADINGS.items():
+        channels = [(i, c) for i, c in enumerate(slide.channels) if c.type is kind]
+        if channels:
+            console.print(_channels(heading, channels))
+    associated = [("label", i) for i in slide.label_images]
+    associated += [("overview", i) for i in slide.overview_images]
+    if associated:
+        console.print(_associated(associated))
+
+
+def _first_plane(slide: Slide) -> tuple[int, int]:
+    """A channel and focal plane that has pixels at the base level."""
+    for channel in range(slide.num_channels):
+        for plane in range(slide.num_focal_planes):
+            images = slide.get_volume_images(channel, plane)
+            if images and images[0].size == slide.size:
+                return channel, plane
+    raise AssertionError("a level has at least one image")
+
+
+def _levels(slide: Slide) -> Table:
+    table = _table("Levels", "level", "rows", "columns", "mm per pixel", "factor", "tile", "kind")
+    table.add_column("transfer syntax", overflow="fold")
+    for level, (rows, columns) in enumerate(slide.total_pixel_matrix_dimensions):
+        image = _any_image(slide, level)
+        tile = image.get_total_pixel_matrix().tile_shape
+        along_row, along_column = slide.pixel_spacings[level]
+        spacing = f"{along_column:.6g}"
+        if along_row != along_column:
+            spacing += f" x {along_row:.6g}"
+        table.add_row(
+            str(level),
+            str(rows),
+            str(columns),
+            spacing,
+            f"{slide.downsampling_factors[level]:.4g}",
+            f"{tile[0]} x {tile[1]}",
+            _kind(image),
+            _transfer_syntax(image),
+        )
+    return table
+
+
+def _any_image(slide: Slide, level: int) -> TiledImage:
+    size = slide.total_pixel_matrix_dimensions[level]
+    return next(
+        image
+        for channel in range(slide.num_channels)
+        for plane in range(slide.num_focal_planes)
+        for image in slide.get_volume_images(channel, plane)
+        if image.size == size
+    )
+
+
+def _kind(image: TiledImage) -> str:
+    values = [str(value) for value in image.metadata.get("ImageType") or ()]
+    flavor = values[2] if len(values) > 2 else image.channel_type.value
+    return f"{flavor}, {image.metadata.get('PhotometricInterpretation')}"
+
+
+def _channels(heading: str, channels: Iterable[tuple[int, Channel]]) -> Table:
+    table = _table(heading, "channel", "identifier")
+    table.add_column("description", overflow="fold")
+    for index, channel in channels:
+        about = [channel.label, channel.category, channel.property_type, channel.unit]
+        about += [f"{channel.wavelength:g} nm" if channel.wavelength else "", *channel.stains]
+        table.add_row(str(index), channel.identifier, ", ".join(filter(None, about)))
+    return table
+
+
+def _associated(images: Iterable[tuple[str, TiledImage]]) -> Table:
+    table = _table("Associated images", "name", "rows", "columns", "kind", "transfer syntax")
+    for name, image in images:
+        rows, columns = image.size
+        table.add_row(name, str(rows), str(columns), _kind(image), _transfer_syntax(image))
+    return table
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    numeric = {"level", "rows", "columns", "mm per pixel", "factor", "channel"}
+    for column in columns:
+        table.add_column(column, justify="right" if column in numeric else "left", no_wrap=True)
+    return table
+
+
+def _focal_planes(slide: Slide) -> str:
+    offsets = [slide.get_focal_plane_offset(i) for i in range(slide.num_focal_planes)]
+    return f"{len(offsets)} (at {', '.join(f'{offset:g}' for offset in offsets)} µm)"
+
+
+def _transfer_syntax(image: TiledImage) -> str:
+    return UID(image.transfer_syntax_uid).name if image.transfer_syntax_uid else "not stated"
+
+
+def _join(image: TiledImage, *keywords: str) -> str:
+    values = [str(image.metadata.get(keyword) or "") for keyword in keywords]
+    return " ".join(dict.fromkeys(filter(None, values)))

@@ -1,0 +1,75 @@
+"""Small pictures of slides."""
+
+import math
+
+import dask.array as da
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from dicomslide.arguments import integer, require_type, selection
+from dicomslide.errors import ArgumentValueError
+from dicomslide.slide import Slide
+
+__all__ = ["make_thumbnail"]
+
+
+def make_thumbnail(slide: Slide, size: int = 1024, channel_index: int = 0) -> Image.Image:
+    """Make a small picture of a slide.
+
+    The smallest level that is large enough is read, a part at a time, and reduced by averaging.
+
+    Parameters
+    ----------
+    slide : Slide
+        Slide
+    size : int, optional
+        Number of pixels of the longer side, at most that of the base level
+    channel_index : int, optional
+        Zero-based index into channels
+
+    Returns
+    -------
+    PIL.Image.Image
+        RGB image, or grey for a channel of one sample, whose values are stretched from the 0.5th
+        to the 99.5th percentile unless they have 8 bits
+
+    Raises
+    ------
+    TypeError
+        When an argument has the wrong type
+    ValueError
+        When the size is not positive or there is no such channel
+    """
+    require_type("slide", slide, Slide)
+    channel = selection("channel_index", channel_index, slide.num_channels)
+    wanted = integer("size", size)
+    if wanted < 1:
+        raise ArgumentValueError(f"size: {wanted} must be positive")
+    images = slide.get_volume_images(channel)
+    enough = [image for image in images if max(image.size) >= wanted]
+    image = enough[-1] if enough else images[0]
+    own_channel = image.get_channel_index(slide.get_channel_identifier(channel))
+    matrix = image.get_total_pixel_matrix(own_channel)
+    pixels = matrix.to_dask("auto")
+    factor = max(max(image.size) // wanted, 1)
+    if factor > 1:
+        pixels = da.coarsen(np.mean, pixels, {0: factor, 1: factor}, trim_excess=True)
+    reduced = pixels.compute()
+    picture = Image.fromarray(_to_eight_bits(reduced, matrix.dtype).squeeze())
+    ratio = wanted / max(image.size)
+    if ratio < 1:
+        rows, columns = (max(math.floor(n * ratio + 0.5), 1) for n in image.size)
+        picture = picture.resize((columns, rows), Image.Resampling.LANCZOS)
+    return picture
+
+
+def _to_eight_bits(pixels: NDArray, stored: np.dtype) -> NDArray[np.uint8]:
+    """Convert averaged pixels to 8 bits."""
+    if stored == np.uint8:
+        return np.around(pixels).astype(np.uint8)
+    if stored == bool:
+        return np.around(pixels * 255.0).astype(np.uint8)
+    low, high = np.nanpercentile(pixels, (0.5, 99.5))
+    scaled = (np.nan_to_num(pixels.astype(np.float64)) - low) / ((high - low) or 1.0)
+    return np.around(scaled.clip(0, 1) * 255).astype(np.uint8)
