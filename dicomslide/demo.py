@@ -63,14 +63,12 @@ def run_demo(
     source, store, picture = folder / "slide", folder / "slide.ome.zarr", folder / "thumbnail.png"
     say("Writing a synthetic slide ...")
     slide_files = write_slide(source, size=(4500, 6000), factors=(1, 2, 4, 8, 16))
-    rows, columns = slide_files.levels[0].size
-    say(
-        f"  {rows} x {columns} pixels, {len(slide_files.levels)} levels, {len(slide_files.paths)} files"
-    )
+    (rows, columns), count = slide_files.levels[0].size, len(slide_files.levels)
+    say(f"  {rows} x {columns} pixels, {count} levels, {len(slide_files.paths)} files")
     tree = xr.open_datatree(source, engine="dicomslide", chunks={})
-    levels = [name for name in tree.children if name.startswith("level_")]
+    names = [name for name in tree.children if name.startswith("level_")]
     say("Tissue area, computed lazily through xarray and dask:")
-    for name in (levels[-1], levels[0]):
+    for name in (names[-1], names[0]):
         level = tree[name].to_dataset()
         with progress(f"tissue area of {name}"):
             area = float(tissue_area(level))

@@ -41,10 +41,12 @@ def print_report(slide: Slide, console: Console) -> None:
     for kind, heading in _HEADINGS.items():
         channels = [(i, c) for i, c in enumerate(slide.channels) if c.type is kind]
         if channels:
+            console.print()
             console.print(_channels(heading, channels))
     associated = [("label", i) for i in slide.label_images]
     associated += [("overview", i) for i in slide.overview_images]
     if associated:
+        console.print()
         console.print(_associated(associated))
 
 

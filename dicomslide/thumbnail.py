@@ -68,7 +68,7 @@ def _to_eight_bits(pixels: NDArray, stored: np.dtype) -> NDArray[np.uint8]:
     """Convert averaged pixels to 8 bits."""
     if stored == np.uint8:
         return np.around(pixels).astype(np.uint8)
-    if stored == bool:
+    if stored.kind == "b":
         return np.around(pixels * 255.0).astype(np.uint8)
     low, high = np.nanpercentile(pixels, (0.5, 99.5))
     scaled = (np.nan_to_num(pixels.astype(np.float64)) - low) / ((high - low) or 1.0)
