@@ -1,0 +1,39 @@
+"""What Segmentation and Parametric Map images have in common."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pydicom
+from pydicom.dataset import Dataset
+
+from dicomslide.testing.level import SyntheticLevel
+from dicomslide.testing.options import SlideOptions
+from dicomslide.testing.wsi import DATE, TIME
+
+PRODUCER: dict[str, Any] = {
+    "manufacturer": "dicomslide",
+    "manufacturer_model_name": "synthetic slide",
+    "software_versions": "1",
+    "device_serial_number": "1",
+}
+
+
+def read_sources(level: SyntheticLevel) -> list[Dataset]:
+    """Read the metadata of the instances of a level."""
+    return [pydicom.dcmread(path, stop_before_pixels=True) for path in level.paths]
+
+
+def finish(dataset: Dataset, slide: SlideOptions, name: str, level: int, path: Path) -> None:
+    """Replace what depends on the clock or on chance and write the file."""
+    fixed = {"DA": DATE, "TM": TIME, "DT": DATE + TIME}
+    for element in dataset.iterall():
+        if element.VR in fixed and element.value:
+            element.value = fixed[element.VR]
+    organization = slide.make_uid("dimensions", name, level)
+    for item in dataset.DimensionOrganizationSequence:
+        item.DimensionOrganizationUID = organization
+    for item in dataset.get("DimensionIndexSequence", ()):
+        item.DimensionOrganizationUID = organization
+    dataset.save_as(path, enforce_file_format=True)
