@@ -8,6 +8,7 @@ from typing import Any
 from pydicom.dataset import Dataset
 
 from dicomslide.errors import ArgumentTypeError, NoSlideError
+from dicomslide.leniency import supply_missing
 from dicomslide.metadata.flavors import (
     SLIDE_MICROSCOPY,
     is_parametric_map,
@@ -86,6 +87,7 @@ def open_slide(
         return slides[0]
     images = _read_images(source)
     name = _name(source)
+    supply_missing([dataset for dataset, _ in images], name)
     groups = group_images(dataset for dataset, _ in images)
     if len(groups) > 1:
         raise NoSlideError(f"{name}: there are {len(groups)} slides: {_list(groups)}")

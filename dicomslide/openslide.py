@@ -22,6 +22,7 @@ from dicomslide.slide import Slide
 __all__ = ["OpenSlide"]
 
 _BACKGROUND = "FFFFFF"
+_PER_FRAME_GROUPS = 0x52009230
 _ALIASES = {"label": ImageFlavors.LABEL.value, "macro": ImageFlavors.OVERVIEW.value}
 
 
@@ -312,9 +313,13 @@ def _bounds(array: FrameArray) -> dict[str, str]:
 
 def _add_attributes(found: dict[str, str], dataset: Dataset, prefix: str) -> None:
     """Add the attributes of a data set by keyword; those with binary values are left out."""
-    for element in dataset:
+    for tag in dataset.keys():  # noqa: SIM118
+        # Not even parsed: a sparse slide has tens of thousands of them
+        if tag == _PER_FRAME_GROUPS:
+            continue
+        element = dataset[tag]
         name = f"{prefix}.{element.keyword}"
-        if element.keyword == "PerFrameFunctionalGroupsSequence" or not element.keyword:
+        if not element.keyword:
             continue
         if element.VR == VR.SQ:
             for index, item in enumerate(element.value):

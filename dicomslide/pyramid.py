@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from pydicom.dataset import Dataset
 
-from dicomslide.arguments import number_pair, require_type
+from dicomslide.arguments import number, number_pair, require_type
 from dicomslide.errors import ArgumentTypeError, ArgumentValueError, InvalidImageError
 from dicomslide.metadata.frames import matrix_size
 from dicomslide.metadata.geometry import ImageGeometry, pixel_spacing, read_geometry
@@ -69,6 +69,7 @@ class Pyramid(Sequence[PyramidLevel]):
         tolerance: float,
         ref_metadata: Sequence[Dataset] | None = None,
     ) -> None:
+        number("tolerance", tolerance)
         images = sort_images_by_size(_checked("metadata", metadata))
         template = images
         if ref_metadata is not None:
@@ -331,7 +332,7 @@ def select_image_at_pixel_spacing(
     nearest = min(range(len(distances)), key=distances.__getitem__)
     image = collection[nearest]
     deviation = max(abs(a - b) for a, b in zip(wanted, get_image_pixel_spacing(image), strict=True))
-    if tolerance is not None and deviation > tolerance:
+    if tolerance is not None and deviation > number("tolerance", tolerance):
         raise ArgumentValueError(
             f"no image has a pixel spacing of {wanted} mm: the nearest is "
             f"{get_image_pixel_spacing(image)} mm, which is off by more than the tolerance of "

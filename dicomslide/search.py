@@ -4,7 +4,9 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+import highdicom as hd
 from pydicom.dataset import Dataset
+from pydicom.sr.coding import Code
 
 from dicomslide.arguments import require_type
 from dicomslide.errors import ArgumentTypeError
@@ -98,6 +100,8 @@ def find_slides(
     ):
         if value is not None:
             require_type(name, value, str)
+    _require_sequence("specimen_stains", specimen_stains, Code, hd.sr.CodedConcept)
+    _require_sequence("optical_path_ids", optical_path_ids, str)
     filters = {
         keyword: value
         for keyword, value in (("PatientID", patient_id), ("StudyID", study_id))
@@ -127,6 +131,16 @@ def find_slides(
     return slides
 
 
+def _require_sequence(name: str, values: Any, *types: type) -> None:
+    if values is None:
+        return
+    # A code is a tuple, and a string has letters: one alone is no sequence of them
+    if isinstance(values, (str, *types)) or not isinstance(values, Sequence):
+        raise ArgumentTypeError(f"{name}: expected a sequence, got {type(values).__name__}")
+    for value in values:
+        require_type(name, value, *types)
+
+
 def _retrieve(
     client: Any, study_uid: str | None, filters: dict[str, str], include_derived: bool
 ) -> Iterator[Dataset]:
@@ -134,7 +148,7 @@ def _retrieve(
     found = client.search_for_series(
         study_instance_uid=study_uid, search_filters={**filters, "Modality": "SM"}
     )
-    series = dict.fromkeys(_uids(item) for item in found)
+    series = dict.fromkeys(_uids(item, study_uid) for item in found)
     if include_derived:
         # Another application may have put any Modality into what it derived
         for study in dict.fromkeys(study for study, _ in series):
@@ -142,7 +156,7 @@ def _retrieve(
                 derived = client.search_for_instances(
                     study_instance_uid=study, search_filters={"SOPClassUID": sop_class}
                 )
-                series.update(dict.fromkeys(_uids(item) for item in derived))
+                series.update(dict.fromkeys(_uids(item, study) for item in derived))
     classes = SLIDE_MICROSCOPY | frozenset(_DERIVED if include_derived else ())
     for study, uid in series:
         for item in client.retrieve_series_metadata(
@@ -153,9 +167,10 @@ def _retrieve(
                 yield dataset
 
 
-def _uids(item: dict[str, Any]) -> tuple[str, str]:
+def _uids(item: dict[str, Any], study_uid: str | None) -> tuple[str, str]:
+    """Read the UIDs of study and series; what was asked for may not be repeated in an answer."""
     dataset = Dataset.from_json(item)
-    return str(dataset.StudyInstanceUID), str(dataset.SeriesInstanceUID)
+    return str(dataset.get("StudyInstanceUID", study_uid)), str(dataset.SeriesInstanceUID)
 
 
 def _is_wanted(

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 from pydicom.dataset import Dataset
+from pydicom.sr.coding import Code
 
 from dicomslide.arguments import integer_pair, number, require_type, selection
 from dicomslide.arrangement import Plane, SlideChannel, arrange
@@ -33,8 +34,11 @@ from dicomslide.metadata.matching import (
 )
 from dicomslide.pyramid import Pyramid, check_alignment
 from dicomslide.region import nearest_pixels, read_slide_region
+from dicomslide.sources.concatenation import join_concatenations
 
 __all__ = ["Slide"]
+
+_ROUND = (hd.sr.GraphicTypeValues3D.ELLIPSE, hd.sr.GraphicTypeValues3D.ELLIPSOID)
 
 
 class Slide:
@@ -85,7 +89,7 @@ class Slide:
         *,
         correct_color: bool = True,
     ) -> None:
-        datasets = _one_slide(image_metadata)
+        client, datasets = join_concatenations(client, _one_slide(image_metadata))
         tolerance = number("pyramid_tolerance", pyramid_tolerance)
 
         def images(*conditions: Any) -> list[TiledImage]:
@@ -322,7 +326,13 @@ class Slide:
         -------
         tuple of int
             Indices of channels, ascending
+
+        Raises
+        ------
+        TypeError
+            When `specimen_stain` is no code
         """
+        _require_code("specimen_stain", specimen_stain)
 
         def matches(image: TiledImage, item: Dataset) -> bool:
             specimens = image.metadata.get("SpecimenDescriptionSequence") or ()
@@ -359,7 +369,14 @@ class Slide:
         -------
         tuple of int
             Indices of channels, ascending
+
+        Raises
+        ------
+        TypeError
+            When `property_category` or `property_type` is no code
         """
+        _require_code("property_category", property_category)
+        _require_code("property_type", property_type)
 
         def matches(image: TiledImage, item: Dataset) -> bool:
             return does_segment_item_match(item, number, label, property_category, property_type)
@@ -510,7 +527,7 @@ class Slide:
         points = np.asarray(annotation.value, dtype=np.float64).reshape(-1, 3)
         plane = self._plane(level, channel_index, self._nearest_focal_plane(points))
         left, top, right, bottom = _padding(padding, plane.image.geometry.spacing_xy)
-        low, high = points.min(axis=0), points.max(axis=0)
+        low, high = _bounding_box(annotation.graphic_type, points)
         offset = float(low[0]) - left, float(low[1]) - bottom
         size = float(high[0]) + right - offset[0], float(high[1]) + top - offset[1]
         matrix = plane.image.get_total_pixel_matrix(plane.channel, plane.focal_plane)
@@ -782,6 +799,23 @@ def _one_slide(image_metadata: Sequence[Dataset]) -> list[Dataset]:
                 f"{first!r}, that of image {second_uid} is {second!r}"
             )
     return list(datasets.values())
+
+
+def _require_code(name: str, value: Any) -> None:
+    if value is not None:
+        require_type(name, value, Code, hd.sr.CodedConcept)
+
+
+def _bounding_box(
+    graphic_type: hd.sr.GraphicTypeValues3D, points: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Smallest and largest (x, y, z) of what an annotation of points of shape (n, 3) outlines."""
+    if graphic_type not in _ROUND:
+        return points.min(axis=0), points.max(axis=0)
+    # The points are the ends of the axes (PS3.3 C.18.9.1.2), which may lie in any direction
+    half_axes = (points[1::2] - points[::2]) / 2
+    centre, reach = points[:2].mean(axis=0), np.sqrt((half_axes**2).sum(axis=0))
+    return centre - reach, centre + reach
 
 
 def _channel_type(value: str | ChannelTypes) -> ChannelTypes:

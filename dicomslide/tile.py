@@ -15,6 +15,7 @@ from dicomslide.metadata.frames import (
     is_tiled_full,
     matrix_size,
     read_frame_positions,
+    read_slide_positions,
     tile_grid_shape,
 )
 from dicomslide.metadata.geometry import read_geometry
@@ -196,18 +197,18 @@ def _sparse_tilings(
             f"image {dataset.get('SOPInstanceUID')}: frame {bad + 1} at (row, column) "
             f"{tuple(found.pixels[bad].tolist())} lies outside the {rows} x {columns} matrix"
         )
+    planes = len(found.offsets)
+    keys = found.channels * planes + found.focal_planes
     tilings = {}
-    keys = np.stack([found.channels, found.focal_planes], axis=-1)
-    for channel, plane in np.unique(keys, axis=0).tolist():
-        (frames,) = np.nonzero((found.channels == channel) & (found.focal_planes == plane))
+    for key in np.flatnonzero(np.bincount(keys)).tolist():
+        (frames,) = np.nonzero(keys == key)
         positions = found.pixels[frames]
-        cells = np.unique(positions[(positions % tile == 0).all(axis=1)], axis=0)
-        tilings[channel, plane] = SparseTiling(
-            tile,
-            frames,
-            positions,
-            complete=len(cells) == grid[0] * grid[1],
-            disjoint=len(cells) == len(frames),
+        regular = positions[(positions % tile == 0).all(axis=1)] // tile
+        occupied = np.zeros(grid, bool)
+        occupied[regular[:, 0], regular[:, 1]] = True
+        cells = np.count_nonzero(occupied)
+        tilings[divmod(key, planes)] = SparseTiling(
+            tile, frames, positions, complete=cells == occupied.size, disjoint=cells == len(frames)
         )
     return tilings
 
@@ -243,7 +244,7 @@ def compute_frame_positions(
         When the positions cannot be told from the attributes
     """
     found = read_frame_positions(image)
-    slide = found.slide
+    slide = read_slide_positions(image)
     if slide is None:
         geometry = read_geometry(image)
         if geometry is None:

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 
 from dicomslide.enum import ChannelTypes
 from dicomslide.errors import InvalidImageError
 from dicomslide.metadata.channels import channel_items, channel_type, parameter_identifier
 from dicomslide.metadata.flavors import is_label_map
+from dicomslide.metadata.functional_groups import FrameValues, read_frame_values
 from dicomslide.metadata.geometry import origin_of, spacing_between_planes
 
 __all__ = [
@@ -22,10 +24,18 @@ __all__ = [
     "matrix_size",
     "number_of_frames",
     "read_frame_positions",
+    "read_slide_positions",
     "tile_grid_shape",
 ]
 
 _MAX_SIDE = 2**32 - 1
+_PER_FRAME_GROUPS = 0x52009230
+_PLANE_POSITION = 0x0048021A
+_ROW_COLUMN = (0x0048021F, 0x0048021E)
+_SLIDE_OFFSETS = (0x0040072A, 0x0040073A, 0x0040074A)
+_OPTICAL_PATH_IDENTIFICATION = 0x00480207
+_SEGMENT_IDENTIFICATION = 0x0062000A
+_REAL_WORLD_VALUE_MAPPING = 0x00409096
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,17 +48,14 @@ class FramePositions:
         Zero-based (row, column) of the frame's top left pixel, shape (n, 2)
     channels, focal_planes : numpy.ndarray
         Zero-based indices, shape (n,)
-    offsets : numpy.ndarray
+    offsets : tuple of float
         Z Offset in Slide Coordinate System of each focal plane in micrometres, ascending
-    slide : numpy.ndarray, optional
-        (x, y, z) in millimetres as the frames state it, shape (n, 3); None where they do not
     """
 
     pixels: NDArray[np.int64]
     channels: NDArray[np.int64]
     focal_planes: NDArray[np.int64]
     offsets: tuple[float, ...]
-    slide: NDArray[np.float64] | None = None
 
 
 def matrix_size(dataset: Dataset) -> tuple[int, int]:
@@ -61,22 +68,27 @@ def matrix_size(dataset: Dataset) -> tuple[int, int]:
         value = dataset.get(keyword, dataset.get(fallback))
         if not isinstance(value, int) or not 0 < value <= _MAX_SIDE:
             raise InvalidImageError(
-                f"image {dataset.get('SOPInstanceUID')}: {keyword} is {value!r}, expected a "
-                "positive integer"
+                f"{_name(dataset)}: {keyword} is {value!r}, expected a positive integer"
             )
         size.append(int(value))
     return size[0], size[1]
 
 
 def number_of_frames(dataset: Dataset) -> int:
-    """Read Number of Frames; 1 where there is none."""
+    """Read Number of Frames; where there is none, count the frames that the tiling needs."""
     value = dataset.get("NumberOfFrames")
-    count = 1 if value in (None, "") else int(value)
+    count = _needed_frames(dataset) if value in (None, "") else int(value)
     if count < 1:
-        raise InvalidImageError(
-            f"image {dataset.get('SOPInstanceUID')}: Number of Frames is {value!r}"
-        )
+        raise InvalidImageError(f"{_name(dataset)}: Number of Frames is {value!r}")
     return count
+
+
+def _needed_frames(dataset: Dataset) -> int:
+    if dataset.get("DimensionOrganizationType") != "TILED_FULL":
+        return len(dataset.get("PerFrameFunctionalGroupsSequence") or (None,))
+    rows, columns = tile_grid_shape(dataset)
+    planes = int(dataset.get("TotalPixelMatrixFocalPlanes") or 1)
+    return rows * columns * planes * count_stored_channels(dataset)
 
 
 def is_tiled_full(dataset: Dataset) -> bool:
@@ -135,7 +147,7 @@ def _plane_count(dataset: Dataset) -> int:
     count = dataset.get("TotalPixelMatrixFocalPlanes", 1)
     if not isinstance(count, int) or not 1 <= count <= number_of_frames(dataset):
         raise InvalidImageError(
-            f"image {dataset.get('SOPInstanceUID')}: Total Pixel Matrix Focal Planes is {count!r} "
+            f"{_name(dataset)}: Total Pixel Matrix Focal Planes is {count!r} "
             f"with {number_of_frames(dataset)} frames"
         )
     return int(count)
@@ -154,7 +166,7 @@ def check_full(dataset: Dataset) -> None:
     expected = rows * columns * planes * channels
     if number_of_frames(dataset) != expected:
         raise InvalidImageError(
-            f"image {dataset.get('SOPInstanceUID')}: Number of Frames is "
+            f"{_name(dataset)}: Number of Frames is "
             f"{number_of_frames(dataset)}, but {rows} x {columns} tiles, {planes} focal planes "
             f"and {channels} channels need {expected}"
         )
@@ -171,78 +183,164 @@ def _full_positions(dataset: Dataset) -> FramePositions:
     return FramePositions(pixels, channels, planes, offsets)
 
 
+def read_slide_positions(dataset: Dataset) -> NDArray[np.float64] | None:
+    """Read (x, y, z) of all frames in millimetres, as they state it; None where they do not."""
+    if is_tiled_full(dataset):
+        return None
+    values = _frame_values(dataset)
+    texts = values and [values.texts(_PLANE_POSITION, tag) for tag in _SLIDE_OFFSETS]
+    if texts and all(texts):
+        slide = np.array([_numbers(text, dataset) for text in texts if text]).T
+    else:
+        items = _plane_positions(dataset)
+        keywords = [f"{axis}OffsetInSlideCoordinateSystem" for axis in "XYZ"]
+        if any(item.get(keyword) is None for item in items for keyword in keywords[:2]):
+            return None
+        slide = np.array(
+            [[float(item.get(keyword) or 0.0) for keyword in keywords] for item in items]
+        )
+    if not np.isfinite(slide).all():
+        raise InvalidImageError(f"{_name(dataset)}: a frame has no finite position on the slide")
+    slide[:, 2] /= 1000
+    return slide
+
+
 def _sparse_positions(dataset: Dataset) -> FramePositions:
-    name = f"image {dataset.get('SOPInstanceUID')}"
+    values = _frame_values(dataset)
+    found = values and _fast_positions(dataset, values)
+    pixels, z, keys = found or _slow_positions(dataset)
+    if not np.isfinite(z).all():
+        raise InvalidImageError(f"{_name(dataset)}: a frame has no finite Z offset")
+    # Scanners that focus each tile may state its own height within the one plane
+    if (z == z[0]).all() or dataset.get("TotalPixelMatrixFocalPlanes") == 1:
+        offsets, planes = z[:1], np.zeros(len(z), dtype=np.int64)
+    else:
+        offsets, planes = np.unique(z.round(6), return_inverse=True)
+    return FramePositions(
+        # The attributes count from 1
+        pixels=pixels - 1,
+        channels=_channel_indices(dataset, keys),
+        focal_planes=planes.reshape(-1).astype(np.int64),
+        offsets=tuple(offsets.tolist()),
+    )
+
+
+Positions = tuple[NDArray[np.int64], NDArray[np.float64], list[str | None]]
+"""Row and column from 1, Z in micrometres, and channel key of each frame."""
+
+
+def _name(dataset: Dataset) -> str:
+    return f"image {dataset.get('SOPInstanceUID')}"
+
+
+def _numbers(texts: Sequence[bytes], dataset: Dataset) -> NDArray[np.float64]:
+    """Convert decimal strings; most frames share a value, so each is converted once."""
+    try:
+        number_of = {text: float(text) if text else 0.0 for text in set(texts)}
+    except ValueError as error:
+        raise InvalidImageError(f"{_name(dataset)}: offset of a frame: {error}") from None
+    return np.array([number_of[text] for text in texts])
+
+
+def _frame_values(dataset: Dataset) -> FrameValues | None:
+    """Find the values of the items of all frames together, where the items are alike."""
+    if _PER_FRAME_GROUPS not in dataset:
+        return None
+    element = dataset.get_item(_PER_FRAME_GROUPS)
+    if not isinstance(element, RawDataElement):
+        return None
+    return read_frame_values(element, number_of_frames(dataset))
+
+
+def _fast_positions(dataset: Dataset, values: FrameValues) -> Positions | None:
+    row, column = (values.integers(_PLANE_POSITION, t, dtype="<i4") for t in _ROW_COLUMN)
+    z = values.texts(_PLANE_POSITION, _SLIDE_OFFSETS[2])
+    keys = _fast_channel_keys(dataset, values)
+    if row is None or column is None or z is None or keys is None:
+        return None
+    return np.stack([row, column], axis=-1), _numbers(z, dataset), keys
+
+
+def _fast_channel_keys(dataset: Dataset, values: FrameValues) -> list[str | None] | None:
+    if _one_stored_channel(dataset):
+        return [None] * number_of_frames(dataset)
+    kind = channel_type(dataset)
+    if kind is ChannelTypes.SEGMENT:
+        numbers = values.integers(_SEGMENT_IDENTIFICATION, 0x0062000B, dtype="<u2")
+        return None if numbers is None else [str(number) for number in numbers.tolist()]
+    if kind is ChannelTypes.OPTICAL_PATH:
+        texts = values.texts(_OPTICAL_PATH_IDENTIFICATION, 0x00480106)
+    else:
+        texts = values.texts(_REAL_WORLD_VALUE_MAPPING, 0x00409210)
+    return None if texts is None else [text.decode("ascii", "replace") for text in texts]
+
+
+def _slow_positions(dataset: Dataset) -> Positions:
+    items = _plane_positions(dataset)
+    pixels = [_row_column(item, dataset, number) for number, item in enumerate(items, 1)]
+    z = [float(item.get("ZOffsetInSlideCoordinateSystem") or 0.0) for item in items]
+    shared, groups = _functional_groups(dataset)
+    keys = [_frame_channel_key(dataset, g) or _frame_channel_key(dataset, shared) for g in groups]
+    return np.array(pixels, dtype=np.int64), np.array(z), keys
+
+
+def _functional_groups(dataset: Dataset) -> tuple[Dataset, Sequence[Dataset]]:
+    """Get the shared functional groups, and those of each frame."""
     count = number_of_frames(dataset)
-    shared_groups = dataset.get("SharedFunctionalGroupsSequence") or [Dataset()]
+    shared = dataset.get("SharedFunctionalGroupsSequence") or [Dataset()]
     groups = dataset.get("PerFrameFunctionalGroupsSequence") or [Dataset()] * count
     if len(groups) != count:
         raise InvalidImageError(
-            f"{name}: {len(groups)} items of Per-Frame Functional Groups for {count} frames"
+            f"{_name(dataset)}: {len(groups)} items of Per-Frame Functional Groups for {count} "
+            "frames"
         )
-    shared = shared_groups[0]
-    positions = [_plane_position(group, shared, name, n) for n, group in enumerate(groups, 1)]
-    rows_columns = [_row_column(item, name, n) for n, item in enumerate(positions, 1)]
-    slide = np.array(
-        [
-            [float(item.get(f"{a}OffsetInSlideCoordinateSystem") or 0.0) for a in "XYZ"]
-            for item in positions
-        ]
-    )
-    if not np.isfinite(slide).all():
-        raise InvalidImageError(f"{name}: a frame has no finite position on the slide")
-    offsets, planes = np.unique(slide[:, 2].round(6), return_inverse=True)
-    slide[:, 2] /= 1000
-    return FramePositions(
-        pixels=np.array(rows_columns, dtype=np.int64),
-        channels=np.array(_channel_indices(dataset, shared, groups, name), dtype=np.int64),
-        focal_planes=planes.reshape(-1).astype(np.int64),
-        offsets=tuple(offsets.tolist()),
-        slide=slide,
-    )
+    return shared[0], groups
 
 
-def _plane_position(group: Dataset, shared: Dataset, name: str, number: int) -> Dataset:
-    items = group.get("PlanePositionSlideSequence") or shared.get("PlanePositionSlideSequence")
-    if not items:
-        raise InvalidImageError(f"{name}: frame {number} has no Plane Position (Slide)")
-    item: Dataset = items[0]
-    return item
+def _plane_positions(dataset: Dataset) -> list[Dataset]:
+    shared, groups = _functional_groups(dataset)
+    found = []
+    for number, group in enumerate(groups, 1):
+        items = group.get("PlanePositionSlideSequence") or shared.get("PlanePositionSlideSequence")
+        if not items:
+            raise InvalidImageError(
+                f"{_name(dataset)}: frame {number} has no Plane Position (Slide)"
+            )
+        found.append(items[0])
+    return found
 
 
-def _row_column(item: Dataset, name: str, number: int) -> tuple[int, int]:
+def _row_column(item: Dataset, dataset: Dataset, number: int) -> tuple[int, int]:
     values = (
         item.get("RowPositionInTotalImagePixelMatrix"),
         item.get("ColumnPositionInTotalImagePixelMatrix"),
     )
     if not all(isinstance(value, int) for value in values):
         raise InvalidImageError(
-            f"{name}: frame {number} has position {values} in the total pixel matrix"
+            f"{_name(dataset)}: frame {number} has position {values} in the total pixel matrix"
         )
-    # The attributes count from 1
-    return int(values[0]) - 1, int(values[1]) - 1
+    return int(values[0]), int(values[1])
 
 
-def _channel_indices(
-    dataset: Dataset, shared: Dataset, groups: Sequence[Dataset], name: str
-) -> list[int]:
-    if is_label_map(dataset):
-        return [0] * len(groups)
-    index_of = {
-        _channel_key(dataset, item): index for index, item in enumerate(channel_items(dataset))
+def _one_stored_channel(dataset: Dataset) -> bool:
+    return is_label_map(dataset) or len(channel_items(dataset)) <= 1
+
+
+def _channel_indices(dataset: Dataset, keys: Sequence[str | None]) -> NDArray[np.int64]:
+    if _one_stored_channel(dataset):
+        return np.zeros(len(keys), dtype=np.int64)
+    items = channel_items(dataset)
+    index_of: dict[str | None, int] = {
+        _channel_key(dataset, item): n for n, item in enumerate(items)
     }
-    if len(index_of) <= 1:
-        return [0] * len(groups)
-    indices = []
-    for number, group in enumerate(groups, 1):
-        key = _frame_channel_key(dataset, group) or _frame_channel_key(dataset, shared)
-        if key not in index_of:
-            raise InvalidImageError(
-                f"{name}: frame {number} belongs to channel {key!r}, which is none of "
-                f"{sorted(index_of)}"
-            )
-        indices.append(index_of[key])
-    return indices
+    unknown = set(keys) - set(index_of)
+    if unknown:
+        number = next(n for n, key in enumerate(keys, 1) if key in unknown)
+        raise InvalidImageError(
+            f"{_name(dataset)}: frame {number} belongs to channel {keys[number - 1]!r}, there is "
+            f"only {list(index_of)}"
+        )
+    return np.array([index_of[key] for key in keys], dtype=np.int64)
 
 
 def _channel_key(dataset: Dataset, item: Dataset) -> str:

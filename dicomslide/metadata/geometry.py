@@ -182,7 +182,8 @@ def read_geometry(dataset: Dataset) -> ImageGeometry | None:
         )
     a, b, c, d, e, f = (float(value) for value in orientation)
     lengths = math.hypot(a, b, c), math.hypot(d, e, f)
-    if max(abs(length - 1) for length in lengths) > 1e-3 or abs(a * d + b * e + c * f) > 1e-3:
+    deviations = (*(abs(length - 1) for length in lengths), abs(a * d + b * e + c * f))
+    if not all(deviation <= 1e-3 for deviation in deviations):
         raise InvalidImageError(
             f"{name}: Image Orientation (Slide) {[a, b, c, d, e, f]} are no direction cosines of "
             "perpendicular axes"

@@ -73,7 +73,7 @@ class PixelFormat:
     @property
     def background(self) -> int:
         """Value of pixels that no frame covers: white for colour, 0 otherwise."""
-        return int(np.iinfo(self.dtype).max) if self.is_colour else 0
+        return 2 ** (self.bits_stored - self.signed) - 1 if self.is_colour else 0
 
     @property
     def frame_bits(self) -> int:

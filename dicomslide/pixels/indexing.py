@@ -59,7 +59,10 @@ def _axis(key: Any, size: int, axis: int) -> Axis:
         raise ArgumentTypeError(
             f"index of axis {axis} is {key!r}: only integers, slices and ellipsis are valid"
         )
-    index = key.__index__()
+    try:
+        index = key.__index__()
+    except TypeError as error:
+        raise ArgumentTypeError(f"index of axis {axis}: {error}") from None
     if not -size <= index < size:
         raise PixelIndexError(f"index {index} is out of bounds for axis {axis} with size {size}")
     return range(index % size, index % size + 1), True
@@ -74,5 +77,7 @@ def split_range(indices: range, start: int, stop: int) -> slice:
 
 def as_slice(indices: range) -> slice:
     """The slice that selects the indices of a range."""
-    stop: int | None = indices.stop
-    return slice(indices.start, None if stop is not None and stop < 0 else stop, indices.step)
+    if not indices:
+        # A negative bound would count from the end
+        return slice(0, 0)
+    return slice(indices.start, None if indices.stop < 0 else indices.stop, indices.step)

@@ -2,40 +2,29 @@
 
 import hashlib
 import os
-import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-import pydicom
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
+from pydicom.uid import UID
 
 from dicomslide.errors import (
     FrameError,
     InvalidImageError,
     NoSlideError,
     SourceError,
-    UnsupportedError,
 )
 from dicomslide.metadata.flavors import is_image
 from dicomslide.metadata.frames import number_of_frames
 from dicomslide.metadata.pixel_format import read_pixel_format
-from dicomslide.sources.localfile import LocalFile
+from dicomslide.sources.header import Header, read_header
+from dicomslide.sources.localfile import InflatedFile, LocalFile
 from dicomslide.sources.offsets import EncapsulatedOffsets, encapsulated_offsets, join_fragments
 
 __all__ = ["FileFrames", "FileStore", "find_files", "open_image_file"]
-
-_PIXEL_DATA = {
-    (0x7FE0, 0x0010): "PixelData",
-    (0x7FE0, 0x0008): "FloatPixelData",
-    (0x7FE0, 0x0009): "DoubleFloatPixelData",
-}
-_LONG_VRS = (b"OB", b"OW", b"OF", b"OD", b"UN")
-_UNDEFINED = 0xFFFFFFFF
 
 
 @dataclass(frozen=True)
@@ -44,7 +33,7 @@ class FileFrames:
 
     Parameters
     ----------
-    file : LocalFile
+    file : LocalFile or InflatedFile
         The file
     sop_instance_uid : str
         SOP Instance UID
@@ -60,7 +49,7 @@ class FileFrames:
         Values of Extended Offset Table and Extended Offset Table Lengths
     """
 
-    file: LocalFile
+    file: LocalFile | InflatedFile
     sop_instance_uid: str
     transfer_syntax_uid: str
     start: int
@@ -186,87 +175,57 @@ def open_image_file(path: str | os.PathLike[str]) -> tuple[Dataset, FileFrames]:
     SourceError
         When the file cannot be read
     """
-    file = LocalFile.at(path)
-    try:
-        with open(file.path, "rb") as stream:
-            dataset = pydicom.dcmread(stream, stop_before_pixels=True)
-            position = stream.tell()
-    except InvalidDicomError as error:
-        raise NoSlideError(f"{path}: not a DICOM file") from error
-    except OSError as error:
-        raise SourceError(f"{path}: {error.strerror or error}") from error
-    except (ValueError, EOFError, struct.error, NotImplementedError, KeyError) as error:
-        raise InvalidImageError(f"{path}: damaged DICOM header: {error}") from error
-    if not is_image(dataset):
+    header = read_header(LocalFile.at(path))
+    if not is_image(header.dataset):
         raise NoSlideError(f"{path}: a DICOM file, but not an image")
-    syntax = dataset.file_meta.get("TransferSyntaxUID")
-    if syntax is None:
-        raise InvalidImageError(f"{path}: no Transfer Syntax UID")
-    if syntax == DeflatedExplicitVRLittleEndian:
-        raise UnsupportedError(f"{path}: transfer syntax {syntax.name} is not supported yet")
-    return dataset, _find_pixel_data(path, file, dataset, syntax, position)
+    return header.dataset, _find_frames(header)
 
 
-def _find_pixel_data(
-    path: str | os.PathLike[str], file: LocalFile, dataset: Dataset, syntax: UID, position: int
-) -> FileFrames:
-    keyword, start, length = _pixel_data_element(path, file, syntax, position)
-    if keyword != "PixelData":
-        # Rows x Columns of floats; the data set does not say so without its pixel data
-        dataset.BitsAllocated = 32 if keyword == "FloatPixelData" else 64
+def _find_frames(header: Header) -> FileFrames:
+    dataset, file, syntax = header.dataset, header.file, header.transfer_syntax
+    if header.keyword != "PixelData":
+        # The data set does not tell floats from integers without its pixel data
+        dataset.BitsAllocated = 32 if header.keyword == "FloatPixelData" else 64
     extended = None
     if "ExtendedOffsetTable" in dataset and "ExtendedOffsetTableLengths" in dataset:
         extended = (dataset.ExtendedOffsetTable, dataset.ExtendedOffsetTableLengths)
     count = number_of_frames(dataset)
     frame_bits = read_pixel_format(dataset, syntax).frame_bits
-    if not syntax.is_encapsulated:
-        needed = -(-count * frame_bits // 8)
-        if length < needed:
+    if syntax.is_encapsulated:
+        if header.length >= 0:
+            raise InvalidImageError(f"{file.path}: compressed Pixel Data with a length")
+        end = header.start + _last_offset(header, extended) + 8
+    else:
+        end = header.start + -(-count * frame_bits // 8)
+        if header.start + header.length < end:
             raise InvalidImageError(
-                f"{path}: Pixel Data has {length} bytes, {count} frames need {needed}"
+                f"{file.path}: Pixel Data has {header.length} bytes, {count} frames need "
+                f"{end - header.start}"
             )
-        if start + needed > file.size:
-            raise InvalidImageError(
-                f"{path}: the file is truncated; it ends at byte {file.size}, its frames at "
-                f"{start + needed}"
-            )
-    elif extended is not None and len(extended[0]) >= 8:
-        (last,) = struct.unpack("<Q", extended[0][-8:])
-        if start + last + 8 > file.size:
-            raise InvalidImageError(
-                f"{path}: the file is truncated; it ends at byte {file.size}, before its last frame"
-            )
+    if end > file.size:
+        raise InvalidImageError(
+            f"{file.path}: the file is truncated; it ends at byte {file.size}, its last frame is "
+            f"expected up to byte {end} at least"
+        )
     return FileFrames(
         file=file,
         sop_instance_uid=str(dataset.get("SOPInstanceUID")),
         transfer_syntax_uid=str(syntax),
-        start=start,
-        length=length,
+        start=header.start,
+        length=header.length,
         count=count,
         frame_bits=frame_bits,
         extended=extended,
     )
 
 
-def _pixel_data_element(
-    path: str | os.PathLike[str], file: LocalFile, syntax: UID, position: int
-) -> tuple[str, int, int]:
-    """Parse the header of the pixel data element: its keyword, start and length of its value."""
-    head = file.read([(position, min(12, file.size - position))])[0].ljust(12, b"\0")
-    order = "<" if syntax.is_little_endian else ">"
-    tag = struct.unpack(order + "HH", head[:4])
-    if tag not in _PIXEL_DATA:
-        raise InvalidImageError(
-            f"{path}: no Pixel Data after byte {position}; the file is damaged or truncated"
-        )
-    if syntax.is_implicit_VR:
-        start, (length,) = position + 8, struct.unpack(order + "I", head[4:8])
-    elif head[4:6] in _LONG_VRS:
-        start, (length,) = position + 12, struct.unpack(order + "I", head[8:12])
-    else:
-        raise InvalidImageError(f"{path}: Pixel Data has value representation {head[4:6]!r}")
-    if length == _UNDEFINED:
-        if not syntax.is_encapsulated:
-            raise InvalidImageError(f"{path}: uncompressed Pixel Data without a length")
-        return _PIXEL_DATA[tag], start, -1
-    return _PIXEL_DATA[tag], start, length
+def _last_offset(header: Header, extended: tuple[bytes, bytes] | None) -> int:
+    """Read the last offset of the offset table of compressed frames; 0 where there is no table."""
+    if extended is not None:
+        return int.from_bytes(extended[0][-8:], "little")
+    (item,) = header.file.read([(header.start, 8)])
+    length = int.from_bytes(item[4:], "little")
+    if length < 4 or header.start + 8 + length > header.file.size:
+        return 0
+    (last,) = header.file.read([(header.start + 4 + length, 4)])
+    return int.from_bytes(last, "little")

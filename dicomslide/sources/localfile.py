@@ -2,6 +2,7 @@
 
 import os
 import threading
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -9,9 +10,10 @@ from pathlib import Path
 
 from dicomslide.errors import SourceError
 
-__all__ = ["LocalFile"]
+__all__ = ["InflatedFile", "LocalFile"]
 
 _MAX_OPEN_FILES = 64
+_MAX_INFLATED = 1 << 30
 
 
 class _Handle:
@@ -97,3 +99,57 @@ def _open(file: LocalFile) -> _Handle:
     if (status.st_size, status.st_mtime_ns) != (file.size, file.modified):
         raise SourceError(f"{file.path}: the file has changed since it was opened")
     return handle
+
+
+@dataclass(frozen=True)
+class InflatedFile:
+    """What is compressed in a file from an offset on (PS3.5 A.5), held in memory while it is used.
+
+    Parameters
+    ----------
+    file : LocalFile
+        The file
+    start : int
+        Where the compressed bytes start
+    """
+
+    file: LocalFile
+    start: int
+
+    @property
+    def path(self) -> str:
+        """Path of the file."""
+        return self.file.path
+
+    @property
+    def modified(self) -> int:
+        """Time of the last change in nanoseconds."""
+        return self.file.modified
+
+    @property
+    def size(self) -> int:
+        """Number of bytes after decompression."""
+        return len(_inflate(self))
+
+    def read(self, ranges: Iterable[tuple[int, int]]) -> list[bytes]:
+        """Read (offset, length) ranges; see `LocalFile.read`."""
+        data = _inflate(self)
+        parts = []
+        for offset, length in ranges:
+            if offset + length > len(data):
+                raise SourceError(f"{self.path}: the compressed data set is truncated")
+            parts.append(data[offset : offset + length])
+        return parts
+
+
+@lru_cache(maxsize=2)
+def _inflate(part: InflatedFile) -> bytes:
+    (compressed,) = part.file.read([(part.start, part.file.size - part.start)])
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        data = inflater.decompress(compressed, _MAX_INFLATED)
+    except zlib.error as error:
+        raise SourceError(f"{part.path}: the compressed data set is damaged: {error}") from error
+    if inflater.unconsumed_tail:
+        raise SourceError(f"{part.path}: the data set has more than {_MAX_INFLATED} bytes")
+    return data

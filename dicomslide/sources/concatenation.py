@@ -1,0 +1,218 @@
+"""Images that are split into several instances (PS3.3 C.7.6.16.2.2.4)."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from copy import copy, deepcopy
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
+
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset
+from pydicom.tag import BaseTag
+
+from dicomslide.errors import FrameError, InvalidImageError
+from dicomslide.metadata.frames import number_of_frames
+from dicomslide.sources.base import FrameSource
+from dicomslide.sources.clients import frame_source
+
+__all__ = ["ConcatenatedFrames", "JoiningStore", "join_concatenations"]
+
+_PER_FRAME_GROUPS = BaseTag(0x52009230)
+_SAME_IN_ALL_PARTS = (
+    "Rows",
+    "Columns",
+    "TotalPixelMatrixRows",
+    "TotalPixelMatrixColumns",
+    "TotalPixelMatrixFocalPlanes",
+    "SamplesPerPixel",
+    "PhotometricInterpretation",
+    "BitsAllocated",
+    "DimensionOrganizationType",
+    "FrameOfReferenceUID",
+    "SeriesInstanceUID",
+)
+
+
+@dataclass(frozen=True)
+class ConcatenatedFrames:
+    """The frames of the parts of a concatenation, one part after the other.
+
+    Parameters
+    ----------
+    parts : tuple of FrameSource
+        Frames of the parts, in the order of In-concatenation Number
+    starts : tuple of int
+        Index of the first frame of each part, and the number of all frames
+    """
+
+    parts: tuple[FrameSource, ...]
+    starts: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        """What messages call the image."""
+        return f"{self.parts[0].name} and {len(self.parts) - 1} more parts"
+
+    @property
+    def token(self) -> str:
+        """A name that is the same for the same bytes."""
+        tokens = " ".join(part.token for part in self.parts)
+        return hashlib.sha256(tokens.encode()).hexdigest()[:32]
+
+    @property
+    def transfer_syntax_uid(self) -> str:
+        """Transfer Syntax UID of the frames."""
+        return self.parts[0].transfer_syntax_uid
+
+    def read(self, frames: Sequence[int]) -> list[bytes]:
+        """Read encoded frames, with one call for each part; see `FrameSource.read`."""
+        found: dict[int, bytes] = {}
+        for index, part in enumerate(self.parts):
+            start, stop = self.starts[index : index + 2]
+            own = [frame for frame in frames if start <= frame < stop]
+            if own:
+                found.update(zip(own, part.read([frame - start for frame in own]), strict=True))
+        missing = [frame + 1 for frame in frames if frame not in found]
+        if missing:
+            raise FrameError(f"{self.name}: frames {missing} are not among {self.starts[-1]}")
+        return [found[frame] for frame in frames]
+
+
+class JoiningStore:
+    """A client whose concatenations have been joined.
+
+    Parameters
+    ----------
+    client : dicomweb_client.api.DICOMClient or FrameStore
+        Where the frames of the instances are
+    parts : dict
+        SOP Instance UID of a joined image to the data sets of its parts
+    """
+
+    def __init__(self, client: Any, parts: dict[str, list[Dataset]]) -> None:
+        self._client = client
+        self._parts = parts
+
+    def frame_source(self, dataset: Dataset) -> FrameSource:
+        """Get the source of the frames of an image."""
+        parts = self._parts.get(str(dataset.get("SOPInstanceUID")))
+        if parts is None:
+            return frame_source(self._client, dataset)
+        sources = tuple(frame_source(self._client, part) for part in parts)
+        syntaxes = {source.transfer_syntax_uid for source in sources}
+        if len(syntaxes) > 1:
+            raise InvalidImageError(
+                f"{sources[0].name}: the parts of a concatenation have different transfer syntaxes"
+            )
+        counts = [number_of_frames(part) for part in parts]
+        return ConcatenatedFrames(sources, (0, *accumulate(counts)))
+
+
+def join_concatenations(client: Any, datasets: Iterable[Dataset]) -> tuple[Any, list[Dataset]]:
+    """Make one image of the parts of each concatenation.
+
+    Parameters
+    ----------
+    client : dicomweb_client.api.DICOMClient or FrameStore
+        Where the frames are
+    datasets : iterable of pydicom.dataset.Dataset
+        Metadata of instances; the parts of a concatenation may be in any order
+
+    Returns
+    -------
+    client : dicomweb_client.api.DICOMClient or FrameStore
+        Where the frames of the images are: the same client if there is no concatenation
+    datasets : list of pydicom.dataset.Dataset
+        Metadata of images
+
+    Raises
+    ------
+    InvalidImageError
+        When a part is missing, is there twice, or contradicts another part
+    """
+    images: list[Dataset] = []
+    concatenations: dict[str, list[Dataset]] = {}
+    for dataset in datasets:
+        uid = dataset.get("ConcatenationUID")
+        if uid:
+            concatenations.setdefault(str(uid), []).append(dataset)
+        else:
+            images.append(dataset)
+    joined = {}
+    for uid, parts in concatenations.items():
+        ordered = _ordered(uid, parts)
+        image = _join(ordered)
+        joined[str(image.SOPInstanceUID)] = ordered
+        images.append(image)
+    return (JoiningStore(client, joined) if joined else client), images
+
+
+def _ordered(uid: str, parts: list[Dataset]) -> list[Dataset]:
+    """Check that all parts are there, and put them in order."""
+    by_number: dict[int, Dataset] = {}
+    for part in parts:
+        number = int(part.get("InConcatenationNumber") or 0)
+        if number in by_number:
+            raise InvalidImageError(
+                f"concatenation {uid}: images {_uid(by_number[number])} and {_uid(part)} are both "
+                f"part {number}"
+            )
+        by_number[number] = part
+    total = max(int(part.get("InConcatenationTotalNumber") or 0) for part in parts)
+    total = max(total, *by_number)
+    missing = [number for number in range(1, total + 1) if number not in by_number]
+    if missing or 0 in by_number:
+        raise InvalidImageError(
+            f"concatenation {uid}: of {total} parts number {missing or 'one'} is missing; there is "
+            f"{', '.join(f'{number} ({_uid(by_number[number])})' for number in sorted(by_number))}"
+        )
+    ordered = [by_number[number] for number in range(1, total + 1)]
+    start = 0
+    for part in ordered:
+        for keyword in _SAME_IN_ALL_PARTS:
+            if part.get(keyword) != ordered[0].get(keyword):
+                raise InvalidImageError(
+                    f"concatenation {uid}: {keyword} is {ordered[0].get(keyword)!r} in image "
+                    f"{_uid(ordered[0])}, but {part.get(keyword)!r} in image {_uid(part)}"
+                )
+        offset = part.get("ConcatenationFrameOffsetNumber")
+        if offset is not None and int(offset) != start:
+            raise InvalidImageError(
+                f"concatenation {uid}: Concatenation Frame Offset Number of image {_uid(part)} is "
+                f"{offset}, but {start} frames come before it"
+            )
+        start += number_of_frames(part)
+    return ordered
+
+
+def _join(parts: list[Dataset]) -> Dataset:
+    # A shallow copy would share its elements with the part
+    image = deepcopy(parts[0])
+    image.NumberOfFrames = sum(number_of_frames(part) for part in parts)
+    image.SOPInstanceUID = parts[0].get("SOPInstanceUIDOfConcatenationSource") or _uid(parts[0])
+    if all(_PER_FRAME_GROUPS in part for part in parts):
+        image[_PER_FRAME_GROUPS] = _joined_groups(parts)
+    for keyword in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths"):
+        if keyword in image:
+            del image[keyword]
+    return image
+
+
+def _joined_groups(parts: list[Dataset]) -> Any:
+    elements = [part.get_item(_PER_FRAME_GROUPS) for part in parts]
+    first = elements[0]
+    alike = all(
+        isinstance(element, RawDataElement) and element[5:] == first[5:] for element in elements
+    )
+    if alike:
+        # Not parsed yet, and not to be parsed here
+        value = b"".join(element.value for element in elements)
+        return first._replace(length=len(value), value=value)
+    joined = copy(parts[0][_PER_FRAME_GROUPS])
+    joined.value = [item for part in parts for item in part[_PER_FRAME_GROUPS].value]
+    return joined
+
+
+def _uid(dataset: Dataset) -> str:
+    return str(dataset.get("SOPInstanceUID"))

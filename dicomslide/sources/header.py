@@ -1,0 +1,251 @@
+"""The header of a Part 10 file: all that comes before its pixel data (PS3.10 7, PS3.5 7).
+
+The top level of the data set is walked here, to find the pixel data and to set the Per-Frame
+Functional Groups apart, which can be tens of thousands of items; pydicom parses the rest.
+"""
+
+import struct
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Literal
+
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.filereader import read_dataset
+from pydicom.tag import BaseTag
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
+
+from dicomslide.errors import InvalidImageError, NoSlideError
+from dicomslide.sources.localfile import InflatedFile, LocalFile
+
+__all__ = ["Header", "read_header"]
+
+PER_FRAME_GROUPS = 0x52009230
+_PIXEL_DATA = {
+    0x7FE00008: "FloatPixelData",
+    0x7FE00009: "DoubleFloatPixelData",
+    0x7FE00010: "PixelData",
+}
+_LONG_VRS = frozenset(
+    (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")
+)
+_ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
+_UNDEFINED = 0xFFFFFFFF
+_PREFIX = 132
+_FIRST_READ = 1 << 16
+_MAX_HEADER = 1 << 30
+_MAX_DEPTH = 32
+# The end of a sequence in front of an element of group 7FE0, with which the header ends
+_END_BEFORE_PIXELS = b"\xfe\xff\xdd\xe0\x00\x00\x00\x00\xe0\x7f"
+
+
+@dataclass(frozen=True, eq=False)
+class Header:
+    """What comes before the pixel data of a file.
+
+    Parameters
+    ----------
+    dataset : pydicom.dataset.Dataset
+        All attributes but the pixel data
+    file : LocalFile or InflatedFile
+        Where the offsets count
+    transfer_syntax : pydicom.uid.UID
+        Transfer Syntax UID
+    keyword : str
+        Pixel Data, Float Pixel Data or Double Float Pixel Data
+    start, length : int
+        Where its value starts, and its length; -1 for an undefined length
+    """
+
+    dataset: Dataset
+    file: LocalFile | InflatedFile
+    transfer_syntax: UID
+    keyword: str
+    start: int
+    length: int
+
+
+@dataclass(frozen=True)
+class _Element:
+    """The header of a data element."""
+
+    tag: int
+    vr: bytes
+    value: int
+    length: int
+
+
+class _Reader:
+    """The first bytes of a file, read as they are needed."""
+
+    def __init__(self, file: LocalFile | InflatedFile) -> None:
+        self.file = file
+        self.data = b""
+        self.order: Literal["<", ">"] = "<"
+        self.implicit = False
+
+    def need(self, stop: int) -> None:
+        """Have the bytes before an offset."""
+        if stop <= len(self.data):
+            return
+        if stop > self.file.size:
+            raise InvalidImageError(
+                f"{self.file.path}: the header needs {stop} bytes, the file has {self.file.size}; "
+                "it is damaged or truncated"
+            )
+        if stop > _MAX_HEADER:
+            raise InvalidImageError(f"{self.file.path}: the header is larger than 1 GiB")
+        # Doubling keeps the number of reads and of copies small
+        stop = min(max(stop, 2 * len(self.data), _FIRST_READ), self.file.size)
+        self.data += self.file.read([(len(self.data), stop - len(self.data))])[0]
+
+    def element(self, position: int, *, implicit: bool) -> _Element:
+        """Parse the header of an element."""
+        self.need(position + 8)
+        group, number, vr, short = struct.unpack_from(self.order + "HH2sH", self.data, position)
+        tag = group << 16 | number
+        if implicit or group == 0xFFFE:
+            (length,) = struct.unpack_from(self.order + "I", self.data, position + 4)
+            return _Element(tag, b"", position + 8, length)
+        if vr not in _LONG_VRS:
+            return _Element(tag, vr, position + 8, short)
+        self.need(position + 12)
+        (length,) = struct.unpack_from(self.order + "I", self.data, position + 8)
+        return _Element(tag, vr, position + 12, length)
+
+    def end_of(self, element: _Element, *, implicit: bool, depth: int = 0) -> int:
+        """Find the end of the value of an element, delimiters included."""
+        if element.length != _UNDEFINED:
+            self.need(element.value + element.length)
+            return element.value + element.length
+        if depth > _MAX_DEPTH:
+            raise InvalidImageError(f"{self.file.path}: sequences are nested too deeply")
+        # What has an unknown representation and no length is encoded implicitly (PS3.5 6.2.2)
+        implicit = implicit or element.vr == b"UN"
+        position = element.value
+        while True:
+            inner = self.element(position, implicit=implicit)
+            position = inner.value
+            if inner.tag in (_SEQUENCE_END, _ITEM_END):
+                return position
+            position = self.end_of(inner, implicit=implicit, depth=depth + 1)
+
+
+def read_header(file: LocalFile) -> Header:
+    """Read the header of a file.
+
+    Raises
+    ------
+    NoSlideError
+        When it is no DICOM file, or has no pixel data
+    InvalidImageError
+        When the header is damaged or truncated
+    SourceError
+        When the file cannot be read
+    """
+    reader = _Reader(file)
+    if file.size < _PREFIX + 8:
+        raise NoSlideError(f"{file.path}: not a DICOM file")
+    reader.need(_PREFIX + 8)
+    if reader.data[_PREFIX - 4 : _PREFIX] != b"DICM":
+        raise NoSlideError(f"{file.path}: not a DICOM file")
+    start, syntax = _file_meta(reader)
+    meta = reader.data[_PREFIX:start]
+    place: LocalFile | InflatedFile = file
+    if syntax == DeflatedExplicitVRLittleEndian:
+        place, start = InflatedFile(file, start), 0
+        reader = _Reader(place)
+    reader.order = "<" if syntax.is_little_endian else ">"
+    reader.implicit = syntax.is_implicit_VR
+    groups, end, pixels = _walk(reader, start)
+    data = reader.data
+    rest = data[start : groups[0]] + data[groups[1] : end] if groups else data[start:end]
+    dataset = _parse(meta, rest, file.path, reader)
+    if groups:
+        _attach(dataset, reader, *groups[2:])
+    return Header(dataset, place, syntax, *pixels)
+
+
+def _file_meta(reader: _Reader) -> tuple[int, UID]:
+    """Find the end of the File Meta Information, and the Transfer Syntax UID in it."""
+    position, syntax = _PREFIX, b""
+    while True:
+        element = reader.element(position, implicit=False)
+        if element.tag >> 16 != 0x0002:
+            break
+        position = reader.end_of(element, implicit=False)
+        if element.tag == 0x00020010:
+            syntax = reader.data[element.value : position]
+    uid = UID(syntax.strip(b" \0").decode("ascii", "replace"))
+    if not uid.is_transfer_syntax and not uid.is_private:
+        raise InvalidImageError(f"{reader.file.path}: {str(uid)!r} is no Transfer Syntax UID")
+    return position, uid
+
+
+def _walk(
+    reader: _Reader, position: int
+) -> tuple[tuple[int, int, int, int] | None, int, tuple[str, int, int]]:
+    """Walk the top level of the data set to its pixel data.
+
+    Returns
+    -------
+    groups : tuple of int, optional
+        Start and end of the Per-Frame Functional Groups, and of the items in them
+    end : int
+        Start of the pixel data element
+    pixels : tuple
+        Keyword, start and length of its value
+    """
+    groups = None
+    while True:
+        if position >= reader.file.size:
+            raise NoSlideError(f"{reader.file.path}: a DICOM file, but not an image")
+        element = reader.element(position, implicit=reader.implicit)
+        if element.tag in _PIXEL_DATA:
+            length = -1 if element.length == _UNDEFINED else element.length
+            return groups, position, (_PIXEL_DATA[element.tag], element.value, length)
+        if element.tag == PER_FRAME_GROUPS:
+            end, value_end = _end_of_groups(reader, element)
+            groups = position, end, element.value, value_end
+        else:
+            end = reader.end_of(element, implicit=reader.implicit)
+        position = end
+
+
+def _end_of_groups(reader: _Reader, element: _Element) -> tuple[int, int]:
+    """Find the end of the Per-Frame Functional Groups, and the end of their items."""
+    if element.length != _UNDEFINED:
+        end = reader.end_of(element, implicit=reader.implicit)
+        return end, end
+    if reader.order == "<":
+        # Searching is a hundred times as fast as walking; what it finds is checked by who reads it
+        searched = element.value
+        while searched < reader.file.size:
+            reader.need(min(searched + _FIRST_READ, reader.file.size))
+            found = reader.data.find(_END_BEFORE_PIXELS, searched)
+            if found >= 0:
+                return found + 8, found
+            searched = max(len(reader.data) - len(_END_BEFORE_PIXELS), searched + 1)
+            if len(reader.data) == reader.file.size:
+                break
+    end = reader.end_of(element, implicit=reader.implicit)
+    return end, end - 8
+
+
+def _attach(dataset: Dataset, reader: _Reader, value: int, stop: int) -> None:
+    """Put the Per-Frame Functional Groups back, to be parsed when someone asks for them."""
+    tag = BaseTag(PER_FRAME_GROUPS)
+    items = reader.data[value:stop]
+    dataset[tag] = RawDataElement(
+        tag, "SQ", len(items), items, 0, reader.implicit, reader.order == "<"
+    )
+
+
+def _parse(meta: bytes, data: bytes, path: str, reader: _Reader) -> Dataset:
+    try:
+        dataset = read_dataset(BytesIO(data), reader.implicit, reader.order == "<")
+        dataset.file_meta = FileMetaDataset(read_dataset(BytesIO(meta), False, True))
+    except Exception as error:
+        # Damaged bytes make pydicom fail in many ways
+        raise InvalidImageError(f"{path}: damaged DICOM header: {error}") from error
+    return dataset
