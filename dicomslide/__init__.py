@@ -19,7 +19,7 @@ from dicomslide.metadata.matching import (
     does_segment_item_match,
     does_specimen_description_item_match,
 )
-from dicomslide.opening import open_slide
+from dicomslide.opening import open_slide, open_slides
 from dicomslide.openslide import OpenSlide
 from dicomslide.pyramid import (
     Pyramid,
@@ -72,6 +72,7 @@ __all__ = [
     "is_tiled_image",
     "is_volume_image",
     "open_slide",
+    "open_slides",
     "select_image_at_magnification",
     "select_image_at_pixel_spacing",
     "sort_images_by_pixel_spacing",

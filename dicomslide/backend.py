@@ -29,6 +29,7 @@ class SlideBackendEntrypoint(BackendEntrypoint):
         "correct_color",
         "max_frame_cache_size",
         "pyramid_tolerance",
+        "container_identifier",
     )
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
@@ -44,6 +45,7 @@ class SlideBackendEntrypoint(BackendEntrypoint):
         correct_color: bool = True,
         max_frame_cache_size: int = 6,
         pyramid_tolerance: float = 0.1,
+        container_identifier: str | None = None,
     ) -> dict[str, xr.Dataset]:
         """Open all groups of a slide, by their paths."""
         slide = open_slide(
@@ -51,6 +53,7 @@ class SlideBackendEntrypoint(BackendEntrypoint):
             correct_color=correct_color,
             max_frame_cache_size=max_frame_cache_size,
             pyramid_tolerance=pyramid_tolerance,
+            container_identifier=container_identifier,
         )
         dropped = [drop_variables] if isinstance(drop_variables, str) else drop_variables or []
         groups = slide.to_groups(chunks=None, mask_and_scale=mask_and_scale)

@@ -6,6 +6,7 @@
     ├── level_0           the base level
     │     image           (channel, focal_plane, y, x, sample)
     │     segmentation    (segment, focal_plane, y, x)
+    │     label_map       (focal_plane, y, x)
     │     parametric_map  (parameter, focal_plane, y, x)
     ├── level_1 …
     └── associated/label, associated/overview
@@ -18,7 +19,7 @@ slide coordinate system, indexed too, each along the dimension that it varies wi
 slide has the same coordinates at all levels.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ from dicomslide.enum import ChannelTypes
 from dicomslide.errors import ArgumentValueError
 from dicomslide.image import TiledImage
 from dicomslide.metadata.channels import Channel
+from dicomslide.metadata.flavors import is_label_map
 from dicomslide.metadata.geometry import ImageGeometry, RelativePlacement
 from dicomslide.pixels.array import Chunks, FrameArray, chunk_sizes
 from dicomslide.pixels.stack import FrameStack
@@ -136,7 +138,30 @@ def _level_variables(
         counts[kind] = counts.get(kind, 0) + 1
         suffix = f"_{counts[kind]}" if counts[kind] > 1 else ""
         found.append(_stacked(members, suffix, arrangement.offsets, chunks))
-    return found
+    return [*found, *_label_maps(arrangement, size, chunks)]
+
+
+def _label_maps(
+    arrangement: Arrangement, size: tuple[int, int], chunks: TreeChunks
+) -> Iterator[xr.Dataset]:
+    """Make a variable of each label map: the numbers of its segments."""
+    channels_of: dict[TiledImage, list[Channel]] = {}
+    for channel in arrangement.channels:
+        plane = channel.planes.get((size, 0))
+        if plane is not None and is_label_map(plane.image.metadata):
+            channels_of.setdefault(plane.image, []).append(channel.description)
+    for count, (image, channels) in enumerate(channels_of.items(), 1):
+        planes = tuple(image.get_label_map(k).array for k in range(image.num_focal_planes))
+        attributes = {
+            "long_name": "numbers of segments",
+            "flag_values": [int(channel.identifier) for channel in channels],
+            "flag_meanings": " ".join(channel.label.replace(" ", "_") for channel in channels),
+        }
+        dims = ("image", "focal_plane", "y", "x")
+        variable = _variable(dims, FrameStack((planes,), samples=False), attributes, chunks)
+        variable = variable.isel(image=0)
+        del variable.encoding["preferred_chunks"]["image"]
+        yield xr.Dataset({"label_map" + (f"_{count}" if count > 1 else ""): variable})
 
 
 def _frames(plane: Plane | None) -> FrameArray | None:
@@ -157,8 +182,11 @@ def _stacked(
     stack = FrameStack(tuple(planes for _, planes in members), kind is ChannelTypes.OPTICAL_PATH)
     dims = (dimension, "focal_plane", "y", "x", f"sample{suffix}")[: stack.ndim]
     attributes: dict[str, Any] = {"long_name": name.replace("_", " ").strip()}
-    if (channels[0].slope, channels[0].intercept) != (1.0, 0.0):
-        attributes |= {"scale_factor": channels[0].slope, "add_offset": channels[0].intercept}
+    # CF readers apply what is there; an offset of 0 would only make xarray choose a wider type
+    if channels[0].slope != 1.0:
+        attributes["scale_factor"] = channels[0].slope
+    if channels[0].intercept != 0.0:
+        attributes["add_offset"] = channels[0].intercept
     units = {channel.unit for channel in channels}
     if kind is ChannelTypes.PARAMETER and len(units) == 1:
         attributes["units"] = units.pop()

@@ -1,5 +1,6 @@
 """Tiled images."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -398,6 +399,29 @@ class TiledImage:
             array = self._instance.array(*key, self._correct_color)
             self._matrices[key] = TotalPixelMatrix._of(array)
         return self._matrices[key]
+
+    def get_label_map(self, focal_plane_index: int = 0) -> TotalPixelMatrix:
+        """Get the numbers of the segments of a label map Segmentation.
+
+        Parameters
+        ----------
+        focal_plane_index : int, optional
+            Zero-based index into focal planes
+
+        Returns
+        -------
+        dicomslide.TotalPixelMatrix
+            Total pixel matrix of segment numbers, 0 where there is no segment
+
+        Raises
+        ------
+        ValueError
+            When the image is no label map
+        """
+        array = self.get_total_pixel_matrix(0, focal_plane_index).array
+        if array.label is None:
+            raise ArgumentValueError(f"{self.label} is no label map")
+        return TotalPixelMatrix._of(replace(array, label=None))
 
     def get_image_region(
         self,

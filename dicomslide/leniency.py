@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from pydicom.dataset import Dataset
 
-from dicomslide.metadata.flavors import is_volume_image
+from dicomslide.metadata.flavors import SLIDE_MICROSCOPY, is_volume_image
 from dicomslide.metadata.frames import matrix_size
 
 __all__ = ["supply_missing"]
@@ -26,7 +26,11 @@ def supply_missing(datasets: Sequence[Dataset], name: str) -> None:
     name : str
         What warnings call the source of the images
     """
-    images = [dataset for dataset in datasets if is_volume_image(dataset)]
+    images = [
+        dataset
+        for dataset in datasets
+        if dataset.get("SOPClassUID") in SLIDE_MICROSCOPY and is_volume_image(dataset)
+    ]
     _share_frame_of_reference(images, name)
     for keyword, attribute, consequence in (
         ("ContainerIdentifier", "Container Identifier", "the slide has no name"),

@@ -2,12 +2,14 @@
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from pydicom.dataset import Dataset
+from pydicom.uid import UID
 
-from dicomslide.errors import ArgumentTypeError, NoSlideError
+from dicomslide.errors import ArgumentTypeError, DicomSlideError, InvalidImageError, NoSlideError
 from dicomslide.leniency import supply_missing
 from dicomslide.metadata.flavors import (
     SLIDE_MICROSCOPY,
@@ -17,15 +19,10 @@ from dicomslide.metadata.flavors import (
 )
 from dicomslide.search import find_slides, group_images
 from dicomslide.slide import Slide
-from dicomslide.sources.files import (
-    FileFrames,
-    FileStore,
-    find_files,
-    looks_like_dicom,
-    open_image_file,
-)
+from dicomslide.sources.files import FileFrames, FileStore, open_image_file
+from dicomslide.sources.folders import find_files, looks_like_dicom
 
-__all__ = ["Source", "holds_slide", "open_slide"]
+__all__ = ["Source", "holds_slide", "open_slide", "open_slides"]
 
 Source = Any
 """A folder, a file, a list of files, or a ``dicomweb_client.api.DICOMClient``."""
@@ -40,6 +37,7 @@ def open_slide(
     correct_color: bool = True,
     max_frame_cache_size: int = 6,
     pyramid_tolerance: float = 0.1,
+    container_identifier: str | None = None,
 ) -> Slide:
     """Open the slide that a folder, a file, a list of files or a client holds.
 
@@ -48,8 +46,8 @@ def open_slide(
     Parameters
     ----------
     source : path, sequence of paths or dicomweb_client.api.DICOMClient
-        A folder with the files of one slide (files that are no DICOM images of a slide are passed
-        over), one file, a list of files, or a client of a service with one slide
+        A folder with the files of a slide (files that are no DICOM images of a slide are passed
+        over), one file, a list of files, a DICOMDIR, or a client of a service
     correct_color : bool, optional
         Whether the ICC profiles of the images are applied
     max_frame_cache_size : int, optional
@@ -57,6 +55,8 @@ def open_slide(
     pyramid_tolerance : float, optional
         Largest tolerated distance in millimetres between the centres of images at different
         pyramid levels
+    container_identifier : str, optional
+        Container Identifier of the slide, needed only where `source` holds several slides
 
     Returns
     -------
@@ -72,27 +72,91 @@ def open_slide(
     ValueError
         When there is no slide, more than one, or one that is damaged or not supported
 
+    Warns
+    -----
+    UserWarning
+        When the images lack attributes that are supplied: see `dicomslide.leniency`
+
     Examples
     --------
     >>> slide = dicomslide.open_slide("folder of one slide")  # doctest: +SKIP
     """
-    options = {
-        "max_frame_cache_size": max_frame_cache_size,
-        "pyramid_tolerance": pyramid_tolerance,
-    }
+    slides = open_slides(
+        source,
+        correct_color=correct_color,
+        max_frame_cache_size=max_frame_cache_size,
+        pyramid_tolerance=pyramid_tolerance,
+        container_identifier=container_identifier,
+    )
+    if len(slides) > 1:
+        found = ", ".join(repr(slide.container_identifier or "no name") for slide in slides)
+        raise NoSlideError(
+            f"{_name(source)}: there are {len(slides)} slides: {found}; name one with "
+            "container_identifier, or open them all with open_slides"
+        )
+    return slides[0]
+
+
+def open_slides(
+    source: Source,
+    *,
+    correct_color: bool = True,
+    max_frame_cache_size: int = 6,
+    pyramid_tolerance: float = 0.1,
+    container_identifier: str | None = None,
+) -> list[Slide]:
+    """Open all slides that a folder, a list of files or a client holds.
+
+    The parameters and errors are those of `open_slide`, but there may be several slides.
+
+    Returns
+    -------
+    list of Slide
+        At least one slide
+    """
     if callable(getattr(source, "retrieve_instance_frames", None)):
-        slides = find_slides(source, correct_color=correct_color, **options)  # type: ignore[arg-type]
-        if len(slides) != 1:
-            raise NoSlideError(f"the client has {len(slides)} slides: find_slides tells them apart")
-        return slides[0]
-    images = _read_images(source)
+        slides = find_slides(
+            source,
+            container_id=container_identifier,
+            max_frame_cache_size=max_frame_cache_size,
+            pyramid_tolerance=pyramid_tolerance,
+            correct_color=correct_color,
+        )
+        if not slides:
+            raise NoSlideError("source: the client knows of no such slide")
+        return slides
     name = _name(source)
-    supply_missing([dataset for dataset, _ in images], name)
-    groups = group_images(dataset for dataset, _ in images)
-    if len(groups) > 1:
-        raise NoSlideError(f"{name}: there are {len(groups)} slides: {_list(groups)}")
+    images = _read_images(source)
     store = FileStore(frames for _, frames in images)
-    return Slide(store, groups[0], correct_color=correct_color, **options)  # type: ignore[arg-type]
+    with _reading(name):
+        supply_missing([dataset for dataset, _ in images], name)
+        groups = [
+            group
+            for group in group_images(dataset for dataset, _ in images)
+            if container_identifier in (None, group[0].get("ContainerIdentifier"))
+        ]
+        if not groups:
+            raise NoSlideError(f"{name}: no slide has the container {container_identifier!r}")
+        return [
+            Slide(
+                store, group, max_frame_cache_size, pyramid_tolerance, correct_color=correct_color
+            )
+            for group in groups
+        ]
+
+
+@contextmanager
+def _reading(name: str) -> Iterator[None]:
+    """Name the place of an error that damaged attributes lead to.
+
+    pydicom converts a value when it is asked for, and fails in many ways if it cannot.
+    """
+    try:
+        yield
+    except (DicomSlideError, OSError, Warning):
+        raise
+    except Exception as error:
+        raise InvalidImageError(f"{name}: damaged attributes: {error}") from error
 
 
 def holds_slide(source: Source) -> bool:
@@ -108,10 +172,10 @@ def _is_slide_file(path: str) -> bool:
     if not looks_like_dicom(path):
         return False
     try:
-        dataset, _ = open_image_file(path)
-    except (OSError, ValueError):
+        with _reading(path):
+            return _belongs_to_slide(open_image_file(path)[0])
+    except (DicomSlideError, OSError):
         return False
-    return _belongs_to_slide(dataset)
 
 
 def _paths(source: Source) -> tuple[list[str], bool]:
@@ -135,22 +199,24 @@ def _read_images(source: Source) -> list[tuple[Dataset, FileFrames]]:
             others["no DICOM file"] += 1
             continue
         try:
-            dataset, frames = open_image_file(path)
+            with _reading(path):
+                dataset, frames = open_image_file(path)
         except NoSlideError:
             if named:
                 raise
             others["no image"] += 1
             continue
-        if _belongs_to_slide(dataset):
-            images.append((dataset, frames))
-            continue
-        what = dataset.SOPClassUID.name if "SOPClassUID" in dataset else "an unknown kind of image"
+        with _reading(path):
+            if _belongs_to_slide(dataset):
+                images.append((dataset, frames))
+                continue
+            what = UID(str(dataset.get("SOPClassUID", "an unknown kind of image"))).name
         if named:
             raise NoSlideError(f"{path}: a DICOM image, but not of a slide: {what}")
         others[what] += 1
     if not images:
-        found = ", ".join(f"{count} x {what}" for what, count in others.items()) or "no files"
-        raise NoSlideError(f"{_name(source)}: no slide in it, only {found}")
+        found = ", ".join(f"{count} x {what}" for what, count in others.items())
+        raise NoSlideError(f"{_name(source)}: no slide in it; it holds {found or 'no files'}")
     return images
 
 
@@ -158,14 +224,6 @@ def _belongs_to_slide(dataset: Dataset) -> bool:
     derived = is_segmentation(dataset) or is_parametric_map(dataset)
     kind = derived or dataset.get("SOPClassUID") in SLIDE_MICROSCOPY
     return kind and is_tiled_image(dataset)
-
-
-def _list(groups: list[list[Dataset]]) -> str:
-    return ", ".join(
-        f"{group[0].get('ContainerIdentifier', 'no container')!r} "
-        f"(series {group[0].get('SeriesInstanceUID')})"
-        for group in groups
-    )
 
 
 def _name(source: Source) -> str:

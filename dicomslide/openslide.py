@@ -10,7 +10,7 @@ from PIL import Image, ImageCms
 from pydicom.dataset import Dataset
 from pydicom.valuerep import VR
 
-from dicomslide.arguments import integer, integer_pair, number, require_type, selection
+from dicomslide.arguments import integer_pair, number, number_pair, require_type, selection
 from dicomslide.enum import ChannelTypes, ImageFlavors
 from dicomslide.errors import ArgumentValueError
 from dicomslide.image import TiledImage
@@ -170,13 +170,13 @@ class OpenSlide:
         """
         if self._closed:
             raise ArgumentValueError("the slide is closed")
-        location = tuple(integer("location", int(v)) for v in location)  # type: ignore[assignment]
+        x, y = number_pair("location", location)
         width, height = integer_pair("size", size)
         if width < 0 or height < 0:
             raise ArgumentValueError(f"size: {width} x {height} pixels is negative")
         index = selection("level", level, self.level_count)
         factor = self.level_downsamples[index]
-        left, top = (int(np.around(value / factor)) for value in location)
+        left, top = (int(np.around(int(value) / factor)) for value in (x, y))
         rows, columns = range(top, top + height), range(left, left + width)
         array = self._array(index)
         rgba = np.zeros((height, width, 4), np.uint8)

@@ -6,7 +6,7 @@ from pydicom.dataset import Dataset
 
 from dicomslide.enum import ChannelTypes
 from dicomslide.errors import InvalidImageError
-from dicomslide.metadata.flavors import is_parametric_map, is_segmentation
+from dicomslide.metadata.flavors import is_label_map, is_parametric_map, is_segmentation
 from dicomslide.metadata.matching import code_of, iter_stain_items
 
 __all__ = ["Channel", "channel_type", "read_channels"]
@@ -33,7 +33,7 @@ class Channel:
     unit : str
         Code Value of the Measurement Units of a parameter
     slope, intercept : float
-        Real World Value Slope and Intercept
+        Real World Value Slope and Intercept; of a fractional segment what a stored 1 stands for
     """
 
     type: ChannelTypes
@@ -64,7 +64,11 @@ def channel_items(dataset: Dataset) -> list[Dataset]:
     if kind is ChannelTypes.OPTICAL_PATH:
         return list(dataset.get("OpticalPathSequence") or ())
     if kind is ChannelTypes.SEGMENT:
-        return list(dataset.get("SegmentSequence") or ())
+        items = list(dataset.get("SegmentSequence") or ())
+        if is_label_map(dataset):
+            # Number 0 of a label map is what belongs to no segment
+            items = [item for item in items if item.get("SegmentNumber") != 0]
+        return items
     return _parameter_items(dataset)
 
 
@@ -83,7 +87,8 @@ def read_channels(dataset: Dataset) -> tuple[Channel, ...]:
             raise InvalidImageError(
                 f"image {dataset.get('SOPInstanceUID')}: a Segmentation needs a Segment Sequence"
             )
-        return tuple(_segment(item) for item in items)
+        slope = _fraction(dataset)
+        return tuple(_segment(item, slope) for item in items)
     if kind is ChannelTypes.PARAMETER:
         return tuple(_parameter(item) for item in items) or (Channel(kind, "1"),)
     stains = tuple(
@@ -109,7 +114,14 @@ def _optical_path(item: Dataset, stains: tuple[str, ...]) -> Channel:
     )
 
 
-def _segment(item: Dataset) -> Channel:
+def _fraction(dataset: Dataset) -> float:
+    """Read what a stored 1 stands for in a fractional Segmentation (PS3.3 C.8.20.2.3)."""
+    if dataset.get("SegmentationType") != "FRACTIONAL":
+        return 1.0
+    return 1.0 / max(int(dataset.get("MaximumFractionalValue") or 255), 1)
+
+
+def _segment(item: Dataset, slope: float) -> Channel:
     return Channel(
         ChannelTypes.SEGMENT,
         identifier=str(item.get("SegmentNumber", "")),
@@ -117,6 +129,7 @@ def _segment(item: Dataset) -> Channel:
         category=_meaning(item, "SegmentedPropertyCategoryCodeSequence"),
         property_type=_meaning(item, "SegmentedPropertyTypeCodeSequence"),
         algorithm=str(item.get("SegmentAlgorithmType") or ""),
+        slope=slope,
     )
 
 

@@ -9,6 +9,7 @@ import dask.array as da
 import numpy as np
 from numpy.typing import NDArray
 
+from dicomslide.arguments import integer
 from dicomslide.errors import ArgumentValueError, FrameError
 from dicomslide.metadata.pixel_format import PixelFormat
 from dicomslide.pixels.cache import FrameCache
@@ -270,6 +271,8 @@ def chunk_sizes(
 
     Raises
     ------
+    TypeError
+        When a size is no integer
     ValueError
         When `chunks` is none of these
     """
@@ -281,16 +284,23 @@ def chunk_sizes(
         side = int((_AUTO_CHUNK_BYTES / frame_bytes) ** 0.5) if chunks == "auto" else 1
         wanted = [max(side, 1) * size for size in tile_shape[:2]]
     else:
-        given = (chunks, chunks) if isinstance(chunks, int) else tuple(chunks)
-        if len(given) not in (2, 3) or not all(isinstance(n, int) for n in given):
-            raise ArgumentValueError(f"chunks: expected (rows, columns), got {chunks!r}")
-        if any(n < 1 and n != -1 for n in given):
-            raise ArgumentValueError(f"chunks: sizes must be positive or -1, got {chunks!r}")
-        wanted = [shape[i] if given[i] == -1 else given[i] for i in range(2)]
+        wanted = [
+            shape[i] if size == -1 else size for i, size in enumerate(_rows_columns(chunks))
+        ]
     rows, columns = (
         min(max(round(wanted[i] / tile_shape[i]), 1) * tile_shape[i], shape[i]) for i in range(2)
     )
     return rows, columns, shape[2]
+
+
+def _rows_columns(chunks: int | tuple[int, ...]) -> tuple[int, int]:
+    given = chunks if isinstance(chunks, Sequence) else (chunks, chunks)
+    if len(given) not in (2, 3):
+        raise ArgumentValueError(f"chunks: expected (rows, columns), got {chunks!r}")
+    rows, columns = (integer("chunks", size) for size in given[:2])
+    if any(size < 1 and size != -1 for size in (rows, columns)):
+        raise ArgumentValueError(f"chunks: sizes must be positive or -1, got {chunks!r}")
+    return rows, columns
 
 
 def _ascending(indices: range) -> range:

@@ -14,7 +14,8 @@ from pydicom.uid import UID
 from dicomslide.errors import ArgumentTypeError, DicomSlideError, FrameError, SourceError
 from dicomslide.metadata.frames import number_of_frames
 from dicomslide.sources.base import FrameSource, FrameStore
-from dicomslide.sources.files import find_files, looks_like_dicom, open_image_file
+from dicomslide.sources.files import open_image_file
+from dicomslide.sources.folders import find_files, looks_like_dicom
 
 __all__ = ["ClientFrames", "frame_source"]
 

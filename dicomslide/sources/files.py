@@ -24,7 +24,7 @@ from dicomslide.sources.header import Header, read_header
 from dicomslide.sources.localfile import InflatedFile, LocalFile
 from dicomslide.sources.offsets import EncapsulatedOffsets, encapsulated_offsets, join_fragments
 
-__all__ = ["FileFrames", "FileStore", "find_files", "open_image_file"]
+__all__ = ["FileFrames", "FileStore", "open_image_file"]
 
 
 @dataclass(frozen=True)
@@ -121,37 +121,6 @@ class FileStore:
             return self._sources[uid]
         except KeyError:
             raise SourceError(f"image {uid} is in none of the files") from None
-
-
-def find_files(source: str | os.PathLike[str]) -> list[str]:
-    """List the files of a folder and of the folders in it, or the one file that a path names.
-
-    Hidden files and folders are left out.
-
-    Raises
-    ------
-    SourceError
-        When there is no such file or folder
-    """
-    path = os.fspath(source)
-    if not os.path.exists(path):
-        raise SourceError(f"{path}: no such file or folder")
-    if not os.path.isdir(path):
-        return [path]
-    found = []
-    for folder, folders, names in os.walk(path):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [os.path.join(folder, name) for name in sorted(names) if not name.startswith(".")]
-    return found
-
-
-def looks_like_dicom(path: str | os.PathLike[str]) -> bool:
-    """Whether a file carries the prefix of DICOM Part 10 files (PS3.10 7.1)."""
-    try:
-        with open(path, "rb") as file:
-            return file.read(132)[128:] == b"DICM"
-    except OSError:
-        return False
 
 
 def open_image_file(path: str | os.PathLike[str]) -> tuple[Dataset, FileFrames]:

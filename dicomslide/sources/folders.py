@@ -1,0 +1,95 @@
+"""Which files a folder, a file or a DICOMDIR stands for."""
+
+import os
+from collections.abc import Iterator
+
+import pydicom
+from pydicom.uid import MediaStorageDirectoryStorage
+
+from dicomslide.errors import InvalidImageError, SourceError
+
+__all__ = ["find_files", "looks_like_dicom"]
+
+_DICOMDIR = "DICOMDIR"
+
+
+def find_files(source: str | os.PathLike[str]) -> list[str]:
+    """List the files that a path stands for.
+
+    Those of a folder are the files that its DICOMDIR lists (PS3.10 8), or without one all files in
+    it and in the folders in it; hidden ones are left out.
+
+    Raises
+    ------
+    SourceError
+        When there is no such file or folder, or a file that a DICOMDIR lists is missing
+    InvalidImageError
+        When a DICOMDIR is damaged
+    """
+    path = os.fspath(source)
+    if not os.path.exists(path):
+        raise SourceError(f"{path}: no such file or folder")
+    if not os.path.isdir(path):
+        return _listed(path) if os.path.basename(path) == _DICOMDIR else [path]
+    directory = os.path.join(path, _DICOMDIR)
+    if os.path.isfile(directory) and looks_like_dicom(directory):
+        return _listed(directory)
+    return list(_walk(path, set()))
+
+
+def looks_like_dicom(path: str | os.PathLike[str]) -> bool:
+    """Whether a file carries the prefix of DICOM Part 10 files (PS3.10 7.1)."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
+
+
+def _walk(folder: str, visited: set[str]) -> Iterator[str]:
+    """Yield the files below a folder; links to folders are followed, but not in circles."""
+    real = os.path.realpath(folder)
+    if real in visited:
+        return
+    visited.add(real)
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError as error:
+        raise SourceError(f"{folder}: {error.strerror}") from error
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            yield from _walk(entry.path, visited)
+        elif entry.is_file():
+            yield entry.path
+
+
+def _listed(directory: str) -> list[str]:
+    """Read the paths of the files that a DICOMDIR lists."""
+    folder = os.path.dirname(directory)
+    try:
+        dataset = pydicom.dcmread(directory)
+        if dataset.file_meta.get("MediaStorageSOPClassUID") != MediaStorageDirectoryStorage:
+            return [directory]
+        parts = [
+            [str(part) for part in _values(record.ReferencedFileID)]
+            for record in dataset.get("DirectoryRecordSequence") or ()
+            if record.get("ReferencedFileID")
+        ]
+    except Exception as error:
+        # Damaged bytes make pydicom fail in many ways
+        raise InvalidImageError(f"{directory}: damaged DICOMDIR: {error}") from error
+    paths = []
+    for components in parts:
+        if any(part in ("", ".", "..") or "/" in part or os.sep in part for part in components):
+            raise InvalidImageError(f"{directory}: {components} is no file of its folder")
+        path = os.path.join(folder, *components)
+        if not os.path.isfile(path):
+            raise SourceError(f"{directory}: {path} is listed, but it is not there")
+        paths.append(path)
+    return paths
+
+
+def _values(value: object) -> list[object]:
+    return [value] if isinstance(value, str) else list(value)  # type: ignore[call-overload]
