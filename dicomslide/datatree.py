@@ -129,8 +129,8 @@ def _level_variables(
         )
         arrays = [plane for plane in planes if plane is not None]
         if arrays:
-            about = channel.description
-            key = about.type, arrays[0].shape[2], arrays[0].dtype, about.slope, about.intercept
+            kind = channel.description.type
+            key = kind, arrays[0].shape[2], arrays[0].dtype, _slope_intercept(channel)
             stacks.setdefault(key, []).append((channel, planes))
     counts: dict[ChannelTypes, int] = {}
     found = []
@@ -235,7 +235,9 @@ def _channel_coordinates(
     channels: Sequence[Channel], kind: ChannelTypes, dimension: str, suffix: str
 ) -> dict[str, xr.Variable]:
     def along(values: Sequence[Any], **attributes: str) -> xr.Variable:
-        return xr.Variable(dimension, np.array(values), attributes)
+        # Zarr has no strings of a fixed length
+        text = isinstance(values[0], str)
+        return xr.Variable(dimension, np.array(values, object if text else None), attributes)
 
     if kind is ChannelTypes.OPTICAL_PATH:
         nan = float("nan")

@@ -27,7 +27,9 @@ class TiledImage:
     Whole Slide Microscopy Image, a Segmentation or a Parametric Map.
 
     An image has one `TotalPixelMatrix` for each pair of channel and focal plane. What a channel is
-    depends on the kind of image: see `ChannelTypes`.
+    depends on the kind of image: see `ChannelTypes`. ``channel_index`` is a zero-based index into
+    the channels, along the items of their DICOM attribute; ``focal_plane_index`` one into the focal
+    planes, from the slide towards the coverslip. A ValueError says that there is none.
 
     Parameters
     ----------
@@ -376,10 +378,8 @@ class TiledImage:
 
         Parameters
         ----------
-        channel_index : int, optional
-            Zero-based index into channels
-        focal_plane_index : int, optional
-            Zero-based index into focal planes
+        channel_index, focal_plane_index : int, optional
+            See `TiledImage`
 
         Returns
         -------
@@ -439,10 +439,8 @@ class TiledImage:
             The region may extend beyond the matrix on any side
         size : tuple of int
             Rows and columns of the requested image region
-        channel_index : int, optional
-            Zero-based index into channels
-        focal_plane_index : int, optional
-            Zero-based index into focal planes
+        channel_index, focal_plane_index : int, optional
+            See `TiledImage`
 
         Returns
         -------
@@ -474,10 +472,8 @@ class TiledImage:
         size : tuple of float
             Width and height of the requested slide region in millimetres along the X and Y axis
             of the slide coordinate system
-        channel_index : int, optional
-            Zero-based index into channels
-        focal_plane_index : int, optional
-            Zero-based index into focal planes
+        channel_index, focal_plane_index : int, optional
+            See `TiledImage`
 
         Returns
         -------

@@ -125,8 +125,8 @@ def open_slides(
         if not slides:
             raise NoSlideError("source: the client knows of no such slide")
         return slides
-    name = _name(source)
     images = _read_images(source)
+    name = _name(source)
     store = FileStore(frames for _, frames in images)
     with _reading(name):
         supply_missing([dataset for dataset, _ in images], name)
@@ -229,4 +229,6 @@ def _belongs_to_slide(dataset: Dataset) -> bool:
 def _name(source: Source) -> str:
     if isinstance(source, (str, os.PathLike)):
         return str(os.fspath(source))
-    return f"{len(source)} files" if len(source) != 1 else os.fspath(source[0])
+    if not isinstance(source, Sequence):
+        return "the client"
+    return f"{len(source)} files" if len(source) != 1 else str(os.fspath(source[0]))

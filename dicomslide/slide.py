@@ -390,10 +390,8 @@ class Slide:
 
         Parameters
         ----------
-        channel_index : int, optional
-            Zero-based index into channels
-        focal_plane_index : int, optional
-            Zero-based index into focal planes
+        channel_index, focal_plane_index : int, optional
+            See `Slide`
 
         Returns
         -------
@@ -427,14 +425,10 @@ class Slide:
         offset : tuple of int
             Zero-based (row, column) of a pixel at the base level. The region starts at the pixel
             of `level` in which the centre of that pixel lies
-        level : int
-            Zero-based index into pyramid levels
         size : tuple of int
             Rows and columns of the requested image region, in pixels of `level`
-        channel_index : int, optional
-            Zero-based index into channels
-        focal_plane_index : int, optional
-            Zero-based index into focal planes
+        level, channel_index, focal_plane_index : int
+            See `Slide`
 
         Returns
         -------
@@ -462,15 +456,11 @@ class Slide:
         offset : tuple of float
             (x, y) offset in the slide coordinate system in millimetres. (0.0, 0.0) is the origin
             of the slide, usually its corner
-        level : int
-            Zero-based index into pyramid levels
         size : tuple of float
             Width and height of the requested slide region in millimetres along the X and Y axis
             of the slide coordinate system
-        channel_index : int, optional
-            Zero-based index into channels
-        focal_plane_index : int, optional
-            Zero-based index into focal planes
+        level, channel_index, focal_plane_index : int
+            See `Slide`
 
         Returns
         -------
@@ -495,10 +485,8 @@ class Slide:
         annotation : highdicom.sr.Scoord3DContentItem
             Graphic annotation that defines the region of interest in the slide coordinate system.
             Its Z selects the focal plane: the nearest one within half the distance between planes
-        level : int
-            Zero-based index into pyramid levels
-        channel_index : int, optional
-            Zero-based index into channels
+        level, channel_index : int
+            See `Slide`
         padding : int, float or tuple, optional
             Padding on each border: integers are pixels of `level`, floats are millimetres. One
             number for all borders, two for left/right (X) and top/bottom (Y), or four for left
@@ -546,12 +534,8 @@ class Slide:
         ----------
         pixel_indices : numpy.ndarray
             Zero-based (row, column) indices into the total pixel matrix of `level`, shape (n, 2)
-        level : int
-            Zero-based index into pyramid levels
-        channel_index : int, optional
-            Zero-based index into channels
-        focal_plane_index : int, optional
-            Zero-based index into focal planes
+        level, channel_index, focal_plane_index : int
+            See `Slide`
 
         Returns
         -------
@@ -576,12 +560,8 @@ class Slide:
         ----------
         slide_coordinates : numpy.ndarray
             (x, y, z) coordinates in the slide coordinate system in millimetres, shape (n, 3)
-        level : int
-            Zero-based index into pyramid levels
-        channel_index : int, optional
-            Zero-based index into channels
-        focal_plane_index : int, optional
-            Zero-based index into focal planes
+        level, channel_index, focal_plane_index : int
+            See `Slide`
 
         Returns
         -------
@@ -606,12 +586,8 @@ class Slide:
         ----------
         pixel_indices : tuple of int
             Zero-based (row, column) offset in the total pixel matrix of `level`
-        level : int
-            Zero-based index into pyramid levels
-        channel_index : int, optional
-            Zero-based index into channels
-        focal_plane_index : int, optional
-            Zero-based index into focal planes
+        level, channel_index, focal_plane_index : int
+            See `Slide`
 
         Returns
         -------
@@ -635,12 +611,8 @@ class Slide:
         ----------
         offset : tuple of float
             (x, y) offset in the slide coordinate system in millimetres
-        level : int
-            Zero-based index into pyramid levels
-        channel_index : int, optional
-            Zero-based index into channels
-        focal_plane_index : int, optional
-            Zero-based index into focal planes
+        level, channel_index, focal_plane_index : int
+            See `Slide`
 
         Returns
         -------

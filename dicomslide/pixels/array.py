@@ -284,9 +284,7 @@ def chunk_sizes(
         side = int((_AUTO_CHUNK_BYTES / frame_bytes) ** 0.5) if chunks == "auto" else 1
         wanted = [max(side, 1) * size for size in tile_shape[:2]]
     else:
-        wanted = [
-            shape[i] if size == -1 else size for i, size in enumerate(_rows_columns(chunks))
-        ]
+        wanted = [shape[i] if size == -1 else size for i, size in enumerate(_rows_columns(chunks))]
     rows, columns = (
         min(max(round(wanted[i] / tile_shape[i]), 1) * tile_shape[i], shape[i]) for i in range(2)
     )
