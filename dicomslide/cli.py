@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 import dicomslide
 from dicomslide.demo import run_demo
-from dicomslide.errors import DicomSlideError
+from dicomslide.errors import DicomSlideError, StoreError
 from dicomslide.export.ome_zarr import to_ome_zarr
 from dicomslide.opening import open_slide
 from dicomslide.report import print_report
@@ -23,6 +23,7 @@ from dicomslide.thumbnail import make_thumbnail
 __all__ = ["main"]
 
 _FAILED = 2
+_INTERRUPTED = 130
 _WIDTH_WITHOUT_TERMINAL = 120
 
 
@@ -40,17 +41,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Exit code: 0, or 2 for bad input
     """
     options = _parser().parse_args(arguments)
-    warnings.showwarning = _show_warning
-    try:
-        options.run(options)
-    except (DicomSlideError, OSError) as error:
-        if options.debug:
-            raise
-        print(f"dicomslide: error: {error}", file=sys.stderr)
-        return _FAILED
-    except KeyboardInterrupt:
-        print("dicomslide: interrupted", file=sys.stderr)
-        return 130
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        try:
+            options.run(options)
+        except (DicomSlideError, OSError) as error:
+            if options.debug:
+                raise
+            print(f"dicomslide: error: {error}", file=sys.stderr)
+            return _FAILED
+        except KeyboardInterrupt:
+            print("dicomslide: interrupted", file=sys.stderr)
+            return _INTERRUPTED
     return 0
 
 
@@ -126,8 +128,9 @@ def _thumbnail(options: argparse.Namespace) -> None:
         picture = make_thumbnail(slide, options.size)
     try:
         picture.save(options.out)
-    except ValueError as error:
-        raise DicomSlideError(f"{options.out}: {error}") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise StoreError(f"{options.out}: {reason}") from error
 
 
 def _export(options: argparse.Namespace) -> None:

@@ -129,8 +129,8 @@ def _level_variables(
         )
         arrays = [plane for plane in planes if plane is not None]
         if arrays:
-            kind = channel.description.type
-            key = kind, arrays[0].shape[2], arrays[0].dtype, _slope_intercept(channel)
+            about = channel.description
+            key = about.type, arrays[0].shape[2], arrays[0].dtype, about.slope, about.intercept
             stacks.setdefault(key, []).append((channel, planes))
     counts: dict[ChannelTypes, int] = {}
     found = []
@@ -145,13 +145,19 @@ def _label_maps(
     arrangement: Arrangement, size: tuple[int, int], chunks: TreeChunks
 ) -> Iterator[xr.Dataset]:
     """Make a variable of each label map: the numbers of its segments."""
-    channels_of: dict[TiledImage, list[Channel]] = {}
+    members: dict[TiledImage, list[SlideChannel]] = {}
     for channel in arrangement.channels:
-        plane = channel.planes.get((size, 0))
-        if plane is not None and is_label_map(plane.image.metadata):
-            channels_of.setdefault(plane.image, []).append(channel.description)
-    for count, (image, channels) in enumerate(channels_of.items(), 1):
-        planes = tuple(image.get_label_map(k).array for k in range(image.num_focal_planes))
+        images = [plane.image for (level, _), plane in channel.planes.items() if level == size]
+        for image in dict.fromkeys(images):
+            if is_label_map(image.metadata):
+                members.setdefault(image, []).append(channel)
+    for count, (image, shown) in enumerate(members.items(), 1):
+        places = [shown[0].planes.get((size, k)) for k in range(len(arrangement.offsets))]
+        planes = tuple(
+            image.get_label_map(place.focal_plane).array if place and place.image is image else None
+            for place in places
+        )
+        channels = [channel.description for channel in shown]
         attributes = {
             "long_name": "numbers of segments",
             "flag_values": [int(channel.identifier) for channel in channels],
@@ -235,9 +241,10 @@ def _channel_coordinates(
     channels: Sequence[Channel], kind: ChannelTypes, dimension: str, suffix: str
 ) -> dict[str, xr.Variable]:
     def along(values: Sequence[Any], **attributes: str) -> xr.Variable:
-        # Zarr has no strings of a fixed length
-        text = isinstance(values[0], str)
-        return xr.Variable(dimension, np.array(values, object if text else None), attributes)
+        array = np.array(values)
+        # Zarr has no strings of a fixed length, and dask cannot measure others
+        encoding = {"dtype": np.dtypes.StringDType()} if array.dtype.kind == "U" else {}
+        return xr.Variable(dimension, array, attributes, encoding)
 
     if kind is ChannelTypes.OPTICAL_PATH:
         nan = float("nan")

@@ -62,7 +62,8 @@ def run_demo(
         raise StoreError(f"{folder}: there is something already; name another folder")
     source, store, picture = folder / "slide", folder / "slide.ome.zarr", folder / "thumbnail.png"
     say("Writing a synthetic slide ...")
-    slide_files = write_slide(source, size=(4500, 6000), factors=(1, 2, 4, 8, 16))
+    with progress("writing"):
+        slide_files = write_slide(source, size=(4500, 6000), factors=(1, 2, 4, 8, 16))
     (rows, columns), count = slide_files.levels[0].size, len(slide_files.levels)
     say(f"  {rows} x {columns} pixels, {count} levels, {len(slide_files.paths)} files")
     tree = xr.open_datatree(source, engine="dicomslide", chunks={})
@@ -77,7 +78,8 @@ def run_demo(
     slide = open_slide(source)
     with progress("exporting"):
         to_ome_zarr(slide, store)
-    make_thumbnail(slide, 1200).save(picture)
+    with progress("thumbnail"):
+        make_thumbnail(slide, 1200).save(picture)
     say("Results:")
     for what, path in (("slide", source), ("thumbnail", picture), ("OME-Zarr", store)):
         say(f"  {what:9} {path}")

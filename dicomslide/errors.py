@@ -1,5 +1,8 @@
 """The exceptions that the package raises, each also a built-in that callers may already catch."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 __all__ = [
     "ArgumentTypeError",
     "ArgumentValueError",
@@ -12,6 +15,7 @@ __all__ = [
     "SourceError",
     "StoreError",
     "UnsupportedError",
+    "reading",
 ]
 
 
@@ -57,3 +61,17 @@ class SourceError(DicomSlideError, OSError):
 
 class StoreError(DicomSlideError, OSError):
     """An output cannot be written, or would replace something that is there."""
+
+
+@contextmanager
+def reading(name: str) -> Iterator[None]:
+    """Name the place of an error that damaged attributes lead to.
+
+    pydicom converts a value when it is asked for, and fails in many ways if it cannot.
+    """
+    try:
+        yield
+    except (DicomSlideError, OSError, Warning):
+        raise
+    except Exception as error:
+        raise InvalidImageError(f"{name}: damaged attributes: {error}") from error

@@ -302,7 +302,7 @@ class TiledImage:
         Raises
         ------
         ValueError
-            When the shape is wrong, or the image does not say where it lies
+            When the shape is wrong, a value is not finite, or the image does not say where it lies
         """
         return self.geometry.to_slide(coordinates("pixel_indices", pixel_indices, 2))
 
@@ -323,7 +323,7 @@ class TiledImage:
         Raises
         ------
         ValueError
-            When the shape is wrong, or the image does not say where it lies
+            When the shape is wrong, a value is not finite, or the image does not say where it lies
         """
         return nearest_pixels(self.geometry, coordinates("slide_coordinates", slide_coordinates, 3))
 
@@ -534,6 +534,8 @@ def coordinates(name: str, values: ArrayLike, width: int) -> NDArray[np.float64]
         raise ArgumentTypeError(f"{name}: expected an array of numbers: {error}") from error
     if array.ndim != 2 or array.shape[1] != width:
         raise ArgumentValueError(f"{name}: expected shape (n, {width}), got {array.shape}")
+    if not np.isfinite(array).all():
+        raise ArgumentValueError(f"{name}: not all values are finite")
     return array
 
 

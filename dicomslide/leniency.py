@@ -73,6 +73,7 @@ def _share_frame_of_reference(images: Sequence[Dataset], name: str) -> None:
                 "they are taken for one slide",
                 stacklevel=3,
             )
-            base = max(levels, key=matrix_size)
+            largest_first = sorted(levels, key=matrix_size, reverse=True)
+            shared = next(filter(None, (i.get("FrameOfReferenceUID") for i in largest_first)))
             for image in levels:
-                image.FrameOfReferenceUID = base.FrameOfReferenceUID
+                image.FrameOfReferenceUID = shared

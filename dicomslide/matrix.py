@@ -244,13 +244,7 @@ class TotalPixelMatrix:
         if position is not None and frame_number is not None and not isinstance(position, Sequence):
             position, frame_number = (integer("position", position), frame_number), None
         if position is not None:
-            row, column = integer_pair("position", position)
-            rows, columns = self.tile_grid_shape
-            if not (0 <= row < rows and 0 <= column < columns):
-                raise PixelIndexError(
-                    f"position: ({row}, {column}) is outside the {rows} x {columns} grid"
-                )
-            return row * columns + column
+            return self._index_at("position", position)
         if frame_number is None:
             raise ArgumentTypeError("either position or frame_number must be given")
         number = integer("frame_number", frame_number)
@@ -290,6 +284,10 @@ class TotalPixelMatrix:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray:
         return self._array.__array__(dtype, copy)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The positions of tiles are made again where they are needed
+        return {"_array": self._array}
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, TotalPixelMatrix):
@@ -356,6 +354,15 @@ class TotalPixelMatrix:
         if not -count <= number < count:
             raise PixelIndexError(f"tile index {number} is out of range, there are {count} tiles")
         return number % count
+
+    def _index_at(self, name: str, position: Any) -> int:
+        row, column = integer_pair(name, position)
+        rows, columns = self.tile_grid_shape
+        if not (0 <= row < rows and 0 <= column < columns):
+            raise PixelIndexError(
+                f"{name}: ({row}, {column}) is outside the {rows} x {columns} grid"
+            )
+        return row * columns + column
 
     def _read_tiles(self, indices: Sequence[int]) -> NDArray:
         height, width = self.tile_shape[:2]
@@ -493,12 +500,15 @@ class TotalPixelMatrixSampler:
     def _positions_of_tiles(
         self, tile_grid_positions: Sequence[tuple[int, int]] | NDArray
     ) -> list[tuple[int, int]]:
-        height, width = self._matrix.tile_shape[:2]
+        if not isinstance(tile_grid_positions, (Sequence, np.ndarray)):
+            raise ArgumentTypeError(
+                "tile_grid_positions: expected (row, column) pairs, got "
+                f"{type(tile_grid_positions).__name__}"
+            )
         found: set[tuple[int, int]] = set()
         for position in tile_grid_positions:
-            row, column = integer_pair("tile_grid_positions", position)
-            self._matrix.get_tile_index((row, column))
-            found.update(self._positions_in(((row * height, column * width), (height, width))))
+            index = self._matrix._index_at("tile_grid_positions", position)
+            found.update(self._positions_in(self._matrix.get_tile_bounding_box(index)))
         return sorted(found)
 
 

@@ -2,31 +2,28 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
-from dicomslide.errors import ArgumentTypeError, DicomSlideError, InvalidImageError, NoSlideError
+from dicomslide.errors import ArgumentTypeError, DicomSlideError, NoSlideError, reading
 from dicomslide.leniency import supply_missing
-from dicomslide.metadata.flavors import (
-    SLIDE_MICROSCOPY,
-    is_parametric_map,
-    is_segmentation,
-    is_tiled_image,
-)
-from dicomslide.search import find_slides, group_images
+from dicomslide.metadata.flavors import DERIVED, SLIDE_MICROSCOPY, is_tiled_image
+from dicomslide.search import find_slides, group_images, shows_only_labels
 from dicomslide.slide import Slide
 from dicomslide.sources.files import FileFrames, FileStore, open_image_file
-from dicomslide.sources.folders import find_files, looks_like_dicom
+from dicomslide.sources.folders import find_files
+from dicomslide.sources.header import read_sop_class
+from dicomslide.sources.localfile import LocalFile
 
 __all__ = ["Source", "holds_slide", "open_slide", "open_slides"]
 
 Source = Any
 """A folder, a file, a list of files, or a ``dicomweb_client.api.DICOMClient``."""
 
+_SLIDE_CLASSES = SLIDE_MICROSCOPY | DERIVED
 # How many files of a folder are looked at to tell whether it holds a slide
 _PROBE_LIMIT = 1000
 
@@ -128,7 +125,7 @@ def open_slides(
     images = _read_images(source)
     name = _name(source)
     store = FileStore(frames for _, frames in images)
-    with _reading(name):
+    with reading(name):
         supply_missing([dataset for dataset, _ in images], name)
         groups = [
             group
@@ -137,6 +134,7 @@ def open_slides(
         ]
         if not groups:
             raise NoSlideError(f"{name}: no slide has the container {container_identifier!r}")
+        groups = [group for group in groups if not shows_only_labels(group)] or groups
         return [
             Slide(
                 store, group, max_frame_cache_size, pyramid_tolerance, correct_color=correct_color
@@ -145,85 +143,81 @@ def open_slides(
         ]
 
 
-@contextmanager
-def _reading(name: str) -> Iterator[None]:
-    """Name the place of an error that damaged attributes lead to.
-
-    pydicom converts a value when it is asked for, and fails in many ways if it cannot.
-    """
-    try:
-        yield
-    except (DicomSlideError, OSError, Warning):
-        raise
-    except Exception as error:
-        raise InvalidImageError(f"{name}: damaged attributes: {error}") from error
-
-
 def holds_slide(source: Source) -> bool:
     """Whether a folder, a file or a list of files seems to hold a slide; nothing is raised."""
     try:
-        paths, _ = _paths(source)
+        paths = _paths(source)
     except (ArgumentTypeError, OSError):
         return False
-    return any(_is_slide_file(path) for path in paths[:_PROBE_LIMIT])
+    return any(_is_slide_file(path) for path, _ in paths[:_PROBE_LIMIT])
 
 
 def _is_slide_file(path: str) -> bool:
-    if not looks_like_dicom(path):
-        return False
     try:
-        with _reading(path):
+        if _kind_of_file(path) is not None:
+            return False
+        with reading(path):
             return _belongs_to_slide(open_image_file(path)[0])
     except (DicomSlideError, OSError):
         return False
 
 
-def _paths(source: Source) -> tuple[list[str], bool]:
+def _paths(source: Source) -> list[tuple[str, bool]]:
     """List the files of a source, and whether the caller named each of them."""
     if isinstance(source, (str, os.PathLike)):
-        return find_files(source), not os.path.isdir(source)
-    if isinstance(source, Sequence) and all(isinstance(p, (str, os.PathLike)) for p in source):
-        return [path for item in source for path in find_files(item)], True
-    raise ArgumentTypeError(
-        f"source: expected a path, a list of paths or a client, got {type(source).__name__}"
-    )
+        source = [source]
+    if not isinstance(source, Sequence) or not all(
+        isinstance(p, (str, os.PathLike)) for p in source
+    ):
+        raise ArgumentTypeError(
+            f"source: expected a path, a list of paths or a client, got {type(source).__name__}"
+        )
+    return [(path, path == os.fspath(item)) for item in source for path in find_files(item)]
 
 
 def _read_images(source: Source) -> list[tuple[Dataset, FileFrames]]:
     """Read the headers of the images of slides; a file that was named has to be one."""
-    paths, named = _paths(source)
     images = []
     others: Counter[str] = Counter()
-    for path in paths:
-        if not named and not looks_like_dicom(path):
-            others["no DICOM file"] += 1
-            continue
+    for path, named in _paths(source):
         try:
-            with _reading(path):
+            kind = None if named else _kind_of_file(path)
+            if kind is None:
                 dataset, frames = open_image_file(path)
+                with reading(path):
+                    if _belongs_to_slide(dataset):
+                        images.append((dataset, frames))
+                        continue
+                    kind = _name_of_class(dataset.get("SOPClassUID"))
+            if named:
+                raise NoSlideError(f"{path}: a DICOM image, but not of a slide: {kind}")
         except NoSlideError:
             if named:
                 raise
-            others["no image"] += 1
-            continue
-        with _reading(path):
-            if _belongs_to_slide(dataset):
-                images.append((dataset, frames))
-                continue
-            what = UID(str(dataset.get("SOPClassUID", "an unknown kind of image"))).name
-        if named:
-            raise NoSlideError(f"{path}: a DICOM image, but not of a slide: {what}")
-        others[what] += 1
+            kind = "no image"
+        others[kind] += 1
     if not images:
-        found = ", ".join(f"{count} x {what}" for what, count in others.items())
+        found = ", ".join(f"{count} x {kind}" for kind, count in others.items())
         raise NoSlideError(f"{_name(source)}: no slide in it; it holds {found or 'no files'}")
     return images
 
 
+def _kind_of_file(path: str) -> str | None:
+    """Say what a file is that cannot be of a slide, damaged or not; None for others."""
+    sop_class = read_sop_class(LocalFile.at(path))
+    if sop_class is None:
+        return "no DICOM file"
+    return None if sop_class in _SLIDE_CLASSES or not sop_class else _name_of_class(sop_class)
+
+
+def _name_of_class(uid: str | None) -> str:
+    return UID(uid).name if uid else "unknown"
+
+
 def _belongs_to_slide(dataset: Dataset) -> bool:
-    derived = is_segmentation(dataset) or is_parametric_map(dataset)
-    kind = derived or dataset.get("SOPClassUID") in SLIDE_MICROSCOPY
-    return kind and is_tiled_image(dataset)
+    """Whether an image is of a slide; derived images may be of other things that have no tiles."""
+    sop_class = dataset.get("SOPClassUID")
+    return sop_class in SLIDE_MICROSCOPY or (sop_class in DERIVED and is_tiled_image(dataset))
 
 
 def _name(source: Source) -> str:

@@ -16,13 +16,15 @@ from dicomslide.metadata.flavors import (
     PARAMETRIC_MAP,
     SEGMENTATION,
     SLIDE_MICROSCOPY,
+    is_label_image,
+    is_overview_image,
     is_tiled_image,
     is_volume_image,
 )
 from dicomslide.metadata.matching import Coded, does_specimen_description_item_match
 from dicomslide.slide import Slide
 
-__all__ = ["find_slides", "group_images"]
+__all__ = ["find_slides", "group_images", "shows_only_labels"]
 
 _DERIVED = (SEGMENTATION, LABEL_MAP_SEGMENTATION, PARAMETRIC_MAP)
 
@@ -203,23 +205,37 @@ def _is_wanted(
 def group_images(datasets: Iterable[Dataset]) -> list[list[Dataset]]:
     """Put the images of one slide together: those of one frame of reference and container.
 
-    An image without a container, as derived ones may be, joins the others of its frame of
-    reference.
+    Images without a container, as derived ones may be, join the others of their frame of reference.
+    LABEL and OVERVIEW images, whose frame of reference may be their own, join the others of their
+    container, or without one of their series.
     """
     groups: dict[tuple[str, str], list[Dataset]] = {}
-    loose = []
     for dataset in datasets:
-        reference = str(dataset.get("FrameOfReferenceUID"))
-        if "ContainerIdentifier" in dataset:
-            groups.setdefault((reference, str(dataset.ContainerIdentifier)), []).append(dataset)
-        else:
-            loose.append((reference, dataset))
-    for reference, dataset in loose:
-        home = next((group for key, group in groups.items() if key[0] == reference), None)
-        if home is None:
-            home = groups.setdefault((reference, ""), [])
-        home.append(dataset)
+        container = str(dataset.get("ContainerIdentifier") or "")
+        groups.setdefault((str(dataset.get("FrameOfReferenceUID")), container), []).append(dataset)
+    for key in list(groups):
+        home = next((other for other in groups if _belongs_to(key, other, groups)), None)
+        if home is not None:
+            groups[home] += groups.pop(key)
     return list(groups.values())
+
+
+def _belongs_to(
+    key: tuple[str, str], other: tuple[str, str], groups: dict[tuple[str, str], list[Dataset]]
+) -> bool:
+    if key == other:
+        return False
+    if not key[1] and key[0] == other[0]:
+        return True
+    if not shows_only_labels(groups[key]) or key[1] != other[1]:
+        return False
+    series = [{dataset.get("SeriesInstanceUID") for dataset in groups[k]} for k in (key, other)]
+    return bool(key[1]) or not series[0].isdisjoint(series[1])
+
+
+def shows_only_labels(images: Iterable[Dataset]) -> bool:
+    """Whether all images are LABEL or OVERVIEW images, which make no slide without others."""
+    return all(is_label_image(image) or is_overview_image(image) for image in images)
 
 
 def _has_pyramid(images: Sequence[Dataset]) -> bool:

@@ -15,7 +15,13 @@ from dicomslide.arguments import integer_pair, number, require_type, selection
 from dicomslide.arrangement import Plane, SlideChannel, arrange
 from dicomslide.datatree import TreeChunks, build_groups
 from dicomslide.enum import ChannelTypes
-from dicomslide.errors import ArgumentTypeError, ArgumentValueError, NoSlideError, SelectionError
+from dicomslide.errors import (
+    ArgumentTypeError,
+    ArgumentValueError,
+    InvalidImageError,
+    NoSlideError,
+    SelectionError,
+)
 from dicomslide.image import TiledImage, coordinates, find_focal_plane, region_size
 from dicomslide.metadata.channels import Channel, channel_items
 from dicomslide.metadata.flavors import (
@@ -753,12 +759,15 @@ def _one_slide(image_metadata: Sequence[Dataset]) -> list[Dataset]:
     datasets: dict[str, Dataset] = {}
     for dataset in image_metadata:
         require_type("image_metadata", dataset, Dataset)
-        datasets.setdefault(str(dataset.get("SOPInstanceUID")), dataset)
+        uid = dataset.get("SOPInstanceUID")
+        if not uid:
+            raise InvalidImageError("image_metadata: an image has no SOP Instance UID")
+        datasets.setdefault(str(uid), dataset)
     if not datasets:
         raise ArgumentValueError("image_metadata: there are no images")
     for keyword, relevant in (
         ("FrameOfReferenceUID", _is_pyramid_image),
-        ("ContainerIdentifier", lambda dataset: "ContainerIdentifier" in dataset),
+        ("ContainerIdentifier", lambda dataset: dataset.get("ContainerIdentifier")),
     ):
         found: dict[str, str] = {}
         for uid, dataset in datasets.items():

@@ -52,11 +52,14 @@ def make_thumbnail(slide: Slide, size: int = 1024, channel_index: int = 0) -> Im
     own_channel = image.get_channel_index(slide.get_channel_identifier(channel))
     matrix = image.get_total_pixel_matrix(own_channel)
     pixels = matrix.to_dask("auto")
-    factor = max(max(image.size) // wanted, 1)
+    factor = max(image.size) // wanted
     if factor > 1:
-        pixels = da.coarsen(np.mean, pixels, {0: factor, 1: factor}, trim_excess=True)
+        # The shorter side may be no longer than a block
+        blocks = {axis: min(factor, size) for axis, size in enumerate(image.size)}
+        pixels = da.coarsen(np.mean, pixels, blocks, trim_excess=True)
     reduced = pixels.compute()
-    picture = Image.fromarray(_to_eight_bits(reduced, matrix.dtype).squeeze())
+    colours = _to_eight_bits(reduced, matrix.dtype)
+    picture = Image.fromarray(colours if colours.shape[2] == 3 else colours[..., 0])
     ratio = wanted / max(image.size)
     if ratio < 1:
         rows, columns = (max(math.floor(n * ratio + 0.5), 1) for n in image.size)

@@ -199,16 +199,19 @@ def _sparse_tilings(
         )
     planes = len(found.offsets)
     keys = found.channels * planes + found.focal_planes
+    order = np.argsort(keys, kind="stable")
     tilings = {}
-    for key in np.flatnonzero(np.bincount(keys)).tolist():
-        (frames,) = np.nonzero(keys == key)
+    for frames in np.split(order, np.flatnonzero(np.diff(keys[order])) + 1):
         positions = found.pixels[frames]
         regular = positions[(positions % tile == 0).all(axis=1)] // tile
-        occupied = np.zeros(grid, bool)
-        occupied[regular[:, 0], regular[:, 1]] = True
-        cells = np.count_nonzero(occupied)
-        tilings[divmod(key, planes)] = SparseTiling(
-            tile, frames, positions, complete=cells == occupied.size, disjoint=cells == len(frames)
+        # The grid may have far more places than there are frames
+        places = len(np.unique(regular[:, 0] * grid[1] + regular[:, 1]))
+        tilings[divmod(int(keys[frames[0]]), planes)] = SparseTiling(
+            tile,
+            frames,
+            positions,
+            complete=places == grid[0] * grid[1],
+            disjoint=places == len(frames),
         )
     return tilings
 

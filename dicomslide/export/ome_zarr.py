@@ -2,13 +2,16 @@
 
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import dask
 import dask.array as da
 import numpy as np
 import xarray as xr
 import zarr
+from dask.system import CPU_COUNT
 
 from dicomslide.arguments import require_type
 from dicomslide.errors import ArgumentValueError, StoreError
@@ -69,8 +72,10 @@ def to_ome_zarr(slide: Slide, store: str | os.PathLike[str], *, overwrite: bool 
             _create(group, str(index), array, level["image"].encoding["preferred_chunks"])
             for index, (array, level) in enumerate(zip(arrays, levels, strict=True))
         ]
-        # Dask chunks are whole multiples of the chunks of the store: no two tasks write one chunk
-        da.store(arrays, targets, lock=False)
+        # Dask chunks are whole multiples of the chunks of the store: no two tasks write one chunk.
+        # The pool waits for its threads: after an error none of them writes on
+        with ThreadPoolExecutor(CPU_COUNT) as pool, dask.config.set(pool=pool):
+            da.store(arrays, targets, lock=False)
         group.attrs["ome"] = _metadata(slide, levels)
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror or error}; the store is not complete") from error

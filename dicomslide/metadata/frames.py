@@ -1,5 +1,6 @@
 """Which frame shows which tile, channel and focal plane (PS3.3 C.7.6.17.3)."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -101,6 +102,8 @@ def is_tiled_full(dataset: Dataset) -> bool:
         return True
     if "PerFrameFunctionalGroupsSequence" in dataset:
         return False
+    if dataset.get("DimensionOrganizationType") == "TILED_SPARSE" and number_of_frames(dataset) > 1:
+        return False
     shared = dataset.get("SharedFunctionalGroupsSequence")
     return not (shared and "PlanePositionSlideSequence" in shared[0])
 
@@ -122,9 +125,14 @@ def focal_plane_offsets(dataset: Dataset) -> tuple[float, ...]:
     """
     count = dataset.get("TotalPixelMatrixFocalPlanes")
     if is_tiled_full(dataset):
-        first = origin_of(dataset)[2]
+        first, planes = origin_of(dataset)[2], _plane_count(dataset)
         step = spacing_between_planes(dataset) * 1000
-        return tuple(first + step * k for k in range(_plane_count(dataset)))
+        if planes > 1 and not 0 < step < math.inf:
+            raise InvalidImageError(
+                f"{_name(dataset)}: Spacing Between Slices is {step / 1000} mm, {planes} focal "
+                "planes need a positive number"
+            )
+        return tuple(first + step * k for k in range(planes))
     if count == 1 and "TotalPixelMatrixOriginSequence" in dataset:
         return (origin_of(dataset)[2],)
     return read_frame_positions(dataset).offsets

@@ -4,15 +4,41 @@ from dataclasses import dataclass
 
 import numpy as np
 from pydicom.dataset import Dataset
-from pydicom.uid import UID
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
 
 from dicomslide.errors import InvalidImageError
+from dicomslide.metadata.flavors import is_label_map
+from dicomslide.metadata.palette import Palette, read_palette
 
-__all__ = ["PixelFormat", "read_pixel_format"]
+__all__ = ["NATIVE_TRANSFER_SYNTAXES", "PixelFormat", "is_encapsulated", "read_pixel_format"]
+
+# Transfer syntaxes of which the frames are not compressed; any other one encapsulates them
+NATIVE_TRANSFER_SYNTAXES = frozenset(
+    map(
+        str,
+        (
+            ImplicitVRLittleEndian,
+            ExplicitVRLittleEndian,
+            DeflatedExplicitVRLittleEndian,
+            ExplicitVRBigEndian,
+        ),
+    )
+)
 
 _MONOCHROME = frozenset({"MONOCHROME1", "MONOCHROME2"})
+_PALETTE = "PALETTE COLOR"
 _UNSIGNED = {8: np.uint8, 16: np.uint16, 32: np.uint32}
 _SIGNED = {8: np.int8, 16: np.int16, 32: np.int32}
+
+
+def is_encapsulated(transfer_syntax_uid: str) -> bool:
+    """Whether the frames of a transfer syntax are compressed, each one by itself (PS3.5 A.4)."""
+    return transfer_syntax_uid not in NATIVE_TRANSFER_SYNTAXES
 
 
 @dataclass(frozen=True)
@@ -25,8 +51,8 @@ class PixelFormat:
         Size of a frame
     samples : int
         Samples per Pixel as stored
-    bits_allocated, bits_stored : int
-        Bits of one stored sample, and how many of them are used
+    bits_allocated, bits_stored, high_bit : int
+        Bits of one stored sample, how many of them are used, and the highest of these
     signed : bool
         Whether Pixel Representation is two's complement
     floating : bool
@@ -36,7 +62,9 @@ class PixelFormat:
     planar : bool
         Whether Planar Configuration is 1 (one sample plane after the other)
     transfer_syntax_uid : str
-        Transfer Syntax UID of the frames
+        Transfer Syntax UID of the frames; empty where it is not known before they are read
+    palette : Palette, optional
+        Colours of the stored values
     """
 
     rows: int
@@ -44,15 +72,17 @@ class PixelFormat:
     samples: int
     bits_allocated: int
     bits_stored: int
+    high_bit: int
     signed: bool
     floating: bool
     photometric: str
     planar: bool
     transfer_syntax_uid: str
+    palette: Palette | None = None
 
     @property
-    def dtype(self) -> np.dtype:
-        """Data type of the decoded pixels."""
+    def stored_dtype(self) -> np.dtype:
+        """Data type of the stored values."""
         if self.floating:
             return np.dtype(np.float32 if self.bits_allocated == 32 else np.float64)
         if self.bits_allocated == 1:
@@ -61,9 +91,14 @@ class PixelFormat:
         return np.dtype(types[self.bits_allocated])
 
     @property
+    def dtype(self) -> np.dtype:
+        """Data type of the decoded pixels."""
+        return self.palette.dtype if self.palette else self.stored_dtype
+
+    @property
     def is_colour(self) -> bool:
         """Whether the decoded pixels are RGB."""
-        return self.photometric not in _MONOCHROME
+        return self.samples == 3 or self.palette is not None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -73,7 +108,10 @@ class PixelFormat:
     @property
     def background(self) -> int:
         """Value of pixels that no frame covers: white for colour, 0 otherwise."""
-        return 2 ** (self.bits_stored - self.signed) - 1 if self.is_colour else 0
+        if not self.is_colour:
+            return 0
+        bits = self.palette.bits if self.palette else self.bits_stored - self.signed
+        return int(2**bits - 1)
 
     @property
     def frame_bits(self) -> int:
@@ -84,7 +122,7 @@ class PixelFormat:
     @property
     def is_encapsulated(self) -> bool:
         """Whether the frames are compressed."""
-        return UID(self.transfer_syntax_uid).is_encapsulated
+        return is_encapsulated(self.transfer_syntax_uid)
 
 
 def read_pixel_format(dataset: Dataset, transfer_syntax_uid: str) -> PixelFormat:
@@ -113,20 +151,42 @@ def read_pixel_format(dataset: Dataset, transfer_syntax_uid: str) -> PixelFormat
     if not isinstance(photometric, str) or not photometric:
         raise InvalidImageError(f"{name}: PhotometricInterpretation is {photometric!r}")
     samples = number("SamplesPerPixel", default=1, high=4)
-    expected = 1 if photometric in _MONOCHROME or photometric == "PALETTE COLOR" else 3
+    expected = 1 if photometric in _MONOCHROME or photometric == _PALETTE else 3
     if samples != expected:
         raise InvalidImageError(
             f"{name}: Samples per Pixel is {samples}, expected {expected} for {photometric}"
         )
+    if photometric not in _MONOCHROME and (floating or bits_allocated == 1):
+        kind = "floats" if floating else "one bit"
+        raise InvalidImageError(
+            f"{name}: PhotometricInterpretation is {photometric}, expected MONOCHROME2 for {kind}"
+        )
+    bits_stored = number("BitsStored", default=bits_allocated, high=bits_allocated)
+    signed = number("PixelRepresentation", default=0, low=0, high=1) == 1
+    # A frame of a label map holds the numbers of segments: its palette is for display alone
+    has_palette = photometric == _PALETTE and not is_label_map(dataset)
     return PixelFormat(
         rows=number("Rows"),
         columns=number("Columns"),
         samples=samples,
         bits_allocated=bits_allocated,
-        bits_stored=number("BitsStored", default=bits_allocated, high=bits_allocated),
-        signed=number("PixelRepresentation", default=0, low=0, high=1) == 1,
+        bits_stored=bits_stored,
+        high_bit=number(
+            "HighBit", default=bits_stored - 1, low=bits_stored - 1, high=bits_allocated - 1
+        ),
+        signed=signed,
         floating=floating,
         photometric=photometric,
         planar=number("PlanarConfiguration", default=0, low=0, high=1) == 1,
         transfer_syntax_uid=str(transfer_syntax_uid),
+        palette=(
+            read_palette(
+                dataset,
+                name,
+                signed=signed,
+                big_endian=transfer_syntax_uid == ExplicitVRBigEndian,
+            )
+            if has_palette
+            else None
+        ),
     )

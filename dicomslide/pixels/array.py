@@ -285,10 +285,12 @@ def chunk_sizes(
         wanted = [max(side, 1) * size for size in tile_shape[:2]]
     else:
         wanted = [shape[i] if size == -1 else size for i, size in enumerate(_rows_columns(chunks))]
-    rows, columns = (
-        min(max(round(wanted[i] / tile_shape[i]), 1) * tile_shape[i], shape[i]) for i in range(2)
-    )
+    rows, columns = map(_whole_frames, wanted, tile_shape[:2], shape[:2])
     return rows, columns, shape[2]
+
+
+def _whole_frames(wanted: int, tile: int, size: int) -> int:
+    return size if wanted >= size else min(max(round(wanted / tile), 1) * tile, size)
 
 
 def _rows_columns(chunks: int | tuple[int, ...]) -> tuple[int, int]:

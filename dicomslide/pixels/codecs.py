@@ -2,26 +2,99 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Literal
 
-import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.uid import (
+    HTJ2K,
+    JPEG2000,
     UID,
+    DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
+    HTJ2KLossless,
+    HTJ2KLosslessRPCL,
     ImplicitVRLittleEndian,
+    JPEG2000Lossless,
     JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+    RLELossless,
 )
 
 from dicomslide.errors import FrameError, UnsupportedError
 from dicomslide.metadata.pixel_format import PixelFormat
-from dicomslide.pixels.jpeg import read_jpeg_header
+from dicomslide.pixels.codestream import covers
+from dicomslide.pixels.jpeg import JPEG_LS, decode_jpeg, decode_jpeg_ls, read_jpeg_header
+from dicomslide.pixels.jpeg2000 import decode_jpeg2000
+from dicomslide.pixels.jpegxl import decode_jpeg_xl
+from dicomslide.pixels.native import (
+    decode_deflated,
+    decode_native,
+    decode_native_big_endian,
+    native_size,
+)
+from dicomslide.pixels.rle import decode_rle, looks_like_rle
 
-__all__ = ["check_supported", "decode_frame"]
+__all__ = [
+    "PHOTOMETRIC_INTERPRETATIONS",
+    "check_supported",
+    "decode_frame",
+    "supported_transfer_syntaxes",
+]
 
 Decoder = Callable[[bytes, PixelFormat, tuple[int, int]], NDArray]
+
+# Some are younger than the dictionary of pydicom
+_JPEG_XL_LOSSLESS = "1.2.840.10008.1.2.4.110"
+_JPEG_XL_FROM_JPEG = "1.2.840.10008.1.2.4.111"
+_JPEG_XL = "1.2.840.10008.1.2.4.112"
+_DEFLATED_FRAMES = "1.2.840.10008.1.2.8.1"
+_NAMES = {
+    _JPEG_XL_LOSSLESS: "JPEG XL Lossless",
+    _JPEG_XL_FROM_JPEG: "JPEG XL JPEG Recompression",
+    _JPEG_XL: "JPEG XL",
+    _DEFLATED_FRAMES: "Deflated Image Frame Compression",
+}
+
+_DECODERS: dict[str, Decoder] = {
+    str(ImplicitVRLittleEndian): decode_native,
+    str(ExplicitVRLittleEndian): decode_native,
+    # The data set as a whole is deflated: its frames are inflated where the file is read
+    str(DeflatedExplicitVRLittleEndian): decode_native,
+    str(ExplicitVRBigEndian): decode_native_big_endian,
+    str(JPEGBaseline8Bit): decode_jpeg,
+    str(JPEGExtended12Bit): decode_jpeg,
+    str(JPEGLossless): decode_jpeg,
+    str(JPEGLosslessSV1): decode_jpeg,
+    str(JPEGLSLossless): decode_jpeg_ls,
+    str(JPEGLSNearLossless): decode_jpeg_ls,
+    str(JPEG2000Lossless): decode_jpeg2000,
+    str(JPEG2000): decode_jpeg2000,
+    str(HTJ2KLossless): decode_jpeg2000,
+    str(HTJ2KLosslessRPCL): decode_jpeg2000,
+    str(HTJ2K): decode_jpeg2000,
+    _JPEG_XL_LOSSLESS: decode_jpeg_xl,
+    _JPEG_XL_FROM_JPEG: decode_jpeg_xl,
+    _JPEG_XL: decode_jpeg_xl,
+    str(RLELossless): decode_rle,
+    _DEFLATED_FRAMES: decode_deflated,
+}
+
+PHOTOMETRIC_INTERPRETATIONS = (
+    "MONOCHROME1",
+    "MONOCHROME2",
+    "PALETTE COLOR",
+    "RGB",
+    "YBR_FULL",
+    "YBR_FULL_422",
+    "YBR_ICT",
+    "YBR_RCT",
+    "XYB",
+)
 
 
 def decode_frame(
@@ -42,7 +115,8 @@ def decode_frame(
     Returns
     -------
     numpy.ndarray
-        Pixels of shape (rows, columns, samples); colour is RGB
+        Pixels of shape (rows, columns, samples), which may be read-only; colour is RGB, and
+        monochrome is as stored
 
     Raises
     ------
@@ -62,7 +136,13 @@ def decode_frame(
     except Exception as error:
         # Each codec has exceptions of its own, some of them plain RuntimeErrors
         raise FrameError(f"it cannot be decoded: {error}") from error
-    if pixels.shape[:2] != pixel_format.shape[:2] and _covers(pixels.shape, pixel_format, needed):
+    if pixels.ndim == 2:
+        pixels = pixels[..., np.newaxis]
+    if pixel_format.palette is not None:
+        pixels = _look_up(pixels, pixel_format)
+    if pixels.shape[:2] != pixel_format.shape[:2] and covers(
+        pixels.shape[:2], pixel_format, needed
+    ):
         whole = np.full(pixel_format.shape, pixel_format.background, pixels.dtype)
         whole[: pixels.shape[0], : pixels.shape[1]] = pixels
         pixels = whole
@@ -72,13 +152,6 @@ def decode_frame(
             f"{pixel_format.dtype}"
         )
     return pixels
-
-
-def _covers(found: tuple[int, ...], pixel_format: PixelFormat, needed: tuple[int, int]) -> bool:
-    """Whether a codestream is no larger than a frame and has all rows and columns needed of it."""
-    return (
-        needed[0] <= found[0] <= pixel_format.rows and needed[1] <= found[1] <= pixel_format.columns
-    )
 
 
 def check_supported(pixel_format: PixelFormat) -> None:
@@ -92,19 +165,15 @@ def check_supported(pixel_format: PixelFormat) -> None:
     uid = pixel_format.transfer_syntax_uid
     if uid and uid not in _DECODERS:
         raise UnsupportedError(f"transfer syntax {_name(uid)} is not supported")
-    if pixel_format.photometric not in _PHOTOMETRIC:
+    if pixel_format.photometric not in PHOTOMETRIC_INTERPRETATIONS:
         raise UnsupportedError(
             f"Photometric Interpretation {pixel_format.photometric} is not supported"
         )
 
 
-def _recognize(data: bytes, pixel_format: PixelFormat) -> str:
-    """Tell the transfer syntax of a frame from its bytes, where its server did not."""
-    if data[:2] == b"\xff\xd8":
-        return str(JPEGBaseline8Bit)
-    if len(data) - 1 <= -(-pixel_format.frame_bits // 8) <= len(data):
-        return str(ExplicitVRLittleEndian)
-    raise UnsupportedError("the transfer syntax is not stated and cannot be recognized")
+def supported_transfer_syntaxes() -> list[tuple[str, str]]:
+    """List UID and name of the transfer syntaxes whose frames can be decoded."""
+    return [(uid, _NAMES.get(uid) or UID(uid).name) for uid in _DECODERS]
 
 
 def _name(uid: str) -> str:
@@ -112,85 +181,29 @@ def _name(uid: str) -> str:
     return uid if name == uid else f"{uid} ({name})"
 
 
-def _decode_native(
-    data: bytes, pixel_format: PixelFormat, needed: tuple[int, int], order: Literal["<", ">"] = "<"
-) -> NDArray:
-    rows, columns, samples = pixel_format.rows, pixel_format.columns, pixel_format.samples
-    if len(data) < -(-pixel_format.frame_bits // 8):
-        raise FrameError(f"it has {len(data)} bytes, expected {-(-pixel_format.frame_bits // 8)}")
-    if pixel_format.bits_allocated == 1:
-        bits = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little", count=rows * columns)
-        return bits.view(bool).reshape(rows, columns, 1)
-    if pixel_format.photometric == "YBR_FULL_422":
-        return _ycbcr_to_rgb(_upsample_422(data, rows, columns))
-    stored = pixel_format.dtype.newbyteorder(order)
-    values = np.frombuffer(data, stored, count=rows * columns * samples)
-    if pixel_format.planar:
-        values = values.reshape(samples, rows, columns).transpose(1, 2, 0)
-    pixels = values.reshape(rows, columns, samples).astype(pixel_format.dtype)
-    if pixel_format.photometric == "YBR_FULL":
-        return _ycbcr_to_rgb(pixels)
-    return _without_unused_bits(pixels, pixel_format)
+def _recognize(data: bytes, pixel_format: PixelFormat) -> str:
+    """Tell the transfer syntax of a frame from its bytes, where its server did not."""
+    if data.startswith(b"\xff\xd8\xff"):
+        is_jpeg_ls = read_jpeg_header(data).process == JPEG_LS
+        return str(JPEGLSLossless if is_jpeg_ls else JPEGBaseline8Bit)
+    if data.startswith((b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  ")):
+        return str(JPEG2000)
+    if data.startswith(b"\0\0\0\x0cJXL "):
+        return _JPEG_XL
+    if len(data) - 1 <= native_size(pixel_format) <= len(data):
+        return str(ExplicitVRLittleEndian)
+    # Pixels could start like that
+    if data.startswith(b"\xff\x0a"):
+        return _JPEG_XL
+    if looks_like_rle(data):
+        return str(RLELossless)
+    raise UnsupportedError("the transfer syntax is not stated and cannot be recognized")
 
 
-def _decode_big_endian(data: bytes, pixel_format: PixelFormat, needed: tuple[int, int]) -> NDArray:
-    return _decode_native(data, pixel_format, needed, order=">")
-
-
-def _without_unused_bits(pixels: NDArray, pixel_format: PixelFormat) -> NDArray:
-    """Clear or sign-extend the bits above Bits Stored, which may hold anything (PS3.5 8.1.1)."""
-    unused = pixel_format.bits_allocated - pixel_format.bits_stored
-    if unused == 0 or pixel_format.floating:
-        return pixels
-    return (pixels << unused) >> unused
-
-
-def _upsample_422(data: bytes, rows: int, columns: int) -> NDArray[np.uint8]:
-    """Expand Y1 Y2 Cb Cr quadruples (PS3.3 C.7.6.3.1.2)."""
-    if columns % 2:
-        raise FrameError(f"YBR_FULL_422 needs an even number of columns, there are {columns}")
-    quads = np.frombuffer(data, np.uint8, count=rows * columns * 2).reshape(rows, columns // 2, 4)
-    pixels = np.empty((rows, columns, 3), np.uint8)
-    pixels[..., 0] = quads[..., :2].reshape(rows, columns)
-    pixels[..., 1:] = quads[..., 2:].repeat(2, axis=1)
-    return pixels
-
-
-def _ycbcr_to_rgb(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Convert full range YCbCr to RGB (PS3.3 C.7.6.3.1.2, ITU-R BT.601)."""
-    if pixels.dtype != np.uint8:
-        raise FrameError(f"YBR_FULL needs 8 bits, there are {pixels.dtype.itemsize * 8}")
-    y, cb, cr = np.moveaxis(pixels.astype(np.float64), -1, 0)
-    cb -= 128
-    cr -= 128
-    rgb = np.stack([y + 1.402 * cr, y - 0.344136 * cb - 0.714136 * cr, y + 1.772 * cb], axis=-1)
-    return rgb.round().clip(0, 255).astype(np.uint8)
-
-
-def _decode_jpeg(data: bytes, pixel_format: PixelFormat, needed: tuple[int, int]) -> NDArray:
-    header = read_jpeg_header(data)
-    found = header.rows, header.columns, header.components
-    if found[2] != pixel_format.samples or not _covers(found, pixel_format, needed):
-        expected = pixel_format.rows, pixel_format.columns, pixel_format.samples
-        # Before decoding: the codestream decides how much memory its decoder takes
-        raise FrameError(f"its codestream is {found} (rows, columns, samples), expected {expected}")
-    if header.components == 1:
-        return imagecodecs.jpeg8_decode(data)[..., np.newaxis]
-    colour_space = "YCBCR" if _is_ycbcr(header.adobe_transform, pixel_format) else "RGB"
-    return imagecodecs.jpeg8_decode(data, colorspace=colour_space, outcolorspace="RGB")
-
-
-def _is_ycbcr(adobe_transform: int | None, pixel_format: PixelFormat) -> bool:
-    """Whether a JPEG stream is YCbCr: its Adobe segment decides, else the data set does."""
-    if adobe_transform is not None:
-        return adobe_transform == 1
-    return pixel_format.photometric != "RGB"
-
-
-_PHOTOMETRIC = frozenset({"MONOCHROME1", "MONOCHROME2", "RGB", "YBR_FULL", "YBR_FULL_422"})
-_DECODERS: dict[str, Decoder] = {
-    str(ImplicitVRLittleEndian): _decode_native,
-    str(ExplicitVRLittleEndian): _decode_native,
-    str(ExplicitVRBigEndian): _decode_big_endian,
-    str(JPEGBaseline8Bit): _decode_jpeg,
-}
+def _look_up(pixels: NDArray, pixel_format: PixelFormat) -> NDArray:
+    """Replace stored values by their colours (PS3.3 C.7.6.3.1.5)."""
+    palette = pixel_format.palette
+    assert palette is not None
+    table = palette.table
+    indices = pixels[..., 0].astype(np.int64) - palette.first
+    return table[indices.clip(0, len(table) - 1)]

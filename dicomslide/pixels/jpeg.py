@@ -1,53 +1,145 @@
-"""What the header of a JPEG codestream says (ITU-T T.81 B.2)."""
+"""JPEG and JPEG-LS frames (ITU-T T.81, T.87)."""
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+import imagecodecs
+import numpy as np
+from numpy.typing import NDArray
+
 from dicomslide.errors import FrameError
+from dicomslide.metadata.pixel_format import PixelFormat
+from dicomslide.pixels.codestream import Codestream, as_stored, check_codestream
+from dicomslide.pixels.colorspace import components_to_rgb, ybr_to_rgb
 
-__all__ = ["JpegHeader", "read_jpeg_header"]
+__all__ = ["JPEG_LS", "JpegHeader", "decode_jpeg", "decode_jpeg_ls", "read_jpeg_header"]
 
-# Start of frame markers; C4, C8 and CC are none
-_START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+# Markers of the start of frame; C4, C8 and CC are other ones
+_SEQUENTIAL, _PROGRESSIVE, _LOSSLESS, JPEG_LS = frozenset({0xC0, 0xC1}), 0xC2, 0xC3, 0xF7
+_START_OF_FRAME = frozenset({*range(0xC0, 0xD0), JPEG_LS}) - {0xC4, 0xC8, 0xCC}
+_START_OF_SCAN, _END = b"\xff\xda", b"\xff\xd9"
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xD8)})
-_END = b"\xff\xd9"
+_JFIF, _ADOBE = 0xE0, 0xEE
+
+# Encoders write ten or so, and each one costs a pass over the frame, however short it is
+_MAX_SCANS = 100
 
 
 @dataclass(frozen=True)
-class JpegHeader:
-    """Size and colour of a JPEG codestream.
+class JpegHeader(Codestream):
+    """What a JPEG or JPEG-LS codestream says before its first scan.
 
     Parameters
     ----------
-    rows, columns, components, precision : int
-        As in the start of frame segment
+    process : int
+        Marker of the start of frame
+    component_ids : bytes
+        One byte for each component
+    subsampled : bool
+        Whether the components differ in size
+    jfif : bool
+        Whether there is a JFIF segment
     adobe_transform : int, optional
-        Colour transform of the Adobe segment: 0 is none, 1 is YCbCr; None where there is no segment
+        Colour transform of the Adobe segment, 0 for none; None where there is no segment
     """
 
-    rows: int
-    columns: int
-    components: int
-    precision: int
+    process: int
+    component_ids: bytes
+    subsampled: bool
+    jfif: bool
     adobe_transform: int | None
 
 
+def decode_jpeg(data: bytes, pixel_format: PixelFormat, needed: tuple[int, int]) -> NDArray:
+    """Decode a JPEG frame, be it lossy or lossless."""
+    header = read_jpeg_header(data)
+    check_codestream(header, pixel_format, needed)
+    if header.process not in (*_SEQUENTIAL, _PROGRESSIVE, _LOSSLESS):
+        raise FrameError(f"its JPEG process (marker FF{header.process:02X}) is not supported")
+    if data.count(_START_OF_SCAN) > _MAX_SCANS:
+        raise FrameError(f"its JPEG codestream has more than {_MAX_SCANS} scans")
+    if header.samples == 1:
+        return as_stored(imagecodecs.jpeg8_decode(data), header.precision, pixel_format)
+    ycbcr = _is_ycbcr(header, pixel_format)
+    # The codec does not convert what is lossless
+    converted = ycbcr and header.process != _LOSSLESS
+    pixels = imagecodecs.jpeg8_decode(
+        data, colorspace="YCBCR" if converted else "RGB", outcolorspace="RGB"
+    )
+    if ycbcr and not converted:
+        pixels = ybr_to_rgb(pixels, header.precision)
+    return as_stored(pixels, header.precision, pixel_format)
+
+
+def _is_ycbcr(header: JpegHeader, pixel_format: PixelFormat) -> bool:
+    """Whether the components of a JPEG codestream are YCbCr.
+
+    What the codestream says of itself counts more than the data set: images whose Photometric
+    Interpretation is RGB often hold streams that their writers passed through an encoder which made
+    them YCbCr.
+    """
+    if header.adobe_transform is not None:
+        return header.adobe_transform != 0
+    if header.component_ids.upper() == b"RGB":
+        return False
+    # JFIF has no other colours than YCbCr, and nobody subsamples green and blue
+    return header.jfif or header.subsampled or pixel_format.photometric != "RGB"
+
+
+def decode_jpeg_ls(data: bytes, pixel_format: PixelFormat, needed: tuple[int, int]) -> NDArray:
+    """Decode a JPEG-LS frame, be it lossless or nearly so."""
+    header = read_jpeg_header(data)
+    check_codestream(header, pixel_format, needed)
+    if header.process != JPEG_LS:
+        raise FrameError("its codestream is JPEG, expected JPEG-LS")
+    pixels = np.ascontiguousarray(imagecodecs.jpegls_decode(data))
+    pixels = components_to_rgb(pixels, pixel_format)
+    return as_stored(pixels, header.precision, pixel_format)
+
+
 def read_jpeg_header(data: bytes) -> JpegHeader:
-    """Read the segments of a JPEG codestream up to its first start of frame.
+    """Read the segments of a JPEG or JPEG-LS codestream up to its first scan.
 
     Raises
     ------
     FrameError
-        When the data are no JPEG codestream, or are cut off
+        When the data are no such codestream, or are cut off
     """
     if data[:2] != b"\xff\xd8":
         raise FrameError("it does not start like a JPEG codestream")
     # A decoder would fill the rest of a codestream that is cut off with grey
     if _END not in data[-64:] and not data.rstrip(b"\0").endswith(_END):
         raise FrameError("its JPEG codestream is cut off")
-    adobe = None
+    frame, process, jfif, adobe = b"", 0, False, None
+    for marker, segment in _iter_segments(data):
+        if marker in _START_OF_FRAME and not frame:
+            frame, process = segment, marker
+        elif marker == _JFIF and segment.startswith(b"JFIF\0"):
+            jfif = True
+        elif marker == _ADOBE and segment.startswith(b"Adobe") and len(segment) >= 12:
+            adobe = segment[11]
+    if len(frame) < 9 or len(frame) < 6 + 3 * frame[5]:
+        raise FrameError("its JPEG codestream has no start of frame")
+    precision, rows, columns, samples = struct.unpack_from(">BHHB", frame)
+    components = [frame[i : i + 3] for i in range(6, 6 + 3 * samples, 3)]
+    return JpegHeader(
+        rows=rows,
+        columns=columns,
+        samples=samples,
+        precision=precision,
+        process=process,
+        component_ids=bytes(component[0] for component in components),
+        subsampled=len({component[1] for component in components}) > 1,
+        jfif=jfif,
+        adobe_transform=adobe,
+    )
+
+
+def _iter_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Find marker and content of each segment before the first scan (ITU-T T.81 B.1.1)."""
     position = 2
-    while position + 4 <= len(data):
+    while position + 4 <= len(data) and data[position : position + 2] != _START_OF_SCAN:
         if data[position] != 0xFF:
             raise FrameError(f"its JPEG codestream has no marker at byte {position}")
         marker = data[position + 1]
@@ -55,13 +147,5 @@ def read_jpeg_header(data: bytes) -> JpegHeader:
             position += 1 if marker == 0xFF else 2
             continue
         (length,) = struct.unpack_from(">H", data, position + 2)
-        segment = data[position + 4 : position + 2 + length]
-        if marker in _START_OF_FRAME and len(segment) >= 6:
-            precision, rows, columns, components = struct.unpack_from(">BHHB", segment)
-            return JpegHeader(rows, columns, components, precision, adobe)
-        if marker == 0xEE and segment[:5] == b"Adobe" and len(segment) >= 12:
-            adobe = segment[11]
-        if marker in (0xDA, 0xD9):
-            break
+        yield marker, data[position + 4 : position + 2 + length]
         position += 2 + max(length, 2)
-    raise FrameError("its JPEG codestream has no start of frame")

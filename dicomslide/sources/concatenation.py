@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from copy import copy, deepcopy
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, count
 from typing import Any
 
 from pydicom.dataelem import RawDataElement
@@ -28,9 +28,17 @@ _SAME_IN_ALL_PARTS = (
     "SamplesPerPixel",
     "PhotometricInterpretation",
     "BitsAllocated",
+    "BitsStored",
+    "PixelRepresentation",
+    "PlanarConfiguration",
     "DimensionOrganizationType",
     "FrameOfReferenceUID",
     "SeriesInstanceUID",
+)
+_SAME_ITEMS_IN_ALL_PARTS = (
+    "SharedFunctionalGroupsSequence",
+    "OpticalPathSequence",
+    "SegmentSequence",
 )
 
 
@@ -159,23 +167,25 @@ def _ordered(uid: str, parts: list[Dataset]) -> list[Dataset]:
                 f"part {number}"
             )
         by_number[number] = part
-    total = max(int(part.get("InConcatenationTotalNumber") or 0) for part in parts)
-    total = max(total, *by_number)
-    missing = [number for number in range(1, total + 1) if number not in by_number]
-    if missing or 0 in by_number:
+    numbers = sorted(by_number)
+    if numbers[0] < 1:
         raise InvalidImageError(
-            f"concatenation {uid}: of {total} parts number {missing or 'one'} is missing; there is "
-            f"{', '.join(f'{number} ({_uid(by_number[number])})' for number in sorted(by_number))}"
+            f"concatenation {uid}: In-concatenation Number of image {_uid(by_number[numbers[0]])} "
+            f"is {numbers[0]}, parts are counted from 1"
         )
-    ordered = [by_number[number] for number in range(1, total + 1)]
+    total = max(int(part.get("InConcatenationTotalNumber") or 0) for part in parts)
+    # The total is optional, but one part alone is no concatenation
+    if len(numbers) != max(total or 2, numbers[-1]):
+        missing = next(number for number in count(1) if number not in by_number)
+        found = ", ".join(f"{number} (image {_uid(by_number[number])})" for number in numbers)
+        raise InvalidImageError(
+            f"concatenation {uid}: part {missing} of {total or 'several'} is missing, there is "
+            f"only {found}"
+        )
+    ordered = [by_number[number] for number in numbers]
     start = 0
     for part in ordered:
-        for keyword in _SAME_IN_ALL_PARTS:
-            if part.get(keyword) != ordered[0].get(keyword):
-                raise InvalidImageError(
-                    f"concatenation {uid}: {keyword} is {ordered[0].get(keyword)!r} in image "
-                    f"{_uid(ordered[0])}, but {part.get(keyword)!r} in image {_uid(part)}"
-                )
+        _check_same(uid, ordered[0], part)
         offset = part.get("ConcatenationFrameOffsetNumber")
         if offset is not None and int(offset) != start:
             raise InvalidImageError(
@@ -184,6 +194,21 @@ def _ordered(uid: str, parts: list[Dataset]) -> list[Dataset]:
             )
         start += number_of_frames(part)
     return ordered
+
+
+def _check_same(uid: str, first: Dataset, part: Dataset) -> None:
+    for keyword in _SAME_IN_ALL_PARTS:
+        if part.get(keyword) != first.get(keyword):
+            raise InvalidImageError(
+                f"concatenation {uid}: {keyword} is {first.get(keyword)!r} in image {_uid(first)}, "
+                f"but {part.get(keyword)!r} in image {_uid(part)}"
+            )
+    for keyword in _SAME_ITEMS_IN_ALL_PARTS:
+        if part.get(keyword) != first.get(keyword):
+            raise InvalidImageError(
+                f"concatenation {uid}: images {_uid(first)} and {_uid(part)} differ in their "
+                f"{keyword}"
+            )
 
 
 def _join(parts: list[Dataset]) -> Dataset:

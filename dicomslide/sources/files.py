@@ -9,17 +9,17 @@ from typing import Any
 
 import numpy as np
 from pydicom.dataset import Dataset
-from pydicom.uid import UID
 
 from dicomslide.errors import (
     FrameError,
     InvalidImageError,
     NoSlideError,
     SourceError,
+    reading,
 )
-from dicomslide.metadata.flavors import is_image
+from dicomslide.metadata.flavors import SLIDE_MICROSCOPY, is_image
 from dicomslide.metadata.frames import number_of_frames
-from dicomslide.metadata.pixel_format import read_pixel_format
+from dicomslide.metadata.pixel_format import is_encapsulated, read_pixel_format
 from dicomslide.sources.header import Header, read_header
 from dicomslide.sources.localfile import InflatedFile, LocalFile
 from dicomslide.sources.offsets import EncapsulatedOffsets, encapsulated_offsets, join_fragments
@@ -83,7 +83,7 @@ class FileFrames:
         for frame in frames:
             if not 0 <= frame < self.count:
                 raise FrameError(f"{self.file.path}: there is no frame {frame + 1} of {self.count}")
-        if self.length >= 0 and not UID(self.transfer_syntax_uid).is_encapsulated:
+        if not is_encapsulated(self.transfer_syntax_uid):
             return self._read_native(frames)
         starts, ends = self._offsets.starts, self._offsets.ends
         items = self.file.read([(int(starts[f]), int(ends[f] - starts[f])) for f in frames])
@@ -112,7 +112,10 @@ class FileStore:
     """Image instances in local files, found by SOP Instance UID."""
 
     def __init__(self, sources: Iterable[FileFrames]) -> None:
-        self._sources = {source.sop_instance_uid: source for source in sources}
+        self._sources: dict[str, FileFrames] = {}
+        for source in sources:
+            # Of copies of an instance the first one counts
+            self._sources.setdefault(source.sop_instance_uid, source)
 
     def frame_source(self, dataset: Dataset) -> FileFrames:
         """Get the source of the frames of an instance."""
@@ -145,9 +148,17 @@ def open_image_file(path: str | os.PathLike[str]) -> tuple[Dataset, FileFrames]:
         When the file cannot be read
     """
     header = read_header(LocalFile.at(path))
-    if not is_image(header.dataset):
-        raise NoSlideError(f"{path}: a DICOM file, but not an image")
-    return header.dataset, _find_frames(header)
+    with reading(header.file.path):
+        if not is_image(header.dataset):
+            if header.dataset.get("SOPClassUID") in SLIDE_MICROSCOPY:
+                raise InvalidImageError(
+                    f"{path}: Rows, Columns, Samples per Pixel and Photometric Interpretation are "
+                    "needed"
+                )
+            raise NoSlideError(f"{path}: a DICOM file, but not an image")
+        if header.keyword is None:
+            raise InvalidImageError(f"{path}: there is no Pixel Data; the file is truncated")
+        return header.dataset, _find_frames(header)
 
 
 def _find_frames(header: Header) -> FileFrames:
@@ -155,15 +166,16 @@ def _find_frames(header: Header) -> FileFrames:
     if header.keyword != "PixelData":
         # The data set does not tell floats from integers without its pixel data
         dataset.BitsAllocated = 32 if header.keyword == "FloatPixelData" else 64
-    extended = None
-    if "ExtendedOffsetTable" in dataset and "ExtendedOffsetTableLengths" in dataset:
-        extended = (dataset.ExtendedOffsetTable, dataset.ExtendedOffsetTableLengths)
+    if not dataset.get("SOPInstanceUID"):
+        raise InvalidImageError(f"{file.path}: there is no SOP Instance UID")
+    extended = _extended_offset_table(dataset)
     count = number_of_frames(dataset)
     frame_bits = read_pixel_format(dataset, syntax).frame_bits
-    if syntax.is_encapsulated:
+    if is_encapsulated(syntax):
         if header.length >= 0:
             raise InvalidImageError(f"{file.path}: compressed Pixel Data with a length")
-        end = header.start + _last_offset(header, extended) + 8
+        # The item of a frame has 8 bytes at least
+        end = header.start + max(_last_offset(header, extended), 8 * count) + 8
     else:
         end = header.start + -(-count * frame_bits // 8)
         if header.start + header.length < end:
@@ -186,6 +198,19 @@ def _find_frames(header: Header) -> FileFrames:
         frame_bits=frame_bits,
         extended=extended,
     )
+
+
+def _extended_offset_table(dataset: Dataset) -> tuple[bytes, bytes] | None:
+    """Read Extended Offset Table and Extended Offset Table Lengths (PS3.3 C.7.6.3.1.8)."""
+    keywords = "ExtendedOffsetTable", "ExtendedOffsetTableLengths"
+    if not all(keyword in dataset for keyword in keywords):
+        return None
+    offsets, lengths = (dataset.get(keyword) or b"" for keyword in keywords)
+    if not isinstance(offsets, bytes) or not isinstance(lengths, bytes):
+        raise InvalidImageError(
+            f"image {dataset.get('SOPInstanceUID')}: the extended offset table has no binary values"
+        )
+    return offsets, lengths
 
 
 def _last_offset(header: Header, extended: tuple[bytes, bytes] | None) -> int:

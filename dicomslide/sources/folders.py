@@ -3,10 +3,11 @@
 import os
 from collections.abc import Iterator
 
-import pydicom
 from pydicom.uid import MediaStorageDirectoryStorage
 
-from dicomslide.errors import InvalidImageError, SourceError
+from dicomslide.errors import InvalidImageError, SourceError, reading
+from dicomslide.sources.header import read_header
+from dicomslide.sources.localfile import LocalFile
 
 __all__ = ["find_files", "looks_like_dicom"]
 
@@ -68,8 +69,9 @@ def _walk(folder: str, visited: set[str]) -> Iterator[str]:
 def _listed(directory: str) -> list[str]:
     """Read the paths of the files that a DICOMDIR lists."""
     folder = os.path.dirname(directory)
-    try:
-        dataset = pydicom.dcmread(directory)
+    # Unlike that of pydicom this header is whole
+    dataset = read_header(LocalFile.at(directory)).dataset
+    with reading(directory):
         if dataset.file_meta.get("MediaStorageSOPClassUID") != MediaStorageDirectoryStorage:
             return [directory]
         parts = [
@@ -77,9 +79,6 @@ def _listed(directory: str) -> list[str]:
             for record in dataset.get("DirectoryRecordSequence") or ()
             if record.get("ReferencedFileID")
         ]
-    except Exception as error:
-        # Damaged bytes make pydicom fail in many ways
-        raise InvalidImageError(f"{directory}: damaged DICOMDIR: {error}") from error
     paths = []
     for components in parts:
         if any(part in ("", ".", "..") or "/" in part or os.sep in part for part in components):

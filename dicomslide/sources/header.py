@@ -1,4 +1,4 @@
-"""The header of a Part 10 file: all that comes before its pixel data (PS3.10 7, PS3.5 7).
+"""The header of a Part 10 file: all that comes before its pixel data, if any (PS3.10 7, PS3.5 7).
 
 The top level of the data set is walked here, to find the pixel data and to set the Per-Frame
 Functional Groups apart, which can be tens of thousands of items; pydicom parses the rest.
@@ -15,10 +15,10 @@ from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
-from dicomslide.errors import InvalidImageError, NoSlideError
+from dicomslide.errors import InvalidImageError, NoSlideError, UnsupportedError, reading
 from dicomslide.sources.localfile import InflatedFile, LocalFile
 
-__all__ = ["Header", "read_header"]
+__all__ = ["Header", "read_header", "read_sop_class"]
 
 PER_FRAME_GROUPS = 0x52009230
 _PIXEL_DATA = {
@@ -37,6 +37,7 @@ _MAX_HEADER = 1 << 30
 _MAX_DEPTH = 32
 # The end of a sequence in front of an element of group 7FE0, with which the header ends
 _END_BEFORE_PIXELS = b"\xfe\xff\xdd\xe0\x00\x00\x00\x00\xe0\x7f"
+_MAX_SEARCH = 1 << 28
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,8 +52,8 @@ class Header:
         Where the offsets count
     transfer_syntax : pydicom.uid.UID
         Transfer Syntax UID
-    keyword : str
-        Pixel Data, Float Pixel Data or Double Float Pixel Data
+    keyword : str, optional
+        Pixel Data, Float Pixel Data or Double Float Pixel Data; None where there are no pixels
     start, length : int
         Where its value starts, and its length; -1 for an undefined length
     """
@@ -60,7 +61,7 @@ class Header:
     dataset: Dataset
     file: LocalFile | InflatedFile
     transfer_syntax: UID
-    keyword: str
+    keyword: str | None
     start: int
     length: int
 
@@ -137,19 +138,21 @@ def read_header(file: LocalFile) -> Header:
     Raises
     ------
     NoSlideError
-        When it is no DICOM file, or has no pixel data
+        When it is no DICOM file
     InvalidImageError
         When the header is damaged or truncated
+    UnsupportedError
+        When the transfer syntax is none of DICOM, so that its encoding is not known
     SourceError
         When the file cannot be read
     """
     reader = _Reader(file)
-    if file.size < _PREFIX + 8:
+    if not _is_dicom(reader):
         raise NoSlideError(f"{file.path}: not a DICOM file")
-    reader.need(_PREFIX + 8)
-    if reader.data[_PREFIX - 4 : _PREFIX] != b"DICM":
-        raise NoSlideError(f"{file.path}: not a DICOM file")
-    start, syntax = _file_meta(reader)
+    start, syntax_uid, _ = _file_meta(reader)
+    syntax = UID(syntax_uid)
+    if not syntax.is_transfer_syntax:
+        raise UnsupportedError(f"{file.path}: transfer syntax {syntax_uid!r} is not supported")
     meta = reader.data[_PREFIX:start]
     place: LocalFile | InflatedFile = file
     if syntax == DeflatedExplicitVRLittleEndian:
@@ -166,26 +169,51 @@ def read_header(file: LocalFile) -> Header:
     return Header(dataset, place, syntax, *pixels)
 
 
-def _file_meta(reader: _Reader) -> tuple[int, UID]:
-    """Find the end of the File Meta Information, and the Transfer Syntax UID in it."""
-    position, syntax = _PREFIX, b""
-    while True:
+def read_sop_class(file: LocalFile) -> str | None:
+    """Read the Media Storage SOP Class UID of a file, and no further (PS3.10 7.1).
+
+    Returns
+    -------
+    str or None
+        Empty where the file does not tell; None where it is no DICOM file
+
+    Raises
+    ------
+    InvalidImageError
+        When the File Meta Information is damaged or truncated
+    SourceError
+        When the file cannot be read
+    """
+    reader = _Reader(file)
+    return _file_meta(reader)[2] if _is_dicom(reader) else None
+
+
+def _is_dicom(reader: _Reader) -> bool:
+    if reader.file.size < _PREFIX + 8:
+        return False
+    reader.need(_PREFIX)
+    return reader.data[_PREFIX - 4 : _PREFIX] == b"DICM"
+
+
+def _file_meta(reader: _Reader) -> tuple[int, str, str]:
+    """Find the end of the File Meta Information, Transfer Syntax and SOP Class UID in it."""
+    position = _PREFIX
+    values = {0x00020010: b"", 0x00020002: b""}
+    while position + 8 <= reader.file.size:
         element = reader.element(position, implicit=False)
         if element.tag >> 16 != 0x0002:
             break
         position = reader.end_of(element, implicit=False)
-        if element.tag == 0x00020010:
-            syntax = reader.data[element.value : position]
-    uid = UID(syntax.strip(b" \0").decode("ascii", "replace"))
-    if not uid.is_transfer_syntax and not uid.is_private:
-        raise InvalidImageError(f"{reader.file.path}: {str(uid)!r} is no Transfer Syntax UID")
-    return position, uid
+        if element.tag in values:
+            values[element.tag] = reader.data[element.value : position]
+    syntax, sop_class = (v.strip(b" \0").decode("ascii", "replace") for v in values.values())
+    return position, syntax, sop_class
 
 
 def _walk(
     reader: _Reader, position: int
-) -> tuple[tuple[int, int, int, int] | None, int, tuple[str, int, int]]:
-    """Walk the top level of the data set to its pixel data.
+) -> tuple[tuple[int, int, int, int] | None, int, tuple[str | None, int, int]]:
+    """Walk the top level of the data set to its pixel data, or to the end of the file.
 
     Returns
     -------
@@ -194,12 +222,10 @@ def _walk(
     end : int
         Start of the pixel data element
     pixels : tuple
-        Keyword, start and length of its value
+        Keyword (None for a data set without pixels), start and length of its value
     """
     groups = None
-    while True:
-        if position >= reader.file.size:
-            raise NoSlideError(f"{reader.file.path}: a DICOM file, but not an image")
+    while position < reader.file.size:
         element = reader.element(position, implicit=reader.implicit)
         if element.tag in _PIXEL_DATA:
             length = -1 if element.length == _UNDEFINED else element.length
@@ -210,6 +236,7 @@ def _walk(
         else:
             end = reader.end_of(element, implicit=reader.implicit)
         position = end
+    return groups, position, (None, position, 0)
 
 
 def _end_of_groups(reader: _Reader, element: _Element) -> tuple[int, int]:
@@ -219,15 +246,15 @@ def _end_of_groups(reader: _Reader, element: _Element) -> tuple[int, int]:
         return end, end
     if reader.order == "<":
         # Searching is a hundred times as fast as walking; what it finds is checked by who reads it
-        searched = element.value
-        while searched < reader.file.size:
-            reader.need(min(searched + _FIRST_READ, reader.file.size))
+        searched, stop = element.value, min(reader.file.size, element.value + _MAX_SEARCH)
+        while searched < stop:
+            reader.need(min(searched + _FIRST_READ, stop))
             found = reader.data.find(_END_BEFORE_PIXELS, searched)
             if found >= 0:
                 return found + 8, found
-            searched = max(len(reader.data) - len(_END_BEFORE_PIXELS), searched + 1)
-            if len(reader.data) == reader.file.size:
+            if len(reader.data) >= stop:
                 break
+            searched = max(len(reader.data) - len(_END_BEFORE_PIXELS), searched)
     end = reader.end_of(element, implicit=reader.implicit)
     return end, end - 8
 
@@ -242,10 +269,7 @@ def _attach(dataset: Dataset, reader: _Reader, value: int, stop: int) -> None:
 
 
 def _parse(meta: bytes, data: bytes, path: str, reader: _Reader) -> Dataset:
-    try:
+    with reading(path):
         dataset = read_dataset(BytesIO(data), reader.implicit, reader.order == "<")
         dataset.file_meta = FileMetaDataset(read_dataset(BytesIO(meta), False, True))
-    except Exception as error:
-        # Damaged bytes make pydicom fail in many ways
-        raise InvalidImageError(f"{path}: damaged DICOM header: {error}") from error
     return dataset

@@ -24,6 +24,13 @@ class _Handle:
         self.lock = threading.Lock()
 
     def read(self, offset: int, length: int) -> bytes:
+        data = self._read(offset, length)
+        # One call of the system delivers less than 2 GiB, and a network file system any part
+        while len(data) < length and (more := self._read(offset + len(data), length - len(data))):
+            data += more
+        return data
+
+    def _read(self, offset: int, length: int) -> bytes:
         if hasattr(os, "pread"):
             return os.pread(self.descriptor, length, offset)
         with self.lock:

@@ -72,24 +72,24 @@ def encapsulated_offsets(
         raise FrameError(f"{name}: Pixel Data does not start with a basic offset table")
     base = start + 8 + length
     if extended is not None:
-        offsets, lengths = (np.frombuffer(value, "<u8").astype(np.int64) for value in extended)
-        if len(offsets) < count or len(lengths) < count:
+        if min(map(len, extended)) < 8 * count:
             raise FrameError(
-                f"{name}: the extended offset table has {len(offsets)} offsets and {len(lengths)} "
-                f"lengths for {count} frames"
+                f"{name}: the extended offset table has {len(extended[0])} bytes of offsets and "
+                f"{len(extended[1])} bytes of lengths, {count} frames need {8 * count} of each"
             )
-        starts = base + offsets[:count]
+        offsets, lengths = (np.frombuffer(v, "<u8", count).astype(np.int64) for v in extended)
+        starts = base + offsets
         # An odd number of bytes is followed by one byte of padding
-        return _checked(starts, starts + 8 + lengths[:count] + lengths[:count] % 2, base, end, name)
+        return _checked(starts, starts + 8 + lengths + lengths % 2, base, end, name)
     if length:
         (table,) = read([(start + 8, length)])
         offsets = np.frombuffer(table, "<u4").astype(np.int64)
         if len(offsets) == count and offsets[0] == 0 and (np.diff(offsets) > 0).all():
             starts = base + offsets
-            if starts[-1] + 8 > end:
+            items = list(_walk(read, int(starts[-1]), end, name))
+            if not items:
                 raise FrameError(f"{name}: the file is truncated; frame {count} is missing")
-            last_end = max(stop for _, stop in _walk(read, int(starts[-1]), end, name))
-            return _checked(starts, np.append(starts[1:], last_end), base, end, name)
+            return _checked(starts, np.append(starts[1:], items[-1][1]), base, end, name)
     return _walked(read, name, base, end, count)
 
 

@@ -1,0 +1,153 @@
+"""The colours of PALETTE COLOR images (PS3.3 C.7.6.3.1.5, C.7.9)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+
+from dicomslide.errors import InvalidImageError
+
+__all__ = ["Palette", "read_palette"]
+
+_COLOURS = ("Red", "Green", "Blue")
+_DISCRETE, _LINEAR, _INDIRECT = range(3)
+
+
+@dataclass(frozen=True)
+class Palette:
+    """The colours of stored values.
+
+    Parameters
+    ----------
+    first : int
+        Stored value of the first colour: lower values have this colour too, and values above that
+        of the last colour have the last one
+    bits : int
+        Bits of one sample of a colour, 8 or 16
+    colours : bytes
+        Red, green and blue of one colour after the other, little endian
+    """
+
+    first: int
+    bits: int
+    colours: bytes
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Data type of the samples of a colour."""
+        return np.dtype(np.uint8 if self.bits == 8 else np.uint16)
+
+    @property
+    def table(self) -> NDArray:
+        """The colours, shape (colours, 3)."""
+        stored = np.frombuffer(self.colours, self.dtype.newbyteorder("<"))
+        return stored.astype(self.dtype, copy=False).reshape(-1, 3)
+
+
+def read_palette(dataset: Dataset, name: str, *, signed: bool, big_endian: bool) -> Palette:
+    """Read the palette of an image, be it discrete or segmented.
+
+    Parameters
+    ----------
+    dataset : pydicom.dataset.Dataset
+        Metadata of the image
+    name : str
+        What errors call the image
+    signed : bool
+        Whether the stored values of pixels are signed
+    big_endian : bool
+        Whether the values of the data set are big endian
+
+    Raises
+    ------
+    InvalidImageError
+        When an attribute is missing or has no valid value
+    """
+    descriptors = {_read_descriptor(dataset, name, colour, signed) for colour in _COLOURS}
+    if len(descriptors) > 1:
+        raise InvalidImageError(
+            f"{name}: the descriptors of its palette (RedPaletteColorLookupTableDescriptor, …) "
+            f"differ: {sorted(descriptors)}"
+        )
+    ((entries, first, bits),) = descriptors
+    table = np.empty((entries, 3), "u1" if bits == 8 else "<u2")
+    for column, colour in enumerate(_COLOURS):
+        table[:, column] = _read_samples(dataset, name, colour, entries, bits, big_endian)
+    return Palette(first, bits, table.tobytes())
+
+
+def _read_descriptor(
+    dataset: Dataset, name: str, colour: str, signed: bool
+) -> tuple[int, int, int]:
+    """Read number of entries, first stored value and bits of an entry (PS3.3 C.7.6.3.1.5)."""
+    keyword = f"{colour}PaletteColorLookupTableDescriptor"
+    value = dataset.get(keyword)
+    try:
+        entries, first, bits = (int(number) for number in value)
+    except (TypeError, ValueError):
+        raise InvalidImageError(f"{name}: {keyword} is {value!r}, expected 3 numbers") from None
+    if bits not in (8, 16):
+        raise InvalidImageError(f"{name}: {keyword} is {value!r}, expected 8 or 16 bits")
+    # The numbers may have been read with the wrong sign; 0 stands for 65536 entries
+    first = (first + 0x8000) % 0x10000 - 0x8000 if signed else first % 0x10000
+    return entries % 0x10000 or 0x10000, first, bits
+
+
+def _read_samples(
+    dataset: Dataset, name: str, colour: str, entries: int, bits: int, big_endian: bool
+) -> NDArray:
+    """Read one colour of all entries."""
+    discrete = f"{colour}PaletteColorLookupTableData"
+    segmented = f"Segmented{discrete}"
+    keyword = segmented if segmented in dataset and discrete not in dataset else discrete
+    data = dataset.get(keyword)
+    if not isinstance(data, bytes):
+        raise InvalidImageError(f"{name}: {keyword} is {data!r}, expected bytes")
+    # Some writers store entries of 8 bits in 16
+    wide = bits == 16 or (keyword == discrete and len(data) >= 2 * entries)
+    order = ">" if big_endian else "<"
+    size = 2 if wide else 1
+    samples = np.frombuffer(data[: len(data) // size * size], f"{order}u2" if wide else "u1")
+    if keyword == segmented:
+        try:
+            samples = np.array(_expand(samples.tolist(), size, entries), np.int64)
+        except (IndexError, ValueError) as error:
+            raise InvalidImageError(f"{name}: {keyword} cannot be expanded: {error}") from error
+    if len(samples) < entries or samples.max() >= 2**bits:
+        raise InvalidImageError(
+            f"{name}: {keyword} has {len(samples)} values up to {samples.max(initial=0)}, "
+            f"expected {entries} of {bits} bits"
+        )
+    return samples[:entries]
+
+
+def _expand(words: Sequence[int], size: int, entries: int) -> list[int]:
+    """Expand a segmented lookup table of words of `size` bytes (PS3.3 C.7.9.2)."""
+    values: list[int] = []
+
+    def expand_segment(position: int, may_be_indirect: bool) -> int:
+        kind, length = words[position : position + 2]
+        position += 2
+        if kind == _DISCRETE:
+            values.extend(words[position : position + length])
+            return position + length
+        if kind == _LINEAR:
+            line = np.linspace(values[-1], words[position], length + 1)[1:]
+            values.extend(np.rint(line).astype(int).tolist())
+            return position + 1
+        if kind != _INDIRECT or not may_be_indirect:
+            raise ValueError(f"there is a segment of type {kind} at word {position - 2}")
+        width = 4 // size
+        parts = words[position : position + width]
+        start = sum(part << 8 * size * i for i, part in enumerate(parts)) // size
+        for _ in range(length):
+            if len(values) < entries:
+                start = expand_segment(start, may_be_indirect=False)
+        return position + width
+
+    position = 0
+    while len(values) < entries:
+        position = expand_segment(position, may_be_indirect=True)
+    return values

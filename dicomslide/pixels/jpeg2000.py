@@ -1,0 +1,130 @@
+"""JPEG 2000 and High-Throughput JPEG 2000 frames (ITU-T T.800, T.814)."""
+
+import struct
+from dataclasses import dataclass
+
+import imagecodecs
+from numpy.typing import NDArray
+
+from dicomslide.errors import FrameError
+from dicomslide.metadata.pixel_format import PixelFormat
+from dicomslide.pixels.codestream import Codestream, as_stored, check_codestream, iter_boxes
+from dicomslide.pixels.colorspace import ybr_to_rgb
+
+__all__ = ["Jpeg2000Header", "decode_jpeg2000", "extract_codestream", "read_jpeg2000_header"]
+
+_START = b"\xff\x4f\xff\x51"
+_CODING_STYLE = b"\xff\x52"
+_TILE_PART, _END = b"\xff\x90", b"\xff\xd9"
+
+# With more the codec is not exact
+_MAX_PRECISION = 24
+# Tiles cost memory, however small they are
+_MIN_PIXELS_PER_TILE = 1024
+
+
+@dataclass(frozen=True)
+class Jpeg2000Header(Codestream):
+    """What the main header of a JPEG 2000 codestream says.
+
+    Parameters
+    ----------
+    tiles : int
+        Number of tiles
+    transformed : bool
+        Whether there is a multiple component transformation, which a decoder undoes
+    end : int
+        Position of the first tile part
+    """
+
+    tiles: int
+    transformed: bool
+    end: int
+
+
+def decode_jpeg2000(data: bytes, pixel_format: PixelFormat, needed: tuple[int, int]) -> NDArray:
+    """Decode a JPEG 2000 frame, be it high-throughput or not."""
+    data = extract_codestream(data)
+    header = read_jpeg2000_header(data)
+    check_codestream(header, pixel_format, needed)
+    _check_tiles(data, header)
+    if header.precision > _MAX_PRECISION:
+        raise FrameError(
+            f"its codestream has {header.precision} bits per sample, which is not supported"
+        )
+    # OpenJPEG for both: the other codec for high-throughput streams, twice as fast, crashes on
+    # streams that are broken
+    pixels = imagecodecs.jpeg2k_decode(data, numthreads=1)
+    if header.samples == 3 and not header.transformed and _is_ybr(pixel_format):
+        pixels = ybr_to_rgb(pixels, header.precision)
+    return as_stored(pixels, header.precision, pixel_format)
+
+
+def _is_ybr(pixel_format: PixelFormat) -> bool:
+    """Whether the components of a codestream without transformation are YCbCr.
+
+    What YBR_ICT makes of colours is YCbCr. Differences as in YBR_RCT need one more bit than the
+    colours and cannot be there: such an image holds RGB.
+    """
+    return pixel_format.photometric.startswith(("YBR_FULL", "YBR_ICT"))
+
+
+def extract_codestream(data: bytes) -> bytes:
+    """Take the codestream out of the JP2 container that some writers leave around it."""
+    if data.startswith(_START):
+        return data
+    for kind, start, end in iter_boxes(data):
+        if kind == b"jp2c":
+            return data[start:end]
+    raise FrameError("it is no JPEG 2000 codestream")
+
+
+def read_jpeg2000_header(data: bytes) -> Jpeg2000Header:
+    """Read the main header of a codestream (ITU-T T.800 A.5, A.6).
+
+    Raises
+    ------
+    FrameError
+        When the data are no such codestream, are cut off, or have components that differ
+    """
+    segments: dict[bytes, bytes] = {}
+    position = 2
+    while (marker := data[position : position + 2]) != _TILE_PART:
+        if len(marker) < 2 or marker[0] != 0xFF or position + 4 > len(data):
+            raise FrameError("the main header of its JPEG 2000 codestream is cut off")
+        (length,) = struct.unpack_from(">H", data, position + 2)
+        segments.setdefault(marker, data[position + 4 : position + 2 + length])
+        position += 2 + max(length, 2)
+    size, style = segments.get(_START[2:], b""), segments.get(_CODING_STYLE, b"")
+    if len(size) < 39 or len(style) < 10:
+        raise FrameError("the main header of its JPEG 2000 codestream is broken")
+    right, bottom, left, top, width, height, tiles_left, tiles_top, samples = struct.unpack_from(
+        ">8IH", size, 2
+    )
+    depth = size[36]
+    if size[36:] != bytes((depth, 1, 1)) * samples or not width or not height:
+        raise FrameError("the components of its JPEG 2000 codestream differ in size or precision")
+    across, down = -(-(right - tiles_left) // width), -(-(bottom - tiles_top) // height)
+    return Jpeg2000Header(
+        rows=bottom - top,
+        columns=right - left,
+        samples=samples,
+        precision=(depth & 0x7F) + 1,
+        tiles=across * down,
+        transformed=style[4] != 0,
+        end=position,
+    )
+
+
+def _check_tiles(data: bytes, header: Jpeg2000Header) -> None:
+    """Check that all tiles are there and whole: a decoder would leave out what is missing."""
+    if header.tiles > 1 + header.rows * header.columns // _MIN_PIXELS_PER_TILE:
+        raise FrameError(f"its JPEG 2000 codestream has {header.tiles} tiles")
+    tiles, position = set(), header.end
+    while data[position : position + 2] == _TILE_PART and position + 12 <= len(data):
+        _, tile, length = struct.unpack_from(">HHI", data, position + 2)
+        tiles.add(tile)
+        # Without a length it is the last one
+        position = position + max(length, 12) if length else data.rfind(_END)
+    if len(tiles) < header.tiles or data[position : position + 2] != _END:
+        raise FrameError("its JPEG 2000 codestream is cut off")

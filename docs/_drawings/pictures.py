@@ -1,0 +1,140 @@
+"""Renders the pictures of synthetic slides: ``python docs/_drawings/pictures.py [FOLDER]``."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import xarray as xr
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.patches import ConnectionPatch, Rectangle
+
+from dicomslide.testing import write_slide
+
+STATIC = Path(__file__).parents[1] / "_static"
+INK = "#24292f"
+
+
+def main(target: Path = STATIC) -> None:
+    """Render all pictures."""
+    plt.rcParams |= {"font.family": "monospace", "font.size": 8, "text.color": INK}
+    for name, draw in (("slide", draw_slide), ("gallery", draw_gallery)):
+        with TemporaryDirectory() as folder:
+            figure = draw(Path(folder))
+        figure.savefig(target / f"{name}.jpg", dpi=110, pil_kwargs={"quality": 82})
+        plt.close(figure)
+
+
+def draw_slide(folder: Path) -> plt.Figure:
+    """Draw one slide at three levels: each picture shows a part of the one before it."""
+    write_slide(folder, size=(9000, 12000), factors=(1, 4, 16), seed=3)
+    tree = xr.open_datatree(folder, engine="dicomslide")
+    figure, panels = plt.subplots(1, 3, figsize=(11, 3.0), layout="constrained")
+    centre = 2.35, 2.3
+    for number, (axes, half) in enumerate(zip(panels, (None, 0.45, 0.08), strict=True)):
+        level = f"level_{2 - number}"
+        image = tree[level]["image"].isel(channel=0, focal_plane=0)
+        if half is not None:
+            y, x = centre
+            image = image.sel(
+                y=slice(y - half * 0.75, y + half * 0.75), x=slice(x - half, x + half)
+            )
+            _zoom(panels[number - 1], axes, y, x, half)
+        _show(axes, image)
+        axes.set_title(f"{level}   {image.sizes['y']} x {image.sizes['x']} pixels")
+        _scale_bar(axes, (1.0, 0.2, 0.02)[number])
+    return figure
+
+
+def _show(axes: Axes, image: xr.DataArray) -> None:
+    y, x = image.y.values, image.x.values
+    extent = (x[0], x[-1], y[-1], y[0])
+    axes.imshow(image.values, extent=extent, interpolation="antialiased")
+    axes.set(xticks=(), yticks=())
+
+
+def _zoom(outer: Axes, inner: Axes, y: float, x: float, half: float) -> None:
+    """Mark a region and connect it to its enlargement."""
+    box = Rectangle((x - half, y - half * 0.75), 2 * half, 1.5 * half, fill=False, ec=INK, lw=1.2)
+    outer.add_patch(box)
+    for side in (-0.75, 0.75):
+        outer.figure.add_artist(
+            ConnectionPatch(
+                (x + half, y + side * half),
+                (0, 0 if side > 0 else 1),
+                outer.transData,
+                inner.transAxes,
+                color=INK,
+                lw=0.8,
+                ls=":",
+            )
+        )
+
+
+def _scale_bar(axes: Axes, length: float) -> None:
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    end, height = right - 0.04 * (right - left), bottom - 0.06 * (bottom - top)
+    axes.plot([end - length, end], [height, height], color="white", lw=5, solid_capstyle="butt")
+    axes.plot([end - length, end], [height, height], color=INK, lw=2.5, solid_capstyle="butt")
+    text = f"{length:g} mm" if length >= 0.1 else f"{length * 1000:g} µm"
+    axes.text(
+        end - length / 2,
+        height - 0.025 * (bottom - top),
+        text,
+        ha="center",
+        va="bottom",
+        bbox={"fc": "white", "ec": "none", "alpha": 0.7, "pad": 1},
+    )
+
+
+def draw_gallery(folder: Path) -> plt.Figure:
+    """Draw what synthetic slides can show, each with the arguments that make it."""
+    figure, panels = plt.subplots(3, 4, figsize=(11, 7.6), layout="constrained")
+    for axes, (title, pixels) in zip(panels.flat, _gallery(folder), strict=True):
+        axes.imshow(pixels, cmap="magma", aspect="equal")
+        axes.set_title(title)
+        axes.axis("off")
+    return figure
+
+
+def _gallery(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
+    small = {"size": (1500, 2000), "factors": (1, 4), "seed": 3}
+    stained = write_slide(
+        folder / "stained",
+        **small,
+        optical_paths=2,
+        focal_planes=3,
+        segmentations=["LABELMAP"],
+        parametric_maps=["float"],
+    )
+    base, lowest = stained.levels
+    detail = np.s_[700:1060, 700:1180]
+    yield "level 1", lowest.pixels()
+    yield "level 0", base.pixels(region=detail)
+    yield "optical_paths=2", base.pixels(1, region=detail)
+    yield "focal_planes=3", base.pixels(0, 2, region=detail)
+    segmentation, parameters = stained.segmentations[0], stained.parametric_maps[0]
+    overlay = base.pixels(region=detail)
+    for number, color in ((1, (30, 90, 220)), (2, (240, 190, 40)), (3, (60, 170, 110))):
+        inside = segmentation.mask(0, number).reshape(base.size)[detail] > 0
+        overlay[inside] = overlay[inside] // 2 + np.array(color, np.uint8) // 2
+    yield 'segmentations=["LABELMAP"]', overlay
+    yield 'parametric_maps=["float"]', parameters.values(0, 0).reshape(base.size)[detail]
+    gaps = write_slide(folder / "gaps", **small, organization="TILED_SPARSE", sparse="gaps")
+    yield 'sparse="gaps"', gaps.levels[0].pixels()[::4, ::4]
+    tiles = write_slide(folder / "tiles", **small, organization=None, sparse="overlapping")
+    yield 'sparse="overlapping"', tiles.levels[0].pixels()[::4, ::4]
+    dark = write_slide(folder / "dark", **small, samples=1, optical_paths=3)
+    colors = [dark.levels[0].pixels(path, region=detail)[..., 0] for path in (2, 1, 0)]
+    yield "samples=1, optical_paths=3", np.stack(colors, axis=-1)
+    # Larger pixels, so that the overview shows more than a speck
+    other = write_slide(folder / "other", **small | {"seed": 8}, pixel_spacing=0.005)
+    yield "seed=8", other.levels[1].pixels()
+    yield "label=True", other.label
+    yield "overview=True", other.overview
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:]))

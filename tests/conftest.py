@@ -1,0 +1,134 @@
+"""What the tests of all rooms share: small slides on disk, and a count of frames that are read."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pydicom
+import pytest
+from hypothesis import HealthCheck, settings
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.uid import ExplicitVRLittleEndian
+
+from dicomslide.sources.base import FrameSource
+from dicomslide.sources.files import FileStore, open_image_file
+from dicomslide.testing import SlideOptions, SyntheticSlide, write_slide
+
+settings.register_profile(
+    "default",
+    deadline=None,
+    max_examples=60,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile("thorough", deadline=None, max_examples=2000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+# One level of uncompressed colour, with partial tiles at both edges
+SMALL = SlideOptions(
+    size=(70, 90),
+    tile=(16, 24),
+    factors=(1,),
+    transfer_syntax=ExplicitVRLittleEndian,
+    icc_profile=False,
+    label=False,
+    overview=False,
+    seed=1,
+)
+
+
+@pytest.fixture(scope="session")
+def make_slide(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., SyntheticSlide]:
+    """Writes a small slide with the given options, only once for the same ones."""
+
+    @cache
+    def make(**options: Any) -> SyntheticSlide:
+        return write_slide(tmp_path_factory.mktemp("slide"), SMALL, **options)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def take_region() -> Callable[..., NDArray]:
+    """Takes a region, which may extend beyond the pixels on any side, from pixels in memory."""
+
+    def take(
+        pixels: NDArray, offset: tuple[int, int], size: tuple[int, int], background: int
+    ) -> NDArray:
+        region = np.full((*size, *pixels.shape[2:]), background, pixels.dtype)
+        rows, columns = (np.arange(size[i]) + offset[i] for i in range(2))
+        inside_rows, inside_columns = (
+            (places >= 0) & (places < pixels.shape[i]) for i, places in enumerate((rows, columns))
+        )
+        region[np.ix_(inside_rows, inside_columns)] = pixels[
+            np.ix_(rows[inside_rows], columns[inside_columns])
+        ]
+        return region
+
+    return take
+
+
+@dataclass(frozen=True)
+class CountedFrames:
+    """A frame source that keeps a list of the frames that each call asks for."""
+
+    source: FrameSource
+    requests: list[list[int]]
+
+    @property
+    def name(self) -> str:
+        return self.source.name
+
+    @property
+    def token(self) -> str:
+        return self.source.token
+
+    @property
+    def transfer_syntax_uid(self) -> str:
+        return self.source.transfer_syntax_uid
+
+    def read(self, frames: Sequence[int]) -> list[bytes]:
+        self.requests.append(list(frames))
+        return self.source.read(frames)
+
+
+@dataclass(frozen=True)
+class CountingStore:
+    """Files whose frames are counted: `requests` has the frames of each call, counted from 0."""
+
+    store: FileStore
+    requests: list[list[int]] = field(default_factory=list)
+
+    def frame_source(self, dataset: Dataset) -> CountedFrames:
+        return CountedFrames(self.store.frame_source(dataset), self.requests)
+
+
+class Opened(NamedTuple):
+    client: CountingStore
+    metadata: Dataset
+
+
+@pytest.fixture(scope="session")
+def open_counted() -> Callable[[Path], Opened]:
+    """Opens a file: a client that counts the frames that are read, and the metadata."""
+
+    def open_file(path: Path) -> Opened:
+        store = CountingStore(FileStore([open_image_file(path)[1]]))
+        return Opened(store, pydicom.dcmread(path, stop_before_pixels=True))
+
+    return open_file
+
+
+@pytest.fixture(scope="session")
+def open_all_counted() -> Callable[[Sequence[Path]], tuple[CountingStore, list[Dataset]]]:
+    """Opens the files of a slide: a client that counts the frames read, and their metadata."""
+
+    def open_files(paths: Sequence[Path]) -> tuple[CountingStore, list[Dataset]]:
+        datasets, sources = zip(*map(open_image_file, paths), strict=True)
+        return CountingStore(FileStore(sources)), list(datasets)
+
+    return open_files

@@ -1,0 +1,274 @@
+"""JPEG frames: Baseline, Extended and Lossless, and what colours they are taken for."""
+
+import io
+import struct
+
+import imagecodecs
+import numpy as np
+import pytest
+from PIL import Image
+
+from dicomslide.errors import FrameError
+from dicomslide.pixels.codecs import decode_frame
+from dicomslide.pixels.jpeg import read_jpeg_header
+
+BASELINE, EXTENDED, LOSSLESS, LOSSLESS_SV1 = ".4.50", ".4.51", ".4.57", ".4.70"
+YCBCR, RGB = True, False
+
+
+def decode_with_pillow(data: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(data)))
+
+
+class TestLossy:
+    @pytest.mark.parametrize("syntax", [BASELINE, EXTENDED])
+    @pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:2", "4:2:0"])
+    @pytest.mark.parametrize("size", [(48, 40), (47, 39)])
+    @pytest.mark.parametrize("progressive", [False, True])
+    def test_colour(
+        self, make_pixels, make_format, encode_with_pillow, syntax, subsampling, size, progressive
+    ):
+        pixels = make_pixels(*size, samples=3)
+        data = encode_with_pillow(
+            pixels, "JPEG", quality=90, subsampling=subsampling, progressive=progressive
+        )
+        decoded = decode_frame(data, make_format(pixels, syntax, "YBR_FULL_422"))
+        # Decoders may round in other places
+        np.testing.assert_allclose(decoded.astype(int), decode_with_pillow(data), atol=2)
+
+    @pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+    def test_monochrome_is_as_stored(
+        self, make_pixels, make_format, encode_with_pillow, photometric
+    ):
+        pixels = make_pixels()
+        data = encode_with_pillow(pixels, "JPEG", quality=90)
+        decoded = decode_frame(data, make_format(pixels, BASELINE, photometric))
+        np.testing.assert_allclose(decoded[..., 0].astype(int), decode_with_pillow(data), atol=1)
+
+    def test_12_bits(self, make_pixels, make_format):
+        pixels = make_pixels(bits=12)
+        data = bytes(imagecodecs.jpeg8_encode(pixels, 98, bitspersample=12))
+        decoded = decode_frame(data, make_format(pixels, EXTENDED, BitsStored=12))
+        assert decoded.dtype == np.uint16
+        # Of the 4096 values; what was lost is little at this quality
+        np.testing.assert_allclose(decoded[..., 0].astype(int), pixels, atol=64)
+        assert np.abs(decoded[..., 0].astype(int) - pixels).mean() < 16
+
+    def test_12_bits_of_colour(self, make_pixels, make_format):
+        pixels = make_pixels(samples=3, bits=12)
+        data = bytes(imagecodecs.jpeg8_encode(pixels, 98, bitspersample=12, subsampling="444"))
+        decoded = decode_frame(data, make_format(pixels, EXTENDED, "YBR_FULL", BitsStored=12))
+        assert np.abs(decoded.astype(int) - pixels).mean() < 32
+
+    def test_8_bits_in_16(self, make_pixels, make_format, encode_with_pillow):
+        pixels = make_pixels()
+        data = encode_with_pillow(pixels, "JPEG", quality=90)
+        decoded = decode_frame(data, make_format(pixels, EXTENDED, BitsAllocated=16))
+        assert decoded.dtype == np.uint16
+        np.testing.assert_allclose(decoded[..., 0].astype(int), decode_with_pillow(data), atol=1)
+
+
+class TestLossless:
+    @pytest.mark.parametrize("syntax", [LOSSLESS, LOSSLESS_SV1])
+    @pytest.mark.parametrize(
+        ("samples", "bits", "signed"),
+        [
+            (1, 8, False),
+            (1, 12, False),
+            (1, 16, False),
+            (1, 8, True),
+            (1, 12, True),
+            (1, 16, True),
+            (3, 8, False),
+            (3, 16, False),
+        ],
+    )
+    def test_integers(self, make_pixels, make_format, syntax, samples, bits, signed):
+        """The stream holds the bits of signed values."""
+        pixels = make_pixels(samples=samples, bits=bits, signed=signed)
+        unsigned = (pixels.astype(int) % 2**bits).astype(f"u{pixels.dtype.itemsize}")
+        data = encode_lossless(unsigned, bits)
+        decoded = decode_frame(data, make_format(pixels, syntax, BitsStored=bits))
+        assert decoded.dtype == pixels.dtype
+        np.testing.assert_array_equal(decoded, pixels.reshape(decoded.shape))
+
+    @pytest.mark.parametrize("predictor", range(1, 8))
+    def test_predictors(self, make_pixels, make_format, predictor):
+        pixels = make_pixels(bits=16)
+        data = encode_lossless(pixels, 16, predictor)
+        decoded = decode_frame(data, make_format(pixels, LOSSLESS))
+        np.testing.assert_array_equal(decoded[..., 0], pixels)
+
+    def test_ybr_full(self, make_pixels, make_format, rgb_to_ybr):
+        rgb = make_pixels(samples=3)
+        data = without_markers(encode_lossless(rgb_to_ybr(rgb), 8))
+        decoded = decode_frame(data, make_format(rgb, LOSSLESS_SV1, "YBR_FULL"))
+        np.testing.assert_allclose(decoded.astype(int), rgb, atol=2)
+
+
+def encode_lossless(pixels: np.ndarray, bits: int, predictor: int = 1) -> bytes:
+    colours = {"colorspace": "RGB", "outcolorspace": "RGB"} if pixels.ndim == 3 else {}
+    return bytes(
+        imagecodecs.jpeg8_encode(
+            pixels, lossless=True, predictor=predictor, bitspersample=bits, **colours
+        )
+    )
+
+
+# Streams of which the colours are told in all possible ways
+
+
+def segments(data: bytes) -> list[bytes]:
+    """The segments before the first scan, and the rest."""
+    parts, position = [], 2
+    while data[position + 1] != 0xDA:
+        end = position + 2 + int.from_bytes(data[position + 2 : position + 4], "big")
+        parts.append(data[position:end])
+        position = end
+    return [*parts, data[position:]]
+
+
+def without_markers(data: bytes, ids: bytes = b"\1\2\3") -> bytes:
+    """Take all that tells of colours out of a stream of three components, and number these."""
+    parts = [bytearray(part) for part in segments(data) if part[1] not in (0xE0, 0xEE)]
+    for part in parts:
+        step = {0xC0: 3, 0xC1: 3, 0xC3: 3, 0xDA: 2}.get(part[1])
+        first = {0xC0: 10, 0xC1: 10, 0xC3: 10, 0xDA: 5}.get(part[1])
+        if step:
+            part[first : first + 3 * step : step] = ids
+    return data[:2] + b"".join(parts)
+
+
+def with_segment(data: bytes, segment: bytes, before: int = 0) -> bytes:
+    """Put a segment before the first one, or before another one counted from the end."""
+    parts = segments(data)
+    parts.insert(before, segment)
+    return data[:2] + b"".join(parts)
+
+
+JFIF = b"\xff\xe0\0\x10JFIF\0\1\1\0\0\1\0\1\0\0"
+
+
+def adobe(transform: int) -> bytes:
+    return b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0" + bytes([transform])
+
+
+class TestColours:
+    """Components are YCbCr or RGB: what a stream says of itself, and then the data set."""
+
+    @pytest.fixture
+    def stream(self, make_pixels):
+        """A stream that says nothing of its components, and these."""
+        components = make_pixels(samples=3)
+        image = Image.fromarray(components).convert("RGB")
+        file = io.BytesIO()
+        Image.frombytes("YCbCr", image.size, image.tobytes()).save(
+            file, "JPEG", quality=98, subsampling="4:4:4"
+        )
+        return without_markers(file.getvalue()), components
+
+    def is_ycbcr(self, data, components, pixel_format) -> bool:
+        """Tell by what a frame decodes to which colours it was taken for."""
+        decoded = decode_frame(data, pixel_format).astype(int)
+        size = components.shape[1::-1]
+        converted = Image.frombytes("YCbCr", size, components.tobytes()).convert("RGB")
+        as_rgb = np.abs(decoded - components).mean()
+        as_ycbcr = np.abs(decoded - np.asarray(converted)).mean()
+        assert min(as_rgb, as_ycbcr) < 4 < max(as_rgb, as_ycbcr)
+        return bool(as_ycbcr < as_rgb)
+
+    @pytest.mark.parametrize(
+        ("photometric", "expected"),
+        [("RGB", RGB), ("YBR_FULL", YCBCR), ("YBR_FULL_422", YCBCR), ("YBR_ICT", YCBCR)],
+    )
+    def test_data_set_tells_where_the_stream_does_not(
+        self, stream, make_format, photometric, expected
+    ):
+        data, components = stream
+        pixel_format = make_format(components, BASELINE, photometric)
+        assert self.is_ycbcr(data, components, pixel_format) is expected
+
+    @pytest.mark.parametrize("photometric", ["RGB", "YBR_FULL", "YBR_FULL_422"])
+    @pytest.mark.parametrize(("transform", "expected"), [(0, RGB), (1, YCBCR)])
+    @pytest.mark.parametrize("before", [0, 1, -1], ids=["first", "second", "last"])
+    def test_adobe_segment_tells(
+        self, stream, make_format, photometric, transform, expected, before
+    ):
+        """It may stand after the start of frame, as in slides of Aperio scanners."""
+        data, components = stream
+        data = with_segment(data, adobe(transform), before)
+        pixel_format = make_format(components, BASELINE, photometric)
+        assert self.is_ycbcr(data, components, pixel_format) is expected
+
+    @pytest.mark.parametrize("photometric", ["RGB", "YBR_FULL_422"])
+    def test_components_may_be_called_rgb(self, stream, make_format, photometric):
+        data, components = stream
+        data = without_markers(data, b"RGB")
+        pixel_format = make_format(components, BASELINE, photometric)
+        assert self.is_ycbcr(data, components, pixel_format) is RGB
+
+    @pytest.mark.parametrize("photometric", ["RGB", "YBR_FULL_422"])
+    def test_jfif_has_ycbcr_alone(self, stream, make_format, photometric):
+        """Many writers call images RGB of which an encoder made JFIF streams."""
+        data, components = stream
+        pixel_format = make_format(components, BASELINE, photometric)
+        assert self.is_ycbcr(with_segment(data, JFIF), components, pixel_format) is YCBCR
+
+    def test_adobe_segment_counts_more_than_jfif(self, stream, make_format):
+        data, components = stream
+        data = with_segment(with_segment(data, adobe(0)), JFIF)
+        assert self.is_ycbcr(data, components, make_format(components, BASELINE)) is RGB
+
+    def test_rgb_is_not_subsampled(self, make_pixels, make_format, encode_with_pillow):
+        pixels = make_pixels(samples=3)
+        data = encode_with_pillow(pixels, "JPEG", quality=95, subsampling="4:2:0")
+        decoded = decode_frame(without_markers(data), make_format(pixels, BASELINE, "RGB"))
+        np.testing.assert_allclose(decoded.astype(int), decode_with_pillow(data), atol=2)
+
+    def test_pillow_keeps_rgb(self, make_pixels, make_format, encode_with_pillow):
+        pixels = make_pixels(samples=3)
+        data = encode_with_pillow(pixels, "JPEG", quality=98, keep_rgb=True)
+        decoded = decode_frame(data, make_format(pixels, BASELINE, "RGB"))
+        np.testing.assert_allclose(decoded.astype(int), decode_with_pillow(data), atol=1)
+
+
+class TestHeader:
+    def test_start_of_frame(self, make_pixels, encode_with_pillow):
+        data = encode_with_pillow(make_pixels(47, 39, 3), "JPEG", subsampling="4:2:0")
+        header = read_jpeg_header(data)
+        assert (header.rows, header.columns, header.samples, header.precision) == (47, 39, 3, 8)
+        assert header.process == 0xC0
+        assert header.component_ids == b"\1\2\3"
+        assert header.subsampled
+        assert header.jfif
+        assert header.adobe_transform is None
+
+    def test_fill_bytes_before_markers(self, make_pixels, encode_with_pillow):
+        data = encode_with_pillow(make_pixels(), "JPEG")
+        filled = data[:2] + b"\xff\xff" + data[2:]
+        assert read_jpeg_header(filled) == read_jpeg_header(data)
+
+    @pytest.mark.parametrize(
+        ("data", "message"),
+        [
+            (b"", "does not start like"),
+            (b"\x89PNG", "does not start like"),
+            (b"\xff\xd8\xff\xd9", "no start of frame"),
+            (b"\xff\xd8\0\0\0\0\xff\xd9", "no marker at byte 2"),
+            (b"\xff\xd8\xff\xc0\0\x05\x08\0\x10\xff\xd9", "no start of frame"),
+            (b"\xff\xd8\xff\xc0\0\x0b\x08\0\x10\0\x10\x03\1\x11\0\xff\xd9", "no start of frame"),
+        ],
+    )
+    def test_broken(self, data, message):
+        with pytest.raises(FrameError, match=message):
+            read_jpeg_header(data)
+
+
+@pytest.mark.parametrize("process", [0xC5, 0xC9, 0xCA, 0xCB])
+def test_hierarchical_and_arithmetic_processes_are_named(
+    make_pixels, make_format, encode_with_pillow, process
+):
+    pixels = make_pixels()
+    data = encode_with_pillow(pixels, "JPEG").replace(b"\xff\xc0", struct.pack("BB", 255, process))
+    with pytest.raises(FrameError, match=f"FF{process:02X}"):
+        decode_frame(data, make_format(pixels, BASELINE))

@@ -1,0 +1,206 @@
+"""JPEG 2000 frames, high-throughput or not."""
+
+import struct
+
+import imagecodecs
+import numpy as np
+import pytest
+from openjpeg.utils import decode as decode_with_openjpeg
+from openjpeg.utils import encode_array
+
+from dicomslide.errors import FrameError
+from dicomslide.pixels.codecs import decode_frame
+
+LOSSLESS, LOSSY = ".4.90", ".4.91"
+HT_LOSSLESS, HT_RPCL, HT_LOSSY = ".4.201", ".4.202", ".4.203"
+MONOCHROME, RGB = 2, 1
+
+
+def encode(pixels: np.ndarray, bits: int = 8, transform: bool = False, **options) -> bytes:
+    """Encode with pylibjpeg-openjpeg."""
+    return encode_array(
+        pixels,
+        bits_stored=bits,
+        photometric_interpretation=RGB if pixels.ndim == 3 else MONOCHROME,
+        use_mct=transform,
+        **options,
+    )
+
+
+def encode_high_throughput(pixels: np.ndarray, transform: bool = False, step=None) -> bytes:
+    """Encode with OpenJPH; a step of quantisation makes it lossy."""
+    return bytes(
+        imagecodecs.htj2k_encode(pixels, step, reversible=step is None, rgb=transform, tlm=True)
+    )
+
+
+class TestLossless:
+    @pytest.mark.parametrize("bits", [8, 12, 16, 20, 24])
+    @pytest.mark.parametrize("signed", [False, True])
+    def test_monochrome(self, make_pixels, make_format, bits, signed):
+        pixels = make_pixels(bits=bits, signed=signed)
+        decoded = decode_frame(encode(pixels, bits), make_format(pixels, LOSSLESS, BitsStored=bits))
+        assert decoded.dtype == pixels.dtype
+        np.testing.assert_array_equal(decoded[..., 0], pixels)
+
+    @pytest.mark.parametrize("bits", [8, 12, 16])
+    @pytest.mark.parametrize(("transform", "photometric"), [(True, "YBR_RCT"), (False, "RGB")])
+    def test_colour(self, make_pixels, make_format, bits, transform, photometric):
+        pixels = make_pixels(samples=3, bits=bits)
+        pixel_format = make_format(pixels, LOSSLESS, photometric, BitsStored=bits)
+        decoded = decode_frame(encode(pixels, bits, transform), pixel_format)
+        np.testing.assert_array_equal(decoded, pixels)
+
+    @pytest.mark.parametrize("syntax", [HT_LOSSLESS, HT_RPCL])
+    @pytest.mark.parametrize("bits", [8, 16])
+    @pytest.mark.parametrize("signed", [False, True])
+    def test_monochrome_high_throughput(self, make_pixels, make_format, syntax, bits, signed):
+        pixels = make_pixels(bits=bits, signed=signed)
+        decoded = decode_frame(encode_high_throughput(pixels), make_format(pixels, syntax))
+        assert decoded.dtype == pixels.dtype
+        np.testing.assert_array_equal(decoded[..., 0], pixels)
+
+    @pytest.mark.parametrize("bits", [8, 16])
+    @pytest.mark.parametrize(("transform", "photometric"), [(True, "YBR_RCT"), (False, "RGB")])
+    def test_colour_high_throughput(self, make_pixels, make_format, bits, transform, photometric):
+        pixels = make_pixels(samples=3, bits=bits)
+        data = encode_high_throughput(pixels, transform)
+        decoded = decode_frame(data, make_format(pixels, HT_LOSSLESS, photometric))
+        np.testing.assert_array_equal(decoded, pixels)
+
+    def test_one_bit(self, make_format):
+        """Binary segmentations may be compressed like that (PS3.5 8.2.4)."""
+        pixels = np.random.default_rng(0).random((48, 40)) < 0.5
+        decoded = decode_frame(encode(pixels, 1), make_format(pixels, LOSSLESS))
+        assert decoded.dtype == bool
+        np.testing.assert_array_equal(decoded[..., 0], pixels)
+
+    def test_tiles(self, make_pixels, make_format, encode_with_pillow):
+        pixels = make_pixels(100, 90, 3)
+        data = encode_with_pillow(pixels, "JPEG2000", tile_size=(64, 48), no_jp2=True)
+        decoded = decode_frame(data, make_format(pixels, LOSSLESS))
+        np.testing.assert_array_equal(decoded, pixels)
+
+    def test_container_is_left_aside(self, make_pixels, make_format, encode_with_pillow):
+        """Pillow writes a JP2 container unless it is told not to."""
+        pixels = make_pixels(samples=3)
+        data = encode_with_pillow(pixels, "JPEG2000")
+        assert data[4:8] == b"jP  "
+        decoded = decode_frame(data, make_format(pixels, LOSSLESS))
+        np.testing.assert_array_equal(decoded, pixels)
+
+
+class TestLossy:
+    """The same streams, decoded with pylibjpeg-openjpeg; decoders may round in other places."""
+
+    @pytest.mark.parametrize("bits", [8, 12, 16])
+    @pytest.mark.parametrize("signed", [False, True])
+    def test_monochrome(self, make_pixels, make_format, bits, signed):
+        pixels = make_pixels(bits=bits, signed=signed)
+        data = encode(pixels, bits, compression_ratios=[8])
+        decoded = decode_frame(data, make_format(pixels, LOSSY, BitsStored=bits))
+        np.testing.assert_allclose(decoded[..., 0].astype(int), decode_with_openjpeg(data), atol=1)
+
+    @pytest.mark.parametrize(("transform", "photometric"), [(True, "YBR_ICT"), (False, "RGB")])
+    def test_colour(self, make_pixels, make_format, transform, photometric):
+        pixels = make_pixels(samples=3)
+        data = encode(pixels, transform=transform, compression_ratios=[10])
+        decoded = decode_frame(data, make_format(pixels, LOSSY, photometric))
+        np.testing.assert_allclose(decoded.astype(int), decode_with_openjpeg(data), atol=1)
+        assert np.abs(decoded.astype(int) - pixels).mean() < 4
+
+    @pytest.mark.parametrize(("transform", "photometric"), [(True, "YBR_ICT"), (False, "RGB")])
+    def test_colour_high_throughput(self, make_pixels, make_format, transform, photometric):
+        pixels = make_pixels(samples=3)
+        data = encode_high_throughput(pixels, transform, 0.01)
+        decoded = decode_frame(data, make_format(pixels, HT_LOSSY, photometric))
+        np.testing.assert_allclose(decoded.astype(int), decode_with_openjpeg(data), atol=1)
+        assert np.abs(decoded.astype(int) - pixels).mean() < 4
+
+
+class TestColours:
+    """The stream tells whether its components are transformed, whatever the data set says."""
+
+    @pytest.mark.parametrize("photometric", ["RGB", "YBR_RCT", "YBR_ICT", "YBR_FULL"])
+    def test_transformed(self, make_pixels, make_format, photometric):
+        pixels = make_pixels(samples=3)
+        decoded = decode_frame(
+            encode(pixels, transform=True), make_format(pixels, LOSSLESS, photometric)
+        )
+        np.testing.assert_array_equal(decoded, pixels)
+
+    @pytest.mark.parametrize("photometric", ["RGB", "YBR_RCT"])
+    def test_rgb_without_transformation(self, make_pixels, make_format, photometric):
+        """Differences of YBR_RCT have a bit more than the colours, and can only be within."""
+        pixels = make_pixels(samples=3)
+        decoded = decode_frame(encode(pixels), make_format(pixels, LOSSLESS, photometric))
+        np.testing.assert_array_equal(decoded, pixels)
+
+    @pytest.mark.parametrize("photometric", ["YBR_FULL", "YBR_ICT"])
+    def test_ycbcr_without_transformation(self, make_pixels, make_format, rgb_to_ybr, photometric):
+        rgb = make_pixels(samples=3)
+        data = encode(rgb_to_ybr(rgb))
+        decoded = decode_frame(data, make_format(rgb, LOSSLESS, photometric))
+        np.testing.assert_allclose(decoded.astype(int), rgb, atol=2)
+
+
+class TestSigns:
+    """Streams that state another sign than the data set hold the bits of the stored values."""
+
+    @pytest.mark.parametrize("bits", [12, 16])
+    def test_signed_values_in_an_unsigned_stream(self, make_pixels, make_format, bits):
+        pixels = make_pixels(bits=bits, signed=True)
+        data = encode((pixels.astype(int) % 2**bits).astype(np.uint16), bits)
+        decoded = decode_frame(data, make_format(pixels, LOSSLESS, BitsStored=bits))
+        np.testing.assert_array_equal(decoded[..., 0], pixels)
+
+    @pytest.mark.parametrize("bits", [12, 16])
+    def test_unsigned_values_in_a_signed_stream(self, make_pixels, make_format, bits):
+        pixels = make_pixels(bits=bits)
+        half = 2 ** (bits - 1)
+        signed = ((pixels.astype(int) + half) % 2**bits - half).astype(np.int16)
+        data = encode(signed, bits)
+        decoded = decode_frame(data, make_format(pixels, LOSSLESS, BitsStored=bits))
+        assert decoded.dtype == np.uint16
+        np.testing.assert_array_equal(decoded[..., 0], pixels)
+
+    def test_precision_may_exceed_bits_stored(self, make_pixels, make_format):
+        pixels = make_pixels(bits=12)
+        decoded = decode_frame(encode(pixels, 16), make_format(pixels, LOSSLESS, BitsStored=12))
+        np.testing.assert_array_equal(decoded[..., 0], pixels)
+
+
+class TestBroken:
+    def test_tile_is_missing(self, make_pixels, make_format, encode_with_pillow):
+        """The first of four tile parts is left out."""
+        pixels = make_pixels(96, 96)
+        data = encode_with_pillow(pixels, "JPEG2000", tile_size=(48, 48), no_jp2=True)
+        start = data.index(b"\xff\x90")
+        (length,) = struct.unpack_from(">I", data, start + 6)
+        with pytest.raises(FrameError, match="cut off"):
+            decode_frame(data[:start] + data[start + length :], make_format(pixels, LOSSLESS))
+
+    def test_something_in_the_middle_is_missing(self, make_pixels, make_format):
+        pixels = make_pixels()
+        data = encode(pixels)
+        with pytest.raises(FrameError):
+            decode_frame(data[:400] + data[410:], make_format(pixels, LOSSLESS))
+
+    def test_components_of_other_size(self, make_pixels, make_format):
+        pixels = make_pixels(samples=3)
+        data = bytearray(encode(pixels))
+        data[4 + 39 + 4] = 2
+        with pytest.raises(FrameError, match=r"components .* differ"):
+            decode_frame(bytes(data), make_format(pixels, LOSSLESS))
+
+    def test_container_without_a_codestream(self, make_pixels, make_format, encode_with_pillow):
+        pixels = make_pixels()
+        data = encode_with_pillow(pixels, "JPEG2000").replace(b"jp2c", b"free")
+        with pytest.raises(FrameError, match="no JPEG 2000 codestream"):
+            decode_frame(data, make_format(pixels, LOSSLESS))
+
+    def test_more_bits_than_are_exact(self, make_pixels, make_format):
+        pixels = make_pixels(bits=32)
+        data = bytes(imagecodecs.jpeg2k_encode(pixels, codecformat="J2K", reversible=True))
+        with pytest.raises(FrameError, match="bits per sample, which is not supported"):
+            decode_frame(data, make_format(pixels, LOSSLESS))

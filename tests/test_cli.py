@@ -1,0 +1,393 @@
+"""The ``dicomslide`` command: what it prints, what it writes, and how it fails."""
+
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pydicom.data
+import pytest
+import zarr
+from PIL import Image
+from pydicom.uid import JPEGBaseline8Bit
+
+import dicomslide
+from dicomslide.cli import main
+from dicomslide.testing import make_wide_gamut_profile, write_slide
+
+CT_IMAGE = pydicom.data.get_testdata_file("CT_small.dcm")
+
+
+@pytest.fixture(scope="session")
+def slide(make_slide):
+    """A slide with everything that the report tells."""
+    return make_slide(
+        size=(350, 450),
+        tile=(64, 48),
+        factors=(1, 2.5),
+        transfer_syntax=JPEGBaseline8Bit,
+        container_identifier="S26-77",
+        label=True,
+        overview=True,
+        segmentations=("BINARY",),
+        parametric_maps=("float",),
+    )
+
+
+@pytest.fixture
+def run(capsys):
+    """Runs the command in this process: exit code and lines on stdout and stderr."""
+
+    def call(*arguments: object) -> tuple[int, list[str], list[str]]:
+        code = main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return code, captured.out.splitlines(), captured.err.splitlines()
+
+    return call
+
+
+def run_process(*arguments: object, **options) -> subprocess.CompletedProcess:
+    """Run the installed command in a process of its own."""
+    command = shutil.which("dicomslide", path=os.path.dirname(sys.executable))
+    if command is None:
+        pytest.skip("the dicomslide command is not installed beside this Python")
+    return subprocess.run(
+        [command, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        **options,
+    )
+
+
+class TestInfo:
+    def test_tells_name_size_and_orientation(self, run, slide):
+        code, lines, errors = run("info", slide.folder)
+        assert (code, errors) == (0, [])
+        text = "\n".join(lines)
+        assert "S26-77" in lines[0]
+        assert slide.frame_of_reference_uid in text
+        # 350 rows run along X and 450 columns along Y, 0.0005 mm each
+        assert "0.175 x 0.225 mm" in text
+
+    def test_tells_the_levels(self, run, slide):
+        _, lines, _ = run("info", slide.folder)
+        rows = {cells[0]: cells for cells in map(str.split, lines) if cells and "VOLUME," in cells}
+        assert set(rows) == {"0", "1"}
+        assert rows["0"][1:4] == ["350", "450", "0.0005"]
+        assert rows["1"][1:4] == ["140", "180", "0.00125"]
+        assert [row[4] for row in rows.values()] == ["1", "2.5"]
+        assert all(row[5:8] == ["64", "x", "48"] for row in rows.values())
+        assert all("JPEG Baseline" in " ".join(row) for row in rows.values())
+
+    def test_tells_channels_and_associated_images(self, run, slide):
+        _, lines, _ = run("info", slide.folder)
+        text = "\n".join(lines)
+        for word in ("Brightfield", "Nucleus", "Stroma", "HAEMATOXYLIN", "LABEL", "OVERVIEW"):
+            assert word in text
+
+    def test_one_file_will_do(self, run, slide):
+        code, lines, _ = run("info", slide.levels[1].paths[0])
+        assert code == 0
+        assert any(line.split()[:3] == ["0", "140", "180"] for line in lines)
+
+    def test_lines_fit_where_there_is_no_terminal(self, run, slide):
+        _, lines, _ = run("info", slide.folder)
+        assert max(map(len, lines)) <= 120
+
+
+class TestThumbnail:
+    def test_writes_a_picture_whose_longer_side_is_as_asked_for(self, run, slide, tmp_path):
+        out = tmp_path / "thumbnail.png"
+        assert run("thumbnail", slide.folder, out, "--size", 90) == (0, [], [])
+        with Image.open(out) as picture:
+            assert (picture.size, picture.mode, picture.format) == ((90, 70), "RGB", "PNG")
+
+    def test_is_at_most_as_large_as_the_slide(self, run, slide, tmp_path):
+        out = tmp_path / "thumbnail.png"
+        assert run("thumbnail", slide.folder, out)[0] == 0
+        with Image.open(out) as picture:
+            assert picture.size == (450, 350)
+
+    def test_ending_decides_the_format(self, run, slide, tmp_path):
+        out = tmp_path / "thumbnail.jpg"
+        run("thumbnail", slide.folder, out, "--size", 20)
+        with Image.open(out) as picture:
+            assert picture.format == "JPEG"
+
+    def test_colours_are_corrected_unless_told_otherwise(self, run, make_slide, tmp_path):
+        written = make_slide(icc_profile=make_wide_gamut_profile())
+        pictures = []
+        for number, options in enumerate([[], ["--no-color-correction"]]):
+            out = tmp_path / f"{number}.png"
+            run("thumbnail", written.folder, out, *options)
+            pictures.append(np.asarray(Image.open(out)))
+        assert (pictures[0] != pictures[1]).any()
+        np.testing.assert_array_equal(pictures[1], written.levels[0].pixels())
+
+
+class TestExport:
+    def test_writes_all_levels(self, run, make_slide, tmp_path):
+        written = make_slide(factors=(1, 2))
+        out = tmp_path / "slide.ome.zarr"
+        assert run("export", written.folder, out) == (0, [], [])
+        group = zarr.open_group(str(out), mode="r")
+        for level in written.levels:
+            stored = np.moveaxis(group[str(level.index)][:, 0], 0, -1)
+            np.testing.assert_array_equal(stored, level.pixels())
+
+    def test_replaces_a_store_when_asked_for(self, run, make_slide, tmp_path):
+        out = tmp_path / "slide.ome.zarr"
+        run("export", make_slide().folder, out)
+        code, _, errors = run("export", make_slide(factors=(1, 2)).folder, out, "--overwrite")
+        assert (code, errors) == (0, [])
+        assert sorted(zarr.open_group(str(out)).array_keys()) == ["0", "1"]
+
+
+class TestDemo:
+    @pytest.fixture(autouse=True)
+    def small(self, monkeypatch):
+        """A demonstration of a second."""
+
+        def write(folder, **options):
+            return write_slide(folder, **options | {"size": (450, 600)})
+
+        monkeypatch.setattr("dicomslide.demo.write_slide", write)
+
+    def test_writes_a_slide_a_picture_and_a_store(self, run, tmp_path):
+        folder = tmp_path / "demo"
+        code, lines, errors = run("demo", folder)
+        assert (code, errors) == (0, [])
+        for name in ("slide", "thumbnail.png", "slide.ome.zarr"):
+            assert (folder / name).exists()
+            assert any(str(folder / name) in line for line in lines)
+        with Image.open(folder / "thumbnail.png") as picture:
+            assert picture.size == (600, 450)
+        assert "0" in zarr.open_group(str(folder / "slide.ome.zarr"))
+
+    def test_code_that_it_shows_runs(self, run, tmp_path):
+        _, lines, _ = run("demo", tmp_path / "demo")
+        start = next(n for n, line in enumerate(lines) if "import xarray" in line)
+        names = {}
+        exec("\n".join(line.strip() for line in lines[start:]), names)
+        assert "level_0" in names["tree"].children
+
+    def test_folder_is_not_written_into_when_it_holds_something(self, run, tmp_path):
+        (tmp_path / "mine.txt").write_text("mine")
+        code, lines, errors = run("demo", tmp_path)
+        assert (code, lines, len(errors)) == (2, [], 1)
+        assert os.listdir(tmp_path) == ["mine.txt"]
+
+
+class TestHelp:
+    @pytest.mark.parametrize("command", ["info", "thumbnail", "export", "demo"])
+    def test_command_explains_itself(self, capsys, command):
+        with pytest.raises(SystemExit) as caught:
+            main([command, "--help"])
+        assert caught.value.code == 0
+        assert f"dicomslide {command}" in capsys.readouterr().out
+
+    def test_all_commands_are_listed(self, capsys):
+        with pytest.raises(SystemExit) as caught:
+            main(["--help"])
+        assert caught.value.code == 0
+        text = capsys.readouterr().out
+        assert all(command in text for command in ("info", "thumbnail", "export", "demo"))
+
+    def test_version(self, capsys):
+        with pytest.raises(SystemExit) as caught:
+            main(["--version"])
+        assert caught.value.code == 0
+        assert capsys.readouterr().out.strip() == f"dicomslide {dicomslide.__version__}"
+
+    @pytest.mark.parametrize("arguments", [[], ["nothing"], ["info"], ["thumbnail", "a"]])
+    def test_wrong_use_is_exit_code_2_and_how_to_use_it(self, capsys, arguments):
+        with pytest.raises(SystemExit) as caught:
+            main(arguments)
+        assert caught.value.code == 2
+        assert "usage: dicomslide" in capsys.readouterr().err
+
+
+@pytest.fixture
+def bad(make_slide, tmp_path):
+    """Sources that are no slide, each with what the message has to name."""
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.dcm").write_text("This is no DICOM file, whatever its name.\n" * 20)
+    (tmp_path / "nothing.dcm").write_bytes(b"")
+    whole = make_slide().paths[0].read_bytes()
+    for name, size in (("truncated", 9000), ("headless", 500), ("prefix", 132)):
+        (tmp_path / f"{name}.dcm").write_bytes(whole[:size])
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "broken.dcm").write_bytes(whole[:9000])
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "notes.txt").write_text("no slide")
+    shutil.copy(CT_IMAGE, tmp_path / "texts" / "ct.dcm")
+    return {
+        "missing folder": (tmp_path / "missing", "missing"),
+        "empty folder": (tmp_path / "empty", "empty"),
+        "folder of other files": (tmp_path / "texts", "texts"),
+        "renamed text file": (tmp_path / "text.dcm", "text.dcm"),
+        "empty file": (tmp_path / "nothing.dcm", "nothing.dcm"),
+        "CT image": (CT_IMAGE, "CT_small.dcm"),
+        "truncated pixels": (tmp_path / "truncated.dcm", "truncated.dcm"),
+        "truncated header": (tmp_path / "headless.dcm", "headless.dcm"),
+        "prefix alone": (tmp_path / "prefix.dcm", "prefix.dcm"),
+        "truncated file in a folder": (tmp_path / "folder", "broken.dcm"),
+    }
+
+
+BAD = [
+    "missing folder",
+    "empty folder",
+    "folder of other files",
+    "renamed text file",
+    "empty file",
+    "CT image",
+    "truncated pixels",
+    "truncated header",
+    "prefix alone",
+    "truncated file in a folder",
+]
+
+
+def assert_failed(result, name: str) -> None:
+    """Exit code 2, and one line that names what is wrong."""
+    code, lines, errors = result
+    assert (code, lines) == (2, [])
+    assert len(errors) == 1
+    assert errors[0].startswith("dicomslide: error: ")
+    assert name in errors[0]
+    assert "Errno" not in errors[0]
+
+
+class TestBadInput:
+    @pytest.mark.parametrize("case", BAD)
+    def test_is_one_line_that_names_it(self, run, bad, case):
+        source, name = bad[case]
+        assert_failed(run("info", source), name)
+
+    @pytest.mark.parametrize("command", ["thumbnail", "export"])
+    def test_leaves_nothing_behind(self, run, bad, tmp_path, command):
+        out = tmp_path / "out.png"
+        for source, name in bad.values():
+            assert_failed(run(command, source, out), name)
+            assert not out.exists()
+
+    @pytest.mark.parametrize("end", [132, 140, 300, 1000, 2000, 3000, 3300, 5000, 20_000])
+    @pytest.mark.parametrize("transfer_syntax", ["1.2.840.10008.1.2.1", JPEGBaseline8Bit])
+    @pytest.mark.parametrize("organization", ["TILED_FULL", "TILED_SPARSE"])
+    def test_file_may_end_anywhere(
+        self, run, make_slide, tmp_path, end, transfer_syntax, organization
+    ):
+        written = make_slide(transfer_syntax=transfer_syntax, organization=organization)
+        data = written.paths[0].read_bytes()
+        (tmp_path / "cut.dcm").write_bytes(data[: min(end, len(data) - 100)])
+        assert_failed(run("thumbnail", tmp_path / "cut.dcm", tmp_path / "out.png"), "cut.dcm")
+
+    def test_output_that_exists_is_left_alone(self, run, make_slide, tmp_path):
+        source = make_slide().folder
+        (tmp_path / "thesis.txt").write_text("precious")
+        for options in ([], ["--overwrite"]):
+            assert_failed(run("export", source, tmp_path, *options), tmp_path.name)
+            assert_failed(run("export", source, tmp_path / "thesis.txt", *options), "thesis.txt")
+        assert (tmp_path / "thesis.txt").read_text() == "precious"
+        run("export", source, tmp_path / "slide.zarr")
+        assert_failed(run("export", source, tmp_path / "slide.zarr"), "slide.zarr")
+
+    @pytest.mark.parametrize("name", ["thumbnail.nothing", "thumbnail", "missing/thumbnail.png"])
+    def test_picture_that_cannot_be_written_is_named(self, run, make_slide, tmp_path, name):
+        assert_failed(run("thumbnail", make_slide().folder, tmp_path / name), name)
+
+    @pytest.mark.parametrize("size", [0, -5])
+    def test_size_has_to_be_positive(self, run, make_slide, tmp_path, size):
+        out = tmp_path / "thumbnail.png"
+        assert_failed(run("thumbnail", make_slide().folder, out, f"--size={size}"), "size")
+
+    def test_debug_shows_where_it_arises(self, tmp_path):
+        with pytest.raises(OSError, match="missing"):
+            main(["--debug", "info", str(tmp_path / "missing")])
+
+    def test_interrupt_is_no_traceback(self, run, make_slide, monkeypatch):
+        def interrupt(*_, **__):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr("dicomslide.cli.open_slide", interrupt)
+        code, _, errors = run("info", make_slide().folder)
+        assert (code, errors) == (130, ["dicomslide: interrupted"])
+
+
+class TestWarnings:
+    def test_are_one_line(self, run, make_slide, tmp_path):
+        dataset = pydicom.dcmread(make_slide().paths[0])
+        del dataset.ContainerIdentifier
+        dataset.save_as(tmp_path / "nameless.dcm")
+        with warnings.catch_warnings():
+            warnings.simplefilter("default")
+            code, lines, errors = run("info", tmp_path / "nameless.dcm")
+        assert code == 0
+        assert lines
+        assert len(errors) == 1
+        assert re.fullmatch(r"dicomslide: warning: .*Container Identifier.*", errors[0])
+
+    def test_are_shown_as_before_when_the_command_has_ended(self, run, make_slide):
+        before = warnings.showwarning
+        run("info", make_slide().folder)
+        assert warnings.showwarning is before
+
+
+class TestProcess:
+    """The installed command, where stderr is no terminal."""
+
+    def test_info(self, slide):
+        result = run_process("info", slide.folder)
+        assert (result.returncode, result.stderr) == (0, "")
+        assert "S26-77" in result.stdout
+
+    def test_thumbnail_and_export_say_nothing(self, slide, tmp_path):
+        for command, name in (("thumbnail", "out.png"), ("export", "out.zarr")):
+            result = run_process(command, slide.folder, tmp_path / name)
+            assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+            assert (tmp_path / name).exists()
+
+    def test_version(self):
+        assert run_process("--version").stdout == f"dicomslide {dicomslide.__version__}\n"
+
+    def test_bad_input_is_one_line_and_no_traceback(self, bad):
+        source, name = bad["truncated pixels"]
+        result = run_process("info", source)
+        assert_failed((result.returncode, [], result.stderr.splitlines()), name)
+        assert result.stdout == ""
+
+    def test_demo_writes_into_the_folder_where_it_is_called(self, tmp_path):
+        (tmp_path / "dicomslide-demo").write_text("in the way")
+        result = run_process("demo", cwd=tmp_path)
+        assert result.returncode == 2
+        assert_failed((2, [], result.stderr.splitlines()), "dicomslide-demo")
+        assert Path(tmp_path / "dicomslide-demo").read_text() == "in the way"
+
+    def test_progress_is_shown_on_a_terminal(self, slide, tmp_path):
+        pty = pytest.importorskip("pty")
+        terminal, end = pty.openpty()
+        command = "import sys; from dicomslide.cli import main; sys.exit(main())"
+        shown = b""
+        with subprocess.Popen(
+            [sys.executable, "-c", command, "export", slide.folder, tmp_path / "out.zarr"],
+            stdout=subprocess.PIPE,
+            stderr=end,
+            env=os.environ | {"TERM": "xterm", "COLUMNS": "80"},
+        ) as process:
+            os.close(end)
+            # The terminal is gone, an error on some systems, when the process has ended
+            with contextlib.suppress(OSError):
+                while part := os.read(terminal, 1000):
+                    shown += part
+            assert process.communicate(timeout=60)[0] == b""
+        os.close(terminal)
+        assert process.returncode == 0
+        assert b"exporting" in shown

@@ -1,0 +1,156 @@
+"""The code in the README and on the pages of the documentation runs and prints what they show."""
+
+import contextlib
+import io
+import re
+import shlex
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import xarray as xr
+
+import dicomslide
+import dicomslide.errors
+import dicomslide.testing
+from dicomslide.cli import main
+from dicomslide.testing import write_slide
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(
+    r"(?:^<!-- *(?P<note>[^>]*?) *-->\n+)?"
+    r"^```(?P<language>python|text|console)\n(?P<text>.*?)^```$",
+    re.MULTILINE | re.DOTALL,
+)
+CODE_PAGES = [page for page in PAGES if BLOCK.search(page.read_text(encoding="utf-8"))]
+
+
+@dataclass
+class Block:
+    """A fenced block of a page, and the comment above it."""
+
+    language: str
+    text: str
+    note: str
+    line: int
+
+
+def blocks(page: Path) -> list[Block]:
+    source = page.read_text(encoding="utf-8")
+    return [
+        Block(
+            match["language"],
+            match["text"],
+            match["note"] or "",
+            source.count("\n", 0, match.start("text")),
+        )
+        for match in BLOCK.finditer(source)
+    ]
+
+
+def run_python(block: Block, page: Path, namespace: dict[str, object]) -> str:
+    """Run a block; blank lines before it make tracebacks show the line of the page."""
+    code = compile("\n" * block.line + block.text, str(page), "exec", dont_inherit=True)
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        exec(code, namespace)
+    return printed.getvalue()
+
+
+def run_command(command: str) -> str:
+    with contextlib.redirect_stdout(io.StringIO()) as printed, contextlib.redirect_stderr(printed):
+        main(shlex.split(command)[1:])
+    return printed.getvalue()
+
+
+def commands(block: Block) -> Iterator[tuple[str, str]]:
+    """Split a console session into the ``dicomslide`` commands and the output shown for each."""
+    for session in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
+        command, _, shown = session.partition("\n")
+        if command.startswith("dicomslide "):
+            yield command, shown
+
+
+def is_checked(note: str) -> bool:
+    """Whether a text block shows the output of the code above it, as this xarray prints it."""
+    kind, _, version = note.partition(" of xarray ")
+    return kind == "output" and xr.__version__.startswith(version)
+
+
+def matches(output: str, shown: str) -> bool:
+    """Compare up to white space; an ellipsis on the page stands for anything."""
+    pattern = re.escape(" ".join(shown.split())).replace("…", ".*")
+    return re.fullmatch(pattern, " ".join(output.split())) is not None
+
+
+@pytest.fixture(scope="session")
+def slide_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The slide of the first page, which the other pages use too."""
+    folder = tmp_path_factory.mktemp("docs") / "slide"
+    write_slide(folder, segmentations=["BINARY"])
+    return folder
+
+
+@pytest.fixture(scope="session")
+def demo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The slide that ``dicomslide demo`` writes, which the README uses."""
+    folder = tmp_path_factory.mktemp("docs") / "demo"
+    write_slide(folder, size=(4500, 6000), factors=(1, 2, 4, 8, 16))
+    return folder
+
+
+@pytest.mark.parametrize("page", CODE_PAGES, ids=lambda page: page.name)
+def test_page_runs_and_prints_what_it_shows(
+    page: Path,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if page == README:
+        shutil.copytree(request.getfixturevalue("demo_folder"), "dicomslide-demo/slide")
+    else:
+        shutil.copytree(request.getfixturevalue("slide_folder"), "slide")
+    namespace: dict[str, object] = {"__name__": "__main__"}
+    printed = ""
+    for block in blocks(page):
+        where = f"{page.name}, line {block.line + 1}"
+        if block.language == "python" and not block.note.startswith("no-run"):
+            printed = run_python(block, page, namespace)
+        elif block.language == "console":
+            for command, shown in commands(block):
+                output = run_command(command)
+                assert not shown.strip() or matches(output, shown), f"{where}: {output}"
+        elif block.language == "text" and is_checked(block.note):
+            assert matches(printed, block.text), f"{where}: {printed}"
+
+
+def test_few_blocks_are_not_run() -> None:
+    skipped = [b for page in PAGES for b in blocks(page) if b.note.startswith("no-run")]
+    assert len(skipped) <= 2
+    assert all(block.note.removeprefix("no-run:").strip() for block in skipped)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_relative_links_lead_to_files(page: Path) -> None:
+    targets = re.findall(r"\]\((?!\w+:|#)([^)#]+)", page.read_text(encoding="utf-8"))
+    assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def test_every_public_name_has_its_place_in_the_reference() -> None:
+    text = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs/api").glob("*.md"))
+    documented = set(
+        re.findall(r"^\.\. auto(?:class|data|function):: ([\w.]+)$", text, re.MULTILINE)
+    )
+    # This module is documented as a whole
+    assert ".. automodule:: dicomslide.errors" in text
+    public = {*dicomslide.__all__, *dicomslide.testing.__all__} - {*dicomslide.errors.__all__}
+    assert public - documented == set()
+
+
+def test_the_table_of_errors_is_complete() -> None:
+    text = (ROOT / "docs/errors.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)) == set(dicomslide.errors.__all__)

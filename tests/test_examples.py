@@ -1,0 +1,71 @@
+"""The examples run as scripts, on a slide of one's own and without any."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dicomslide.testing import SyntheticSlide, write_slide
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+@pytest.fixture(scope="session")
+def slide(tmp_path_factory: pytest.TempPathFactory) -> SyntheticSlide:
+    """A small slide without loss, so that pixels are known."""
+    folder = tmp_path_factory.mktemp("examples")
+    return write_slide(folder, size=(1100, 1300), transfer_syntax="1.2.840.10008.1.2.1")
+
+
+def run(name: str, folder: Path, *arguments: object) -> str:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", EXAMPLES / name, *map(str, arguments)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("example", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
+def test_runs_without_a_slide(example: Path, tmp_path: Path) -> None:
+    assert run(example.name, tmp_path)
+
+
+def test_tissue_area_is_that_of_the_pixels(slide: SyntheticSlide, tmp_path: Path) -> None:
+    printed = run("tissue_area.py", tmp_path, slide.folder)
+    found = [float(area) for area in re.findall(r"([\d.]+) mm²", printed)]
+    expected = []
+    for level in slide.levels[:2]:
+        pixels = level.pixels().astype(int)
+        tissue = pixels.max(axis=2) - pixels.min(axis=2) > 25
+        expected.append(tissue.sum() * level.spacing[0] * level.spacing[1])
+    assert found == pytest.approx(expected, abs=0.0001)
+
+
+def test_regions_show_the_middle_of_the_slide_upright(
+    slide: SyntheticSlide, tmp_path: Path
+) -> None:
+    run("regions_in_millimetres.py", tmp_path, slide.folder)
+    picture = Image.open(tmp_path / "regions.png")
+    assert picture.size == (360 * len(slide.levels), 360)
+    # The middle 0.5 mm are 1,000 pixels; rows run along -Y and columns along -X of the slide
+    pixels = slide.levels[0].pixels(region=np.s_[50:1050, 150:1150])
+    upright = Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 0, 2)[:, ::-1]))
+    expected = np.asarray(upright.resize((360, 360), Image.Resampling.BOX))
+    np.testing.assert_array_equal(np.asarray(picture)[:, :360], expected)
+
+
+def test_deep_zoom_tiles_cover_the_slide(slide: SyntheticSlide, tmp_path: Path) -> None:
+    run("from_openslide.py", tmp_path, slide.folder)
+    finest = sorted((tmp_path / "deepzoom/slide_files").iterdir(), key=lambda p: int(p.name))[-1]
+    rows, columns = slide.levels[0].size
+    assert len(list(finest.iterdir())) == -(-rows // 254) * -(-columns // 254)

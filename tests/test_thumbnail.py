@@ -1,0 +1,119 @@
+"""Small pictures of slides."""
+
+import math
+
+import numpy as np
+import pydicom
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from dicomslide import Slide, open_slide
+from dicomslide.errors import DicomSlideError
+from dicomslide.testing import OpticalPath
+from dicomslide.thumbnail import make_thumbnail
+
+OPTIONS = {"size": (300, 400), "tile": (64, 64), "factors": (1, 2, 4)}
+
+
+@pytest.fixture(scope="session")
+def written(make_slide):
+    return make_slide(**OPTIONS)
+
+
+class TestSize:
+    @settings(max_examples=20)
+    @given(size=st.integers(1, 400))
+    @example(size=1)
+    def test_longer_side_is_as_asked_for_and_the_shape_is_kept(self, written, size):
+        picture = make_thumbnail(open_slide(written.folder), size)
+        assert picture.width == size
+        assert picture.height == max(math.floor(size * 300 / 400 + 0.5), 1)
+        assert picture.mode == "RGB"
+
+    def test_is_at_most_that_of_the_slide(self, written):
+        assert make_thumbnail(open_slide(written.folder)).size == (400, 300)
+
+    def test_long_and_narrow_slides_keep_at_least_one_pixel(self, make_slide):
+        slide = open_slide(make_slide(size=(2, 400), tile=(16, 64)).folder)
+        picture = make_thumbnail(slide, 10)
+        assert (picture.size, picture.mode) == ((10, 1), "RGB")
+
+
+class TestPixels:
+    @pytest.mark.parametrize(("size", "level"), [(400, 0), (200, 1), (100, 2)])
+    def test_of_the_size_of_a_level_are_those_of_the_level(self, written, size, level):
+        picture = make_thumbnail(open_slide(written.folder), size)
+        np.testing.assert_array_equal(np.asarray(picture), written.levels[level].pixels())
+
+    def test_between_levels_are_averages(self, written):
+        picture = np.asarray(make_thumbnail(open_slide(written.folder), 50)).astype(float)
+        blocks = written.levels[2].pixels()[:74, :100].reshape(37, 2, 50, 2, 3).mean(axis=(1, 3))
+        # 75 rows are reduced to 38 (37.5): rows shift by less than one
+        assert np.abs(picture[:37] - blocks).mean() < 6
+
+    @pytest.mark.parametrize(("size", "level"), [(400, 0), (201, 0), (200, 1), (60, 2), (1, 2)])
+    def test_smallest_level_that_is_large_enough_is_read_once(
+        self, written, open_all_counted, size, level
+    ):
+        client, datasets = open_all_counted(written.paths)
+        make_thumbnail(Slide(client, datasets), size)
+        frames = sorted(frame for request in client.requests for frame in request)
+        assert frames == list(range(len(written.levels[level].frames)))
+
+
+class TestChannels:
+    def test_grey_values_are_stretched(self, make_slide):
+        written = make_slide(**OPTIONS | {"samples": 1, "bits": 16})
+        picture = make_thumbnail(open_slide(written.folder), 400)
+        assert (picture.mode, picture.size) == ("L", (400, 300))
+        pixels = written.levels[0].pixels()[..., 0].astype(float)
+        low, high = np.percentile(pixels, (0.5, 99.5))
+        expected = np.rint(((pixels - low) / (high - low)).clip(0, 1) * 255)
+        np.testing.assert_allclose(np.asarray(picture), expected, atol=1)
+
+    def test_eight_bits_stay_as_they_are(self, make_slide):
+        written = make_slide(**OPTIONS | {"samples": 1})
+        picture = make_thumbnail(open_slide(written.folder), 400)
+        np.testing.assert_array_equal(np.asarray(picture), written.levels[0].pixels()[..., 0])
+
+    def test_channel_is_chosen(self, make_slide):
+        paths = (OpticalPath("a"), OpticalPath("b"))
+        written = make_slide(**OPTIONS | {"samples": 1, "optical_paths": paths})
+        picture = make_thumbnail(open_slide(written.folder), 400, channel_index=1)
+        np.testing.assert_array_equal(np.asarray(picture), written.levels[0].pixels(1)[..., 0])
+
+    def test_segments_are_black_and_white(self, make_slide):
+        written = make_slide(**OPTIONS, segmentations=("BINARY",))
+        picture = make_thumbnail(open_slide(written.folder), 400, channel_index=2)
+        expected = written.segmentations[0].mask(0, 2) * 255
+        np.testing.assert_array_equal(np.asarray(picture), expected)
+
+    def test_one_value_everywhere_is_no_division_by_zero(self, make_slide, tmp_path):
+        dataset = pydicom.dcmread(make_slide(samples=1, bits=16).paths[0])
+        dataset.PixelData = b"\x07\x03" * (len(dataset.PixelData) // 2)
+        dataset.save_as(tmp_path / "even.dcm")
+        picture = np.asarray(make_thumbnail(open_slide(tmp_path), 90))
+        assert (picture == picture[0, 0]).all()
+
+
+class TestArguments:
+    @pytest.mark.parametrize(
+        ("arguments", "error", "name"),
+        [
+            ({"size": 0}, ValueError, "size"),
+            ({"size": -3}, ValueError, "size"),
+            ({"size": 10.5}, TypeError, "size"),
+            ({"channel_index": 1}, ValueError, "channel_index"),
+            ({"channel_index": "1"}, TypeError, "channel_index"),
+        ],
+    )
+    def test_are_checked(self, written, arguments, error, name):
+        with pytest.raises(error, match=name) as caught:
+            make_thumbnail(open_slide(written.folder), **arguments)
+        assert isinstance(caught.value, DicomSlideError)
+
+    def test_slide_has_to_be_one(self):
+        with pytest.raises(TypeError, match="slide"):
+            make_thumbnail(Image.new("RGB", (3, 3)))
