@@ -10,7 +10,7 @@ from pydicom.uid import UID
 
 from dicomslide.errors import ArgumentTypeError, DicomSlideError, NoSlideError, reading
 from dicomslide.leniency import supply_missing
-from dicomslide.metadata.flavors import DERIVED, SLIDE_MICROSCOPY, is_tiled_image
+from dicomslide.metadata.flavors import DERIVED, SLIDE_MICROSCOPY, belongs_to_slide
 from dicomslide.search import find_slides, group_images, shows_only_labels
 from dicomslide.slide import Slide
 from dicomslide.sources.files import FileFrames, FileStore, open_image_file
@@ -157,7 +157,7 @@ def _is_slide_file(path: str) -> bool:
         if _kind_of_file(path) is not None:
             return False
         with reading(path):
-            return _belongs_to_slide(open_image_file(path)[0])
+            return belongs_to_slide(open_image_file(path)[0])
     except (DicomSlideError, OSError):
         return False
 
@@ -180,26 +180,34 @@ def _read_images(source: Source) -> list[tuple[Dataset, FileFrames]]:
     images = []
     others: Counter[str] = Counter()
     for path, named in _paths(source):
-        try:
-            kind = None if named else _kind_of_file(path)
-            if kind is None:
-                dataset, frames = open_image_file(path)
-                with reading(path):
-                    if _belongs_to_slide(dataset):
-                        images.append((dataset, frames))
-                        continue
-                    kind = _name_of_class(dataset.get("SOPClassUID"))
-            if named:
-                raise NoSlideError(f"{path}: a DICOM image, but not of a slide: {kind}")
-        except NoSlideError:
-            if named:
-                raise
-            kind = "no image"
-        others[kind] += 1
+        found = _read_image(path, named)
+        if isinstance(found, str):
+            others[found] += 1
+        else:
+            images.append(found)
     if not images:
-        found = ", ".join(f"{count} x {kind}" for kind, count in others.items())
-        raise NoSlideError(f"{_name(source)}: no slide in it; it holds {found or 'no files'}")
+        kinds = ", ".join(f"{count} x {kind}" for kind, count in others.items())
+        raise NoSlideError(f"{_name(source)}: no slide in it; it holds {kinds or 'no files'}")
     return images
+
+
+def _read_image(path: str, named: bool) -> tuple[Dataset, FileFrames] | str:
+    """Read the header of an image of a slide; of a file that was not named say what it is else."""
+    if not named and (kind := _kind_of_file(path)) is not None:
+        return kind
+    try:
+        dataset, frames = open_image_file(path)
+    except NoSlideError:
+        if named:
+            raise
+        return "no image"
+    with reading(path):
+        if belongs_to_slide(dataset):
+            return dataset, frames
+        kind = _name_of_class(dataset.get("SOPClassUID"))
+    if named:
+        raise NoSlideError(f"{path}: a DICOM image, but not of a slide: {kind}")
+    return kind
 
 
 def _kind_of_file(path: str) -> str | None:
@@ -212,12 +220,6 @@ def _kind_of_file(path: str) -> str | None:
 
 def _name_of_class(uid: str | None) -> str:
     return UID(uid).name if uid else "unknown"
-
-
-def _belongs_to_slide(dataset: Dataset) -> bool:
-    """Whether an image is of a slide; derived images may be of other things that have no tiles."""
-    sop_class = dataset.get("SOPClassUID")
-    return sop_class in SLIDE_MICROSCOPY or (sop_class in DERIVED and is_tiled_image(dataset))
 
 
 def _name(source: Source) -> str:

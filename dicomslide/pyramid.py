@@ -200,7 +200,7 @@ def get_image_size(image: Dataset) -> int:
     Raises
     ------
     ValueError
-        When the image has no total pixel matrix
+        When the image does not state its size
     """
     rows, columns = matrix_size(image)
     return rows * columns

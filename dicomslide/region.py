@@ -96,7 +96,7 @@ def _resample(
 def _interpolate(source: NDArray, positions: NDArray[np.float64]) -> NDArray:
     """Take values at fractional (row, column) positions: the nearest for bool, else bilinear."""
     if source.dtype == bool:
-        nearest = np.around(positions).astype(int)
+        nearest = np.around(positions.round(6)).astype(int)
         return source[nearest[..., 0], nearest[..., 1]]
     low = np.floor(positions).astype(int)
     row, column = low[..., 0], low[..., 1]

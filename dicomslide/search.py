@@ -16,9 +16,9 @@ from dicomslide.metadata.flavors import (
     PARAMETRIC_MAP,
     SEGMENTATION,
     SLIDE_MICROSCOPY,
+    belongs_to_slide,
     is_label_image,
     is_overview_image,
-    is_tiled_image,
     is_volume_image,
 )
 from dicomslide.metadata.matching import Coded, does_specimen_description_item_match
@@ -165,7 +165,7 @@ def _retrieve(
             study_instance_uid=study, series_instance_uid=uid
         ):
             dataset = Dataset.from_json(item)
-            if dataset.get("SOPClassUID") in classes and is_tiled_image(dataset):
+            if dataset.get("SOPClassUID") in classes and belongs_to_slide(dataset):
                 yield dataset
 
 

@@ -25,6 +25,8 @@ from dicomslide.errors import (
 from dicomslide.image import TiledImage, coordinates, find_focal_plane, region_size
 from dicomslide.metadata.channels import Channel, channel_items
 from dicomslide.metadata.flavors import (
+    SLIDE_MICROSCOPY,
+    image_flavor,
     is_label_image,
     is_overview_image,
     is_parametric_map,
@@ -762,6 +764,11 @@ def _one_slide(image_metadata: Sequence[Dataset]) -> list[Dataset]:
         uid = dataset.get("SOPInstanceUID")
         if not uid:
             raise InvalidImageError("image_metadata: an image has no SOP Instance UID")
+        if dataset.get("SOPClassUID") in SLIDE_MICROSCOPY and image_flavor(dataset) is None:
+            raise InvalidImageError(
+                f"image {uid}: Image Type is {dataset.get('ImageType')}, its third value has to "
+                "say what the image shows"
+            )
         datasets.setdefault(str(uid), dataset)
     if not datasets:
         raise ArgumentValueError("image_metadata: there are no images")

@@ -153,4 +153,5 @@ def test_every_public_name_has_its_place_in_the_reference() -> None:
 
 def test_the_table_of_errors_is_complete() -> None:
     text = (ROOT / "docs/errors.md").read_text(encoding="utf-8")
-    assert set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)) == set(dicomslide.errors.__all__)
+    errors = {name for name in dicomslide.errors.__all__ if name.endswith("Error")}
+    assert set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)) == errors

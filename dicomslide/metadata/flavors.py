@@ -5,6 +5,7 @@ from pydicom.dataset import Dataset
 from dicomslide.enum import ImageFlavors
 
 __all__ = [
+    "belongs_to_slide",
     "image_flavor",
     "is_image",
     "is_label_image",
@@ -66,6 +67,12 @@ def is_tiled_image(dataset: Dataset) -> bool:
         and "TotalPixelMatrixRows" in dataset
         and "TotalPixelMatrixColumns" in dataset
     )
+
+
+def belongs_to_slide(dataset: Dataset) -> bool:
+    """Whether an image is of a slide: derived images that have no tiles are of other things."""
+    sop_class = dataset.get("SOPClassUID")
+    return sop_class in SLIDE_MICROSCOPY or (sop_class in DERIVED and is_tiled_image(dataset))
 
 
 def image_flavor(dataset: Dataset) -> str | None:

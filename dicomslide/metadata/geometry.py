@@ -244,7 +244,8 @@ class RelativePlacement:
     def pixel_at(self, base_pixel: tuple[int, int]) -> tuple[int, int]:
         """The pixel of the level in which the centre of a pixel of the base level lies."""
         row, column = (
-            math.floor((base_pixel[axis] + 0.5 - self.start[axis]) / self.scale[axis])
+            # Noise of the division must not decide for a centre on the edge between two pixels
+            math.floor(round((base_pixel[axis] + 0.5 - self.start[axis]) / self.scale[axis], 6))
             for axis in range(2)
         )
         return row, column

@@ -15,9 +15,8 @@ __all__ = [
 
 Coded: TypeAlias = Code | hd.sr.CodedConcept
 
-_USING_SUBSTANCE = Code("424361007", "SCT", "Using substance")
-# The value that the first editions of the specimen module used for the same concept
-_USING_SUBSTANCE_RETIRED = Code("G-C350", "SRT", "Using substance")
+# "Using substance", also as the first editions of the specimen module encoded it
+_USING_SUBSTANCE = {("424361007", "SCT"), ("G-C350", "SRT")}
 
 
 def does_optical_path_item_match(
@@ -122,10 +121,8 @@ def iter_stain_items(item: Dataset) -> Iterable[Dataset]:
     for step in item.get("SpecimenPreparationSequence") or ():
         for content in step.get("SpecimenPreparationStepContentItemSequence") or ():
             names = content.get("ConceptNameCodeSequence") or ()
-            if any(
-                _any_code_matches(names, name)
-                for name in (_USING_SUBSTANCE, _USING_SUBSTANCE_RETIRED)
-            ):
+            codes = {(name.get("CodeValue"), name.get("CodingSchemeDesignator")) for name in names}
+            if not codes.isdisjoint(_USING_SUBSTANCE):
                 yield from content.get("ConceptCodeSequence") or ()
 
 

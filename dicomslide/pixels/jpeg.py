@@ -36,18 +36,12 @@ class JpegHeader(Codestream):
         Marker of the start of frame
     component_ids : bytes
         One byte for each component
-    subsampled : bool
-        Whether the components differ in size
-    jfif : bool
-        Whether there is a JFIF segment
     adobe_transform : int, optional
         Colour transform of the Adobe segment, 0 for none; None where there is no segment
     """
 
     process: int
     component_ids: bytes
-    subsampled: bool
-    jfif: bool
     adobe_transform: int | None
 
 
@@ -75,16 +69,15 @@ def decode_jpeg(data: bytes, pixel_format: PixelFormat, needed: tuple[int, int])
 def _is_ycbcr(header: JpegHeader, pixel_format: PixelFormat) -> bool:
     """Whether the components of a JPEG codestream are YCbCr.
 
-    What the codestream says of itself counts more than the data set: images whose Photometric
-    Interpretation is RGB often hold streams that their writers passed through an encoder which made
-    them YCbCr.
+    The Adobe segment and the names of the components were made for saying so; where they do not,
+    the data set does (PS3.5 8.2.1). A JFIF segment tells nothing: encoders write it into streams of
+    any colours.
     """
     if header.adobe_transform is not None:
         return header.adobe_transform != 0
     if header.component_ids.upper() == b"RGB":
         return False
-    # JFIF has no other colours than YCbCr, and nobody subsamples green and blue
-    return header.jfif or header.subsampled or pixel_format.photometric != "RGB"
+    return pixel_format.photometric != "RGB"
 
 
 def decode_jpeg_ls(data: bytes, pixel_format: PixelFormat, needed: tuple[int, int]) -> NDArray:
@@ -111,27 +104,22 @@ def read_jpeg_header(data: bytes) -> JpegHeader:
     # A decoder would fill the rest of a codestream that is cut off with grey
     if _END not in data[-64:] and not data.rstrip(b"\0").endswith(_END):
         raise FrameError("its JPEG codestream is cut off")
-    frame, process, jfif, adobe = b"", 0, False, None
+    frame, process, adobe = b"", 0, None
     for marker, segment in _iter_segments(data):
         if marker in _START_OF_FRAME and not frame:
             frame, process = segment, marker
-        elif marker == _JFIF and segment.startswith(b"JFIF\0"):
-            jfif = True
         elif marker == _ADOBE and segment.startswith(b"Adobe") and len(segment) >= 12:
             adobe = segment[11]
     if len(frame) < 9 or len(frame) < 6 + 3 * frame[5]:
         raise FrameError("its JPEG codestream has no start of frame")
     precision, rows, columns, samples = struct.unpack_from(">BHHB", frame)
-    components = [frame[i : i + 3] for i in range(6, 6 + 3 * samples, 3)]
     return JpegHeader(
         rows=rows,
         columns=columns,
         samples=samples,
         precision=precision,
         process=process,
-        component_ids=bytes(component[0] for component in components),
-        subsampled=len({component[1] for component in components}) > 1,
-        jfif=jfif,
+        component_ids=frame[6 : 6 + 3 * samples : 3],
         adobe_transform=adobe,
     )
 

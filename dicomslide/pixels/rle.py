@@ -15,6 +15,8 @@ from dicomslide.pixels.native import clear_unused_bits
 __all__ = ["decode_rle", "looks_like_rle"]
 
 _HEADER = struct.Struct("<16I")
+# Zeros that a segment may decode to after its bytes, as some writers pad more than needed
+_MAX_PADDING = 128
 
 
 def looks_like_rle(data: bytes) -> bool:
@@ -34,10 +36,10 @@ def decode_rle(data: bytes, pixel_format: PixelFormat, needed: tuple[int, int]) 
     for number, segment in enumerate(segments):
         sample, byte = divmod(number, stored.itemsize)
         # The output is bounded: a few bytes of runs could fill any memory
-        plane = imagecodecs.packbits_decode(segment, out=size)
-        if len(plane) != size:
+        plane = imagecodecs.packbits_decode(segment, out=size + _MAX_PADDING)
+        if len(plane) < size or any(plane[size:]):
             raise FrameError(f"its segment {number + 1} has {len(plane)} bytes, expected {size}")
-        planes[:, sample, byte] = np.frombuffer(plane, np.uint8)
+        planes[:, sample, byte] = np.frombuffer(plane, np.uint8, count=size)
     # The planes of a sample start with that of the most significant bytes
     pixels = planes.view(stored.newbyteorder(">")).reshape(rows, columns, samples).astype(stored)
     return components_to_rgb(clear_unused_bits(pixels, pixel_format), pixel_format)

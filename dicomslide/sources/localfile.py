@@ -87,9 +87,12 @@ class LocalFile:
         """
         try:
             handle = _open(self)
+            status = os.fstat(handle.descriptor)
             parts = [handle.read(offset, length) for offset, length in ranges]
         except OSError as error:
             raise SourceError(f"{self.path}: {error.strerror or error}") from error
+        if (status.st_size, status.st_mtime_ns) != (self.size, self.modified):
+            raise SourceError(f"{self.path}: the file has changed since it was opened")
         for part, (offset, length) in zip(parts, ranges, strict=True):
             if len(part) != length:
                 raise SourceError(
@@ -101,11 +104,7 @@ class LocalFile:
 
 @lru_cache(maxsize=_MAX_OPEN_FILES)
 def _open(file: LocalFile) -> _Handle:
-    handle = _Handle(file.path)
-    status = os.fstat(handle.descriptor)
-    if (status.st_size, status.st_mtime_ns) != (file.size, file.modified):
-        raise SourceError(f"{file.path}: the file has changed since it was opened")
-    return handle
+    return _Handle(file.path)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Draws the figures of the page on coordinates: ``python docs/_drawings/coordinates.py [FOLDER]``."""
+"""Draws the figures on coordinates: ``python docs/_drawings/coordinates.py [FOLDER]``."""
 
 import sys
 from pathlib import Path

@@ -1,7 +1,6 @@
 """Frames that are cut off, that lie, or that are meant to harm."""
 
 import struct
-import time
 
 import imagecodecs
 import numpy as np
@@ -126,9 +125,7 @@ def test_frame_is_something_else(frames, name, data):
 
 def with_jpeg_frame(data: bytes, **fields) -> bytes:
     """Change the start of frame segment of a JPEG or JPEG-LS codestream."""
-    start = max(
-        data.find(marker) for marker in (b"\xff\xc0", b"\xff\xc1", b"\xff\xc3", b"\xff\xf7")
-    )
+    start = max(data.find(bytes([0xFF, marker])) for marker in (0xC0, 0xC1, 0xC3, 0xF7))
     precision, rows, columns = struct.unpack_from(">BHH", data, start + 4)
     values = {"precision": precision, "rows": rows, "columns": columns} | fields
     changed = struct.pack(">BHH", *values.values())
@@ -182,18 +179,6 @@ def test_jpeg2000_has_no_tiles(frames):
     data, pixel_format, _ = frames["JPEG 2000"]
     with pytest.raises(FrameError):
         decode_frame(with_jpeg2000_size(data, tile_rows=0), pixel_format)
-
-
-@pytest.mark.parametrize("layers", [255, 65535])
-def test_jpeg2000_has_many_layers(frames, layers):
-    data, pixel_format, _ = frames["JPEG 2000"]
-    start = data.index(b"\xff\x52") + 6
-    began = time.perf_counter()
-    try:
-        decode_frame(data[:start] + struct.pack(">H", layers) + data[start + 2 :], pixel_format)
-    except FrameError:
-        pass
-    assert time.perf_counter() - began < 1
 
 
 @pytest.mark.parametrize(

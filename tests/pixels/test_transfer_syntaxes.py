@@ -1,0 +1,110 @@
+"""The whole road: slides in every transfer syntax, from the file to the total pixel matrix."""
+
+import numpy as np
+import pytest
+
+from dicomslide import open_slide
+from dicomslide.pixels.codecs import supported_transfer_syntaxes
+
+BASE = "1.2.840.10008.1.2"
+NATIVE = ("", ".1", ".1.99", ".2")
+LOSSLESS = (*NATIVE, ".5", ".8.1", ".4.57", ".4.70", ".4.80", ".4.90", ".4.201", ".4.202", ".4.110")
+# Near-lossless JPEG-LS differs by 2 at most; the others by this much on the average
+LOSSY = {
+    ".4.50": ("RGB", "YBR_FULL", "YBR_FULL_422"),
+    ".4.51": ("RGB", "YBR_FULL", "YBR_FULL_422"),
+    ".4.91": ("RGB", "YBR_ICT"),
+    ".4.203": ("RGB", "YBR_ICT"),
+    ".4.111": ("RGB", "YBR_FULL", "YBR_FULL_422"),
+    ".4.112": ("RGB", "XYB"),
+    ".4.81": ("RGB",),
+}
+MEAN_DIFFERENCE = 3.5
+
+
+@pytest.fixture
+def read(make_slide):
+    """Writes a slide, and reads its only level: what was written and what is read."""
+
+    def read(ending: str, **options) -> tuple[np.ndarray, np.ndarray]:
+        options = {"size": (75, 100), "tile": (48, 40)} | options
+        slide = make_slide(transfer_syntax=BASE + ending, **options)
+        expected = slide.levels[0].pixels()
+        matrix = open_slide(slide.paths[0], correct_color=False).get_total_pixel_matrix(0)
+        return expected, matrix[...]
+
+    return read
+
+
+def test_every_transfer_syntax_is_here():
+    assert {BASE + ending for ending in (*LOSSLESS, *LOSSY)} == dict(
+        supported_transfer_syntaxes()
+    ).keys()
+
+
+@pytest.mark.parametrize("ending", LOSSLESS)
+@pytest.mark.parametrize(("samples", "bits"), [(3, 8), (3, 16), (1, 8), (1, 16)])
+def test_lossless(read, ending, samples, bits):
+    expected, pixels = read(ending, samples=samples, bits=bits)
+    assert pixels.dtype == expected.dtype
+    np.testing.assert_array_equal(pixels, expected)
+
+
+@pytest.mark.parametrize("ending", [e for e in LOSSLESS if e not in (".4.201", ".4.202", ".4.110")])
+def test_12_bits(read, ending):
+    expected, pixels = read(ending, samples=1, bits=12)
+    assert expected.max() > 255
+    np.testing.assert_array_equal(pixels, expected)
+
+
+@pytest.mark.parametrize("ending", [*NATIVE, ".5", ".8.1", ".4.90"])
+def test_signed(read, ending):
+    expected, pixels = read(ending, samples=1, bits=16, signed=True)
+    assert expected.min() < 0 < expected.max()
+    np.testing.assert_array_equal(pixels, expected)
+
+
+@pytest.mark.parametrize("ending", [*NATIVE, ".5", ".8.1"])
+def test_32_bits(read, ending):
+    expected, pixels = read(ending, samples=1, bits=32)
+    assert expected.max() > 2**31
+    np.testing.assert_array_equal(pixels, expected)
+
+
+@pytest.mark.parametrize("ending", [*NATIVE, ".5"])
+def test_colour_by_plane(read, ending):
+    expected, pixels = read(ending, planar_configuration=1)
+    np.testing.assert_array_equal(pixels, expected)
+
+
+@pytest.mark.parametrize("ending", [*NATIVE, ".5", ".8.1"])
+def test_ybr_full(read, ending):
+    expected, pixels = read(ending, photometric="YBR_FULL")
+    np.testing.assert_allclose(pixels.astype(int), expected, atol=2)
+
+
+@pytest.mark.parametrize("ending", [".4.90", ".4.201", ".4.202"])
+@pytest.mark.parametrize("photometric", ["RGB", "YBR_RCT"])
+def test_reversible_colour_transform(read, ending, photometric):
+    expected, pixels = read(ending, photometric=photometric)
+    np.testing.assert_array_equal(pixels, expected)
+
+
+@pytest.mark.parametrize(
+    ("ending", "photometric"), [(ending, p) for ending, ps in LOSSY.items() for p in ps]
+)
+@pytest.mark.parametrize("adobe_marker", [False, True])
+def test_lossy(read, ending, photometric, adobe_marker):
+    expected, pixels = read(ending, photometric=photometric, adobe_marker=adobe_marker, quality=95)
+    assert np.abs(pixels.astype(int) - expected).mean() < MEAN_DIFFERENCE
+
+
+def test_near_lossless_jpeg_ls(read):
+    expected, pixels = read(".4.81")
+    assert 0 < np.abs(pixels.astype(int) - expected).max() <= 2
+
+
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+def test_monochrome_is_as_stored(read, photometric):
+    expected, pixels = read(".4.80", samples=1, photometric=photometric)
+    np.testing.assert_array_equal(pixels, expected)
