@@ -1,8 +1,5 @@
 """The exceptions that the package raises, each also a built-in that callers may already catch."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 __all__ = [
     "ArgumentTypeError",
     "ArgumentValueError",
@@ -15,7 +12,6 @@ __all__ = [
     "SourceError",
     "StoreError",
     "UnsupportedError",
-    "reading",
 ]
 
 
@@ -61,17 +57,3 @@ class SourceError(DicomSlideError, OSError):
 
 class StoreError(DicomSlideError, OSError):
     """An output cannot be written, or would replace something that is there."""
-
-
-@contextmanager
-def reading(name: str) -> Iterator[None]:
-    """Name the place of an error that damaged attributes lead to.
-
-    pydicom converts a value when it is asked for, and fails in many ways if it cannot.
-    """
-    try:
-        yield
-    except (DicomSlideError, OSError, Warning):
-        raise
-    except Exception as error:
-        raise InvalidImageError(f"{name}: damaged attributes: {error}") from error

@@ -8,7 +8,8 @@ from typing import Any
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
-from dicomslide.errors import ArgumentTypeError, DicomSlideError, NoSlideError, reading
+from dicomslide.damage import reading
+from dicomslide.errors import ArgumentTypeError, DicomSlideError, NoSlideError
 from dicomslide.leniency import supply_missing
 from dicomslide.metadata.flavors import DERIVED, SLIDE_MICROSCOPY, belongs_to_slide
 from dicomslide.search import find_slides, group_images, shows_only_labels
@@ -147,7 +148,7 @@ def holds_slide(source: Source) -> bool:
     """Whether a folder, a file or a list of files seems to hold a slide; nothing is raised."""
     try:
         paths = _paths(source)
-    except (ArgumentTypeError, OSError):
+    except (DicomSlideError, OSError):
         return False
     return any(_is_slide_file(path) for path, _ in paths[:_PROBE_LIMIT])
 

@@ -1,7 +1,6 @@
 """However the files of a slide are split, scattered or incomplete, it shows the same pixels."""
 
 import gc
-import io
 import os
 import random
 import shutil
@@ -16,9 +15,7 @@ import pydicom
 import pytest
 from dicomweb_client.api import DICOMfileClient
 from numpy.typing import NDArray
-from PIL import Image
 from pydicom.dataset import Dataset
-from pydicom.encaps import generate_frames
 from pydicom.fileset import FileSet
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, JPEGBaseline8Bit
 
@@ -257,6 +254,22 @@ class TestFolders:
         make_other_images(tmp_path, written.paths[0])
         self.check(tmp_path, written)
 
+    def test_so_are_those_that_are_damaged_or_encoded_in_private(self, written, tmp_path):
+        copy_files(written.paths, tmp_path)
+        make_other_images(tmp_path, written.paths[0])
+        os.truncate(tmp_path / "photograph.dcm", 3000)
+        scan = (tmp_path / "CT_small.dcm").read_bytes()
+        syntax = b"1.2.840.10008.1.2.1\0"
+        assert syntax in scan
+        (tmp_path / "CT_small.dcm").write_bytes(scan.replace(syntax, b"1.2.840.113619.5.2\0\0"))
+        self.check(tmp_path, written)
+
+    def test_an_image_of_a_slide_that_is_damaged_is_an_error(self, written, tmp_path):
+        copy_files(written.paths, tmp_path)
+        os.truncate(tmp_path / "label.dcm", 3000)
+        with pytest.raises(DicomSlideError, match=r"label\.dcm"):
+            open_slide(tmp_path)
+
     def test_a_folder_of_others_is_an_error_that_counts_them(self, written, tmp_path):
         make_other_images(tmp_path, written.paths[0])
         (tmp_path / "notes.txt").write_text("nothing")
@@ -419,8 +432,9 @@ class TestDicomdir:
     def test_it_may_list_other_images(self, make_slide, tmp_path):
         written = make_slide()
         other = pydicom.data.get_testdata_file("CT_small.dcm")
-        self.write(tmp_path, [*written.paths, other])
-        assert np.array_equal(read_all(tmp_path), written.levels[0].pixels())
+        directory = self.write(tmp_path, [*written.paths, other])
+        for source in (tmp_path, directory, [directory]):
+            assert np.array_equal(read_all(source), written.levels[0].pixels())
 
     def test_a_file_that_is_listed_has_to_be_there(self, make_slide, tmp_path):
         directory = self.write(tmp_path, make_slide(factors=(1, 2)).paths)
@@ -620,20 +634,18 @@ def real_folder(name: str) -> Path:
     return folder
 
 
-def test_files_of_wsi2dcm_open_with_warnings_and_have_the_pixels_of_pillow():
+def test_files_of_wsi2dcm_open_with_warnings_and_have_the_pixels_of_openslide():
+    openslide = pytest.importorskip("openslide")
     folder = real_folder("wsi2dcm")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         slide = open_slide(folder, correct_color=False)
     assert len(caught) == len({str(warning.message) for warning in caught}) == 4
     assert slide.num_levels == 4
-    for level, path in enumerate(sorted(folder.glob("*.dcm"))):
-        dataset = pydicom.dcmread(path)
-        frame = next(generate_frames(dataset.PixelData, number_of_frames=dataset.NumberOfFrames))
-        tile = np.asarray(Image.open(io.BytesIO(frame)))
-        height, width = np.minimum(tile.shape[:2], slide.total_pixel_matrix_dimensions[level])
-        region = slide.get_image_region((0, 0), level, (int(height), int(width)))
-        assert np.array_equal(region, tile[:height, :width])
+    with openslide.OpenSlide(min(folder.glob("*.dcm"))) as library:
+        for level, (columns, rows) in enumerate(library.level_dimensions):
+            region = np.asarray(library.read_region((0, 0), level, (columns, rows)))
+            assert np.array_equal(read_all(slide, level=level), region[..., :3])
 
 
 def test_files_of_wsidicomizer_have_the_pixels_of_wsidicom():

@@ -109,8 +109,10 @@ SIGNATURES = {
     "sort_images_by_pixel_spacing": "collection",
     "sort_images_by_size": "collection",
 }
+# Importing the other one runs the command
 MODULES = sorted(
-    module.name for module in pkgutil.walk_packages(dicomslide.__path__, "dicomslide.")
+    {module.name for module in pkgutil.walk_packages(dicomslide.__path__, "dicomslide.")}
+    - {"dicomslide.__main__"}
 )
 
 

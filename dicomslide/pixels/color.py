@@ -43,7 +43,7 @@ class ColorTransform:
         table = _table(self.profile)
         codes = _pack(pixels, 0)
         # Where another thread fills in a colour at the same time, this one sees it or 0
-        corrected = table.take(codes)
+        corrected = table.take(codes, mode="wrap")  # Codes are never out of bounds
         missing = np.flatnonzero(corrected == 0)
         if missing.size:
             unknown = codes.flat[missing]

@@ -9,10 +9,10 @@ from urllib.parse import unquote, urlparse
 
 from dicomweb_client.api import DICOMfileClient
 from pydicom.dataset import Dataset
-from pydicom.uid import UID
 
 from dicomslide.errors import ArgumentTypeError, DicomSlideError, FrameError, SourceError
 from dicomslide.metadata.frames import number_of_frames
+from dicomslide.metadata.pixel_format import is_encapsulated
 from dicomslide.sources.base import FrameSource, FrameStore
 from dicomslide.sources.files import open_image_file
 from dicomslide.sources.folders import find_files, looks_like_dicom
@@ -129,7 +129,7 @@ def _media_types(transfer_syntax_uid: str) -> tuple[tuple[str, str], ...] | None
     """Ask for the frames as they are stored (PS3.18 8.7.3)."""
     if not transfer_syntax_uid:
         return None
-    if not UID(transfer_syntax_uid).is_encapsulated:
+    if not is_encapsulated(transfer_syntax_uid):
         return (("application/octet-stream", _EXPLICIT_LITTLE_ENDIAN),)
     if transfer_syntax_uid == _RLE:
         return (("image/dicom-rle", _RLE),)

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from pydicom.dataset import Dataset
 
+from dicomslide.damage import reading
 from dicomslide.errors import (
     FrameError,
     InvalidImageError,
     NoSlideError,
     SourceError,
-    reading,
 )
 from dicomslide.metadata.flavors import SLIDE_MICROSCOPY, is_image
 from dicomslide.metadata.frames import number_of_frames

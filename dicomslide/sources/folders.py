@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 from pydicom.uid import MediaStorageDirectoryStorage
 
-from dicomslide.errors import InvalidImageError, SourceError, reading
+from dicomslide.damage import reading
+from dicomslide.errors import InvalidImageError, SourceError
 from dicomslide.sources.header import read_header
 from dicomslide.sources.localfile import LocalFile
 

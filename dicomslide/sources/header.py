@@ -13,9 +13,15 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ImplicitVRLittleEndian,
+)
 
-from dicomslide.errors import InvalidImageError, NoSlideError, UnsupportedError, reading
+from dicomslide.damage import reading
+from dicomslide.errors import InvalidImageError, NoSlideError, UnsupportedError
 from dicomslide.sources.localfile import InflatedFile, LocalFile
 
 __all__ = ["Header", "read_header", "read_sop_class"]
@@ -149,24 +155,24 @@ def read_header(file: LocalFile) -> Header:
     reader = _Reader(file)
     if not _is_dicom(reader):
         raise NoSlideError(f"{file.path}: not a DICOM file")
-    start, syntax_uid, _ = _file_meta(reader)
-    syntax = UID(syntax_uid)
-    if not syntax.is_transfer_syntax:
-        raise UnsupportedError(f"{file.path}: transfer syntax {syntax_uid!r} is not supported")
+    start, syntax, _ = _file_meta(reader)
+    if not f"{syntax}.".startswith(f"{ImplicitVRLittleEndian}."):
+        raise UnsupportedError(f"{file.path}: transfer syntax {syntax!r} is not one of DICOM")
     meta = reader.data[_PREFIX:start]
     place: LocalFile | InflatedFile = file
     if syntax == DeflatedExplicitVRLittleEndian:
         place, start = InflatedFile(file, start), 0
         reader = _Reader(place)
-    reader.order = "<" if syntax.is_little_endian else ">"
-    reader.implicit = syntax.is_implicit_VR
+    # All others, known here or not, are explicit and little endian (PS3.5 10)
+    reader.order = ">" if syntax == ExplicitVRBigEndian else "<"
+    reader.implicit = syntax == ImplicitVRLittleEndian
     groups, end, pixels = _walk(reader, start)
     data = reader.data
     rest = data[start : groups[0]] + data[groups[1] : end] if groups else data[start:end]
     dataset = _parse(meta, rest, file.path, reader)
     if groups:
         _attach(dataset, reader, *groups[2:])
-    return Header(dataset, place, syntax, *pixels)
+    return Header(dataset, place, UID(syntax), *pixels)
 
 
 def read_sop_class(file: LocalFile) -> str | None:

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image, ImageCms
 from pydicom.dataset import Dataset
 
+from dicomslide import open_slide
 from dicomslide.pixels.color import ColorTransform, color_transform, icc_profile
 from dicomslide.testing import make_srgb_profile, make_wide_gamut_profile
 
@@ -129,16 +130,11 @@ class TestProfile:
 
 
 class TestSlide:
-    def test_corrected_and_as_stored(self, make_slide):
-        from dicomslide import open_slide
-
+    @pytest.mark.parametrize("correct_color", [True, False])
+    def test_corrected_or_as_stored(self, make_slide, correct_color):
         profile = make_wide_gamut_profile()
         slide = make_slide(icc_profile=profile)
         stored = slide.levels[0].pixels()
-        size = stored.shape[1::-1]
-        for correct_color, expected in (
-            (True, correct_with_pillow(stored, profile)),
-            (False, stored),
-        ):
-            opened = open_slide(slide.paths[0], correct_color=correct_color)
-            np.testing.assert_array_equal(opened.get_image_region((0, 0), 0, size), expected)
+        expected = correct_with_pillow(stored, profile) if correct_color else stored
+        (image,) = open_slide(slide.paths[0], correct_color=correct_color).get_volume_images()
+        np.testing.assert_array_equal(image.get_total_pixel_matrix()[...], expected)

@@ -30,8 +30,8 @@ def read(make_slide):
         options = {"size": (75, 100), "tile": (48, 40)} | options
         slide = make_slide(transfer_syntax=BASE + ending, **options)
         expected = slide.levels[0].pixels()
-        matrix = open_slide(slide.paths[0], correct_color=False).get_total_pixel_matrix(0)
-        return expected, matrix[...]
+        (image,) = open_slide(slide.paths[0], correct_color=False).get_volume_images()
+        return expected, image.get_total_pixel_matrix()[...]
 
     return read
 

@@ -1,0 +1,7 @@
+"""Runs the ``dicomslide`` command: ``python -m dicomslide``."""
+
+import sys
+
+from dicomslide.cli import main
+
+sys.exit(main())
