@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlparse
 
 from dicomweb_client.api import DICOMfileClient
 from pydicom.dataset import Dataset
@@ -145,7 +144,7 @@ def _path_of(client: DICOMfileClient, uid: str) -> Path:
 
     The client's own connection to the database belongs to the thread that made it.
     """
-    folder = Path(unquote(urlparse(f"file://{client.url_prefix}").path))
+    folder = Path(client.url_prefix)
     database = getattr(getattr(client, "_db_manager", None), "_db_file_identifier", None)
     if database and database != ":memory:":
         try:

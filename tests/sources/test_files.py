@@ -64,11 +64,12 @@ class TestFrames:
         assert frames.read(range(FRAMES)) == expected_frames(path)
         assert frames.transfer_syntax_uid == syntax
 
-    @pytest.mark.parametrize("offset_table", ["basic", "empty", "extended"])
-    @pytest.mark.parametrize("fragments", [1, 3])
+    @pytest.mark.parametrize(
+        ("offset_table", "fragments"),
+        # An extended offset table has one fragment for each frame
+        [("basic", 1), ("basic", 3), ("empty", 1), ("empty", 3), ("extended", 1)],
+    )
     def test_every_offset_table_leads_to_them(self, make_slide, offset_table, fragments):
-        if offset_table == "extended" and fragments > 1:
-            pytest.skip("an extended offset table has one fragment for each frame")
         path = make_slide(
             transfer_syntax=JPEGBaseline8Bit,
             offset_table=offset_table,
