@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from pydicom.dataset import Dataset
 
+from dicomslide.damage import reads_image
 from dicomslide.enum import ChannelTypes, ImageFlavors
 from dicomslide.errors import InvalidImageError
 from dicomslide.image import TiledImage
@@ -103,6 +104,7 @@ def arrange(images: Iterable[TiledImage]) -> Arrangement:
     )
 
 
+@reads_image
 def _order(dataset: Dataset) -> tuple[bool, int, int, str]:
     """Instances in the order of their series and instance numbers, VOLUME before THUMBNAIL."""
     return (

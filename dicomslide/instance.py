@@ -9,7 +9,12 @@ from pydicom.dataset import Dataset
 
 from dicomslide.arguments import integer, require_type
 from dicomslide.enum import ChannelTypes
-from dicomslide.errors import ArgumentValueError, InvalidImageError, SelectionError
+from dicomslide.errors import (
+    ArgumentValueError,
+    InvalidImageError,
+    SelectionError,
+    UnsupportedError,
+)
 from dicomslide.metadata.channels import Channel, channel_type, read_channels
 from dicomslide.metadata.flavors import is_label_map, is_tiled_image
 from dicomslide.metadata.frames import focal_plane_offsets, matrix_size
@@ -121,7 +126,10 @@ class ImageInstance:
             raise SelectionError(
                 f"focal_plane_index: there is no {focal_plane}, image {self.uid} has {planes}"
             )
-        check_supported(self.pixel_format)
+        try:
+            check_supported(self.pixel_format)
+        except UnsupportedError as error:
+            raise UnsupportedError(f"{self.label}: {error}") from None
         label_map = is_label_map(self.dataset)
         return FrameArray(
             source=self.source,

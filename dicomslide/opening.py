@@ -2,9 +2,11 @@
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
+from pydicom.config import IGNORE
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
@@ -147,10 +149,9 @@ def open_slides(
 def holds_slide(source: Source) -> bool:
     """Whether a folder, a file or a list of files seems to hold a slide; nothing is raised."""
     try:
-        paths = _paths(source)
+        return any(_is_slide_file(path) for path, _ in islice(_paths(source), _PROBE_LIMIT))
     except (DicomSlideError, OSError):
         return False
-    return any(_is_slide_file(path) for path, _ in paths[:_PROBE_LIMIT])
 
 
 def _is_slide_file(path: str) -> bool:
@@ -163,8 +164,8 @@ def _is_slide_file(path: str) -> bool:
         return False
 
 
-def _paths(source: Source) -> list[tuple[str, bool]]:
-    """List the files of a source, and whether the caller named each of them."""
+def _paths(source: Source) -> Iterator[tuple[str, bool]]:
+    """Find the files of a source, and whether the caller named each of them."""
     if isinstance(source, (str, os.PathLike)):
         source = [source]
     if not isinstance(source, Sequence) or not all(
@@ -173,7 +174,7 @@ def _paths(source: Source) -> list[tuple[str, bool]]:
         raise ArgumentTypeError(
             f"source: expected a path, a list of paths or a client, got {type(source).__name__}"
         )
-    return [(path, path == os.fspath(item)) for item in source for path in find_files(item)]
+    return ((path, path == os.fspath(item)) for item in source for path in find_files(item))
 
 
 def _read_images(source: Source) -> list[tuple[Dataset, FileFrames]]:
@@ -205,7 +206,7 @@ def _read_image(path: str, named: bool) -> tuple[Dataset, FileFrames] | str:
     with reading(path):
         if belongs_to_slide(dataset):
             return dataset, frames
-        kind = _name_of_class(dataset.get("SOPClassUID"))
+        kind = _class(str(dataset.get("SOPClassUID") or "an unknown kind of image")).name
     if named:
         raise NoSlideError(f"{path}: a DICOM image, but not of a slide: {kind}")
     return kind
@@ -216,11 +217,13 @@ def _kind_of_file(path: str) -> str | None:
     sop_class = read_sop_class(LocalFile.at(path))
     if sop_class is None:
         return "no DICOM file"
-    return None if sop_class in _SLIDE_CLASSES or not sop_class else _name_of_class(sop_class)
+    # What is no class of the standard may be a damaged one
+    known = _class(sop_class).type == "SOP Class" and sop_class not in _SLIDE_CLASSES
+    return _class(sop_class).name if known else None
 
 
-def _name_of_class(uid: str | None) -> str:
-    return UID(uid).name if uid else "unknown"
+def _class(uid: str) -> UID:
+    return UID(uid, validation_mode=IGNORE)
 
 
 def _name(source: Source) -> str:

@@ -14,6 +14,7 @@ import zarr
 from dask.system import CPU_COUNT
 
 from dicomslide.arguments import require_type
+from dicomslide.enum import ChannelTypes
 from dicomslide.errors import ArgumentValueError, StoreError
 from dicomslide.slide import Slide
 
@@ -36,7 +37,8 @@ def to_ome_zarr(slide: Slide, store: str | os.PathLike[str], *, overwrite: bool 
 
     The pixels are written a part at a time, one writer for each chunk, so that memory does not
     grow with the slide. The metadata that make the store an OME-Zarr image are written last: a
-    store that was not finished does not pass for one.
+    store that was not finished does not pass for one. Levels that do not show all optical paths
+    are left out.
 
     Parameters
     ----------
@@ -53,7 +55,8 @@ def to_ome_zarr(slide: Slide, store: str | os.PathLike[str], *, overwrite: bool 
     TypeError
         When `slide` is no slide
     ValueError
-        When the slide has optical paths of different kinds
+        When the slide has optical paths of different kinds, or not all of them at the largest
+        level
     OSError
         When there is something at `store` already, or it cannot be written
     """
@@ -64,6 +67,11 @@ def to_ome_zarr(slide: Slide, store: str | os.PathLike[str], *, overwrite: bool 
     levels = [level for level in levels if "image" in level]
     if not levels or any("image_2" in level for level in levels):
         raise ArgumentValueError("slide: its optical paths are not of one kind, or there are none")
+    paths = [c.identifier for c in slide.channels if c.type is ChannelTypes.OPTICAL_PATH]
+    if levels[0]["channel"].values.tolist() != paths:
+        raise ArgumentValueError("slide: its largest level does not show all optical paths")
+    # Readers take the channels of all levels for the same
+    levels = [level for level in levels if level["channel"].values.tolist() == paths]
     _make_room(path, overwrite)
     try:
         group = zarr.create_group(str(path), zarr_format=3)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from pydicom.dataset import Dataset
 
+from dicomslide.damage import reads_image
 from dicomslide.enum import ChannelTypes
 from dicomslide.errors import InvalidImageError
 from dicomslide.metadata.flavors import is_label_map, is_parametric_map, is_segmentation
@@ -58,6 +59,7 @@ def channel_type(dataset: Dataset) -> ChannelTypes:
     return ChannelTypes.OPTICAL_PATH
 
 
+@reads_image
 def channel_items(dataset: Dataset) -> list[Dataset]:
     """Get the sequence items that describe the channels of an image, in their order."""
     kind = channel_type(dataset)
@@ -72,6 +74,7 @@ def channel_items(dataset: Dataset) -> list[Dataset]:
     return _parameter_items(dataset)
 
 
+@reads_image
 def read_channels(dataset: Dataset) -> tuple[Channel, ...]:
     """Read the channels of an image in the order of the items of their DICOM attribute.
 
@@ -86,6 +89,10 @@ def read_channels(dataset: Dataset) -> tuple[Channel, ...]:
         if not items:
             raise InvalidImageError(
                 f"image {dataset.get('SOPInstanceUID')}: a Segmentation needs a Segment Sequence"
+            )
+        if not all(isinstance(item.get("SegmentNumber"), int) for item in items):
+            raise InvalidImageError(
+                f"image {dataset.get('SOPInstanceUID')}: a segment has no Segment Number"
             )
         slope = _fraction(dataset)
         return tuple(_segment(item, slope) for item in items)

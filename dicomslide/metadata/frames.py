@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 
+from dicomslide.damage import reads_image
 from dicomslide.enum import ChannelTypes
 from dicomslide.errors import InvalidImageError
 from dicomslide.metadata.channels import channel_items, channel_type, parameter_identifier
@@ -59,6 +60,7 @@ class FramePositions:
     offsets: tuple[float, ...]
 
 
+@reads_image
 def matrix_size(dataset: Dataset) -> tuple[int, int]:
     """Read Total Pixel Matrix Rows and Columns; those of the frame for an image without them."""
     size = []
@@ -75,6 +77,7 @@ def matrix_size(dataset: Dataset) -> tuple[int, int]:
     return size[0], size[1]
 
 
+@reads_image
 def number_of_frames(dataset: Dataset) -> int:
     """Read Number of Frames; where there is none, count the frames that the tiling needs."""
     value = dataset.get("NumberOfFrames")
@@ -92,6 +95,7 @@ def _needed_frames(dataset: Dataset) -> int:
     return rows * columns * planes * count_stored_channels(dataset)
 
 
+@reads_image
 def is_tiled_full(dataset: Dataset) -> bool:
     """Whether the positions of the frames follow from their order.
 
@@ -118,6 +122,7 @@ def count_stored_channels(dataset: Dataset) -> int:
     return max(len(items), 1)
 
 
+@reads_image
 def focal_plane_offsets(dataset: Dataset) -> tuple[float, ...]:
     """Get the Z offsets of the focal planes in micrometres, from the slide towards the coverslip.
 
@@ -138,6 +143,7 @@ def focal_plane_offsets(dataset: Dataset) -> tuple[float, ...]:
     return read_frame_positions(dataset).offsets
 
 
+@reads_image
 def read_frame_positions(dataset: Dataset) -> FramePositions:
     """Read the positions of all frames of an image.
 
@@ -161,12 +167,14 @@ def _plane_count(dataset: Dataset) -> int:
     return int(count)
 
 
+@reads_image
 def tile_grid_shape(dataset: Dataset) -> tuple[int, int]:
     """Count the rows and columns of the regular grid of tiles."""
     rows, columns = matrix_size(dataset)
     return -(-rows // int(dataset.Rows)), -(-columns // int(dataset.Columns))
 
 
+@reads_image
 def check_full(dataset: Dataset) -> None:
     """Check that a TILED_FULL image has as many frames as its grid has places."""
     rows, columns = tile_grid_shape(dataset)
@@ -191,6 +199,7 @@ def _full_positions(dataset: Dataset) -> FramePositions:
     return FramePositions(pixels, channels, planes, offsets)
 
 
+@reads_image
 def read_slide_positions(dataset: Dataset) -> NDArray[np.float64] | None:
     """Read (x, y, z) of all frames in millimetres, as they state it; None where they do not."""
     if is_tiled_full(dataset):

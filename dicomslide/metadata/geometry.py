@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydicom.dataset import Dataset
 
+from dicomslide.damage import reads_image
 from dicomslide.errors import InvalidImageError
 
 __all__ = ["ImageGeometry", "pixel_spacing", "read_geometry"]
@@ -131,6 +132,7 @@ def to_upright(region: NDArray, geometry: ImageGeometry) -> NDArray:
     return region[:: -1 if column_y > 0 else 1, :: -1 if row_x < 0 else 1]
 
 
+@reads_image
 def pixel_spacing(dataset: Dataset) -> tuple[float, float] | None:
     """Read Pixel Spacing in millimetres (between rows, between columns); None where there is none.
 
@@ -149,6 +151,7 @@ def pixel_spacing(dataset: Dataset) -> tuple[float, float] | None:
     return spacing
 
 
+@reads_image
 def spacing_between_planes(dataset: Dataset) -> float:
     """Read Spacing Between Slices in millimetres; 0 where there is none."""
     measures = _pixel_measures(dataset)
@@ -156,6 +159,7 @@ def spacing_between_planes(dataset: Dataset) -> float:
     return 0.0 if value is None else float(value)
 
 
+@reads_image
 def read_geometry(dataset: Dataset) -> ImageGeometry | None:
     """Read the geometry of a tiled image.
 
@@ -192,6 +196,7 @@ def read_geometry(dataset: Dataset) -> ImageGeometry | None:
     return ImageGeometry((x, y, z / 1000), (a, b, c, d, e, f), spacing)
 
 
+@reads_image
 def origin_of(dataset: Dataset) -> tuple[float, float, float]:
     """Read Total Pixel Matrix Origin: X and Y in millimetres, Z in micrometres."""
     origins = dataset.get("TotalPixelMatrixOriginSequence")

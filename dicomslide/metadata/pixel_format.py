@@ -11,6 +11,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
+from dicomslide.damage import reads_image
 from dicomslide.errors import InvalidImageError
 from dicomslide.metadata.flavors import is_label_map
 from dicomslide.metadata.palette import Palette, read_palette
@@ -125,6 +126,7 @@ class PixelFormat:
         return is_encapsulated(self.transfer_syntax_uid)
 
 
+@reads_image
 def read_pixel_format(dataset: Dataset, transfer_syntax_uid: str) -> PixelFormat:
     """Read the pixel format of an image.
 

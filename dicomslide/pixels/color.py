@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 from pydicom.dataset import Dataset
 
+from dicomslide.damage import reads_image
 from dicomslide.metadata.channels import channel_items
 
 __all__ = ["ColorTransform", "color_transform", "icc_profile"]
@@ -53,6 +54,7 @@ class ColorTransform:
         return _unpack(corrected)
 
 
+@reads_image
 def icc_profile(dataset: Dataset, optical_path: int = 0) -> bytes | None:
     """Get the ICC Profile of an optical path, or of the image; None where there is none."""
     items = channel_items(dataset)

@@ -183,6 +183,8 @@ def _find_frames(header: Header) -> FileFrames:
                 f"{file.path}: Pixel Data has {header.length} bytes, {count} frames need "
                 f"{end - header.start}"
             )
+        # Of what is more than the frames need, a last byte of padding is sometimes left out
+        end = max(end, header.start + header.length - 1)
     if end > file.size:
         raise InvalidImageError(
             f"{file.path}: the file is truncated; it ends at byte {file.size}, its last frame is "
@@ -191,7 +193,7 @@ def _find_frames(header: Header) -> FileFrames:
     return FileFrames(
         file=file,
         sop_instance_uid=str(dataset.get("SOPInstanceUID")),
-        transfer_syntax_uid=str(syntax),
+        transfer_syntax_uid=syntax,
         start=header.start,
         length=header.length,
         count=count,

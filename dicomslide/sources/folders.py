@@ -15,8 +15,8 @@ __all__ = ["find_files", "looks_like_dicom"]
 _DICOMDIR = "DICOMDIR"
 
 
-def find_files(source: str | os.PathLike[str]) -> list[str]:
-    """List the files that a path stands for.
+def find_files(source: str | os.PathLike[str]) -> Iterator[str]:
+    """Find the files that a path stands for, those of a folder one after the other.
 
     Those of a folder are the files that its DICOMDIR lists (PS3.10 8), or without one all files in
     it and in the folders in it; hidden ones are left out.
@@ -32,11 +32,11 @@ def find_files(source: str | os.PathLike[str]) -> list[str]:
     if not os.path.exists(path):
         raise SourceError(f"{path}: no such file or folder")
     if not os.path.isdir(path):
-        return _listed(path) if os.path.basename(path) == _DICOMDIR else [path]
+        return iter(_listed(path) if os.path.basename(path) == _DICOMDIR else [path])
     directory = os.path.join(path, _DICOMDIR)
     if os.path.isfile(directory) and looks_like_dicom(directory):
-        return _listed(directory)
-    return list(_walk(path, set()))
+        return iter(_listed(directory))
+    return _walk(path, set())
 
 
 def looks_like_dicom(path: str | os.PathLike[str]) -> bool:

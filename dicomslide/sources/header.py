@@ -14,7 +14,6 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
 from pydicom.uid import (
-    UID,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ImplicitVRLittleEndian,
@@ -56,7 +55,7 @@ class Header:
         All attributes but the pixel data
     file : LocalFile or InflatedFile
         Where the offsets count
-    transfer_syntax : pydicom.uid.UID
+    transfer_syntax : str
         Transfer Syntax UID
     keyword : str, optional
         Pixel Data, Float Pixel Data or Double Float Pixel Data; None where there are no pixels
@@ -66,7 +65,7 @@ class Header:
 
     dataset: Dataset
     file: LocalFile | InflatedFile
-    transfer_syntax: UID
+    transfer_syntax: str
     keyword: str | None
     start: int
     length: int
@@ -172,7 +171,7 @@ def read_header(file: LocalFile) -> Header:
     dataset = _parse(meta, rest, file.path, reader)
     if groups:
         _attach(dataset, reader, *groups[2:])
-    return Header(dataset, place, UID(syntax), *pixels)
+    return Header(dataset, place, syntax, *pixels)
 
 
 def read_sop_class(file: LocalFile) -> str | None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dicomslide.errors import FrameError
+from dicomslide.errors import FrameError, InvalidImageError
 from dicomslide.pixels.codecs import decode_frame
 
 LITTLE_ENDIAN, DEFLATED, BIG_ENDIAN, DEFLATED_FRAMES = ".1", ".1.99", ".2", ".8.1"
@@ -74,6 +74,11 @@ class TestUnusedBits:
         high = make_format(np.empty((1, 2), np.uint16), LITTLE_ENDIAN, BitsStored=12, HighBit=15)
         stored = np.array([0xFFFA, 0x123F], np.uint16)
         assert decode_frame(encode(stored), high).ravel().tolist() == [0xFFF, 0x123]
+
+    @pytest.mark.parametrize("high_bit", [10, 16])
+    def test_lie_beside_those_that_are_stored(self, make_format, high_bit):
+        with pytest.raises(InvalidImageError, match=f"HighBit is {high_bit}, expected 11 to 15"):
+            make_format(np.empty((1, 1), np.uint16), LITTLE_ENDIAN, BitsStored=12, HighBit=high_bit)
 
 
 class TestYbr:

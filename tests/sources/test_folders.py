@@ -58,7 +58,7 @@ class TestFolder:
         assert found_in(tmp_path / ".cache") == ["a.dcm"]
 
     def test_empty_folder_has_none(self, tmp_path):
-        assert find_files(tmp_path) == []
+        assert list(find_files(tmp_path)) == []
 
     @pytest.mark.skipif(not hasattr(os, "symlink"), reason="the system has no links")
     def test_links_are_followed_but_not_in_circles(self, tmp_path):
@@ -74,7 +74,7 @@ class TestFile:
     def test_is_itself(self, tmp_path, kind):
         make_files(tmp_path, ".hidden.dcm")
         path = tmp_path / ".hidden.dcm"
-        assert find_files(kind(path) if kind else path) == [str(path)]
+        assert list(find_files(kind(path) if kind else path)) == [str(path)]
 
     def test_missing_one_is_named(self, tmp_path):
         with pytest.raises(SourceError, match=r"missing\.dcm"):
@@ -97,8 +97,8 @@ class TestDicomdir:
 
     def test_lists_the_files(self, folder):
         expected = [str(folder / name / "IMAGE") for name in ("PART0", "PART1")]
-        assert find_files(folder) == expected
-        assert find_files(folder / "DICOMDIR") == expected
+        assert list(find_files(folder)) == expected
+        assert list(find_files(folder / "DICOMDIR")) == expected
 
     def test_file_that_is_listed_but_missing_is_named(self, folder):
         (folder / "PART1" / "IMAGE").unlink()
