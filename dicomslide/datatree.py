@@ -28,6 +28,7 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from dicomslide.arrangement import Arrangement, Plane, SlideChannel
+from dicomslide.damage import reading
 from dicomslide.enum import ChannelTypes
 from dicomslide.errors import ArgumentValueError
 from dicomslide.image import TiledImage
@@ -310,7 +311,8 @@ def _associated(image: TiledImage, chunks: TreeChunks) -> xr.Dataset:
 
 
 def _root_attributes(image: TiledImage) -> dict[str, Any]:
-    values = {name: image.metadata.get(key) for name, key in _ROOT_ATTRIBUTES.items()}
+    with reading(image.label):
+        values = {name: image.metadata.get(key) for name, key in _ROOT_ATTRIBUTES.items()}
     return {name: str(value) for name, value in values.items() if value not in (None, "")}
 
 

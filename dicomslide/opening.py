@@ -11,7 +11,12 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
 from dicomslide.damage import reading
-from dicomslide.errors import ArgumentTypeError, DicomSlideError, NoSlideError
+from dicomslide.errors import (
+    ArgumentTypeError,
+    DicomSlideError,
+    InvalidImageError,
+    NoSlideError,
+)
 from dicomslide.leniency import supply_missing
 from dicomslide.metadata.flavors import DERIVED, SLIDE_MICROSCOPY, belongs_to_slide
 from dicomslide.search import find_slides, group_images, shows_only_labels
@@ -27,6 +32,15 @@ Source = Any
 """A folder, a file, a list of files, or a ``dicomweb_client.api.DICOMClient``."""
 
 _SLIDE_CLASSES = SLIDE_MICROSCOPY | DERIVED
+# What images are put together by
+_GROUPING = (
+    "ContainerIdentifier",
+    "FrameOfReferenceUID",
+    "ImageType",
+    "OpticalPathSequence",
+    "SeriesInstanceUID",
+    "TotalPixelMatrixOriginSequence",
+)
 # How many files of a folder are looked at to tell whether it holds a slide
 _PROBE_LIMIT = 1000
 
@@ -205,8 +219,17 @@ def _read_image(path: str, named: bool) -> tuple[Dataset, FileFrames] | str:
         return "no image"
     with reading(path):
         if belongs_to_slide(dataset):
+            # Converted here, where it is known which file they are of
+            for keyword in _GROUPING:
+                dataset.get(keyword)
             return dataset, frames
-        kind = _class(str(dataset.get("SOPClassUID") or "an unknown kind of image")).name
+        sop_class = dataset.get("SOPClassUID")
+        stated = dataset.file_meta.get("MediaStorageSOPClassUID")
+        if stated in _SLIDE_CLASSES and stated != sop_class:
+            raise InvalidImageError(
+                f"{path}: SOP Class UID is {sop_class!r}, Media Storage SOP Class UID {stated!r}"
+            )
+        kind = _class(str(sop_class or "an unknown kind of image")).name
     if named:
         raise NoSlideError(f"{path}: a DICOM image, but not of a slide: {kind}")
     return kind

@@ -259,6 +259,7 @@ def test_a_named_file_that_is_not_dicom_is_a_value_error(written, tmp_path):
 def test_a_named_image_of_something_else_is_a_value_error(written, tmp_path):
     dataset = pydicom.dcmread(written.levels[1].paths[0])
     dataset.SOPClassUID = "1.2.840.10008.5.1.4.1.1.7"
+    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
     dataset.save_as(tmp_path / "capture.dcm")
     with pytest.raises(ValueError, match=r"capture\.dcm.*Secondary Capture"):
         open_slide(tmp_path / "capture.dcm")

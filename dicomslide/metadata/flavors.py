@@ -70,9 +70,10 @@ def is_tiled_image(dataset: Dataset) -> bool:
 
 
 def belongs_to_slide(dataset: Dataset) -> bool:
-    """Whether an image is of a slide: derived images that have no tiles are of other things."""
+    """Whether an image is of a slide: derived images without a total pixel matrix are of others."""
     sop_class = dataset.get("SOPClassUID")
-    return sop_class in SLIDE_MICROSCOPY or (sop_class in DERIVED and is_tiled_image(dataset))
+    is_tiled = "TotalPixelMatrixRows" in dataset or "TotalPixelMatrixColumns" in dataset
+    return sop_class in SLIDE_MICROSCOPY or (sop_class in DERIVED and is_tiled)
 
 
 def image_flavor(dataset: Dataset) -> str | None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import RawDataElement
 
-__all__ = ["FrameValues", "read_frame_values"]
+__all__ = ["FrameValues", "is_standard_sequence", "read_frame_values"]
 
 _ITEM = 0xE000FFFE
 _ITEM_END = 0xE00DFFFE
@@ -163,7 +163,7 @@ class _Walk:
         tag = (tag & 0xFFFF) << 16 | tag >> 16
         header, width, is_sequence = 8, 4, False
         if self.implicit:
-            is_sequence = _is_standard_sequence(tag)
+            is_sequence = is_standard_sequence(tag)
         else:
             vr = self._common(4, 2)
             if vr is None:
@@ -208,7 +208,8 @@ def _gather(data: NDArray[np.uint8], offsets: NDArray[np.int64], width: int) -> 
     return data[offsets[:, np.newaxis] + np.arange(width)]
 
 
-def _is_standard_sequence(tag: int) -> bool:
+def is_standard_sequence(tag: int) -> bool:
+    """Whether the standard has a sequence with a tag."""
     try:
         return dictionary_VR(tag) == "SQ"
     except KeyError:

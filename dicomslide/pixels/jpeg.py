@@ -20,7 +20,7 @@ _SEQUENTIAL, _PROGRESSIVE, _LOSSLESS, JPEG_LS = frozenset({0xC0, 0xC1}), 0xC2, 0
 _START_OF_FRAME = frozenset({*range(0xC0, 0xD0), JPEG_LS}) - {0xC4, 0xC8, 0xCC}
 _START_OF_SCAN, _END = b"\xff\xda", b"\xff\xd9"
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xD8)})
-_JFIF, _ADOBE = 0xE0, 0xEE
+_ADOBE = 0xEE
 
 # Encoders write ten or so, and each one costs a pass over the frame, however short it is
 _MAX_SCANS = 100

@@ -4,10 +4,8 @@ The top level of the data set is walked here, to find the pixel data and to set 
 Functional Groups apart, which can be tens of thousands of items; pydicom parses the rest.
 """
 
-import struct
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Literal
 
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -20,7 +18,8 @@ from pydicom.uid import (
 )
 
 from dicomslide.damage import reading
-from dicomslide.errors import InvalidImageError, NoSlideError, UnsupportedError
+from dicomslide.errors import NoSlideError, UnsupportedError
+from dicomslide.sources.elements import UNDEFINED, Element, ElementReader
 from dicomslide.sources.localfile import InflatedFile, LocalFile
 
 __all__ = ["Header", "read_header", "read_sop_class"]
@@ -31,18 +30,10 @@ _PIXEL_DATA = {
     0x7FE00009: "DoubleFloatPixelData",
     0x7FE00010: "PixelData",
 }
-_LONG_VRS = frozenset(
-    (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")
-)
-_ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
-_UNDEFINED = 0xFFFFFFFF
 _PREFIX = 132
-_FIRST_READ = 1 << 16
-_MAX_HEADER = 1 << 30
-_MAX_DEPTH = 32
 # The end of a sequence in front of an element of group 7FE0, with which the header ends
 _END_BEFORE_PIXELS = b"\xfe\xff\xdd\xe0\x00\x00\x00\x00\xe0\x7f"
-_MAX_SEARCH = 1 << 28
+_SEARCH_STEP, _MAX_SEARCH = 1 << 16, 1 << 28
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,72 +62,6 @@ class Header:
     length: int
 
 
-@dataclass(frozen=True)
-class _Element:
-    """The header of a data element."""
-
-    tag: int
-    vr: bytes
-    value: int
-    length: int
-
-
-class _Reader:
-    """The first bytes of a file, read as they are needed."""
-
-    def __init__(self, file: LocalFile | InflatedFile) -> None:
-        self.file = file
-        self.data = b""
-        self.order: Literal["<", ">"] = "<"
-        self.implicit = False
-
-    def need(self, stop: int) -> None:
-        """Have the bytes before an offset."""
-        if stop <= len(self.data):
-            return
-        if stop > self.file.size:
-            raise InvalidImageError(
-                f"{self.file.path}: the header needs {stop} bytes, the file has {self.file.size}; "
-                "it is damaged or truncated"
-            )
-        if stop > _MAX_HEADER:
-            raise InvalidImageError(f"{self.file.path}: the header is larger than 1 GiB")
-        # Doubling keeps the number of reads and of copies small
-        stop = min(max(stop, 2 * len(self.data), _FIRST_READ), self.file.size)
-        self.data += self.file.read([(len(self.data), stop - len(self.data))])[0]
-
-    def element(self, position: int, *, implicit: bool) -> _Element:
-        """Parse the header of an element."""
-        self.need(position + 8)
-        group, number, vr, short = struct.unpack_from(self.order + "HH2sH", self.data, position)
-        tag = group << 16 | number
-        if implicit or group == 0xFFFE:
-            (length,) = struct.unpack_from(self.order + "I", self.data, position + 4)
-            return _Element(tag, b"", position + 8, length)
-        if vr not in _LONG_VRS:
-            return _Element(tag, vr, position + 8, short)
-        self.need(position + 12)
-        (length,) = struct.unpack_from(self.order + "I", self.data, position + 8)
-        return _Element(tag, vr, position + 12, length)
-
-    def end_of(self, element: _Element, *, implicit: bool, depth: int = 0) -> int:
-        """Find the end of the value of an element, delimiters included."""
-        if element.length != _UNDEFINED:
-            self.need(element.value + element.length)
-            return element.value + element.length
-        if depth > _MAX_DEPTH:
-            raise InvalidImageError(f"{self.file.path}: sequences are nested too deeply")
-        # What has an unknown representation and no length is encoded implicitly (PS3.5 6.2.2)
-        implicit = implicit or element.vr == b"UN"
-        position = element.value
-        while True:
-            inner = self.element(position, implicit=implicit)
-            position = inner.value
-            if inner.tag in (_SEQUENCE_END, _ITEM_END):
-                return position
-            position = self.end_of(inner, implicit=implicit, depth=depth + 1)
-
-
 def read_header(file: LocalFile) -> Header:
     """Read the header of a file.
 
@@ -151,7 +76,7 @@ def read_header(file: LocalFile) -> Header:
     SourceError
         When the file cannot be read
     """
-    reader = _Reader(file)
+    reader = ElementReader(file)
     if not _is_dicom(reader):
         raise NoSlideError(f"{file.path}: not a DICOM file")
     start, syntax, _ = _file_meta(reader)
@@ -161,7 +86,7 @@ def read_header(file: LocalFile) -> Header:
     place: LocalFile | InflatedFile = file
     if syntax == DeflatedExplicitVRLittleEndian:
         place, start = InflatedFile(file, start), 0
-        reader = _Reader(place)
+        reader = ElementReader(place)
     # All others, known here or not, are explicit and little endian (PS3.5 10)
     reader.order = ">" if syntax == ExplicitVRBigEndian else "<"
     reader.implicit = syntax == ImplicitVRLittleEndian
@@ -189,18 +114,18 @@ def read_sop_class(file: LocalFile) -> str | None:
     SourceError
         When the file cannot be read
     """
-    reader = _Reader(file)
+    reader = ElementReader(file)
     return _file_meta(reader)[2] if _is_dicom(reader) else None
 
 
-def _is_dicom(reader: _Reader) -> bool:
+def _is_dicom(reader: ElementReader) -> bool:
     if reader.file.size < _PREFIX + 8:
         return False
     reader.need(_PREFIX)
     return reader.data[_PREFIX - 4 : _PREFIX] == b"DICM"
 
 
-def _file_meta(reader: _Reader) -> tuple[int, str, str]:
+def _file_meta(reader: ElementReader) -> tuple[int, str, str]:
     """Find the end of the File Meta Information, Transfer Syntax and SOP Class UID in it."""
     position = _PREFIX
     values = {0x00020010: b"", 0x00020002: b""}
@@ -216,7 +141,7 @@ def _file_meta(reader: _Reader) -> tuple[int, str, str]:
 
 
 def _walk(
-    reader: _Reader, position: int
+    reader: ElementReader, position: int
 ) -> tuple[tuple[int, int, int, int] | None, int, tuple[str | None, int, int]]:
     """Walk the top level of the data set to its pixel data, or to the end of the file.
 
@@ -233,7 +158,7 @@ def _walk(
     while position < reader.file.size:
         element = reader.element(position, implicit=reader.implicit)
         if element.tag in _PIXEL_DATA:
-            length = -1 if element.length == _UNDEFINED else element.length
+            length = -1 if element.length == UNDEFINED else element.length
             return groups, position, (_PIXEL_DATA[element.tag], element.value, length)
         if element.tag == PER_FRAME_GROUPS:
             end, value_end = _end_of_groups(reader, element)
@@ -244,16 +169,17 @@ def _walk(
     return groups, position, (None, position, 0)
 
 
-def _end_of_groups(reader: _Reader, element: _Element) -> tuple[int, int]:
+def _end_of_groups(reader: ElementReader, element: Element) -> tuple[int, int]:
     """Find the end of the Per-Frame Functional Groups, and the end of their items."""
-    if element.length != _UNDEFINED:
-        end = reader.end_of(element, implicit=reader.implicit)
+    if element.length != UNDEFINED:
+        end = element.value + element.length
+        reader.need(end)
         return end, end
     if reader.order == "<":
         # Searching is a hundred times as fast as walking; what it finds is checked by who reads it
         searched, stop = element.value, min(reader.file.size, element.value + _MAX_SEARCH)
         while searched < stop:
-            reader.need(min(searched + _FIRST_READ, stop))
+            reader.need(min(searched + _SEARCH_STEP, stop))
             found = reader.data.find(_END_BEFORE_PIXELS, searched)
             if found >= 0:
                 return found + 8, found
@@ -264,7 +190,7 @@ def _end_of_groups(reader: _Reader, element: _Element) -> tuple[int, int]:
     return end, end - 8
 
 
-def _attach(dataset: Dataset, reader: _Reader, value: int, stop: int) -> None:
+def _attach(dataset: Dataset, reader: ElementReader, value: int, stop: int) -> None:
     """Put the Per-Frame Functional Groups back, to be parsed when someone asks for them."""
     tag = BaseTag(PER_FRAME_GROUPS)
     items = reader.data[value:stop]
@@ -273,7 +199,7 @@ def _attach(dataset: Dataset, reader: _Reader, value: int, stop: int) -> None:
     )
 
 
-def _parse(meta: bytes, data: bytes, path: str, reader: _Reader) -> Dataset:
+def _parse(meta: bytes, data: bytes, path: str, reader: ElementReader) -> Dataset:
     with reading(path):
         dataset = read_dataset(BytesIO(data), reader.implicit, reader.order == "<")
         dataset.file_meta = FileMetaDataset(read_dataset(BytesIO(meta), False, True))

@@ -98,7 +98,7 @@ def join_fragments(data: bytes, name: str) -> bytes:
     fragments = []
     position = 0
     while position < len(data):
-        if data[position : position + 4] != _ITEM:
+        if data[position : position + 4] != _ITEM or len(data) < position + 8:
             raise FrameError(f"{name}: no item starts where the offset table says")
         (length,) = struct.unpack_from("<I", data, position + 4)
         stop = position + 8 + length
