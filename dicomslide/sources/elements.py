@@ -8,7 +8,7 @@ from dicomslide.errors import InvalidImageError
 from dicomslide.metadata.functional_groups import is_standard_sequence
 from dicomslide.sources.localfile import InflatedFile, LocalFile
 
-__all__ = ["UNDEFINED", "Element", "ElementReader"]
+__all__ = ["Element", "ElementReader"]
 
 UNDEFINED = 0xFFFFFFFF
 _LONG_VRS = frozenset(
