@@ -18,7 +18,12 @@ from dicomslide.errors import (
     NoSlideError,
 )
 from dicomslide.leniency import supply_missing
-from dicomslide.metadata.flavors import DERIVED, SLIDE_MICROSCOPY, belongs_to_slide
+from dicomslide.metadata.flavors import (
+    SLIDE_CLASSES,
+    belongs_to_slide,
+    has_slide_class,
+    is_standard_class,
+)
 from dicomslide.search import find_slides, group_images, shows_only_labels
 from dicomslide.slide import Slide
 from dicomslide.sources.files import FileFrames, FileStore, open_image_file
@@ -31,7 +36,6 @@ __all__ = ["Source", "holds_slide", "open_slide", "open_slides"]
 Source = Any
 """A folder, a file, a list of files, or a ``dicomweb_client.api.DICOMClient``."""
 
-_SLIDE_CLASSES = SLIDE_MICROSCOPY | DERIVED
 # What images are put together by
 _GROUPING = (
     "ContainerIdentifier",
@@ -224,12 +228,9 @@ def _read_image(path: str, named: bool) -> tuple[Dataset, FileFrames] | str:
                 dataset.get(keyword)
             return dataset, frames
         sop_class = dataset.get("SOPClassUID")
-        stated = dataset.file_meta.get("MediaStorageSOPClassUID")
-        if stated in _SLIDE_CLASSES and stated != sop_class:
-            raise InvalidImageError(
-                f"{path}: SOP Class UID is {sop_class!r}, Media Storage SOP Class UID {stated!r}"
-            )
-        kind = _class(str(sop_class or "an unknown kind of image")).name
+        if sop_class not in SLIDE_CLASSES and has_slide_class(dataset):
+            raise InvalidImageError(f"{path}: SOP Class UID is {sop_class!r}")
+        kind = _name_of_class(str(sop_class or "an unknown kind of image"))
     if named:
         raise NoSlideError(f"{path}: a DICOM image, but not of a slide: {kind}")
     return kind
@@ -241,12 +242,12 @@ def _kind_of_file(path: str) -> str | None:
     if sop_class is None:
         return "no DICOM file"
     # What is no class of the standard may be a damaged one
-    known = _class(sop_class).type == "SOP Class" and sop_class not in _SLIDE_CLASSES
-    return _class(sop_class).name if known else None
+    known = is_standard_class(sop_class) and sop_class not in SLIDE_CLASSES
+    return _name_of_class(sop_class) if known else None
 
 
-def _class(uid: str) -> UID:
-    return UID(uid, validation_mode=IGNORE)
+def _name_of_class(uid: str) -> str:
+    return str(UID(uid, validation_mode=IGNORE).name)
 
 
 def _name(source: Source) -> str:

@@ -4,7 +4,7 @@ Some hundred mutations of each of several kinds of slides are read in a process 
 a crash, a loop without end or a lack of memory is a result like others. What comes out has to be
 
 - a `DicomSlideError`, or
-- the pixels of the slide as it was, without the file if that is no DICOM file any more, or
+- the pixels of the slide as it was, or without the file if that says that it is another one, or
 - other pixels for a reason: bytes of frames were touched, or pydicom finds another value than
   before in an attribute that describes the pixels and where they lie. They have the size that the
   attributes state, and unless these differ the shape and the type of before.
@@ -43,7 +43,10 @@ from pydicom.uid import (
     JPEG2000Lossless,
     JPEGBaseline8Bit,
     JPEGLSLossless,
+    ParametricMapStorage,
     RLELossless,
+    SegmentationStorage,
+    VLWholeSlideMicroscopyImageStorage,
 )
 
 from dicomslide import DicomSlideError, Slide, open_slide
@@ -99,6 +102,13 @@ KINDS: dict[str, dict[str, Any]] = {
     "label map": {"segmentations": (SegmentationOptions("LABELMAP"),)},
     "parameters": {"parametric_maps": ("float", "integer")},
 }
+
+CLASSES = (
+    VLWholeSlideMicroscopyImageStorage,
+    SegmentationStorage,
+    ParametricMapStorage,
+    "1.2.840.10008.5.1.4.1.1.66.7",
+)
 
 # What decides which pixels there are: all else must not change them
 DESCRIPTION = (
@@ -275,9 +285,9 @@ def judge(original: Original, folder: Path, number: int, mutation: Mutation) -> 
         return traceback.format_exc()
     if same(windows, original.windows):
         return "right"
-    if mutation.data[128:132] != b"DICM":
-        return "passed over"
     index = number % len(original.paths)
+    if is_of_something_else(original.paths[index]):
+        return "passed over"
     in_frames = any(
         start < end and begin < stop
         for start, stop in mutation.touched
@@ -297,6 +307,17 @@ def judge(original: Original, folder: Path, number: int, mutation: Mutation) -> 
         if tuple(map(str, size)) not in stated:
             return f"{size} pixels, stated are {stated}"
     return "other description"
+
+
+def is_of_something_else(path: Path) -> bool:
+    """Whether a file is no DICOM file, or says that it is one of another kind."""
+    if path.read_bytes()[128:132] != b"DICM":
+        return True
+    try:
+        uid = pydicom.filereader.read_file_meta_info(path).MediaStorageSOPClassUID
+    except Exception:
+        return False
+    return uid.type == "SOP Class" and uid not in CLASSES
 
 
 def same(one: list[NDArray], other: list[NDArray]) -> bool:

@@ -8,6 +8,7 @@ from dicomslide.damage import reads_image
 from dicomslide.enum import ChannelTypes
 from dicomslide.errors import InvalidImageError
 from dicomslide.metadata.flavors import is_label_map, is_parametric_map, is_segmentation
+from dicomslide.metadata.functional_groups import frame_groups
 from dicomslide.metadata.matching import code_of, iter_stain_items
 
 __all__ = ["Channel", "channel_type", "read_channels"]
@@ -161,12 +162,16 @@ def _parameter_items(dataset: Dataset) -> list[Dataset]:
     shared = dataset.get("SharedFunctionalGroupsSequence") or ()
     mappings = [group.get("RealWorldValueMappingSequence") for group in shared]
     if not any(mappings):
-        groups = dataset.get("PerFrameFunctionalGroupsSequence") or ()
+        groups = frame_groups(dataset)
         mappings = [group.get("RealWorldValueMappingSequence") for group in groups]
     found: dict[str, Dataset] = {}
     for items in mappings:
         if items:
             found.setdefault(parameter_identifier(items[0]), items[0])
+    if len(found) > 1 and not all(item.get("LUTLabel") for item in found.values()):
+        raise InvalidImageError(
+            f"image {dataset.get('SOPInstanceUID')}: a Real World Value Mapping has no LUT Label"
+        )
     return list(found.values())
 
 

@@ -1,11 +1,14 @@
 """Which kind of image a data set is."""
 
+from pydicom.config import IGNORE
 from pydicom.dataset import Dataset
+from pydicom.uid import UID
 
 from dicomslide.enum import ImageFlavors
 
 __all__ = [
     "belongs_to_slide",
+    "has_slide_class",
     "image_flavor",
     "is_image",
     "is_label_image",
@@ -13,6 +16,7 @@ __all__ = [
     "is_overview_image",
     "is_parametric_map",
     "is_segmentation",
+    "is_standard_class",
     "is_tiled_image",
     "is_volume_image",
 ]
@@ -27,6 +31,7 @@ SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
 LABEL_MAP_SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.7"
 PARAMETRIC_MAP = "1.2.840.10008.5.1.4.1.1.30"
 DERIVED = frozenset({SEGMENTATION, LABEL_MAP_SEGMENTATION, PARAMETRIC_MAP})
+SLIDE_CLASSES = SLIDE_MICROSCOPY | DERIVED
 
 
 def is_image(dataset: Dataset) -> bool:
@@ -74,6 +79,22 @@ def belongs_to_slide(dataset: Dataset) -> bool:
     sop_class = dataset.get("SOPClassUID")
     is_tiled = "TotalPixelMatrixRows" in dataset or "TotalPixelMatrixColumns" in dataset
     return sop_class in SLIDE_MICROSCOPY or (sop_class in DERIVED and is_tiled)
+
+
+def has_slide_class(dataset: Dataset) -> bool:
+    """Whether the SOP Class is one that images of slides have.
+
+    Where SOP Class UID is none of the standard, it may be damaged: then the file has a say.
+    """
+    sop_class = dataset.get("SOPClassUID")
+    if not is_standard_class(sop_class):
+        sop_class = getattr(dataset, "file_meta", Dataset()).get("MediaStorageSOPClassUID")
+    return sop_class in SLIDE_CLASSES
+
+
+def is_standard_class(uid: str | None) -> bool:
+    """Whether a UID is that of a SOP Class of the standard."""
+    return bool(uid) and UID(uid, validation_mode=IGNORE).type == "SOP Class"
 
 
 def image_flavor(dataset: Dataset) -> str | None:

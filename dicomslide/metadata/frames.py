@@ -14,7 +14,12 @@ from dicomslide.enum import ChannelTypes
 from dicomslide.errors import InvalidImageError
 from dicomslide.metadata.channels import channel_items, channel_type, parameter_identifier
 from dicomslide.metadata.flavors import is_label_map
-from dicomslide.metadata.functional_groups import FrameValues, read_frame_values
+from dicomslide.metadata.functional_groups import (
+    PER_FRAME_GROUPS,
+    FrameValues,
+    frame_groups,
+    read_frame_values,
+)
 from dicomslide.metadata.geometry import origin_of, spacing_between_planes
 
 __all__ = [
@@ -31,7 +36,6 @@ __all__ = [
 ]
 
 _MAX_SIDE = 2**32 - 1
-_PER_FRAME_GROUPS = 0x52009230
 _PLANE_POSITION = 0x0048021A
 _ROW_COLUMN = (0x0048021F, 0x0048021E)
 _SLIDE_OFFSETS = (0x0040072A, 0x0040073A, 0x0040074A)
@@ -89,7 +93,7 @@ def number_of_frames(dataset: Dataset) -> int:
 
 def _needed_frames(dataset: Dataset) -> int:
     if dataset.get("DimensionOrganizationType") != "TILED_FULL":
-        return len(dataset.get("PerFrameFunctionalGroupsSequence") or (None,))
+        return len(frame_groups(dataset)) or 1
     rows, columns = tile_grid_shape(dataset)
     planes = int(dataset.get("TotalPixelMatrixFocalPlanes") or 1)
     return rows * columns * planes * count_stored_channels(dataset)
@@ -104,7 +108,7 @@ def is_tiled_full(dataset: Dataset) -> bool:
     """
     if dataset.get("DimensionOrganizationType") == "TILED_FULL":
         return True
-    if "PerFrameFunctionalGroupsSequence" in dataset:
+    if PER_FRAME_GROUPS in dataset:
         return False
     if dataset.get("DimensionOrganizationType") == "TILED_SPARSE" and number_of_frames(dataset) > 1:
         return False
@@ -261,9 +265,9 @@ def _numbers(texts: Sequence[bytes], dataset: Dataset) -> NDArray[np.float64]:
 
 def _frame_values(dataset: Dataset) -> FrameValues | None:
     """Find the values of the items of all frames together, where the items are alike."""
-    if _PER_FRAME_GROUPS not in dataset:
+    if PER_FRAME_GROUPS not in dataset:
         return None
-    element = dataset.get_item(_PER_FRAME_GROUPS)
+    element = dataset.get_item(PER_FRAME_GROUPS)
     if not isinstance(element, RawDataElement):
         return None
     return read_frame_values(element, number_of_frames(dataset))
@@ -305,7 +309,7 @@ def _functional_groups(dataset: Dataset) -> tuple[Dataset, Sequence[Dataset]]:
     """Get the shared functional groups, and those of each frame."""
     count = number_of_frames(dataset)
     shared = dataset.get("SharedFunctionalGroupsSequence") or [Dataset()]
-    groups = dataset.get("PerFrameFunctionalGroupsSequence") or [Dataset()] * count
+    groups = frame_groups(dataset) or [Dataset()] * count
     if len(groups) != count:
         raise InvalidImageError(
             f"{_name(dataset)}: {len(groups)} items of Per-Frame Functional Groups for {count} "

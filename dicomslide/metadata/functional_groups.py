@@ -6,14 +6,20 @@ instead of one step of Python for each element of each frame. Items that are not
 pydicom.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset
+from pydicom.tag import BaseTag
 
-__all__ = ["FrameValues", "is_standard_sequence", "read_frame_values"]
+from dicomslide.metadata.elements import Elements, is_standard_sequence
+
+__all__ = ["FrameValues", "frame_groups", "read_frame_values"]
+
+PER_FRAME_GROUPS = BaseTag(0x52009230)
 
 _ITEM = 0xE000FFFE
 _ITEM_END = 0xE00DFFFE
@@ -28,6 +34,24 @@ _SQ = int.from_bytes(b"SQ", "little")
 _MAX_STEPS = 1000
 
 Path = tuple[int, ...]
+
+
+def frame_groups(dataset: Dataset) -> Sequence[Dataset]:
+    """Get the Per-Frame Functional Groups, parsed by pydicom; none where the image has none.
+
+    Raises
+    ------
+    InvalidImageError
+        When they are damaged: pydicom would pass over that
+    """
+    if PER_FRAME_GROUPS not in dataset:
+        return ()
+    element = dataset.get_item(PER_FRAME_GROUPS)
+    if isinstance(element, RawDataElement) and isinstance(element.value, bytes):
+        name = f"image {dataset.get('SOPInstanceUID')}"
+        big_endian = not element.is_little_endian
+        Elements(name, element.value, big_endian, bool(element.is_implicit_VR)).check_items()
+    return dataset.PerFrameFunctionalGroupsSequence or ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,11 +230,3 @@ class _Walk:
 
 def _gather(data: NDArray[np.uint8], offsets: NDArray[np.int64], width: int) -> NDArray[np.uint8]:
     return data[offsets[:, np.newaxis] + np.arange(width)]
-
-
-def is_standard_sequence(tag: int) -> bool:
-    """Whether the standard has a sequence with a tag."""
-    try:
-        return dictionary_VR(tag) == "SQ"
-    except KeyError:
-        return False

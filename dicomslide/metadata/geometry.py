@@ -13,6 +13,7 @@ from pydicom.dataset import Dataset
 
 from dicomslide.damage import reads_image
 from dicomslide.errors import InvalidImageError
+from dicomslide.metadata.functional_groups import frame_groups
 
 __all__ = ["ImageGeometry", "pixel_spacing", "read_geometry"]
 
@@ -214,14 +215,12 @@ def origin_of(dataset: Dataset) -> tuple[float, float, float]:
 
 
 def _pixel_measures(dataset: Dataset) -> Dataset | None:
-    for keyword in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
-        groups = dataset.get(keyword)
-        if groups:
-            measures = groups[0].get("PixelMeasuresSequence")
-            if measures:
-                item: Dataset = measures[0]
-                return item
-    return None
+    shared = dataset.get("SharedFunctionalGroupsSequence")
+    measures = shared[0].get("PixelMeasuresSequence") if shared else None
+    if not measures:
+        groups = frame_groups(dataset)
+        measures = groups[0].get("PixelMeasuresSequence") if groups else None
+    return measures[0] if measures else None
 
 
 @dataclass(frozen=True)

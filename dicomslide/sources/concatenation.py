@@ -9,16 +9,15 @@ from typing import Any
 
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
-from pydicom.tag import BaseTag
 
 from dicomslide.errors import FrameError, InvalidImageError
 from dicomslide.metadata.frames import number_of_frames
+from dicomslide.metadata.functional_groups import PER_FRAME_GROUPS, frame_groups
 from dicomslide.sources.base import FrameSource
 from dicomslide.sources.clients import frame_source
 
 __all__ = ["ConcatenatedFrames", "JoiningStore", "join_concatenations"]
 
-_PER_FRAME_GROUPS = BaseTag(0x52009230)
 _SAME_IN_ALL_PARTS = (
     "Rows",
     "Columns",
@@ -216,8 +215,8 @@ def _join(parts: list[Dataset]) -> Dataset:
     image = deepcopy(parts[0])
     image.NumberOfFrames = sum(number_of_frames(part) for part in parts)
     image.SOPInstanceUID = parts[0].get("SOPInstanceUIDOfConcatenationSource") or _uid(parts[0])
-    if all(_PER_FRAME_GROUPS in part for part in parts):
-        image[_PER_FRAME_GROUPS] = _joined_groups(parts)
+    if all(PER_FRAME_GROUPS in part for part in parts):
+        image[PER_FRAME_GROUPS] = _joined_groups(parts)
     for keyword in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths"):
         if keyword in image:
             del image[keyword]
@@ -225,7 +224,7 @@ def _join(parts: list[Dataset]) -> Dataset:
 
 
 def _joined_groups(parts: list[Dataset]) -> Any:
-    elements = [part.get_item(_PER_FRAME_GROUPS) for part in parts]
+    elements = [part.get_item(PER_FRAME_GROUPS) for part in parts]
     first = elements[0]
     alike = all(
         isinstance(element, RawDataElement) and element[5:] == first[5:] for element in elements
@@ -234,8 +233,9 @@ def _joined_groups(parts: list[Dataset]) -> Any:
         # Not parsed yet, and not to be parsed here
         value = b"".join(element.value for element in elements)
         return first._replace(length=len(value), value=value)
-    joined = copy(parts[0][_PER_FRAME_GROUPS])
-    joined.value = [item for part in parts for item in part[_PER_FRAME_GROUPS].value]
+    items = [item for part in parts for item in frame_groups(part)]
+    joined = copy(parts[0][PER_FRAME_GROUPS])
+    joined.value = items
     return joined
 
 

@@ -17,7 +17,7 @@ from dicomslide.errors import (
     NoSlideError,
     SourceError,
 )
-from dicomslide.metadata.flavors import SLIDE_MICROSCOPY, is_image
+from dicomslide.metadata.flavors import has_slide_class, is_image
 from dicomslide.metadata.frames import number_of_frames
 from dicomslide.metadata.pixel_format import is_encapsulated, read_pixel_format
 from dicomslide.sources.header import Header, read_header
@@ -150,7 +150,7 @@ def open_image_file(path: str | os.PathLike[str]) -> tuple[Dataset, FileFrames]:
     header = read_header(LocalFile.at(path))
     with reading(header.file.path):
         if not is_image(header.dataset):
-            if header.dataset.get("SOPClassUID") in SLIDE_MICROSCOPY:
+            if has_slide_class(header.dataset):
                 raise InvalidImageError(
                     f"{path}: Rows, Columns, Samples per Pixel and Photometric Interpretation are "
                     "needed"

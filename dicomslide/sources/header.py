@@ -18,13 +18,13 @@ from pydicom.uid import (
 )
 
 from dicomslide.damage import reading
-from dicomslide.errors import NoSlideError, UnsupportedError
-from dicomslide.sources.elements import UNDEFINED, Element, ElementReader
+from dicomslide.errors import InvalidImageError, NoSlideError, UnsupportedError
+from dicomslide.metadata.elements import UNDEFINED, Element, Elements
+from dicomslide.metadata.functional_groups import PER_FRAME_GROUPS
 from dicomslide.sources.localfile import InflatedFile, LocalFile
 
 __all__ = ["Header", "read_header", "read_sop_class"]
 
-PER_FRAME_GROUPS = 0x52009230
 _PIXEL_DATA = {
     0x7FE00008: "FloatPixelData",
     0x7FE00009: "DoubleFloatPixelData",
@@ -33,7 +33,7 @@ _PIXEL_DATA = {
 _PREFIX = 132
 # The end of a sequence in front of an element of group 7FE0, with which the header ends
 _END_BEFORE_PIXELS = b"\xfe\xff\xdd\xe0\x00\x00\x00\x00\xe0\x7f"
-_SEARCH_STEP, _MAX_SEARCH = 1 << 16, 1 << 28
+_STEP, _MAX_SEARCH, _MAX_HEADER = 1 << 16, 1 << 28, 1 << 30
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +62,28 @@ class Header:
     length: int
 
 
+class _FileElements(Elements):
+    """The first bytes of a file, read as they are needed."""
+
+    def __init__(self, file: LocalFile | InflatedFile) -> None:
+        super().__init__(file.path, b"")
+        self.file = file
+
+    def need(self, stop: int) -> None:
+        if stop <= len(self.data):
+            return
+        if stop > self.file.size:
+            raise InvalidImageError(
+                f"{self.name}: the header needs {stop} bytes, the file has {self.file.size}; it is "
+                "damaged or truncated"
+            )
+        if stop > _MAX_HEADER:
+            raise InvalidImageError(f"{self.name}: the header is larger than 1 GiB")
+        # Doubling keeps the number of reads and of copies small
+        stop = min(max(stop, 2 * len(self.data), _STEP), self.file.size)
+        self.data += self.file.read([(len(self.data), stop - len(self.data))])[0]
+
+
 def read_header(file: LocalFile) -> Header:
     """Read the header of a file.
 
@@ -76,7 +98,7 @@ def read_header(file: LocalFile) -> Header:
     SourceError
         When the file cannot be read
     """
-    reader = ElementReader(file)
+    reader = _FileElements(file)
     if not _is_dicom(reader):
         raise NoSlideError(f"{file.path}: not a DICOM file")
     start, syntax, _ = _file_meta(reader)
@@ -86,9 +108,9 @@ def read_header(file: LocalFile) -> Header:
     place: LocalFile | InflatedFile = file
     if syntax == DeflatedExplicitVRLittleEndian:
         place, start = InflatedFile(file, start), 0
-        reader = ElementReader(place)
+        reader = _FileElements(place)
     # All others, known here or not, are explicit and little endian (PS3.5 10)
-    reader.order = ">" if syntax == ExplicitVRBigEndian else "<"
+    reader.big_endian = syntax == ExplicitVRBigEndian
     reader.implicit = syntax == ImplicitVRLittleEndian
     groups, end, pixels = _walk(reader, start)
     data = reader.data
@@ -114,26 +136,26 @@ def read_sop_class(file: LocalFile) -> str | None:
     SourceError
         When the file cannot be read
     """
-    reader = ElementReader(file)
+    reader = _FileElements(file)
     return _file_meta(reader)[2] if _is_dicom(reader) else None
 
 
-def _is_dicom(reader: ElementReader) -> bool:
+def _is_dicom(reader: _FileElements) -> bool:
     if reader.file.size < _PREFIX + 8:
         return False
     reader.need(_PREFIX)
     return reader.data[_PREFIX - 4 : _PREFIX] == b"DICM"
 
 
-def _file_meta(reader: ElementReader) -> tuple[int, str, str]:
+def _file_meta(reader: _FileElements) -> tuple[int, str, str]:
     """Find the end of the File Meta Information, Transfer Syntax and SOP Class UID in it."""
     position = _PREFIX
     values = {0x00020010: b"", 0x00020002: b""}
     while position + 8 <= reader.file.size:
-        element = reader.element(position, implicit=False)
+        element = reader.element(position)
         if element.tag >> 16 != 0x0002:
             break
-        position = reader.end_of(element, implicit=False)
+        position = reader.end_of(element)
         if element.tag in values:
             values[element.tag] = reader.data[element.value : position]
     syntax, sop_class = (v.strip(b" \0").decode("ascii", "replace") for v in values.values())
@@ -141,7 +163,7 @@ def _file_meta(reader: ElementReader) -> tuple[int, str, str]:
 
 
 def _walk(
-    reader: ElementReader, position: int
+    reader: _FileElements, position: int
 ) -> tuple[tuple[int, int, int, int] | None, int, tuple[str | None, int, int]]:
     """Walk the top level of the data set to its pixel data, or to the end of the file.
 
@@ -156,7 +178,7 @@ def _walk(
     """
     groups = None
     while position < reader.file.size:
-        element = reader.element(position, implicit=reader.implicit)
+        element = reader.element(position)
         if element.tag in _PIXEL_DATA:
             length = -1 if element.length == UNDEFINED else element.length
             return groups, position, (_PIXEL_DATA[element.tag], element.value, length)
@@ -164,43 +186,43 @@ def _walk(
             end, value_end = _end_of_groups(reader, element)
             groups = position, end, element.value, value_end
         else:
-            end = reader.end_of(element, implicit=reader.implicit)
+            end = reader.end_of(element)
         position = end
     return groups, position, (None, position, 0)
 
 
-def _end_of_groups(reader: ElementReader, element: Element) -> tuple[int, int]:
+def _end_of_groups(reader: _FileElements, element: Element) -> tuple[int, int]:
     """Find the end of the Per-Frame Functional Groups, and the end of their items."""
     if element.length != UNDEFINED:
         end = element.value + element.length
         reader.need(end)
         return end, end
-    if reader.order == "<":
+    if not reader.big_endian:
         # Searching is a hundred times as fast as walking; what it finds is checked by who reads it
         searched, stop = element.value, min(reader.file.size, element.value + _MAX_SEARCH)
         while searched < stop:
-            reader.need(min(searched + _SEARCH_STEP, stop))
+            reader.need(min(searched + _STEP, stop))
             found = reader.data.find(_END_BEFORE_PIXELS, searched)
             if found >= 0:
                 return found + 8, found
             if len(reader.data) >= stop:
                 break
             searched = max(len(reader.data) - len(_END_BEFORE_PIXELS), searched)
-    end = reader.end_of(element, implicit=reader.implicit)
+    end = reader.end_of(element)
     return end, end - 8
 
 
-def _attach(dataset: Dataset, reader: ElementReader, value: int, stop: int) -> None:
+def _attach(dataset: Dataset, reader: _FileElements, value: int, stop: int) -> None:
     """Put the Per-Frame Functional Groups back, to be parsed when someone asks for them."""
     tag = BaseTag(PER_FRAME_GROUPS)
     items = reader.data[value:stop]
     dataset[tag] = RawDataElement(
-        tag, "SQ", len(items), items, 0, reader.implicit, reader.order == "<"
+        tag, "SQ", len(items), items, 0, reader.implicit, not reader.big_endian
     )
 
 
-def _parse(meta: bytes, data: bytes, path: str, reader: ElementReader) -> Dataset:
+def _parse(meta: bytes, data: bytes, path: str, reader: _FileElements) -> Dataset:
     with reading(path):
-        dataset = read_dataset(BytesIO(data), reader.implicit, reader.order == "<")
+        dataset = read_dataset(BytesIO(data), reader.implicit, not reader.big_endian)
         dataset.file_meta = FileMetaDataset(read_dataset(BytesIO(meta), False, True))
     return dataset

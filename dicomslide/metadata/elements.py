@@ -1,0 +1,162 @@
+"""Data elements one after the other, without their values (PS3.5 7)."""
+
+import struct
+from dataclasses import dataclass
+
+from pydicom.datadict import dictionary_VR
+
+from dicomslide.errors import InvalidImageError
+
+__all__ = ["Element", "Elements", "is_standard_sequence"]
+
+UNDEFINED = 0xFFFFFFFF
+_LONG_VRS = frozenset(
+    (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")
+)
+_ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
+_MAX_DEPTH = 64
+
+
+@dataclass(frozen=True)
+class Element:
+    """The header of a data element.
+
+    Parameters
+    ----------
+    tag : int
+        Tag
+    vr : bytes
+        Value representation; empty where it is not stated
+    value, length : int
+        Where the value starts, and its length or `UNDEFINED`
+    """
+
+    tag: int
+    vr: bytes
+    value: int
+    length: int
+
+
+class Elements:
+    """Encoded data elements.
+
+    Parameters
+    ----------
+    name : str
+        What messages call them
+    data : bytes
+        The elements
+    big_endian : bool
+        Whether the bytes are in big endian order
+    implicit : bool
+        Whether value representations are not stated
+    """
+
+    def __init__(
+        self, name: str, data: bytes, big_endian: bool = False, implicit: bool = False
+    ) -> None:
+        self.name = name
+        self.data = data
+        self.big_endian = big_endian
+        self.implicit = implicit
+
+    def need(self, stop: int) -> None:
+        """Have the bytes before an offset.
+
+        Raises
+        ------
+        InvalidImageError
+            When there are fewer
+        """
+        if stop > len(self.data):
+            raise InvalidImageError(
+                f"{self.name}: damaged attributes: {stop} bytes are needed, there are "
+                f"{len(self.data)}"
+            )
+
+    def element(self, position: int) -> Element:
+        """Parse the header of an element."""
+        self.need(position + 8)
+        order = ">" if self.big_endian else "<"
+        group, number, vr, short = struct.unpack_from(order + "HH2sH", self.data, position)
+        tag = group << 16 | number
+        # Some writers change over to implicit encoding within a sequence
+        if self.implicit or group == 0xFFFE or not b"AA" <= vr <= b"ZZ":
+            (length,) = struct.unpack_from(order + "I", self.data, position + 4)
+            return Element(tag, b"", position + 8, length)
+        if vr not in _LONG_VRS:
+            return Element(tag, vr, position + 8, short)
+        self.need(position + 12)
+        (length,) = struct.unpack_from(order + "I", self.data, position + 8)
+        return Element(tag, vr, position + 12, length)
+
+    def end_of(self, element: Element, depth: int = 0) -> int:
+        """Find the end of the value of an element, delimiters included.
+
+        Raises
+        ------
+        InvalidImageError
+            When what is in an item or a sequence does not end where that ends
+        """
+        if element.length == UNDEFINED:
+            return self._walk(element, None, depth + 1)
+        end = element.value + element.length
+        self.need(end)
+        is_sequence = element.vr == b"SQ" or (not element.vr and is_standard_sequence(element.tag))
+        if is_sequence or element.tag == _ITEM:
+            self._walk(element, end, depth + 1)
+        return end
+
+    def check_items(self) -> None:
+        """Check that these are the items of a sequence, up to the end or to its delimiter.
+
+        Raises
+        ------
+        InvalidImageError
+            When they are not, or what is in them does not end where they end
+        """
+        position = 0
+        while position < len(self.data):
+            item = self.element(position)
+            if item.tag == _SEQUENCE_END:
+                return
+            if item.tag != _ITEM:
+                raise self._unexpected(item, position)
+            position = self.end_of(item)
+
+    def _unexpected(self, element: Element, position: int) -> InvalidImageError:
+        return InvalidImageError(
+            f"{self.name}: damaged attributes: {element.tag:08X} at byte {position}"
+        )
+
+    def _walk(self, outer: Element, stop: int | None, depth: int) -> int:
+        """Move over all that is in a sequence or an item, to its end or to its delimiter."""
+        if depth > _MAX_DEPTH:
+            raise InvalidImageError(f"{self.name}: sequences are nested too deeply")
+        position = outer.value
+        while stop is None or position < stop:
+            inner = self.element(position)
+            if inner.tag in (_ITEM_END, _SEQUENCE_END) and stop is None:
+                return inner.value
+            if (inner.tag == _ITEM) == (outer.tag == _ITEM):
+                raise self._unexpected(inner, position)
+            if outer.vr in (b"OB", b"OW"):
+                # Fragments have no elements in them
+                position = inner.value + inner.length
+                self.need(position)
+            else:
+                position = self.end_of(inner, depth)
+        if position != stop:
+            raise InvalidImageError(
+                f"{self.name}: damaged attributes: what is in {outer.tag:08X} at byte "
+                f"{outer.value} ends at byte {position}, expected {stop}"
+            )
+        return position
+
+
+def is_standard_sequence(tag: int) -> bool:
+    """Whether the standard has a sequence with a tag."""
+    try:
+        return dictionary_VR(tag) == "SQ"
+    except KeyError:
+        return False
