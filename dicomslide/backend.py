@@ -7,7 +7,8 @@ import xarray as xr
 from xarray.backends import BackendEntrypoint
 
 from dicomslide.errors import SelectionError
-from dicomslide.opening import holds_slide, open_slide
+from dicomslide.opening import open_slide
+from dicomslide.places import holds_slide
 
 __all__ = ["SlideBackendEntrypoint"]
 
@@ -30,6 +31,11 @@ class SlideBackendEntrypoint(BackendEntrypoint):
         "max_frame_cache_size",
         "pyramid_tolerance",
         "container_identifier",
+        "study_instance_uid",
+        "series_instance_uid",
+        "session",
+        "credentials",
+        "storage_options",
     )
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
@@ -42,19 +48,10 @@ class SlideBackendEntrypoint(BackendEntrypoint):
         *,
         mask_and_scale: bool = True,
         drop_variables: str | Iterable[str] | None = None,
-        correct_color: bool = True,
-        max_frame_cache_size: int = 6,
-        pyramid_tolerance: float = 0.1,
-        container_identifier: str | None = None,
+        **access: Any,
     ) -> dict[str, xr.Dataset]:
         """Open all groups of a slide, by their paths."""
-        slide = open_slide(
-            filename_or_obj,
-            correct_color=correct_color,
-            max_frame_cache_size=max_frame_cache_size,
-            pyramid_tolerance=pyramid_tolerance,
-            container_identifier=container_identifier,
-        )
+        slide = open_slide(filename_or_obj, **access)
         dropped = [drop_variables] if isinstance(drop_variables, str) else drop_variables or []
         groups = slide.to_groups(chunks=None, mask_and_scale=mask_and_scale)
         return {path: group.drop_vars(dropped, errors="ignore") for path, group in groups.items()}

@@ -40,7 +40,11 @@ def reads_image(
 
     @wraps(function)
     def read(dataset: Dataset, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        with reading(f"image {dataset.get('SOPInstanceUID')}"):
+        try:
             return function(dataset, *args, **kwargs)
+        except Exception:
+            # A name costs more than most of these functions do
+            with reading(f"image {dataset.get('SOPInstanceUID')}"):
+                raise
 
     return read

@@ -1,7 +1,7 @@
 """Slides that a client knows of."""
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import highdicom as hd
@@ -12,21 +12,17 @@ from dicomslide.arguments import require_type
 from dicomslide.errors import ArgumentTypeError
 from dicomslide.metadata.channels import channel_items
 from dicomslide.metadata.flavors import (
-    LABEL_MAP_SEGMENTATION,
-    PARAMETRIC_MAP,
-    SEGMENTATION,
     SLIDE_MICROSCOPY,
-    belongs_to_slide,
     is_label_image,
     is_overview_image,
     is_volume_image,
 )
 from dicomslide.metadata.matching import Coded, does_specimen_description_item_match
+from dicomslide.retrieval import DERIVED, retrieve_images
 from dicomslide.slide import Slide
+from dicomslide.sources.dicomweb import service_of_client
 
 __all__ = ["find_slides", "group_images", "shows_only_labels"]
-
-_DERIVED = (SEGMENTATION, LABEL_MAP_SEGMENTATION, PARAMETRIC_MAP)
 
 logger = logging.getLogger(__name__)
 
@@ -109,9 +105,16 @@ def find_slides(
         for keyword, value in (("PatientID", patient_id), ("StudyID", study_id))
         if value is not None
     }
+    client = service_of_client(client) or client
     datasets = [
         dataset
-        for dataset in _retrieve(client, study_instance_uid, filters, include_derived)
+        for dataset in retrieve_images(
+            client,
+            study_instance_uid,
+            filters=filters,
+            include_derived=include_derived,
+            correct_color=correct_color,
+        )
         if _is_wanted(dataset, container_id, specimen_stains, optical_path_ids)
     ]
     slides = []
@@ -143,38 +146,6 @@ def _require_sequence(name: str, values: Any, *types: type) -> None:
         require_type(name, value, *types)
 
 
-def _retrieve(
-    client: Any, study_uid: str | None, filters: dict[str, str], include_derived: bool
-) -> Iterator[Dataset]:
-    """Retrieve the metadata of slide microscopy images and of what was derived from them."""
-    found = client.search_for_series(
-        study_instance_uid=study_uid, search_filters={**filters, "Modality": "SM"}
-    )
-    series = dict.fromkeys(_uids(item, study_uid) for item in found)
-    if include_derived:
-        # Another application may have put any Modality into what it derived
-        for study in dict.fromkeys(study for study, _ in series):
-            for sop_class in _DERIVED:
-                derived = client.search_for_instances(
-                    study_instance_uid=study, search_filters={"SOPClassUID": sop_class}
-                )
-                series.update(dict.fromkeys(_uids(item, study) for item in derived))
-    classes = SLIDE_MICROSCOPY | frozenset(_DERIVED if include_derived else ())
-    for study, uid in series:
-        for item in client.retrieve_series_metadata(
-            study_instance_uid=study, series_instance_uid=uid
-        ):
-            dataset = Dataset.from_json(item)
-            if dataset.get("SOPClassUID") in classes and belongs_to_slide(dataset):
-                yield dataset
-
-
-def _uids(item: dict[str, Any], study_uid: str | None) -> tuple[str, str]:
-    """Read the UIDs of study and series; what was asked for may not be repeated in an answer."""
-    dataset = Dataset.from_json(item)
-    return str(dataset.get("StudyInstanceUID", study_uid)), str(dataset.SeriesInstanceUID)
-
-
 def _is_wanted(
     dataset: Dataset,
     container_id: str | None,
@@ -186,7 +157,7 @@ def _is_wanted(
         and dataset.get("ContainerIdentifier", container_id) != container_id
     ):
         return False
-    if not is_volume_image(dataset) or dataset.get("SOPClassUID") in _DERIVED:
+    if not is_volume_image(dataset) or dataset.get("SOPClassUID") in DERIVED:
         return True
     if specimen_stains is not None:
         specimens = dataset.get("SpecimenDescriptionSequence") or ()

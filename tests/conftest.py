@@ -1,7 +1,7 @@
 """What the tests of all rooms share: small slides on disk, and a count of frames that are read."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -18,6 +18,8 @@ from pydicom.uid import ExplicitVRLittleEndian
 from dicomslide.sources.base import FrameSource
 from dicomslide.sources.files import FileStore, open_image_file
 from dicomslide.testing import SlideOptions, SyntheticSlide, write_slide
+from tests.servers.orthanc import Orthanc, find_orthanc, run_orthanc
+from tests.servers.s3 import Bucket, run_s3
 
 settings.register_profile(
     "default",
@@ -91,6 +93,10 @@ class CountedFrames:
     def transfer_syntax_uid(self) -> str:
         return self.source.transfer_syntax_uid
 
+    @property
+    def batch_size(self) -> int:
+        return self.source.batch_size
+
     def read(self, frames: Sequence[int]) -> list[bytes]:
         self.requests.append(list(frames))
         return self.source.read(frames)
@@ -132,3 +138,19 @@ def open_all_counted() -> Callable[[Sequence[Path]], tuple[CountingStore, list[D
         return CountingStore(FileStore(sources)), list(datasets)
 
     return open_files
+
+
+@pytest.fixture(scope="session")
+def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
+    """A real DICOMweb server; slides in it need studies of their own."""
+    if find_orthanc() is None:
+        pytest.skip("the Debian packages orthanc and orthanc-dicomweb are not installed")
+    with run_orthanc(tmp_path_factory.mktemp("orthanc")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bucket]:
+    """A bucket of a real S3 server."""
+    with run_s3(tmp_path_factory.mktemp("s3")) as found:
+        yield found

@@ -21,7 +21,7 @@ from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, JPEGBaselin
 
 from dicomslide import DicomSlideError, Slide, open_slide, open_slides
 from dicomslide.errors import InvalidImageError, NoSlideError
-from dicomslide.opening import holds_slide
+from dicomslide.places import holds_slide
 from dicomslide.sources.files import FileStore, open_image_file
 from dicomslide.testing import SyntheticSlide
 

@@ -33,6 +33,7 @@ __all__ = [
     "read_frame_positions",
     "read_slide_positions",
     "tile_grid_shape",
+    "tiles_across",
 ]
 
 _MAX_SIDE = 2**32 - 1
@@ -72,7 +73,9 @@ def matrix_size(dataset: Dataset) -> tuple[int, int]:
         ("TotalPixelMatrixRows", "Rows"),
         ("TotalPixelMatrixColumns", "Columns"),
     ):
-        value = dataset.get(keyword, dataset.get(fallback))
+        value = dataset.get(keyword)
+        if value is None and keyword not in dataset:
+            value = dataset.get(fallback)
         if not isinstance(value, int) or not 0 < value <= _MAX_SIDE:
             raise InvalidImageError(
                 f"{_name(dataset)}: {keyword} is {value!r}, expected a positive integer"
@@ -135,8 +138,10 @@ def focal_plane_offsets(dataset: Dataset) -> tuple[float, ...]:
     count = dataset.get("TotalPixelMatrixFocalPlanes")
     if is_tiled_full(dataset):
         first, planes = origin_of(dataset)[2], _plane_count(dataset)
+        if planes == 1:
+            return (first,)
         step = spacing_between_planes(dataset) * 1000
-        if planes > 1 and not 0 < step < math.inf:
+        if not 0 < step < math.inf:
             raise InvalidImageError(
                 f"{_name(dataset)}: Spacing Between Slices is {step / 1000} mm, {planes} focal "
                 "planes need a positive number"
@@ -163,6 +168,8 @@ def read_frame_positions(dataset: Dataset) -> FramePositions:
 
 def _plane_count(dataset: Dataset) -> int:
     count = dataset.get("TotalPixelMatrixFocalPlanes", 1)
+    if count == 1:
+        return 1
     if not isinstance(count, int) or not 1 <= count <= number_of_frames(dataset):
         raise InvalidImageError(
             f"{_name(dataset)}: Total Pixel Matrix Focal Planes is {count!r} "
@@ -179,16 +186,23 @@ def tile_grid_shape(dataset: Dataset) -> tuple[int, int]:
 
 
 @reads_image
+def tiles_across(dataset: Dataset) -> int:
+    """Count the tiles in a row of the total pixel matrix; 1 where the image does not tell."""
+    columns, width = dataset.get("TotalPixelMatrixColumns"), dataset.get("Columns")
+    if not isinstance(columns, int) or not isinstance(width, int) or min(columns, width) < 1:
+        return 1
+    return -(-columns // width)
+
+
 def check_full(dataset: Dataset) -> None:
     """Check that a TILED_FULL image has as many frames as its grid has places."""
     rows, columns = tile_grid_shape(dataset)
     planes, channels = _plane_count(dataset), count_stored_channels(dataset)
-    expected = rows * columns * planes * channels
-    if number_of_frames(dataset) != expected:
+    found, expected = number_of_frames(dataset), rows * columns * planes * channels
+    if found != expected:
         raise InvalidImageError(
-            f"{_name(dataset)}: Number of Frames is "
-            f"{number_of_frames(dataset)}, but {rows} x {columns} tiles, {planes} focal planes "
-            f"and {channels} channels need {expected}"
+            f"{_name(dataset)}: Number of Frames is {found}, but {rows} x {columns} tiles, "
+            f"{planes} focal planes and {channels} channels need {expected}"
         )
 
 

@@ -25,8 +25,6 @@ _ITEM = 0xE000FFFE
 _ITEM_END = 0xE00DFFFE
 _SEQUENCE_END = 0xE0DDFFFE
 _UNDEFINED = 0xFFFFFFFF
-# The end of an item of undefined length, and the tag of the item after it
-_NEXT_ITEM = b"\xfe\xff\x0d\xe0\x00\x00\x00\x00\xfe\xff\x00\xe0"
 _LONG_VRS = frozenset(
     int.from_bytes(vr, "little") for vr in b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split()
 )
@@ -75,19 +73,17 @@ class FrameValues:
         if path not in self.places:
             return None
         offsets, lengths = self.places[path]
-        size = np.dtype(dtype).itemsize
-        if (lengths != size).any():
+        if (lengths != np.dtype(dtype).itemsize).any():
             return None
-        values = _gather(np.frombuffer(self.data, np.uint8), offsets, size).view(dtype)
-        return values.reshape(-1).astype(np.int64)
+        return _anywhere(self.data, dtype)[offsets].astype(np.int64)
 
     def texts(self, *path: int) -> list[bytes] | None:
         """Read the value of each frame as stripped text; None where frames do not have it."""
         if path not in self.places:
             return None
         offsets, lengths = self.places[path]
-        if (lengths == lengths[0]).all():
-            values = _gather(np.frombuffer(self.data, np.uint8), offsets, int(lengths[0]))
+        if lengths[0] and (lengths == lengths[0]).all():
+            values = _anywhere(self.data, f"V{lengths[0]}")[offsets]
             if (values == values[0]).all():
                 return [values[0].tobytes().strip(b" \0")] * len(offsets)
         starts, ends = offsets.tolist(), (offsets + lengths).tolist()
@@ -110,10 +106,10 @@ def read_frame_values(element: RawDataElement, count: int) -> FrameValues | None
         None where the items are not alike, or not `count`, or not little endian
     """
     data = element.value
-    if not isinstance(data, bytes) or not element.is_little_endian or len(data) < 8 * count:
+    if not isinstance(data, bytes) or not element.is_little_endian or len(data) < 16:
         return None
-    starts = _item_starts(data, count)
-    if starts is None:
+    starts = _item_starts(data)
+    if len(starts) != count:
         return None
     walk = _Walk(data, starts, bool(element.is_implicit_VR))
     try:
@@ -125,27 +121,24 @@ def read_frame_values(element: RawDataElement, count: int) -> FrameValues | None
     return FrameValues(data, walk.places)
 
 
-def _item_starts(data: bytes, count: int) -> NDArray[np.int64] | None:
-    if data[4:8] == b"\xff\xff\xff\xff":
-        lengths = np.array([len(part) for part in data.split(_NEXT_ITEM)], dtype=np.int64)
-        # The separator ends with the tag of the next item
-        starts = np.append(0, np.cumsum(lengths + len(_NEXT_ITEM))[:-1] - 4)
-        return starts if len(starts) == count else None
-    places: list[int] = []
-    position = 0
-    while position + 8 <= len(data) and len(places) <= count:
-        places.append(position)
-        position += 8 + int.from_bytes(data[position + 4 : position + 8], "little")
-    if position != len(data) or len(places) != count:
-        return None
-    return np.array(places, dtype=np.int64)
+def _item_starts(data: bytes) -> NDArray[np.int64]:
+    """Find where items start that begin with the same element as the first; the walk checks them.
+
+    The bytes of an item's tag may be found elsewhere too: those would be too many items then.
+    """
+    words = np.frombuffer(data, "<u2", len(data) // 2)
+    starts = np.flatnonzero(words[:-5] == words[0])
+    # The tag of the item, and after its length that of an element; all have even offsets
+    for place in (1, 4, 5):
+        starts = starts[words[starts + place] == words[place]]
+    return starts * 2
 
 
 class _Walk:
     """One cursor in each item, all of them moving over the same elements."""
 
     def __init__(self, data: bytes, starts: NDArray[np.int64], implicit: bool) -> None:
-        self.bytes = np.frombuffer(data, np.uint8)
+        self.numbers = {2: _anywhere(data, "<u2"), 4: _anywhere(data, "<u4")}
         self.cursor = starts.copy()
         self.implicit = implicit
         self.places: dict[Path, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
@@ -219,14 +212,15 @@ class _Walk:
         return True
 
     def _numbers(self, offset: int, width: int) -> NDArray[np.int64]:
-        values = _gather(self.bytes, self.cursor + offset, width).view(f"<u{width}")
-        return values.reshape(-1).astype(np.int64)
+        return self.numbers[width][self.cursor + offset].astype(np.int64)
 
     def _common(self, offset: int, width: int) -> int | None:
         """Read a number that is the same in all items."""
-        values = self._numbers(offset, width)
+        values = self.numbers[width][self.cursor + offset]
         return int(values[0]) if (values == values[0]).all() else None
 
 
-def _gather(data: NDArray[np.uint8], offsets: NDArray[np.int64], width: int) -> NDArray[np.uint8]:
-    return data[offsets[:, np.newaxis] + np.arange(width)]
+def _anywhere(data: bytes, dtype: str) -> NDArray:
+    """The values that start at each byte: element `i` is the one at offset `i`."""
+    size = np.dtype(dtype).itemsize
+    return np.ndarray((max(len(data) - size + 1, 0),), dtype, data, strides=(1,))

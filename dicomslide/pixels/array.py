@@ -3,29 +3,24 @@
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import dask.array as da
 import numpy as np
 from numpy.typing import NDArray
 
-from dicomslide.arguments import integer
-from dicomslide.errors import ArgumentValueError, FrameError
+from dicomslide.errors import FrameError
 from dicomslide.metadata.pixel_format import PixelFormat
 from dicomslide.pixels.cache import FrameCache
+from dicomslide.pixels.chunks import Chunks, as_dask, chunk_sizes
 from dicomslide.pixels.codecs import decode_frame
 from dicomslide.pixels.color import ColorTransform
 from dicomslide.pixels.indexing import as_slice, normalize_index, split_range
-from dicomslide.pixels.threads import default_threads, for_each
+from dicomslide.pixels.threads import default_threads, for_each, one_ahead
 from dicomslide.sources.base import FrameSource
 from dicomslide.tile import Tiling
 
-__all__ = ["Chunks", "FrameArray", "chunk_sizes"]
-
-Chunks = Literal["frames", "auto"] | int | tuple[int, ...]
-
-_BATCH = 256
-_AUTO_CHUNK_BYTES = 16 * 2**20
+__all__ = ["FrameArray"]
 
 
 class _Piece(NamedTuple):
@@ -151,12 +146,8 @@ class FrameArray:
             if out.size
             for piece in self._pieces(out, rows, columns, crop)
         ]
-        threads = self.threads or default_threads()
-        if not self.tiling.disjoint:
-            # The later frame has to be laid over the earlier one
-            threads = 1
-        for start in range(0, len(pieces), _BATCH):
-            self._fill(pieces[start : start + _BATCH], threads)
+        if pieces:
+            self._fill(pieces)
         return arrays
 
     def covered(self, rows: range, columns: range) -> NDArray[np.bool_]:
@@ -196,24 +187,39 @@ class FrameArray:
                 needed = min(height, self.size[0] - row), min(width, self.size[1] - column)
                 yield _Piece(frame, needed, inner, out[down, across])
 
-    def _fill(self, pieces: list["_Piece"], threads: int) -> None:
-        kept = {piece.frame: self.cache.get(piece.frame) for piece in pieces}
-        missing = [frame for frame, pixels in kept.items() if pixels is None]
-        encoded = dict(zip(missing, self.source.read(missing), strict=True)) if missing else {}
+    def _fill(self, pieces: list["_Piece"]) -> None:
+        """Decode the frames of the pieces, each of them once, and paste the pieces."""
+        by_frame: dict[int, list[_Piece]] = {}
+        for piece in pieces:
+            by_frame.setdefault(piece.frame, []).append(piece)
+        frames = list(by_frame)
+        kept = {f: pixels for f in frames if (pixels := self.cache.get(f)) is not None}
+        # The later frame has to be laid over the earlier one
+        threads = (self.threads or default_threads()) if self.tiling.disjoint else 1
 
-        def paste(piece: _Piece) -> None:
-            pixels = kept[piece.frame]
-            if pixels is None:
-                pixels = self._decode(piece.frame, encoded[piece.frame], piece.needed)
-                self.cache.put(piece.frame, pixels)
-            block = pixels[piece.inner]
-            if self.label is not None:
-                block = block == self.label
-            elif self.transform is not None:
-                block = self.transform(block)
-            piece.target[...] = block
+        def paste(item: tuple[int, bytes | None]) -> None:
+            frame, encoded = item
+            if encoded is None:
+                pixels = kept[frame]
+            else:
+                pixels = self._decode(frame, encoded, by_frame[frame][0].needed)
+                self.cache.put(frame, pixels)
+            for piece in by_frame[frame]:
+                block = pixels[piece.inner]
+                if self.label is not None:
+                    block = block == self.label
+                elif self.transform is not None:
+                    block = self.transform(block)
+                piece.target[...] = block
 
-        for_each(paste, pieces, threads)
+        def read(batch: list[int]) -> dict[int, bytes]:
+            missing = [frame for frame in batch if frame not in kept]
+            return dict(zip(missing, self.source.read(missing), strict=True)) if missing else {}
+
+        size = self.source.batch_size
+        batches = [frames[start : start + size] for start in range(0, len(frames), size)]
+        for batch, encoded in zip(batches, one_ahead(read, batches), strict=True):
+            for_each(paste, [(frame, encoded.get(frame)) for frame in batch], threads)
 
     def _decode(self, frame: int, data: bytes, needed: tuple[int, int]) -> NDArray:
         try:
@@ -229,7 +235,7 @@ class FrameArray:
         Parameters
         ----------
         chunks : {"frames", "auto"}, int or tuple of int
-            Size of a chunk: see `chunk_sizes`
+            Size of a chunk: see `dicomslide.pixels.chunks.chunk_sizes`
 
         Returns
         -------
@@ -237,70 +243,14 @@ class FrameArray:
             Array of shape (rows, columns, samples). Nothing is read, and the cost does not grow
             with the number of frames
         """
-        sizes = chunk_sizes(chunks, self.shape, self.tile_shape, self.dtype)
         # A task shares the machine with the tasks beside it
-        return da.from_array(
-            replace(self, threads=1),
-            chunks=sizes,
-            name=f"total-pixel-matrix-{self.token}-{sizes[0]}-{sizes[1]}",
-            asarray=False,
-            fancy=False,
-            meta=np.empty((0, 0, 0), self.dtype),
-        )
+        single = replace(self, threads=1)
+        return as_dask(single, f"total-pixel-matrix-{self.token}", self.chunk_sizes(chunks))
 
-
-def chunk_sizes(
-    chunks: Chunks, shape: Sequence[int], tile_shape: Sequence[int], dtype: np.dtype
-) -> tuple[int, int, int]:
-    """Choose the size of chunks as whole multiples of frames.
-
-    Parameters
-    ----------
-    chunks : {"frames", "auto"}, int or tuple of int
-        ``"frames"`` for one frame, ``"auto"`` for about 16 MiB, or the wanted (rows, columns),
-        which are rounded to whole frames; -1 stands for the whole axis
-    shape, tile_shape : sequence of int
-        Rows, columns and samples of the matrix and of a tile
-    dtype : numpy.dtype
-        Data type of the pixels
-
-    Returns
-    -------
-    tuple of int
-        Rows, columns and samples of a chunk
-
-    Raises
-    ------
-    TypeError
-        When a size is no integer
-    ValueError
-        When `chunks` is none of these
-    """
-    if isinstance(chunks, str):
-        if chunks not in ("frames", "auto"):
-            raise ArgumentValueError(f'chunks: expected "frames", "auto" or sizes, got {chunks!r}')
-        frame_bytes = int(np.prod(tile_shape)) * dtype.itemsize
-        # Square chunks, so that neighbours share as few frames as possible
-        side = int((_AUTO_CHUNK_BYTES / frame_bytes) ** 0.5) if chunks == "auto" else 1
-        wanted = [max(side, 1) * size for size in tile_shape[:2]]
-    else:
-        wanted = [shape[i] if size == -1 else size for i, size in enumerate(_rows_columns(chunks))]
-    rows, columns = map(_whole_frames, wanted, tile_shape[:2], shape[:2])
-    return rows, columns, shape[2]
-
-
-def _whole_frames(wanted: int, tile: int, size: int) -> int:
-    return size if wanted >= size else min(max(round(wanted / tile), 1) * tile, size)
-
-
-def _rows_columns(chunks: int | tuple[int, ...]) -> tuple[int, int]:
-    given = chunks if isinstance(chunks, Sequence) else (chunks, chunks)
-    if len(given) not in (2, 3):
-        raise ArgumentValueError(f"chunks: expected (rows, columns), got {chunks!r}")
-    rows, columns = (integer("chunks", size) for size in given[:2])
-    if any(size < 1 and size != -1 for size in (rows, columns)):
-        raise ArgumentValueError(f"chunks: sizes must be positive or -1, got {chunks!r}")
-    return rows, columns
+    def chunk_sizes(self, chunks: Chunks) -> tuple[int, int, int]:
+        """Choose the size of chunks: see `dicomslide.pixels.chunks.chunk_sizes`."""
+        request = self.source.batch_size if getattr(self.source, "remote", False) else 0
+        return chunk_sizes(chunks, self.shape, self.tile_shape, self.dtype, request)
 
 
 def _ascending(indices: range) -> range:

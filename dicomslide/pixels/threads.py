@@ -2,54 +2,109 @@
 
 import os
 import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
 from typing import TypeVar
 
-__all__ = ["default_threads", "for_each"]
+from dicomslide.arguments import integer
+from dicomslide.errors import ArgumentValueError
+
+__all__ = ["default_threads", "for_each", "one_ahead", "set_threads"]
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 # Below this many frames handing work to other threads costs more than it saves
-_MIN_PARALLEL = 8
+_MIN_PARALLEL = 4
+
+_chosen: int | None = None
+
+
+def set_threads(count: int | None) -> None:
+    """Choose how many threads of this process decode the frames of one read.
+
+    This is for reads on the main thread. Reads on any other thread, such as the tasks of dask,
+    share the machine with others like them and use one thread.
+
+    Parameters
+    ----------
+    count : int, optional
+        Number of threads; None for as many as there are processors, which is the default
+
+    Raises
+    ------
+    TypeError
+        When `count` is no integer
+    ValueError
+        When `count` is not positive
+    """
+    global _chosen
+    if count is not None and integer("count", count) < 1:
+        raise ArgumentValueError(f"count: {count} threads, at least one is needed")
+    _chosen = count
 
 
 def default_threads() -> int:
-    """How many threads a read may use: all processors, or 1 off the main thread.
-
-    A caller that runs in a thread of its own, such as a dask worker, already shares the machine
-    with others like it.
-    """
+    """How many threads a read may use: see `set_threads`."""
     if threading.current_thread() is not threading.main_thread():
         return 1
+    if _chosen is not None:
+        return _chosen
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def for_each(function: Callable[[T], None], items: list[T], threads: int) -> None:
-    """Call a function for each item, on several threads where that pays.
+    """Call a function for each item, on several threads where that pays: the caller's and others.
 
-    The first exception is raised after all threads have stopped.
+    After an exception no further item is begun. It is raised after all threads have stopped.
     """
     if threads < 2 or len(items) < _MIN_PARALLEL:
         for item in items:
             function(item)
         return
+    remaining = deque(items)
 
-    def run(part: list[T]) -> None:
-        for item in part:
-            function(item)
+    def run() -> None:
+        while True:
+            try:
+                item = remaining.popleft()
+            except IndexError:
+                return
+            try:
+                function(item)
+            except BaseException:
+                remaining.clear()
+                raise
 
-    # A few parts for each thread even out frames that take longer than others
-    parts = [items[i :: 4 * threads] for i in range(min(4 * threads, len(items)))]
-    futures = [_pool(os.getpid(), threads).submit(run, part) for part in parts]
-    errors = [future.exception() for future in futures]
-    for error in errors:
-        if error is not None:
-            raise error
+    pool = _pool(os.getpid(), threads - 1)
+    others = [pool.submit(run) for _ in range(min(threads, len(items)) - 1)]
+    try:
+        run()
+    finally:
+        # Those that have not begun, as other reads keep the pool busy, have nothing left to do
+        begun = [other for other in others if not other.cancel()]
+        wait(begun)
+    for other in begun:
+        other.result()
+
+
+def one_ahead(function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
+    """Yield the result for each item; while the caller uses one, the next is being made."""
+    if len(items) < 2:
+        yield from map(function, items)
+        return
+    with ThreadPoolExecutor(1, thread_name_prefix="dicomslide-ahead") as thread:
+        coming = thread.submit(function, items[0])
+        for item in items[1:]:
+            result = coming.result()
+            coming = thread.submit(function, item)
+            yield result
+        yield coming.result()
 
 
 @cache
 def _pool(process: int, threads: int) -> ThreadPoolExecutor:
-    """A pool of this process: threads do not survive a fork."""
+    """Threads beside that of the caller; those of a process do not survive its fork."""
     return ThreadPoolExecutor(threads, thread_name_prefix="dicomslide")

@@ -1,11 +1,30 @@
 """The seam between the places where frames are kept and everything above."""
 
-from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 from pydicom.dataset import Dataset
 
-__all__ = ["FrameSource", "FrameStore"]
+__all__ = ["File", "FrameSource", "FrameStore"]
+
+
+class File(Protocol):
+    """A file that is read by offset: on a disk, at another place, or inside of a file."""
+
+    @property
+    def path(self) -> str:
+        """What messages call the file."""
+
+    @property
+    def size(self) -> int:
+        """Size in bytes."""
+
+    @property
+    def modified(self) -> Any:
+        """What changes when the file changes."""
+
+    def read(self, ranges: Iterable[tuple[int, int]]) -> list[bytes]:
+        """Read (offset, length) ranges."""
 
 
 @runtime_checkable
@@ -26,6 +45,10 @@ class FrameSource(Protocol):
     @property
     def transfer_syntax_uid(self) -> str:
         """Transfer Syntax UID of the frames."""
+
+    @property
+    def batch_size(self) -> int:
+        """How many frames are best read with one call."""
 
     def read(self, frames: Sequence[int]) -> list[bytes]:
         """Read encoded frames, all in one go.

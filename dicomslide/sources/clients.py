@@ -13,8 +13,10 @@ from dicomslide.errors import ArgumentTypeError, DicomSlideError, FrameError, So
 from dicomslide.metadata.frames import number_of_frames
 from dicomslide.metadata.pixel_format import is_encapsulated
 from dicomslide.sources.base import FrameSource, FrameStore
+from dicomslide.sources.dicomweb import WebService, service_of_client
 from dicomslide.sources.files import open_image_file
 from dicomslide.sources.folders import find_files, looks_like_dicom
+from dicomslide.sources.webframes import batch_size_of, check_frames, frame_size, web_frames
 
 __all__ = ["ClientFrames", "frame_source"]
 
@@ -48,18 +50,20 @@ def frame_source(client: Any, dataset: Dataset) -> FrameSource:
     if isinstance(client, DICOMfileClient):
         _, frames = open_image_file(_path_of(client, str(dataset.get("SOPInstanceUID"))))
         return frames
-    if not callable(getattr(client, "retrieve_instance_frames", None)):
+    service = client if isinstance(client, WebService) else service_of_client(client)
+    if service is None and not callable(getattr(client, "retrieve_instance_frames", None)):
         raise ArgumentTypeError(
             f"client: expected a dicomweb_client.api.DICOMClient, got {type(client).__name__}"
         )
-    return ClientFrames(
-        client=client,
-        study=str(dataset.get("StudyInstanceUID")),
-        series=str(dataset.get("SeriesInstanceUID")),
-        instance=str(dataset.get("SOPInstanceUID")),
-        count=number_of_frames(dataset),
-        transfer_syntax_uid=_transfer_syntax(dataset),
+    study, series, instance = (
+        str(dataset.get(keyword))
+        for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
     )
+    count, frame_bytes = number_of_frames(dataset), frame_size(dataset)
+    syntax = _transfer_syntax(dataset)
+    if service is None:
+        return ClientFrames(client, study, series, instance, count, frame_bytes, syntax)
+    return web_frames(service, service.instance_url(study, series, instance), dataset, syntax)
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,8 @@ class ClientFrames:
         Study, Series and SOP Instance UID
     count : int
         Number of frames
+    frame_bytes : int
+        Size of a decoded frame
     transfer_syntax_uid : str
         Transfer Syntax UID; empty where the metadata do not tell, then each frame does
     """
@@ -83,6 +89,7 @@ class ClientFrames:
     series: str
     instance: str
     count: int
+    frame_bytes: int
     transfer_syntax_uid: str
 
     @property
@@ -95,11 +102,15 @@ class ClientFrames:
         """A name that is the same for the same instance of the same service."""
         return f"{getattr(self.client, 'base_url', '')} {self.instance}"
 
+    @property
+    def batch_size(self) -> int:
+        """How many frames are best read with one call."""
+        return batch_size_of(self.frame_bytes, self.transfer_syntax_uid)
+
     def read(self, frames: Sequence[int]) -> list[bytes]:
         """Read encoded frames; see `FrameSource.read`."""
+        check_frames(frames, self.count, self.name)
         numbers = [frame + 1 for frame in frames]
-        if any(not 1 <= number <= self.count for number in numbers):
-            raise FrameError(f"{self.name}: frames {numbers} are not all among its {self.count}")
         try:
             found = self.client.retrieve_instance_frames(
                 study_instance_uid=self.study,
@@ -121,7 +132,10 @@ class ClientFrames:
 
 def _transfer_syntax(dataset: Dataset) -> str:
     stored = getattr(dataset, "file_meta", Dataset()).get("TransferSyntaxUID")
-    return str(stored or dataset.get("AvailableTransferSyntaxUID") or "")
+    available = dataset.get("AvailableTransferSyntaxUID")
+    # The frames can be had in each of several
+    several = isinstance(available, Sequence) and not isinstance(available, str)
+    return str(stored or ("" if several else available) or "")
 
 
 def _media_types(transfer_syntax_uid: str) -> tuple[tuple[str, str], ...] | None:

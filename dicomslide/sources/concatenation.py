@@ -72,6 +72,11 @@ class ConcatenatedFrames:
         """Transfer Syntax UID of the frames."""
         return self.parts[0].transfer_syntax_uid
 
+    @property
+    def batch_size(self) -> int:
+        """How many frames are best read with one call."""
+        return self.parts[0].batch_size
+
     def read(self, frames: Sequence[int]) -> list[bytes]:
         """Read encoded frames, with one call for each part; see `FrameSource.read`."""
         found: dict[int, bytes] = {}

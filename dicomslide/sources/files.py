@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -18,22 +18,25 @@ from dicomslide.errors import (
     SourceError,
 )
 from dicomslide.metadata.flavors import has_slide_class, is_image
-from dicomslide.metadata.frames import number_of_frames
+from dicomslide.metadata.frames import number_of_frames, tiles_across
 from dicomslide.metadata.pixel_format import is_encapsulated, read_pixel_format
+from dicomslide.sources.base import File
 from dicomslide.sources.header import Header, read_header
-from dicomslide.sources.localfile import InflatedFile, LocalFile
+from dicomslide.sources.localfile import LocalFile
 from dicomslide.sources.offsets import EncapsulatedOffsets, encapsulated_offsets, join_fragments
+from dicomslide.sources.readahead import ReadAhead, frames_per_request
+from dicomslide.sources.remotefile import RemoteFile
 
 __all__ = ["FileFrames", "FileStore", "open_image_file"]
 
 
 @dataclass(frozen=True)
 class FileFrames:
-    """The frames of an image instance in a local Part 10 file.
+    """The frames of an image instance in a Part 10 file.
 
     Parameters
     ----------
-    file : LocalFile or InflatedFile
+    file : File
         The file
     sop_instance_uid : str
         SOP Instance UID
@@ -44,12 +47,14 @@ class FileFrames:
     count : int
         Number of frames
     frame_bits : int
-        Size of an uncompressed frame in bits
+        Size of a frame in bits; 0 where frames are compressed
     extended : tuple of bytes, optional
         Values of Extended Offset Table and Extended Offset Table Lengths
+    ahead : ReadAhead, optional
+        Frames of a remote file that are read before they are asked for
     """
 
-    file: LocalFile | InflatedFile
+    file: File
     sop_instance_uid: str
     transfer_syntax_uid: str
     start: int
@@ -57,6 +62,7 @@ class FileFrames:
     count: int
     frame_bits: int
     extended: tuple[bytes, bytes] | None = None
+    ahead: ReadAhead | None = None
 
     @property
     def name(self) -> str:
@@ -68,6 +74,11 @@ class FileFrames:
         """A name that is the same for the same bytes."""
         parts = (self.file.path, self.file.size, self.file.modified, self.sop_instance_uid)
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
+
+    @property
+    def batch_size(self) -> int:
+        """How many frames are best read with one call."""
+        return frames_per_request(self.frame_bits // 8, is_encapsulated(self.transfer_syntax_uid))
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "_offsets"}
@@ -83,6 +94,11 @@ class FileFrames:
         for frame in frames:
             if not 0 <= frame < self.count:
                 raise FrameError(f"{self.file.path}: there is no frame {frame + 1} of {self.count}")
+        if self.ahead is not None:
+            return self.ahead.read(frames, self.count, self.batch_size, self._read)
+        return self._read(frames)
+
+    def _read(self, frames: Sequence[int]) -> list[bytes]:
         if not is_encapsulated(self.transfer_syntax_uid):
             return self._read_native(frames)
         starts, ends = self._offsets.starts, self._offsets.ends
@@ -126,10 +142,17 @@ class FileStore:
             raise SourceError(f"image {uid} is in none of the files") from None
 
 
-def open_image_file(path: str | os.PathLike[str]) -> tuple[Dataset, FileFrames]:
+def open_image_file(
+    path: str | os.PathLike[str] | File,
+) -> tuple[Dataset, FileFrames]:
     """Read the header of an image file and find its pixel data.
 
     No frame is read.
+
+    Parameters
+    ----------
+    path : path or File
+        The file
 
     Returns
     -------
@@ -147,17 +170,18 @@ def open_image_file(path: str | os.PathLike[str]) -> tuple[Dataset, FileFrames]:
     SourceError
         When the file cannot be read
     """
-    header = read_header(LocalFile.at(path))
-    with reading(header.file.path):
+    file = LocalFile.at(path) if isinstance(path, (str, os.PathLike)) else path
+    header = read_header(file)
+    with reading(file.path):
         if not is_image(header.dataset):
             if has_slide_class(header.dataset):
                 raise InvalidImageError(
-                    f"{path}: Rows, Columns, Samples per Pixel and Photometric Interpretation are "
-                    "needed"
+                    f"{file.path}: Rows, Columns, Samples per Pixel and Photometric "
+                    "Interpretation are needed"
                 )
-            raise NoSlideError(f"{path}: a DICOM file, but not an image")
+            raise NoSlideError(f"{file.path}: a DICOM file, but not an image")
         if header.keyword is None:
-            raise InvalidImageError(f"{path}: there is no Pixel Data; the file is truncated")
+            raise InvalidImageError(f"{file.path}: there is no Pixel Data; the file is truncated")
         return header.dataset, _find_frames(header)
 
 
@@ -170,13 +194,14 @@ def _find_frames(header: Header) -> FileFrames:
         raise InvalidImageError(f"{file.path}: there is no SOP Instance UID")
     extended = _extended_offset_table(dataset)
     count = number_of_frames(dataset)
-    frame_bits = read_pixel_format(dataset, syntax).frame_bits
+    frame_bits = 0
     if is_encapsulated(syntax):
         if header.length >= 0:
             raise InvalidImageError(f"{file.path}: compressed Pixel Data with a length")
         # The item of a frame has 8 bytes at least
         end = header.start + max(_last_offset(header, extended), 8 * count) + 8
     else:
+        frame_bits = read_pixel_format(dataset, syntax).frame_bits
         end = header.start + -(-count * frame_bits // 8)
         if header.start + header.length < end:
             raise InvalidImageError(
@@ -190,7 +215,7 @@ def _find_frames(header: Header) -> FileFrames:
             f"{file.path}: the file is truncated; it ends at byte {file.size}, its last frame is "
             f"expected up to byte {end} at least"
         )
-    return FileFrames(
+    frames = FileFrames(
         file=file,
         sop_instance_uid=str(dataset.get("SOPInstanceUID")),
         transfer_syntax_uid=syntax,
@@ -200,6 +225,9 @@ def _find_frames(header: Header) -> FileFrames:
         frame_bits=frame_bits,
         extended=extended,
     )
+    if not isinstance(file, RemoteFile):
+        return frames
+    return replace(frames, ahead=ReadAhead(frames.token, tiles_across(dataset)))
 
 
 def _extended_offset_table(dataset: Dataset) -> tuple[bytes, bytes] | None:

@@ -1,13 +1,20 @@
 """The header of a Part 10 file: all that comes before its pixel data, if any (PS3.10 7, PS3.5 7).
 
-The top level of the data set is walked here, to find the pixel data and to set the Per-Frame
-Functional Groups apart, which can be tens of thousands of items; pydicom parses the rest.
+The top level of the data set is walked here, up to the pixel data. What pydicom gets are elements
+that it parses when someone asks for them: the Per-Frame Functional Groups can be tens of thousands
+of items.
 """
 
 from dataclasses import dataclass
 from io import BytesIO
 
-from pydicom.dataelem import RawDataElement
+from pydicom.charset import convert_encodings, default_encoding
+from pydicom.dataelem import (
+    DataElement,
+    RawDataElement,
+    convert_raw_data_element,
+    empty_value_for_VR,
+)
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
@@ -21,7 +28,8 @@ from dicomslide.damage import reading
 from dicomslide.errors import InvalidImageError, NoSlideError, UnsupportedError
 from dicomslide.metadata.elements import UNDEFINED, Element, Elements
 from dicomslide.metadata.functional_groups import PER_FRAME_GROUPS
-from dicomslide.sources.localfile import InflatedFile, LocalFile
+from dicomslide.sources.base import File
+from dicomslide.sources.inflated import InflatedFile
 
 __all__ = ["Header", "read_header", "read_sop_class"]
 
@@ -31,6 +39,7 @@ _PIXEL_DATA = {
     0x7FE00010: "PixelData",
 }
 _PREFIX = 132
+_CHARACTER_SET = 0x00080005
 # The end of a sequence in front of an element of group 7FE0, with which the header ends
 _END_BEFORE_PIXELS = b"\xfe\xff\xdd\xe0\x00\x00\x00\x00\xe0\x7f"
 _STEP, _MAX_SEARCH, _MAX_HEADER = 1 << 16, 1 << 28, 1 << 30
@@ -44,7 +53,7 @@ class Header:
     ----------
     dataset : pydicom.dataset.Dataset
         All attributes but the pixel data
-    file : LocalFile or InflatedFile
+    file : File
         Where the offsets count
     transfer_syntax : str
         Transfer Syntax UID
@@ -55,7 +64,7 @@ class Header:
     """
 
     dataset: Dataset
-    file: LocalFile | InflatedFile
+    file: File
     transfer_syntax: str
     keyword: str | None
     start: int
@@ -65,7 +74,7 @@ class Header:
 class _FileElements(Elements):
     """The first bytes of a file, read as they are needed."""
 
-    def __init__(self, file: LocalFile | InflatedFile) -> None:
+    def __init__(self, file: File) -> None:
         super().__init__(file.path, b"")
         self.file = file
 
@@ -84,7 +93,7 @@ class _FileElements(Elements):
         self.data += self.file.read([(len(self.data), stop - len(self.data))])[0]
 
 
-def read_header(file: LocalFile) -> Header:
+def read_header(file: File) -> Header:
     """Read the header of a file.
 
     Raises
@@ -105,23 +114,20 @@ def read_header(file: LocalFile) -> Header:
     if not f"{syntax}.".startswith(f"{ImplicitVRLittleEndian}."):
         raise UnsupportedError(f"{file.path}: transfer syntax {syntax!r} is not one of DICOM")
     meta = reader.data[_PREFIX:start]
-    place: LocalFile | InflatedFile = file
+    place: File = file
     if syntax == DeflatedExplicitVRLittleEndian:
         place, start = InflatedFile(file, start), 0
         reader = _FileElements(place)
     # All others, known here or not, are explicit and little endian (PS3.5 10)
     reader.big_endian = syntax == ExplicitVRBigEndian
     reader.implicit = syntax == ImplicitVRLittleEndian
-    groups, end, pixels = _walk(reader, start)
-    data = reader.data
-    rest = data[start : groups[0]] + data[groups[1] : end] if groups else data[start:end]
-    dataset = _parse(meta, rest, file.path, reader)
-    if groups:
-        _attach(dataset, reader, *groups[2:])
+    with reading(file.path):
+        dataset, pixels = _walk(reader, start)
+        dataset.file_meta = FileMetaDataset(read_dataset(BytesIO(meta), False, True))
     return Header(dataset, place, syntax, *pixels)
 
 
-def read_sop_class(file: LocalFile) -> str | None:
+def read_sop_class(file: File) -> str | None:
     """Read the Media Storage SOP Class UID of a file, and no further (PS3.10 7.1).
 
     Returns
@@ -162,33 +168,66 @@ def _file_meta(reader: _FileElements) -> tuple[int, str, str]:
     return position, syntax, sop_class
 
 
-def _walk(
-    reader: _FileElements, position: int
-) -> tuple[tuple[int, int, int, int] | None, int, tuple[str | None, int, int]]:
+def _walk(reader: _FileElements, position: int) -> tuple[Dataset, tuple[str | None, int, int]]:
     """Walk the top level of the data set to its pixel data, or to the end of the file.
 
     Returns
     -------
-    groups : tuple of int, optional
-        Start and end of the Per-Frame Functional Groups, and of the items in them
-    end : int
-        Start of the pixel data element
+    dataset : pydicom.dataset.Dataset
+        The elements before the pixel data
     pixels : tuple
         Keyword (None for a data set without pixels), start and length of its value
     """
-    groups = None
+    elements: dict[BaseTag, RawDataElement | DataElement] = {}
+    encoding: str | list[str] = default_encoding
+    pixels: tuple[str | None, int, int] | None = None
     while position < reader.file.size:
         element = reader.element(position)
         if element.tag in _PIXEL_DATA:
             length = -1 if element.length == UNDEFINED else element.length
-            return groups, position, (_PIXEL_DATA[element.tag], element.value, length)
+            pixels = _PIXEL_DATA[element.tag], element.value, length
+            break
+        tag = BaseTag(element.tag)
         if element.tag == PER_FRAME_GROUPS:
-            end, value_end = _end_of_groups(reader, element)
-            groups = position, end, element.value, value_end
+            position, stop = _end_of_groups(reader, element)
+            elements[tag] = _raw(reader, element._replace(vr=b"SQ"), stop)
+        elif element.length != UNDEFINED:
+            position = reader.end_of(element)
+            elements[tag] = _raw(reader, element, position)
         else:
-            end = reader.end_of(element)
-        position = end
-    return groups, position, (None, position, 0)
+            start, position = position, reader.end_of(element)
+            elements[tag] = _parse(reader, tag, start, position, encoding)
+        if element.tag == _CHARACTER_SET:
+            encoding = convert_encodings(convert_raw_data_element(elements[tag]).value)
+    dataset = Dataset(elements)
+    dataset.set_original_encoding(reader.implicit, not reader.big_endian, encoding)
+    return dataset, pixels or (None, position, 0)
+
+
+def _raw(reader: _FileElements, element: Element, stop: int) -> RawDataElement:
+    """Make an element that pydicom parses when someone asks for it."""
+    vr = element.vr.decode("ascii") or None
+    value = reader.data[element.value : stop] or empty_value_for_VR(vr, raw=True)
+    return RawDataElement(
+        BaseTag(element.tag),
+        vr,
+        stop - element.value,
+        value,
+        0,
+        reader.implicit,
+        not reader.big_endian,
+    )
+
+
+def _parse(
+    reader: _FileElements, tag: BaseTag, start: int, stop: int, encoding: str | list[str]
+) -> RawDataElement | DataElement:
+    """Have pydicom parse an element of undefined length."""
+    data = BytesIO(reader.data[start:stop])
+    little_endian = not reader.big_endian
+    return read_dataset(data, reader.implicit, little_endian, parent_encoding=encoding).get_item(
+        tag
+    )
 
 
 def _end_of_groups(reader: _FileElements, element: Element) -> tuple[int, int]:
@@ -210,19 +249,3 @@ def _end_of_groups(reader: _FileElements, element: Element) -> tuple[int, int]:
             searched = max(len(reader.data) - len(_END_BEFORE_PIXELS), searched)
     end = reader.end_of(element)
     return end, end - 8
-
-
-def _attach(dataset: Dataset, reader: _FileElements, value: int, stop: int) -> None:
-    """Put the Per-Frame Functional Groups back, to be parsed when someone asks for them."""
-    tag = BaseTag(PER_FRAME_GROUPS)
-    items = reader.data[value:stop]
-    dataset[tag] = RawDataElement(
-        tag, "SQ", len(items), items, 0, reader.implicit, not reader.big_endian
-    )
-
-
-def _parse(meta: bytes, data: bytes, path: str, reader: _FileElements) -> Dataset:
-    with reading(path):
-        dataset = read_dataset(BytesIO(data), reader.implicit, not reader.big_endian)
-        dataset.file_meta = FileMetaDataset(read_dataset(BytesIO(meta), False, True))
-    return dataset

@@ -2,18 +2,15 @@
 
 import os
 import threading
-import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
 from dicomslide.errors import SourceError
 
-__all__ = ["InflatedFile", "LocalFile"]
+__all__ = ["LocalFile"]
 
 _MAX_OPEN_FILES = 64
-_MAX_INFLATED = 1 << 30
 
 
 class _Handle:
@@ -70,7 +67,7 @@ class LocalFile:
         SourceError
             When there is no such file, or it may not be read
         """
-        resolved = str(Path(path).resolve())
+        resolved = os.path.realpath(path)
         try:
             status = os.stat(resolved)
         except OSError as error:
@@ -105,57 +102,3 @@ class LocalFile:
 @lru_cache(maxsize=_MAX_OPEN_FILES)
 def _open(file: LocalFile) -> _Handle:
     return _Handle(file.path)
-
-
-@dataclass(frozen=True)
-class InflatedFile:
-    """What is compressed in a file from an offset on (PS3.5 A.5), held in memory while it is used.
-
-    Parameters
-    ----------
-    file : LocalFile
-        The file
-    start : int
-        Where the compressed bytes start
-    """
-
-    file: LocalFile
-    start: int
-
-    @property
-    def path(self) -> str:
-        """Path of the file."""
-        return self.file.path
-
-    @property
-    def modified(self) -> int:
-        """Time of the last change in nanoseconds."""
-        return self.file.modified
-
-    @property
-    def size(self) -> int:
-        """Number of bytes after decompression."""
-        return len(_inflate(self))
-
-    def read(self, ranges: Iterable[tuple[int, int]]) -> list[bytes]:
-        """Read (offset, length) ranges; see `LocalFile.read`."""
-        data = _inflate(self)
-        parts = []
-        for offset, length in ranges:
-            if offset + length > len(data):
-                raise SourceError(f"{self.path}: the compressed data set is truncated")
-            parts.append(data[offset : offset + length])
-        return parts
-
-
-@lru_cache(maxsize=2)
-def _inflate(part: InflatedFile) -> bytes:
-    (compressed,) = part.file.read([(part.start, part.file.size - part.start)])
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    try:
-        data = inflater.decompress(compressed, _MAX_INFLATED)
-    except zlib.error as error:
-        raise SourceError(f"{part.path}: the compressed data set is damaged: {error}") from error
-    if inflater.unconsumed_tail:
-        raise SourceError(f"{part.path}: the data set has more than {_MAX_INFLATED} bytes")
-    return data

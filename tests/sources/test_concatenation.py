@@ -24,6 +24,7 @@ class Part:
     frames: list[bytes]
     name: str
     transfer_syntax_uid: str = "1.2.840.10008.1.2.1"
+    batch_size: int = 256
     requests: list[list[int]] = field(default_factory=list)
 
     @property

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dicomslide.errors import SourceError
-from dicomslide.sources import localfile
-from dicomslide.sources.localfile import InflatedFile, LocalFile
+from dicomslide.sources import inflated
+from dicomslide.sources.inflated import InflatedFile
+from dicomslide.sources.localfile import LocalFile
 
 CONTENT = bytes(range(256)) * 8
 
@@ -168,6 +169,6 @@ class TestInflatedFile:
             make(lambda data: data[: len(data) // 2]).read([(2000, 48)])
 
     def test_memory_is_bounded(self, make, monkeypatch):
-        monkeypatch.setattr(localfile, "_MAX_INFLATED", 1000)
+        monkeypatch.setattr(inflated, "_MAX_INFLATED", 1000)
         with pytest.raises(SourceError, match="1000 bytes"):
             make().read([(0, 1)])

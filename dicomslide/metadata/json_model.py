@@ -1,0 +1,196 @@
+"""Data sets from the DICOM JSON Model (PS3.18 F).
+
+pydicom reads them, except for the Per-Frame Functional Groups: for tens of thousands of frames
+that takes seconds. These are encoded as they would be in a file, from which the values of all
+frames are read together.
+"""
+
+import struct
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any
+
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset
+from pydicom.tag import BaseTag
+from pydicom.valuerep import format_number_as_ds
+
+from dicomslide.damage import reading
+from dicomslide.metadata.functional_groups import PER_FRAME_GROUPS
+
+__all__ = ["ICC_PROFILE", "bulk_data_urls", "dataset_of_json", "text_of_json"]
+
+Json = dict[str, Any]
+
+ICC_PROFILE = "00282000"
+_GROUPS = f"{PER_FRAME_GROUPS:08X}"
+# Palette Color Lookup Table Data, plain and segmented
+_PALETTES = frozenset(f"00281{table}{color}" for table in ("20", "22") for color in "1234")
+_USED = _PALETTES | {ICC_PROFILE, _GROUPS}
+_PIXELS = "7FE0"
+# Float Pixel Data and Double Float Pixel Data, and the bits of their numbers
+_FLOATS = {"7FE00008": 32, "7FE00009": 64}
+_MAX_DEPTH = 16
+_NUMBERS = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d"}
+_TEXTS = frozenset({"AE", "AS", "CS", "DA", "DT", "LO", "LT", "SH", "ST", "TM", "UI"})
+_MAX_SHORT = 0xFFFE
+_MAX_DS = 16
+
+
+class _UnusualError(Exception):
+    """Something that frames do not have normally."""
+
+
+def text_of_json(item: Json, tag: str) -> str:
+    """Read the first value of an attribute as text; empty where there is none."""
+    element = item.get(tag)
+    values = element.get("Value") if isinstance(element, dict) else None
+    return str(values[0]) if isinstance(values, list) and values else ""
+
+
+def bulk_data_urls(item: Json) -> Iterator[tuple[str, str]]:
+    """Find the bulk data of a data set that are of use for its pixels.
+
+    Yields
+    ------
+    tag, url : str
+        Tag of the attribute in hexadecimal digits, and where its value is
+    """
+    for tag, element in _elements(item):
+        url = element.get("BulkDataURI")
+        if isinstance(url, list) and len(url) == 1:
+            (url,) = url
+        if isinstance(url, str) and tag in _USED:
+            yield tag, url
+
+
+def _elements(item: Json, depth: int = 0) -> Iterator[tuple[str, Json]]:
+    for tag, element in item.items():
+        if not isinstance(element, dict):
+            continue
+        yield tag, element
+        values = element.get("Value")
+        # Frames have no bulk data of use here, and there are many of them
+        if element.get("vr") == "SQ" and isinstance(values, list) and tag != _GROUPS:
+            for value in values:
+                if isinstance(value, dict) and depth < _MAX_DEPTH:
+                    yield from _elements(value, depth + 1)
+
+
+def dataset_of_json(item: Json, bulk_data: Mapping[str, bytes], name: str) -> Dataset:
+    """Make a data set.
+
+    Parameters
+    ----------
+    item : dict
+        Data set in the DICOM JSON Model
+    bulk_data : mapping
+        URL to value. Attributes whose value is not in it are left out
+    name : str
+        What messages call the image
+
+    Raises
+    ------
+    InvalidImageError
+        When the data set cannot be parsed
+    """
+    with reading(name):
+        groups = item.get(_GROUPS)
+        rest = {
+            tag: element
+            for tag, element in item.items()
+            if tag != _GROUPS and not tag.startswith(_PIXELS)
+        }
+        dataset = Dataset.from_json(
+            _without_bulk_data(rest, bulk_data),
+            bulk_data_uri_handler=lambda url: bulk_data[url],
+        )
+        _find_floats(dataset, item)
+        encoded = _encoded_groups(groups, bulk_data) if isinstance(groups, dict) else b""
+        if encoded is None:
+            dataset.update(Dataset.from_json({_GROUPS: groups}))
+        elif encoded:
+            tag = BaseTag(PER_FRAME_GROUPS)
+            dataset[tag] = RawDataElement(tag, "SQ", len(encoded), encoded, 0, False, True)
+        return dataset
+
+
+def _find_floats(dataset: Dataset, item: Json) -> None:
+    """Say where the pixels of an image of floats are, which may be bulk data only."""
+    for tag, bits in _FLOATS.items():
+        element = item.get(tag)
+        if isinstance(element, dict):
+            # The metadata alone do not tell floats from integers
+            dataset.BitsAllocated = bits
+            if "BulkDataURI" in element:
+                dataset.PixelDataProviderURL = str(element["BulkDataURI"])
+
+
+def _without_bulk_data(item: Json, bulk_data: Mapping[str, bytes]) -> Json:
+    """Leave out the attributes whose bulk data are not there."""
+    kept = {}
+    for tag, element in item.items():
+        url = element.get("BulkDataURI")
+        if url is not None and (url[0] if isinstance(url, list) else url) not in bulk_data:
+            continue
+        if element.get("vr") == "SQ" and element.get("Value"):
+            values = [_without_bulk_data(value or {}, bulk_data) for value in element["Value"]]
+            element = element | {"Value": values}
+        kept[tag] = element
+    return kept
+
+
+def _encoded_groups(groups: Json, bulk_data: Mapping[str, bytes]) -> bytes | None:
+    """Encode the Per-Frame Functional Groups; None where they have unusual elements."""
+    if "BulkDataURI" in groups:
+        # Bulk data are Explicit VR Little Endian (PS3.18 8.7.3)
+        return bulk_data.get(groups["BulkDataURI"])
+    try:
+        return _encode_items(groups.get("Value") or [], 0)
+    except (_UnusualError, AttributeError, KeyError, TypeError, ValueError, struct.error):
+        return None
+
+
+def _encode_items(items: list[Json], depth: int) -> bytes:
+    if depth > _MAX_DEPTH:
+        raise _UnusualError
+    parts = []
+    for item in items:
+        content = b"".join([_encode(tag, item[tag], depth) for tag in sorted(item)])
+        parts += [b"\xfe\xff\x00\xe0", len(content).to_bytes(4, "little"), content]
+    return b"".join(parts)
+
+
+def _encode(tag: str, element: Json, depth: int) -> bytes:
+    vr, values = element["vr"], element.get("Value", [])
+    if vr == "SQ":
+        content = _encode_items(values, depth + 1)
+        return b"%b\0\0%b%b" % (_head(tag, vr), len(content).to_bytes(4, "little"), content)
+    if not element.keys() <= {"vr", "Value"}:
+        raise _UnusualError
+    if vr in _NUMBERS:
+        content = struct.pack(f"<{len(values)}{_NUMBERS[vr]}", *values)
+    else:
+        if vr == "DS":
+            values = [_decimal(value) for value in values]
+        elif vr == "IS":
+            values = [str(int(value)) for value in values]
+        elif vr not in _TEXTS:
+            raise _UnusualError
+        content = "\\".join([value or "" for value in values]).encode("ascii")
+        if len(content) % 2:
+            content += b"\0" if vr == "UI" else b" "
+    if len(content) > _MAX_SHORT:
+        raise _UnusualError
+    return b"%b%b%b" % (_head(tag, vr), len(content).to_bytes(2, "little"), content)
+
+
+@cache
+def _head(tag: str, vr: str) -> bytes:
+    number = int(tag, 16)
+    return struct.pack("<HH2s", number >> 16, number & 0xFFFF, vr.encode("ascii"))
+
+
+def _decimal(value: float | str) -> str:
+    text = value if isinstance(value, str) else repr(value)
+    return text if len(text) <= _MAX_DS else format_number_as_ds(float(value))

@@ -1,0 +1,347 @@
+"""A DICOMweb service: what there is, metadata, bulk data and frames (PS3.18 8.3, 8.6 and 10)."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urljoin, urlsplit
+
+from dicomweb_client.api import DICOMwebClient
+from pydicom.uid import ExplicitVRLittleEndian
+
+from dicomslide.errors import ArgumentValueError, SourceError
+from dicomslide.metadata.json_model import text_of_json
+from dicomslide.metadata.pixel_format import is_encapsulated
+from dicomslide.sources.http import (
+    DamagedAnswerError,
+    HttpService,
+    RefusedRequestError,
+    Reply,
+    without_secrets,
+)
+from dicomslide.sources.multipart import Part, parse_content_type, read_parts
+
+__all__ = ["WebService", "is_service_url", "service_of_client", "service_of_url"]
+
+Json = dict[str, Any]
+
+_URL_PREFIX = "dicomweb+"
+_JSON = "application/dicom+json"
+_OCTETS = "application/octet-stream"
+_BULK_DATA = f'multipart/related; type="{_OCTETS}"'
+_NATIVE = f'multipart/related; type="{_OCTETS}"; transfer-syntax={ExplicitVRLittleEndian}'
+# Frames as they are stored, first in the form that most servers understand (PS3.18 8.7.3)
+_IMAGES = ("image/jpeg", "image/jls", "image/jp2", "image/jphc", "image/jxl", "image/dicom-rle")
+_AS_STORED = (
+    f'multipart/related; type="{_OCTETS}"; transfer-syntax=*',
+    ", ".join(
+        f'multipart/related; type="{media_type}"; transfer-syntax=*'
+        for media_type in (*_IMAGES, _OCTETS)
+    ),
+)
+# The service does not understand, or cannot deliver, what the header Accept asks for
+_NOT_SO = (400, 406, 415, 500, 501)
+_MAX_METADATA = 1 << 30
+_MAX_BULK_DATA = 1 << 28
+_MAX_RESULTS = 1_000_000
+# The URL is: the frames are asked for in two requests
+_TOO_LONG = (413, 414, 431)
+# Around the frames of an answer
+_PART_OVERHEAD = 1 << 14
+
+
+@dataclass(frozen=True)
+class WebService:
+    """A DICOMweb service.
+
+    Its methods are those of ``dicomweb_client.api.DICOMClient`` that this package needs.
+
+    Parameters
+    ----------
+    http : HttpService
+        The service
+    search_prefix, retrieve_prefix : str
+        Paths below its URL for searches and for retrievals; empty or starting with a slash
+    """
+
+    http: HttpService
+    search_prefix: str = ""
+    retrieve_prefix: str = ""
+
+    @property
+    def base_url(self) -> str:
+        """URL of the service, without credentials."""
+        return self.http.url
+
+    def instance_url(self, study: str, series: str, instance: str) -> str:
+        """URL of an instance."""
+        path = f"/studies/{quote(study)}/series/{quote(series)}/instances/{quote(instance)}"
+        return f"{self.base_url}{self.retrieve_prefix}{path}"
+
+    def search_for_series(
+        self, study_instance_uid: str | None = None, search_filters: dict[str, str] | None = None
+    ) -> list[Json]:
+        """Search for series (PS3.18 10.6)."""
+        return self._search("series", study_instance_uid, search_filters)
+
+    def search_for_instances(
+        self, study_instance_uid: str | None = None, search_filters: dict[str, str] | None = None
+    ) -> list[Json]:
+        """Search for instances (PS3.18 10.6)."""
+        return self._search("instances", study_instance_uid, search_filters)
+
+    def _search(self, what: str, study: str | None, filters: dict[str, str] | None) -> list[Json]:
+        study_path = f"/studies/{quote(study)}" if study else ""
+        url = f"{self.base_url}{self.search_prefix}{study_path}/{what}"
+        results: list[Json] = []
+        while len(results) < _MAX_RESULTS:
+            params = dict(filters or {}) | ({"offset": len(results)} if results else {})
+            try:
+                page = self.http.get(url, _JSON, _MAX_METADATA, _read_json, params)
+            except RefusedRequestError:
+                if not results:
+                    raise
+                break
+            # A server that does not know the offset sends the first page again
+            if not page or page[0] in results[:1]:
+                break
+            results += page
+        return results
+
+    def retrieve_series_metadata(
+        self, study_instance_uid: str, series_instance_uid: str
+    ) -> list[Json]:
+        """Retrieve the metadata of all instances of a series (PS3.18 10.4.1.1.2).
+
+        They are retrieved one by one from a service that does not have them for a series.
+        """
+        path = f"/studies/{quote(study_instance_uid)}/series/{quote(series_instance_uid)}"
+        url = f"{self.base_url}{self.retrieve_prefix}{path}"
+        try:
+            return self._json(f"{url}/metadata")
+        except RefusedRequestError as error:
+            if error.status in (401, 403):
+                raise
+            instances = self.search_for_instances(
+                study_instance_uid, {"SeriesInstanceUID": series_instance_uid}
+            )
+            uids = [text_of_json(item, "00080018") for item in instances]
+            if not uids:
+                raise
+        return [
+            item for uid in uids for item in self._json(f"{url}/instances/{quote(uid)}/metadata")
+        ]
+
+    def _json(self, url: str) -> list[Json]:
+        return self.http.get(url, _JSON, _MAX_METADATA, _read_json)
+
+    def retrieve_bulkdata(self, url: str, max_bytes: int = _MAX_BULK_DATA) -> list[bytes]:
+        """Retrieve bulk data of a limited size (PS3.18 10.4.1.1.5).
+
+        A URL of another origin, such as one that a proxy hides, is looked for at the service.
+        """
+        target, limit = self._own_url(url), max_bytes + _PART_OVERHEAD
+        try:
+            return self.http.get(target, _BULK_DATA, limit, _read_contents)
+        except RefusedRequestError as error:
+            if error.status not in _NOT_SO:
+                raise
+            return self.http.get(target, "*/*", limit, _read_contents)
+
+    def _own_url(self, url: str) -> str:
+        """Map a BulkDataURI to the service."""
+        if self.http.is_own(absolute := urljoin(f"{self.base_url}/", url)):
+            return absolute
+        parts = urlsplit(absolute)
+        if parts.scheme not in ("http", "https"):
+            raise SourceError(f"{without_secrets(url)}: bulk data that is not at a web service")
+        _, below, path = parts.path.partition("/studies/")
+        base = f"{self.base_url}{self.retrieve_prefix}" if below else f"{self.base_url}/"
+        target = base + below + path if below else urljoin(base, parts.path)
+        return f"{target}?{parts.query}" if parts.query else target
+
+    def retrieve_frames(
+        self,
+        instance_url: str,
+        frames: Sequence[int],
+        max_frame_bytes: int,
+        transfer_syntax_uid: str = "",
+    ) -> tuple[list[bytes], str]:
+        """Retrieve frames as they are stored (PS3.18 10.4.1.1.6).
+
+        Parameters
+        ----------
+        instance_url : str
+            URL of the instance
+        frames : sequence of int
+            Frame indices from 0 on, each once
+        max_frame_bytes : int
+            Largest encoded frame that is taken
+        transfer_syntax_uid : str
+            How they are stored, if that is known
+
+        Returns
+        -------
+        frames : list of bytes
+            Encoded frames, in the order asked for
+        transfer_syntax_uid : str
+            Their transfer syntax; empty where the service does not tell
+
+        Raises
+        ------
+        SourceError
+            When the service does not deliver them
+        """
+        numbers = [frame + 1 for frame in frames]
+        url = f"{instance_url}/frames/{','.join(map(str, numbers))}"
+
+        def read(reply: Reply) -> tuple[list[bytes], str]:
+            parts = read_parts(reply, len(numbers))
+            if len(parts) != len(numbers):
+                raise DamagedAnswerError(f"{len(parts)} frames for {len(numbers)} frames asked for")
+            ordered = _in_order(parts, numbers)
+            syntaxes = {_transfer_syntax(part, reply) for part in ordered}
+            if len(syntaxes) > 1:
+                raise DamagedAnswerError(
+                    f"frames of different transfer syntaxes: {sorted(syntaxes)}"
+                )
+            for number, part in zip(numbers, ordered, strict=True):
+                if not part.content:
+                    raise DamagedAnswerError(f"frame {number} is empty")
+            return [part.content for part in ordered], syntaxes.pop()
+
+        limit = len(numbers) * (max_frame_bytes + _PART_OVERHEAD)
+        forms = _forms(transfer_syntax_uid, self.base_url)
+        for form in forms:
+            try:
+                found = self.http.get(url, form, limit, read)
+            except RefusedRequestError as error:
+                if error.status in _TOO_LONG and len(frames) > 1:
+                    break
+                if error.status not in _NOT_SO or form == forms[-1]:
+                    raise
+                continue
+            if form in _AS_STORED:
+                _understood[self.base_url] = form
+            return found
+        half = len(frames) // 2
+        (first, syntax), (second, _) = (
+            self.retrieve_frames(instance_url, part, max_frame_bytes, transfer_syntax_uid)
+            for part in (frames[:half], frames[half:])
+        )
+        return first + second, syntax
+
+
+def _forms(transfer_syntax_uid: str, base_url: str) -> list[str]:
+    """Choose what the header Accept asks for, the best form first."""
+    if transfer_syntax_uid and not is_encapsulated(transfer_syntax_uid):
+        return [_NATIVE, _AS_STORED[0]]
+    best = _understood.get(base_url, _AS_STORED[0])
+    forms = [best, *(form for form in _AS_STORED if form != best)]
+    # Some services have this form only for what is not compressed
+    return forms if transfer_syntax_uid else [*forms, _NATIVE]
+
+
+# The form of the header Accept that a service understands
+_understood: dict[str, str] = {}
+
+
+def is_service_url(source: Any) -> bool:
+    """Whether a source is the URL of a DICOMweb service: ``dicomweb+https://…``."""
+    return isinstance(source, str) and source.startswith(_URL_PREFIX)
+
+
+def service_of_url(
+    url: str,
+    session: Any = None,
+    credentials: tuple[str, str] | str | None = None,
+) -> tuple[WebService, str | None, str | None]:
+    """Make the service of a URL that starts with ``dicomweb+``.
+
+    Returns
+    -------
+    service : WebService
+        The service
+    study_instance_uid, series_instance_uid : str or None
+        Study and series where the URL ends with ``/studies/…`` and ``/series/…``
+
+    Raises
+    ------
+    TypeError, ValueError
+        When it is no such URL, or the session or the credentials are none
+    """
+    plain = url.removeprefix(_URL_PREFIX)
+    base, _, below = plain.partition("/studies/")
+    study, *rest = below.rstrip("/").split("/")
+    if rest and (len(rest) != 2 or rest[0] != "series"):
+        raise ArgumentValueError(
+            f"source: expected /studies/…/series/… at the end of {without_secrets(url)!r}"
+        )
+    http = HttpService.at(base, session, credentials)
+    return WebService(http), study or None, rest[1] if rest else None
+
+
+def service_of_client(client: Any) -> WebService | None:
+    """Make the service that a ``DICOMwebClient`` speaks to, with its session.
+
+    Returns
+    -------
+    WebService or None
+        None for a client that retrieves frames in a way of its own
+    """
+    retrieves = getattr(type(client), "retrieve_instance_frames", None)
+    if retrieves is not DICOMwebClient.retrieve_instance_frames:
+        return None
+    session = getattr(client, "_session", None)
+    http = HttpService.at(client.base_url, session, None, getattr(client, "_timeout", None))
+    search, retrieve = (
+        f"/{prefix.strip('/')}" if prefix else ""
+        for prefix in (client.qido_url_prefix, client.wado_url_prefix)
+    )
+    return WebService(http, search, retrieve)
+
+
+def _read_json(reply: Reply) -> list[Json]:
+    if not reply.body.strip():
+        return []
+    try:
+        found = json.loads(reply.body)
+    except (ValueError, RecursionError) as error:
+        raise DamagedAnswerError(f"no JSON: {error}") from error
+    items = found if isinstance(found, list) else [found]
+    if not all(isinstance(item, dict) for item in items):
+        raise DamagedAnswerError("no data sets in JSON")
+    return items
+
+
+def _read_contents(reply: Reply) -> list[bytes]:
+    return [part.content for part in read_parts(reply, 1)]
+
+
+def _in_order(parts: list[Part], numbers: list[int]) -> list[Part]:
+    """Order parts as they were asked for, by the locations that they tell."""
+    found = [_frame_number(part.location) for part in parts]
+    if None in found or found == numbers:
+        return parts
+    by_number = dict(zip(found, parts, strict=True))
+    if by_number.keys() != set(numbers):
+        raise DamagedAnswerError("other frames than those asked for")
+    return [by_number[number] for number in numbers]
+
+
+def _frame_number(location: str) -> int | None:
+    """Read the number at the end of ``…/frames/7``."""
+    _, frames, number = urlsplit(location).path.rpartition("/frames/")
+    return int(number) if frames and number.isdecimal() else None
+
+
+def _transfer_syntax(part: Part, reply: Reply) -> str:
+    """Read the transfer syntax from the type of a part, else from that of the whole message."""
+    _, parameters = parse_content_type(part.content_type)
+    syntax = parameters.get("transfer-syntax", "")
+    if not syntax:
+        _, outer = parse_content_type(reply.content_type)
+        syntax = outer.get("transfer-syntax", "")
+        # Some servers write it into the type itself
+        syntax = syntax or parse_content_type(outer.get("type", ""))[1].get("transfer-syntax", "")
+    return "" if syntax == "*" else syntax.strip()

@@ -1,0 +1,68 @@
+"""Data sets that are compressed in their file (PS3.5 A.5)."""
+
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from dicomslide.errors import SourceError
+from dicomslide.sources.base import File
+
+__all__ = ["InflatedFile"]
+
+_MAX_INFLATED = 1 << 30
+
+
+@dataclass(frozen=True)
+class InflatedFile:
+    """What is compressed in a file from an offset on, held in memory while it is used.
+
+    Parameters
+    ----------
+    file : File
+        The file
+    start : int
+        Where the compressed bytes start
+    """
+
+    file: File
+    start: int
+
+    @property
+    def path(self) -> str:
+        """Path of the file."""
+        return self.file.path
+
+    @property
+    def modified(self) -> Any:
+        """What changes when the file changes."""
+        return self.file.modified
+
+    @property
+    def size(self) -> int:
+        """Number of bytes after decompression."""
+        return len(_inflate(self))
+
+    def read(self, ranges: Iterable[tuple[int, int]]) -> list[bytes]:
+        """Read (offset, length) ranges; see `File.read`."""
+        data = _inflate(self)
+        parts = []
+        for offset, length in ranges:
+            if offset + length > len(data):
+                raise SourceError(f"{self.path}: the compressed data set is truncated")
+            parts.append(data[offset : offset + length])
+        return parts
+
+
+@lru_cache(maxsize=2)
+def _inflate(part: InflatedFile) -> bytes:
+    (compressed,) = part.file.read([(part.start, part.file.size - part.start)])
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        data = inflater.decompress(compressed, _MAX_INFLATED)
+    except zlib.error as error:
+        raise SourceError(f"{part.path}: the compressed data set is damaged: {error}") from error
+    if inflater.unconsumed_tail:
+        raise SourceError(f"{part.path}: the data set has more than {_MAX_INFLATED} bytes")
+    return data

@@ -1,0 +1,257 @@
+"""Frames that are read before they are asked for, so that neighbours do not cost a request each.
+
+Whoever reads tile after tile, such as the tasks of a dask array with one chunk for each frame, is
+given the tiles around with the same request: a square of 4 x 4 tiles from the second read in it on,
+then one of 8 x 8 and one of 16 x 16, as long as enough of the smaller one was used. That is also
+the order in which dask visits the chunks of a reduction.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, Optional
+from weakref import WeakValueDictionary
+
+from dicomslide.errors import DicomSlideError
+
+__all__ = ["ReadAhead", "frames_per_request"]
+
+Fetch = Callable[[Sequence[int]], list[bytes]]
+
+# Reads of more frames than this are left alone: their requests are large enough
+_SMALL_READ = 16
+# Tiles along the sides of squares, and of how many that are read ahead one has to be used
+_SIDES = 4, 8, 16
+_WORTH = 4
+_MAX_SQUARES = 1024
+_BUFFER_BYTES = 128 * 2**20
+# A request has this many frames at most, and about this many bytes
+_MAX_FRAMES, _REQUEST_BYTES = 512, 32 * 2**20
+# What a codec is expected to spare
+_USUAL_COMPRESSION = 8
+
+
+def frames_per_request(frame_bytes: int, encapsulated: bool) -> int:
+    """Choose how many frames are asked for at once.
+
+    Parameters
+    ----------
+    frame_bytes : int
+        Size of a decoded frame
+    encapsulated : bool
+        Whether frames are compressed
+    """
+    expected = frame_bytes // (_USUAL_COMPRESSION if encapsulated else 1)
+    return min(max(_REQUEST_BYTES // max(expected, 1), 1), _MAX_FRAMES)
+
+
+@dataclass(eq=False)
+class _Square:
+    """A square of tiles that was looked at: how many were read ahead, and how many of these used.
+
+    Parameters
+    ----------
+    inner : _Square, optional
+        The smaller square in it that was read ahead last
+    """
+
+    ahead: int = 0
+    used: int = 0
+    inner: Optional["_Square"] = None
+
+    @property
+    def is_worth_more(self) -> bool:
+        return self.inner is not None and self.inner.used * _WORTH >= self.inner.ahead
+
+
+class ReadAhead:
+    """Reads ahead in one source. It may be used from any thread; one process has one for a key.
+
+    Parameters
+    ----------
+    key : str
+        Token of the source
+    across : int
+        Frames in a row of tiles. Frames are taken to be stored row by row; where they are not,
+        the squares are not square
+    """
+
+    def __init__(self, key: str, across: int) -> None:
+        self._key = key
+        self._across = max(across, 1)
+        self._lock = threading.Lock()
+        self._squares: OrderedDict[tuple[int, int, int], _Square] = OrderedDict()
+        self._coming: dict[int, Future[dict[int, bytes]]] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _arrived, (self._key, self._across)
+
+    def read(self, frames: Sequence[int], count: int, most: int, fetch: Fetch) -> list[bytes]:
+        """Read encoded frames, and perhaps some that follow.
+
+        Parameters
+        ----------
+        frames : sequence of int
+            Frame indices
+        count : int
+            Number of frames of the source
+        most : int
+            Largest number of frames in a request
+        fetch : callable
+            Reads frames
+
+        Returns
+        -------
+        list of bytes
+            One item for each index, in the order asked for
+        """
+        if len(frames) > _SMALL_READ:
+            return fetch(frames)
+        found: dict[int, bytes] = {}
+        coming: dict[int, Future[dict[int, bytes]]] = {}
+        with self._lock:
+            for frame in frames:
+                kept = _buffer.get(self._key, frame)
+                if kept is not None:
+                    found[frame], square = kept
+                    square.used += 1
+                elif frame in self._coming:
+                    coming[frame] = self._coming[frame]
+            missing = sorted({f for f in frames if f not in found and f not in coming})
+            ahead = self._ahead(missing, count, most)
+            arriving: Future[dict[int, bytes]] = Future()
+            self._coming.update(dict.fromkeys([*missing, *ahead], arriving))
+        if missing:
+            found.update(self._fetch(missing, ahead, arriving, fetch))
+        for frame, future in coming.items():
+            if future.exception() is None:
+                found[frame] = future.result()[frame]
+            else:
+                # What failed there may be another frame
+                (found[frame],) = fetch([frame])
+        return [found[frame] for frame in frames]
+
+    def _fetch(
+        self,
+        missing: list[int],
+        ahead: dict[int, _Square],
+        arriving: "Future[dict[int, bytes]]",
+        fetch: Fetch,
+    ) -> dict[int, bytes]:
+        """Fetch frames for this read and for those who wait for them."""
+        asked = [*missing, *ahead]
+        try:
+            try:
+                found = dict(zip(asked, fetch(asked), strict=True))
+            except DicomSlideError:
+                if not ahead:
+                    raise
+                # It may be a frame that nobody has asked for
+                found = dict(zip(missing, fetch(missing), strict=True))
+                ahead = {}
+        except BaseException as error:
+            self._settle(asked)
+            arriving.set_exception(error)
+            raise
+        for frame, square in ahead.items():
+            _buffer.put(self._key, frame, (found[frame], square))
+        self._settle(asked)
+        if len(found) == len(asked):
+            arriving.set_result(found)
+        else:
+            arriving.set_exception(DicomSlideError("read alone"))
+        return found
+
+    def _settle(self, frames: list[int]) -> None:
+        with self._lock:
+            for frame in frames:
+                del self._coming[frame]
+
+    def _ahead(self, missing: list[int], count: int, most: int) -> dict[int, _Square]:
+        """Choose the frames to read ahead, each with the square that it belongs to."""
+        chosen: dict[int, _Square] = {}
+        smallest = {self._place(frame) for frame in missing}
+        for side, row, column in {s for place in smallest if (s := self._square(*place))}:
+            square = self._look_at(side, row, column)
+            for frame in self._frames(side, row, column, count):
+                if len(missing) + len(chosen) >= most:
+                    return chosen
+                known = frame in missing or frame in self._coming or frame in chosen
+                if not known and _buffer.get(self._key, frame) is None:
+                    chosen[frame] = square
+                    square.ahead += 1
+            # Also where nothing was left to read
+            square.ahead = max(square.ahead, 1)
+            self._look_at(2 * side, row // 2, column // 2).inner = square
+        return chosen
+
+    def _place(self, frame: int) -> tuple[int, int]:
+        """Get the place of the smallest square around a frame."""
+        row, column = divmod(frame, self._across)
+        return row // _SIDES[0], column // _SIDES[0]
+
+    def _square(self, row: int, column: int) -> tuple[int, int, int] | None:
+        """Choose the square around a smallest one that is read ahead, if any: side and place."""
+        factors = [side // _SIDES[0] for side in _SIDES]
+        around = [(s, row // f, column // f) for s, f in zip(_SIDES, factors, strict=True)]
+        known = [self._squares.get(key) for key in around]
+        if any(square is not None and square.ahead for square in known):
+            # What was read ahead has been dropped
+            return None
+        smallest = self._look_at(*around[0])
+        for key, square in reversed(list(zip(around, known, strict=True))):
+            if square is not None and square.is_worth_more:
+                return key
+        # Another read was here before
+        return around[0] if known[0] is smallest else None
+
+    def _look_at(self, side: int, row: int, column: int) -> _Square:
+        square = self._squares.setdefault((side, row, column), _Square())
+        self._squares.move_to_end((side, row, column))
+        if len(self._squares) > _MAX_SQUARES:
+            self._squares.popitem(last=False)
+        return square
+
+    def _frames(self, side: int, row: int, column: int, count: int) -> list[int]:
+        columns = range(column * side, min((column + 1) * side, self._across))
+        rows = range(row * side, (row + 1) * side)
+        frames = (r * self._across + c for r in rows for c in columns)
+        return [frame for frame in frames if frame < count]
+
+
+class _Buffer:
+    """Encoded frames of all sources of the process, the least recently used dropped first."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._items: OrderedDict[tuple[str, int], tuple[bytes, _Square]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: str, frame: int) -> tuple[bytes, _Square] | None:
+        with self._lock:
+            item = self._items.get((key, frame))
+            if item is not None:
+                self._items.move_to_end((key, frame))
+            return item
+
+    def put(self, key: str, frame: int, item: tuple[bytes, _Square]) -> None:
+        with self._lock:
+            if (key, frame) not in self._items:
+                self._items[key, frame] = item
+                self._bytes += len(item[0])
+            while self._bytes > self._max_bytes:
+                _, (data, _) = self._items.popitem(last=False)
+                self._bytes -= len(data)
+
+
+_buffer = _Buffer(_BUFFER_BYTES)
+_arrivals: WeakValueDictionary[str, ReadAhead] = WeakValueDictionary()
+_arrivals_lock = threading.Lock()
+
+
+def _arrived(key: str, across: int) -> ReadAhead:
+    with _arrivals_lock:
+        return _arrivals.setdefault(key, ReadAhead(key, across))

@@ -1,0 +1,229 @@
+"""Bytes of a file at any place that fsspec knows, by offset, from any thread."""
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, TypeVar
+
+from fsspec import AbstractFileSystem
+from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
+from fsspec.utils import merge_offset_ranges
+from urllib3.exceptions import MaxRetryError
+from urllib3.util import Retry
+
+from dicomslide.errors import ArgumentValueError, SourceError
+from dicomslide.sources.http import without_secrets
+
+__all__ = ["RemoteFile", "find_remote_files", "is_url", "local_path"]
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+# The first bytes of a file are kept: the header is looked at several times
+_HEAD = 1 << 16
+_MAX_HEADS = 64
+# Ranges closer than this become one request, and none is larger than a block
+_GAP, _BLOCK = 1 << 16, 1 << 24
+_ATTEMPTS, _FIRST_PAUSE, _JITTER = 4, 0.2, 0.2
+# What asking again does not change
+_FINAL = (FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError, ImportError)
+_REQUESTS = 8
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file as it was when it was first looked at.
+
+    Parameters
+    ----------
+    path : str
+        URL, without credentials
+    size : int
+        Size in bytes
+    modified : str
+        Entity tag or time of the last change, where the place tells
+    file_system : fsspec.AbstractFileSystem
+        Where it is
+    key : str
+        What the file system calls it
+    """
+
+    path: str
+    size: int
+    modified: str
+    file_system: AbstractFileSystem = field(repr=False)
+    key: str = field(repr=False)
+
+    def read(self, ranges: Iterable[tuple[int, int]]) -> list[bytes]:
+        """Read (offset, length) ranges: those that are close together with one request.
+
+        Raises
+        ------
+        SourceError
+            When the place does not deliver, or the file ends before a range does
+        """
+        ranges = list(ranges)
+        for offset, length in ranges:
+            if offset + length > self.size:
+                raise SourceError(
+                    f"{self.path}: ends at byte {self.size}, expected data up to byte "
+                    f"{offset + length}; the file is truncated"
+                )
+        if all(offset + length <= _HEAD for offset, length in ranges):
+            head = _head(self)
+            return [head[offset : offset + length] for offset, length in ranges]
+        return self._fetch(ranges)
+
+    def _fetch(self, ranges: list[tuple[int, int]]) -> list[bytes]:
+        starts = [offset for offset, _ in ranges]
+        ends = [offset + length for offset, length in ranges]
+        # Merging sorts the ranges
+        blocks = merge_offset_ranges([self.key] * len(ranges), starts, ends, _GAP, _BLOCK)
+
+        def fetch() -> list[bytes]:
+            found = self.file_system.cat_ranges(*blocks, on_error="raise")
+            for data, start, end in zip(found, *blocks[1:], strict=True):
+                if len(data) != end - start:
+                    raise OSError(_range_error(len(data), end - start, self.size))
+            return found
+
+        found = _persist(fetch, self.path)
+        return list(_cut(ranges, list(zip(blocks[1], found, strict=True))))
+
+
+@lru_cache(maxsize=_MAX_HEADS)
+def _head(file: RemoteFile) -> bytes:
+    (data,) = file._fetch([(0, min(_HEAD, file.size))])
+    return data
+
+
+def _range_error(found: int, expected: int, size: int) -> str:
+    if found == size:
+        return (
+            "the server sends the whole file for a part of it; put simplecache:: in front of the "
+            "URL to download files first"
+        )
+    return f"{found} bytes were delivered for {expected} asked for"
+
+
+def _cut(ranges: list[tuple[int, int]], blocks: list[tuple[int, bytes]]) -> Iterator[bytes]:
+    """Cut the ranges out of the blocks, which are in ascending order."""
+    for offset, length in ranges:
+        parts = []
+        for start, data in blocks:
+            first, last = max(offset - start, 0), min(offset + length - start, len(data))
+            if first < last:
+                parts.append(data[first:last])
+        yield parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def is_url(source: Any) -> bool:
+    """Whether a source is a URL that fsspec may know."""
+    return isinstance(source, str) and ("://" in source or "::" in source)
+
+
+def local_path(url: str) -> str | None:
+    """Get the path of a URL of a local file or folder, None for others."""
+    file_system, path = _open(url, {})
+    return path if isinstance(file_system, LocalFileSystem) else None
+
+
+def find_remote_files(url: str, storage_options: dict[str, Any] | None) -> list[RemoteFile]:
+    """Find the files that a URL stands for: one file, or those of a folder without hidden ones.
+
+    Parameters
+    ----------
+    url : str
+        URL of a file or of a folder
+    storage_options : dict, optional
+        Options of its file system
+
+    Raises
+    ------
+    ValueError
+        When no file system is known for the URL
+    SourceError
+        When there is no such file or folder, or the place does not deliver
+    """
+    file_system, path = _open(url, storage_options or {})
+    name = without_secrets(url)
+    found = _persist(lambda: _list(file_system, path, url.endswith("/")), name)
+    if found.keys() == {path}:
+        return [_file(file_system, path, found[path], name)]
+    base = name.rstrip("/")
+    root = path.rstrip("/")
+
+    def make(key: str) -> RemoteFile:
+        below = key.removeprefix(root).lstrip("/")
+        return _file(file_system, key, found[key], f"{base}/{below}")
+
+    keys = [key for key in sorted(found) if not _is_hidden(key.removeprefix(root))]
+    with ThreadPoolExecutor(_REQUESTS) as pool:
+        return list(pool.map(make, keys))
+
+
+def _open(url: str, storage_options: dict[str, Any]) -> tuple[AbstractFileSystem, str]:
+    try:
+        return url_to_fs(url, **storage_options)
+    except (ImportError, ValueError, TypeError) as error:
+        raise ArgumentValueError(f"source: {without_secrets(url)}: {error}") from error
+
+
+def _list(file_system: AbstractFileSystem, path: str, is_folder: bool) -> dict[str, Any]:
+    if not is_folder:
+        information = file_system.info(path)
+        if information.get("type") != "directory":
+            return {path: information}
+    found = file_system.find(path, detail=True)
+    if not found and not file_system.exists(path):
+        raise FileNotFoundError(path)
+    return {key: item for key, item in found.items() if item.get("type") != "directory"}
+
+
+def _is_hidden(path: str) -> bool:
+    return any(part.startswith(".") for part in path.split("/"))
+
+
+def _file(
+    file_system: AbstractFileSystem, key: str, information: dict[str, Any], name: str
+) -> RemoteFile:
+    if information.get("size") is None:
+        # Listings of web servers have no sizes
+        information = _persist(lambda: file_system.info(key), name)
+    size = information.get("size")
+    if size is None:
+        raise SourceError(f"{name}: the place does not tell its size")
+    marks = (information.get(mark) for mark in ("ETag", "etag", "mtime", "LastModified", "created"))
+    modified = next((str(mark) for mark in marks if mark), "")
+    return RemoteFile(name, int(size), modified, file_system, key)
+
+
+def _persist(function: Callable[[], T], name: str) -> T:
+    """Call a function that asks a place, a few times where that may help."""
+    retry = Retry(total=_ATTEMPTS - 1, backoff_factor=_FIRST_PAUSE, backoff_jitter=_JITTER)
+    while True:
+        try:
+            return function()
+        except _FINAL as error:
+            reason = next((r for kind, r in _REASONS.items() if isinstance(error, kind)), error)
+            raise SourceError(f"{name}: {reason}") from error
+        # Each library behind fsspec has errors of its own
+        except Exception as error:
+            try:
+                retry = retry.increment("GET", name)
+            except MaxRetryError:
+                reason = str(error) or type(error).__name__
+                raise SourceError(f"{name}: {reason}; asked {_ATTEMPTS} times") from error
+            logger.info("%s: asked again: %s", name, error)
+            time.sleep(retry.get_backoff_time())
+
+
+_REASONS = {
+    FileNotFoundError: "no such file or folder",
+    PermissionError: "access is denied",
+}
