@@ -94,6 +94,10 @@ class CountedFrames:
         return self.source.transfer_syntax_uid
 
     @property
+    def remote(self) -> bool:
+        return self.source.remote
+
+    @property
     def batch_size(self) -> int:
         return self.source.batch_size
 

@@ -47,6 +47,10 @@ class FrameSource(Protocol):
         """Transfer Syntax UID of the frames."""
 
     @property
+    def remote(self) -> bool:
+        """Whether a request costs more than the frames that it brings."""
+
+    @property
     def batch_size(self) -> int:
         """How many frames are best read with one call."""
 

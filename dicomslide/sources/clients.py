@@ -103,6 +103,11 @@ class ClientFrames:
         return f"{getattr(self.client, 'base_url', '')} {self.instance}"
 
     @property
+    def remote(self) -> bool:
+        """Whether a request costs more than the frames that it brings."""
+        return True
+
+    @property
     def batch_size(self) -> int:
         """How many frames are best read with one call."""
         return batch_size_of(self.frame_bytes, self.transfer_syntax_uid)

@@ -73,6 +73,11 @@ class ConcatenatedFrames:
         return self.parts[0].transfer_syntax_uid
 
     @property
+    def remote(self) -> bool:
+        """Whether a request costs more than the frames that it brings."""
+        return self.parts[0].remote
+
+    @property
     def batch_size(self) -> int:
         """How many frames are best read with one call."""
         return self.parts[0].batch_size

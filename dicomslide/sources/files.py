@@ -29,6 +29,8 @@ from dicomslide.sources.remotefile import RemoteFile
 
 __all__ = ["FileFrames", "FileStore", "open_image_file"]
 
+_REMOTE_STEP = 1 << 22
+
 
 @dataclass(frozen=True)
 class FileFrames:
@@ -76,6 +78,11 @@ class FileFrames:
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
 
     @property
+    def remote(self) -> bool:
+        """Whether a request costs more than the frames that it brings."""
+        return self.ahead is not None
+
+    @property
     def batch_size(self) -> int:
         """How many frames are best read with one call."""
         return frames_per_request(self.frame_bits // 8, is_encapsulated(self.transfer_syntax_uid))
@@ -86,7 +93,14 @@ class FileFrames:
     @cached_property
     def _offsets(self) -> EncapsulatedOffsets:
         return encapsulated_offsets(
-            self.file.read, self.file.path, self.start, self.file.size, self.count, self.extended
+            self.file.read,
+            self.file.path,
+            self.start,
+            self.file.size,
+            self.count,
+            self.extended,
+            # A request for each item would take longer than reading the whole file
+            step=_REMOTE_STEP if self.remote else 8,
         )
 
     def read(self, frames: Sequence[int]) -> list[bytes]:

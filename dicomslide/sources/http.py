@@ -275,8 +275,7 @@ class HttpService:
                 target = urljoin(response.url, response.headers.get("Location", ""))
             if not self.is_own(target):
                 raise SourceError(
-                    f"{_name(url)}: redirects to {_name(target)}, which is "
-                    f"not a part of {self.url}"
+                    f"{_name(url)}: redirects to {_name(target)}, which is not a part of {self.url}"
                 )
             url, params = target, None
         raise SourceError(f"{_name(url)}: redirects more than {_MAX_REDIRECTS} times")

@@ -42,6 +42,7 @@ def encapsulated_offsets(
     end: int,
     count: int,
     extended: tuple[bytes, bytes] | None,
+    step: int = 8,
 ) -> EncapsulatedOffsets:
     """Find the frames of an encapsulated Pixel Data element.
 
@@ -60,6 +61,8 @@ def encapsulated_offsets(
         Number of frames
     extended : tuple of bytes, optional
         Values of Extended Offset Table and Extended Offset Table Lengths
+    step : int
+        Bytes that are read at once to walk the items: their headers alone by default
 
     Raises
     ------
@@ -86,11 +89,11 @@ def encapsulated_offsets(
         offsets = np.frombuffer(table, "<u4").astype(np.int64)
         if len(offsets) == count and offsets[0] == 0 and (np.diff(offsets) > 0).all():
             starts = base + offsets
-            items = list(_walk(read, int(starts[-1]), end, name))
+            items = list(_walk(read, int(starts[-1]), end, name, step))
             if not items:
                 raise FrameError(f"{name}: the file is truncated; frame {count} is missing")
             return _checked(starts, np.append(starts[1:], items[-1][1]), base, end, name)
-    return _walked(read, name, base, end, count)
+    return _walked(read, name, base, end, count, step)
 
 
 def join_fragments(data: bytes, name: str) -> bytes:
@@ -122,10 +125,14 @@ def _checked(
     return EncapsulatedOffsets(starts, ends)
 
 
-def _walk(read: Ranges, position: int, end: int, name: str) -> Iterator[tuple[int, int]]:
+def _walk(read: Ranges, position: int, end: int, name: str, step: int) -> Iterator[tuple[int, int]]:
     """Yield the start and the end of each item up to the delimiter or the end of the file."""
+    block, start = b"", position
     while position + 8 <= end:
-        (header,) = read([(position, 8)])
+        if position + 8 > start + len(block):
+            start = position
+            (block,) = read([(start, min(step, end - start))])
+        header = block[position - start : position - start + 8]
         tag, length = header[:4], struct.unpack("<I", header[4:])[0]
         if tag == _DELIMITER:
             return
@@ -141,8 +148,10 @@ def _walk(read: Ranges, position: int, end: int, name: str) -> Iterator[tuple[in
         position = stop
 
 
-def _walked(read: Ranges, name: str, base: int, end: int, count: int) -> EncapsulatedOffsets:
-    items = np.array(list(_walk(read, base, end, name)), dtype=np.int64).reshape(-1, 2)
+def _walked(
+    read: Ranges, name: str, base: int, end: int, count: int, step: int
+) -> EncapsulatedOffsets:
+    items = np.array(list(_walk(read, base, end, name, step)), dtype=np.int64).reshape(-1, 2)
     if len(items) < count:
         raise FrameError(f"{name}: {len(items)} fragments for {count} frames; frames are missing")
     if count == 1:

@@ -25,6 +25,7 @@ class Part:
     name: str
     transfer_syntax_uid: str = "1.2.840.10008.1.2.1"
     batch_size: int = 256
+    remote: bool = False
     requests: list[list[int]] = field(default_factory=list)
 
     @property
