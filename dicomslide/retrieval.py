@@ -3,6 +3,8 @@
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from inspect import signature
 from typing import Any, TypeVar
 
 from pydicom.dataset import Dataset
@@ -96,7 +98,9 @@ def _search(
     client: Any, study_uid: str | None, filters: dict[str, str], include_derived: bool
 ) -> list[tuple[str, str]]:
     """Find the Study and Series Instance UIDs of slides and of what was derived from them."""
-    found = client.search_for_series(
+    search_series = _all_results(client.search_for_series)
+    search_instances = _all_results(client.search_for_instances)
+    found = search_series(
         study_instance_uid=study_uid, search_filters={**filters, "Modality": "SM"}
     )
     series = dict.fromkeys(_uids(item, study_uid) for item in found)
@@ -110,7 +114,7 @@ def _search(
 
         def search(query: tuple[str, str]) -> list[tuple[str, str]]:
             study, sop_class = query
-            found = client.search_for_instances(
+            found = search_instances(
                 study_instance_uid=study, search_filters={"SOPClassUID": sop_class}
             )
             return [_uids(item, study) for item in found]
@@ -118,6 +122,13 @@ def _search(
         for uids in _each(client, search, queries):
             series.update(dict.fromkeys(uids))
     return list(series)
+
+
+def _all_results(search: Callable[..., list[Json]]) -> Callable[..., list[Json]]:
+    """Let a client ask again for what a server left out, if that is not what it does anyway."""
+    if "get_remaining" in signature(search).parameters:
+        return partial(search, get_remaining=True)
+    return search
 
 
 def _uids(item: Json, study_uid: str | None) -> tuple[str, str]:

@@ -17,6 +17,9 @@ import dicomslide.errors
 import dicomslide.testing
 from dicomslide.cli import main
 from dicomslide.testing import write_slide
+from tests.servers.archive import Archive
+from tests.servers.dicomweb import DicomwebServer
+from tests.servers.s3 import run_s3
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -102,6 +105,36 @@ def demo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture
+def dicomweb_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Runs the service of the page about DICOMweb, at a URL of its own."""
+    slide = write_slide(
+        tmp_path_factory.mktemp("docs") / "served", size=(300, 400), factors=(1, 2), seed=1
+    )
+    with DicomwebServer(Archive(slide.paths)) as server:
+        yield server.url
+
+
+@pytest.fixture
+def s3_service(
+    slide_folder: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
+    """Runs the service of the page about buckets, at a URL of its own."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "nothing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    with run_s3(tmp_path_factory.mktemp("s3")) as bucket:
+        bucket.upload(slide_folder, "S26-1")
+        yield bucket.server.origin
+
+
+# Services that pages speak of, and the fixtures that run them
+SERVICES = {
+    "https://pacs.example.org/dicom-web": "dicomweb_service",
+    "https://s3.example.org": "s3_service",
+}
+
+
 @pytest.mark.parametrize("page", CODE_PAGES, ids=lambda page: page.name)
 def test_page_runs_and_prints_what_it_shows(
     page: Path,
@@ -116,7 +149,13 @@ def test_page_runs_and_prints_what_it_shows(
         shutil.copytree(request.getfixturevalue("slide_folder"), "slide")
     namespace: dict[str, object] = {"__name__": "__main__"}
     printed = ""
+    code = page.read_text(encoding="utf-8")
+    services = {
+        url: request.getfixturevalue(fixture) for url, fixture in SERVICES.items() if url in code
+    }
     for block in blocks(page):
+        for url, own_url in services.items():
+            block.text = block.text.replace(url, own_url)
         where = f"{page.name}, line {block.line + 1}"
         if block.language == "python" and not block.note.startswith("no-run"):
             printed = run_python(block, page, namespace)

@@ -30,6 +30,8 @@ from dicomslide.sources.remotefile import RemoteFile
 __all__ = ["FileFrames", "FileStore", "open_image_file"]
 
 _REMOTE_STEP = 1 << 22
+# Some of the frames are decoded while the next ones are read
+_LOCAL_BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class FileFrames:
     count : int
         Number of frames
     frame_bits : int
-        Size of a frame in bits; 0 where frames are compressed
+        Size of an uncompressed frame in bits
     extended : tuple of bytes, optional
         Values of Extended Offset Table and Extended Offset Table Lengths
     ahead : ReadAhead, optional
@@ -85,6 +87,8 @@ class FileFrames:
     @property
     def batch_size(self) -> int:
         """How many frames are best read with one call."""
+        if not self.remote:
+            return _LOCAL_BATCH
         return frames_per_request(self.frame_bits // 8, is_encapsulated(self.transfer_syntax_uid))
 
     def __getstate__(self) -> dict[str, Any]:
@@ -208,14 +212,13 @@ def _find_frames(header: Header) -> FileFrames:
         raise InvalidImageError(f"{file.path}: there is no SOP Instance UID")
     extended = _extended_offset_table(dataset)
     count = number_of_frames(dataset)
-    frame_bits = 0
+    frame_bits = read_pixel_format(dataset, syntax).frame_bits
     if is_encapsulated(syntax):
         if header.length >= 0:
             raise InvalidImageError(f"{file.path}: compressed Pixel Data with a length")
         # The item of a frame has 8 bytes at least
         end = header.start + max(_last_offset(header, extended), 8 * count) + 8
     else:
-        frame_bits = read_pixel_format(dataset, syntax).frame_bits
         end = header.start + -(-count * frame_bits // 8)
         if header.start + header.length < end:
             raise InvalidImageError(

@@ -14,7 +14,14 @@ from weakref import WeakValueDictionary
 
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3.exceptions import HTTPError, InvalidHeader, MaxRetryError
+from urllib3.exceptions import (
+    HTTPError,
+    InvalidHeader,
+    MaxRetryError,
+    NewConnectionError,
+    ProtocolError,
+    ReadTimeoutError,
+)
 from urllib3.util import Retry
 
 from dicomslide.errors import ArgumentTypeError, ArgumentValueError, SourceError
@@ -427,11 +434,11 @@ def _reason(error: BaseException) -> str:
     """Say in a few words what went wrong; what libraries say repeats the URL."""
     if isinstance(error, requests.exceptions.ConnectTimeout):
         return "no connection in time"
-    if isinstance(error, requests.exceptions.Timeout):
+    if isinstance(error, (requests.exceptions.Timeout, ReadTimeoutError)):
         return "no answer in time"
     if isinstance(error, requests.exceptions.SSLError):
         return f"no secure connection: {_innermost(error)}"
-    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+    if isinstance(error, (requests.exceptions.ChunkedEncodingError, ProtocolError)):
         return f"the answer was cut off: {_innermost(error)}"
     if isinstance(error, requests.exceptions.ConnectionError):
         return f"no connection: {_innermost(error)}"
@@ -447,6 +454,6 @@ def _innermost(error: BaseException) -> str:
         if inner is None or inner is error:
             break
         error = inner
-    # The name of the host and the object that failed come before the reason itself
     text = str(getattr(error, "strerror", None) or error)
-    return text.rpartition(": ")[2] if " object at 0x" in text else text
+    # What failed comes before the reason, and has been named already
+    return text.rpartition(": ")[2] if isinstance(error, NewConnectionError) else text

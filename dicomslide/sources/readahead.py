@@ -237,6 +237,11 @@ class _Buffer:
                 self._items.move_to_end((key, frame))
             return item
 
+    def clear(self) -> None:
+        with self._lock:
+            self._items.clear()
+            self._bytes = 0
+
     def put(self, key: str, frame: int, item: tuple[bytes, _Square]) -> None:
         with self._lock:
             if (key, frame) not in self._items:

@@ -205,22 +205,33 @@ def _file(
 
 def _persist(function: Callable[[], T], name: str) -> T:
     """Call a function that asks a place, a few times where that may help."""
-    retry = Retry(total=_ATTEMPTS - 1, backoff_factor=_FIRST_PAUSE, backoff_jitter=_JITTER)
+    # The packages for buckets do so themselves
+    attempts = _ATTEMPTS if name.startswith("http") else 1
+    retry = Retry(total=attempts - 1, backoff_factor=_FIRST_PAUSE, backoff_jitter=_JITTER)
     while True:
         try:
             return function()
-        except _FINAL as error:
-            reason = next((r for kind, r in _REASONS.items() if isinstance(error, kind)), error)
-            raise SourceError(f"{name}: {reason}") from error
         # Each library behind fsspec has errors of its own
         except Exception as error:
+            cause = _cause(error)
+            if isinstance(cause, _FINAL):
+                reason = next((r for kind, r in _REASONS.items() if isinstance(cause, kind)), cause)
+                raise SourceError(f"{name}: {reason}") from error
+            reason = str(cause) or type(cause).__name__
             try:
                 retry = retry.increment("GET", name)
             except MaxRetryError:
-                reason = str(error) or type(error).__name__
-                raise SourceError(f"{name}: {reason}; asked {_ATTEMPTS} times") from error
-            logger.info("%s: asked again: %s", name, error)
+                raise SourceError(f"{name}: {reason}; asked {attempts} times") from error
+            logger.info("%s: asked again: %s", name, reason)
             time.sleep(retry.get_backoff_time())
+
+
+def _cause(error: Exception) -> BaseException:
+    """Find out why a file is said not to be there: web servers may only have been out of reach."""
+    cause = error.__cause__
+    if not isinstance(error, FileNotFoundError) or cause is None:
+        return error
+    return error if getattr(cause, "status", None) in (404, 410) else cause
 
 
 _REASONS = {

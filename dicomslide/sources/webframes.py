@@ -90,8 +90,8 @@ class WebFrames:
             encoded, syntax = self._retrieve(batch)
             if syntax and self.transfer_syntax_uid and syntax != self.transfer_syntax_uid:
                 raise FrameError(
-                    f"{self.name}: frames arrive in transfer syntax {syntax}, expected "
-                    f"{self.transfer_syntax_uid}"
+                    f"{self.name}: frames {[frame + 1 for frame in batch]} arrive in transfer "
+                    f"syntax {syntax}, expected {self.transfer_syntax_uid}"
                 )
             found.update(zip(batch, encoded, strict=True))
         return [found[frame] for frame in frames]
