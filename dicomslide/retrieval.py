@@ -25,6 +25,7 @@ from dicomslide.metadata.json_model import (
 )
 from dicomslide.sources.clients import frame_source
 from dicomslide.sources.dicomweb import WebService
+from dicomslide.sources.webframes import WebFrames
 
 __all__ = ["DERIVED", "retrieve_images"]
 
@@ -175,7 +176,10 @@ def _supply_transfer_syntax(client: Any, datasets: list[Dataset]) -> None:
     lacking = [dataset for dataset in datasets if "AvailableTransferSyntaxUID" not in dataset]
 
     def ask(dataset: Dataset) -> str:
-        return frame_source(client, dataset).transfer_syntax_uid
+        frames = frame_source(client, dataset)
+        # Where there are no frames, whoever reads pixels has to find that out, too
+        has_frames = isinstance(frames, WebFrames) and not frames.bulk_url
+        return frames.transfer_syntax_uid if has_frames else ""
 
     for dataset, syntax in zip(lacking, _each(client, ask, lacking), strict=True):
         if syntax:

@@ -28,8 +28,8 @@ _GROUPS = f"{PER_FRAME_GROUPS:08X}"
 _PALETTES = frozenset(f"00281{table}{color}" for table in ("20", "22") for color in "1234")
 _USED = _PALETTES | {ICC_PROFILE, _GROUPS}
 _PIXELS = "7FE0"
-# Float Pixel Data and Double Float Pixel Data, and the bits of their numbers
-_FLOATS = {"7FE00008": 32, "7FE00009": 64}
+# Float, Double Float and other Pixel Data, and the bits of the floats
+_PIXEL_DATA = {"7FE00008": 32, "7FE00009": 64, "7FE00010": None}
 _MAX_DEPTH = 16
 _NUMBERS = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d"}
 _TEXTS = frozenset({"AE", "AS", "CS", "DA", "DT", "LO", "LT", "SH", "ST", "TM", "UI"})
@@ -105,7 +105,7 @@ def dataset_of_json(item: Json, bulk_data: Mapping[str, bytes], name: str) -> Da
             _without_bulk_data(rest, bulk_data),
             bulk_data_uri_handler=lambda url: bulk_data[url],
         )
-        _find_floats(dataset, item)
+        _find_pixels(dataset, item)
         encoded = _encoded_groups(groups, bulk_data) if isinstance(groups, dict) else b""
         if encoded is None:
             dataset.update(Dataset.from_json({_GROUPS: groups}))
@@ -115,13 +115,14 @@ def dataset_of_json(item: Json, bulk_data: Mapping[str, bytes], name: str) -> Da
         return dataset
 
 
-def _find_floats(dataset: Dataset, item: Json) -> None:
-    """Say where the pixels of an image of floats are, which may be bulk data only."""
-    for tag, bits in _FLOATS.items():
+def _find_pixels(dataset: Dataset, item: Json) -> None:
+    """Say where the pixels of an image are, and which floats they are."""
+    for tag, bits in _PIXEL_DATA.items():
         element = item.get(tag)
         if isinstance(element, dict):
-            # The metadata alone do not tell floats from integers
-            dataset.BitsAllocated = bits
+            if bits:
+                # The metadata alone do not tell floats from integers
+                dataset.BitsAllocated = bits
             if "BulkDataURI" in element:
                 dataset.PixelDataProviderURL = str(element["BulkDataURI"])
 

@@ -1,11 +1,13 @@
 """The seam between the places where frames are kept and everything above."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from pydicom.dataset import Dataset
 
-__all__ = ["File", "FrameSource", "FrameStore"]
+__all__ = ["File", "FrameSource", "FrameStore", "Ranges"]
+
+Ranges = Callable[[list[tuple[int, int]]], list[bytes]]
 
 
 class File(Protocol):

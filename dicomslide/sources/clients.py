@@ -16,7 +16,7 @@ from dicomslide.sources.base import FrameSource, FrameStore
 from dicomslide.sources.dicomweb import WebService, service_of_client
 from dicomslide.sources.files import open_image_file
 from dicomslide.sources.folders import find_files, looks_like_dicom
-from dicomslide.sources.webframes import batch_size_of, check_frames, frame_size, web_frames
+from dicomslide.sources.webframes import batch_size_of, check_frames, frame_bits, web_frames
 
 __all__ = ["ClientFrames", "frame_source"]
 
@@ -59,10 +59,10 @@ def frame_source(client: Any, dataset: Dataset) -> FrameSource:
         str(dataset.get(keyword))
         for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
     )
-    count, frame_bytes = number_of_frames(dataset), frame_size(dataset)
+    count, bits = number_of_frames(dataset), frame_bits(dataset)
     syntax = _transfer_syntax(dataset)
     if service is None:
-        return ClientFrames(client, study, series, instance, count, frame_bytes, syntax)
+        return ClientFrames(client, study, series, instance, count, bits // 8, syntax)
     return web_frames(service, service.instance_url(study, series, instance), dataset, syntax)
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 from pydicom.dataset import Dataset
 
 from dicomslide.damage import reading
@@ -23,6 +22,7 @@ from dicomslide.metadata.pixel_format import is_encapsulated, read_pixel_format
 from dicomslide.sources.base import File
 from dicomslide.sources.header import Header, read_header
 from dicomslide.sources.localfile import LocalFile
+from dicomslide.sources.native import read_native_frames
 from dicomslide.sources.offsets import EncapsulatedOffsets, encapsulated_offsets, join_fragments
 from dicomslide.sources.readahead import ReadAhead, frames_per_request
 from dicomslide.sources.remotefile import RemoteFile
@@ -118,28 +118,10 @@ class FileFrames:
 
     def _read(self, frames: Sequence[int]) -> list[bytes]:
         if not is_encapsulated(self.transfer_syntax_uid):
-            return self._read_native(frames)
+            return read_native_frames(self.file.read, self.start, self.frame_bits, frames)
         starts, ends = self._offsets.starts, self._offsets.ends
         items = self.file.read([(int(starts[f]), int(ends[f] - starts[f])) for f in frames])
         return [join_fragments(item, self.file.path) for item in items]
-
-    def _read_native(self, frames: Sequence[int]) -> list[bytes]:
-        bits = self.frame_bits
-        first = [frame * bits // 8 for frame in frames]
-        last = [-(-(frame + 1) * bits // 8) for frame in frames]
-        parts = self.file.read([(self.start + a, b - a) for a, b in zip(first, last, strict=True)])
-        if bits % 8 == 0:
-            return parts
-        return [
-            _aligned(part, frame * bits % 8, bits)
-            for part, frame in zip(parts, frames, strict=True)
-        ]
-
-
-def _aligned(data: bytes, skip: int, bits: int) -> bytes:
-    """Shift packed one-bit pixels so that they start at the first bit."""
-    unpacked = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little")
-    return np.packbits(unpacked[skip : skip + bits], bitorder="little").tobytes()
 
 
 class FileStore:

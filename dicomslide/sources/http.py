@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import threading
 import time
 import uuid
@@ -9,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
-from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
+from urllib.parse import unquote, urljoin
 from weakref import WeakValueDictionary
 
 import requests
@@ -22,11 +23,18 @@ from urllib3.exceptions import (
     ProtocolError,
     ReadTimeoutError,
 )
-from urllib3.util import Retry
+from urllib3.util import Retry, Url, parse_url
 
 from dicomslide.errors import ArgumentTypeError, ArgumentValueError, SourceError
 
-__all__ = ["DamagedAnswerError", "HttpService", "RefusedRequestError", "Reply", "without_secrets"]
+__all__ = [
+    "DamagedAnswerError",
+    "HttpService",
+    "RefusedRequestError",
+    "Reply",
+    "join_url",
+    "without_secrets",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +54,10 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS = 5
 _MAX_SESSIONS = 32
 _MAX_NAME = 320
+# User and password, query and fragment, also inside of chained URLs; and what splits lines
+_SECRETS = re.compile(r"(?<=//)[^/?#]*@|[?#].*|[\t\r\n]", re.DOTALL)
+# Digits of a length; Python does not convert any number of them
+_MAX_DIGITS = 18
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _USUAL_HEADERS = frozenset({"user-agent", "accept", "accept-encoding", "connection", "host"})
 _HINTS = {
@@ -162,9 +174,17 @@ class HttpService:
         ValueError
             When it is no URL of a service, or there are both a session and credentials
         """
-        parts = _parts(url)
-        if parts.username is not None and credentials is None:
-            credentials = requests.utils.get_auth_from_url(url)
+        parts = _parse(url)
+        if parts is None:
+            raise ArgumentValueError(
+                "source: expected the URL of a service such as https://example.org/dicom-web, got "
+                f"{_name(url)!r}"
+            )
+        if parts.auth and credentials is None:
+            user, _, password = parts.auth.partition(":")
+            credentials = unquote(user), unquote(password)
+            if _is_plain(session):
+                session = None
         url = without_secrets(url).rstrip("/")
         if session is None and credentials is None:
             return cls(url, timeout)
@@ -192,7 +212,8 @@ class HttpService:
 
     def is_own(self, url: str) -> bool:
         """Whether a URL has the scheme, the host and the port of the service."""
-        return _origin(urlsplit(url)) == _origin(urlsplit(self.url))
+        origin = _origin(url)
+        return origin is not None and origin == _origin(self.url)
 
     def get(
         self,
@@ -279,7 +300,7 @@ class HttpService:
                     _check_status(response)
                     content_type = response.headers.get("Content-Type", "")
                     return Reply(url, content_type, b"".join(_pieces(response, max_bytes)))
-                target = urljoin(response.url, response.headers.get("Location", ""))
+                target = join_url(response.url, response.headers.get("Location", ""))
             if not self.is_own(target):
                 raise SourceError(
                     f"{_name(url)}: redirects to {_name(target)}, which is not a part of {self.url}"
@@ -303,9 +324,16 @@ class HttpService:
         with _lock:
             session = _sessions.get(key)
             if session is None:
-                session = _sessions[key] = (self.factory or _plain_session)()
+                session = (self.factory or _plain_session)()
+                if not isinstance(session, requests.Session):
+                    raise ArgumentTypeError(
+                        "session: the function has to make a requests.Session, it made "
+                        f"{type(session).__name__}"
+                    )
+                _sessions[key] = session
                 if len(_sessions) > _MAX_SESSIONS:
                     _sessions.popitem(last=False)
+            _sessions.move_to_end(key)
             return session
 
 
@@ -320,9 +348,15 @@ def _arrived(url: str, timeout: Any, factory: SessionFactory | None, key: str) -
 
 def without_secrets(url: str) -> str:
     """Leave user, password and query, which may identify a patient, out of a URL."""
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit((parts.scheme, host, parts.path, "", ""))
+    return _SECRETS.sub("", url)
+
+
+def join_url(base: str, url: str) -> str:
+    """Make a URL absolute; a SourceError is raised where it is none."""
+    try:
+        return urljoin(base, url)
+    except ValueError as error:
+        raise SourceError(f"{_name(base)}: refers to {_name(url)!r}, which is no URL") from error
 
 
 def _name(url: str) -> str:
@@ -331,25 +365,18 @@ def _name(url: str) -> str:
     return name if len(name) <= _MAX_NAME else f"{name[: _MAX_NAME - 20]}…{name[-20:]}"
 
 
-def _parts(url: str) -> SplitResult:
+def _parse(url: str) -> Url | None:
+    """Take the URL of a service apart as the library does that connects; None for others."""
     try:
-        parts = urlsplit(url)
-        valid = parts.scheme in _DEFAULT_PORTS and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        valid = False
-    if not valid:
-        raise ArgumentValueError(
-            "source: expected the URL of a service such as https://example.org/dicom-web, got "
-            f"{_name(url)!r}"
-        )
-    return parts
-
-
-def _origin(parts: SplitResult) -> tuple[str, str | None, int | None] | None:
-    try:
-        return parts.scheme, parts.hostname, parts.port or _DEFAULT_PORTS.get(parts.scheme)
+        parts = parse_url(url)
     except ValueError:
         return None
+    return parts if parts.scheme in _DEFAULT_PORTS and parts.host else None
+
+
+def _origin(url: str) -> tuple[str | None, str | None, int] | None:
+    parts = _parse(url)
+    return parts and (parts.scheme, parts.host, parts.port or _DEFAULT_PORTS[str(parts.scheme)])
 
 
 def _plain_session() -> requests.Session:
@@ -359,7 +386,7 @@ def _plain_session() -> requests.Session:
     return session
 
 
-def _is_plain(session: requests.Session) -> bool:
+def _is_plain(session: Any) -> bool:
     """Whether a session is as good as a new one."""
     return (
         type(session) is requests.Session
@@ -378,13 +405,17 @@ def _is_plain(session: requests.Session) -> bool:
 
 def _authentication(credentials: tuple[str, str] | str) -> Any:
     if isinstance(credentials, str):
+        # Such as the end of the line in a file; messages of libraries would show the token
+        if not credentials.isascii() or not credentials.isprintable() or " " in credentials:
+            raise ArgumentValueError("credentials: the token has characters that no token has")
         return _Bearer(credentials)
     if (
         isinstance(credentials, tuple)
         and len(credentials) == 2
         and all(isinstance(part, str) for part in credentials)
     ):
-        return credentials
+        # In UTF-8 (RFC 7617 2.1), which is not the default of the library
+        return tuple(part.encode() for part in credentials)
     raise ArgumentTypeError("credentials: expected (user, password) or a token")
 
 
@@ -417,7 +448,7 @@ def _pieces(response: requests.Response, max_bytes: int) -> Iterator[bytes]:
     """Read a body that may be endless."""
     name = _name(response.url)
     announced = response.headers.get("Content-Length", "")
-    if announced.isdecimal() and int(announced) > max_bytes:
+    if announced.isdecimal() and int(announced[:_MAX_DIGITS]) > max_bytes:
         raise SourceError(f"{name}: announces {announced} bytes, expected {max_bytes} at most")
     size, end = 0, time.monotonic() + _LONGEST_ANSWER
     # What has arrived, so that the clock is looked at however slowly it does
@@ -442,7 +473,7 @@ def _reason(error: BaseException) -> str:
         return f"the answer was cut off: {_innermost(error)}"
     if isinstance(error, requests.exceptions.ConnectionError):
         return f"no connection: {_innermost(error)}"
-    return str(error) or type(error).__name__
+    return _innermost(error) or type(error).__name__
 
 
 def _innermost(error: BaseException) -> str:
@@ -454,6 +485,6 @@ def _innermost(error: BaseException) -> str:
         if inner is None or inner is error:
             break
         error = inner
-    text = str(getattr(error, "strerror", None) or error)
+    text = " ".join(str(getattr(error, "strerror", None) or error).split())
     # What failed comes before the reason, and has been named already
     return text.rpartition(": ")[2] if isinstance(error, NewConnectionError) else text

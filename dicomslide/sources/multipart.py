@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from email.message import Message
+from typing import Any
 
 from dicomslide.sources.http import DamagedAnswerError, Reply
 
@@ -9,6 +10,8 @@ __all__ = ["Part", "parse_content_type", "read_parts"]
 
 _END_OF_HEADERS = b"\r\n\r\n"
 _MAX_HEADERS = 16384
+# Digits of a length; Python does not convert any number of them
+_MAX_DIGITS = 18
 
 
 @dataclass(frozen=True)
@@ -34,8 +37,10 @@ def parse_content_type(value: str) -> tuple[str, dict[str, str]]:
     """Split a Content-Type into media type and parameters, both with lower case names."""
     message = Message()
     message["Content-Type"] = value
-    parameters = message.get_params(failobj=[])
-    return message.get_content_type(), {name.lower(): text for name, text in parameters[1:]}
+    # The type comes first; a text may be a tuple with its charset and language (RFC 2231)
+    found: list[tuple[str, Any]] = message.get_params(failobj=[])[1:]
+    parameters = {name.lower(): v[2] if isinstance(v, tuple) else v for name, v in found}
+    return message.get_content_type(), parameters
 
 
 def read_parts(reply: Reply, max_parts: int) -> list[Part]:
@@ -90,7 +95,7 @@ def _read_part(body: bytes, position: int, delimiter: bytes) -> tuple[Part, int]
     start += len(_END_OF_HEADERS)
     end = -1
     length = headers.get("content-length", "")
-    if length.isdecimal():
+    if length.isdecimal() and len(length) <= _MAX_DIGITS:
         # The length spares a search, and what is in the part cannot end it
         end = start + int(length)
         if body[end : end + len(delimiter)] != delimiter:

@@ -1,23 +1,22 @@
 """Where in a Part 10 file each frame starts and ends (PS3.5 8.2 and A.4)."""
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dicomslide.errors import FrameError
+from dicomslide.sources.base import Ranges
 
-__all__ = ["EncapsulatedOffsets", "Ranges", "encapsulated_offsets", "join_fragments"]
+__all__ = ["EncapsulatedOffsets", "encapsulated_offsets", "join_fragments"]
 
 _ITEM = b"\xfe\xff\x00\xe0"
 _DELIMITER = b"\xfe\xff\xdd\xe0"
 _UNDEFINED = 0xFFFFFFFF
 # A codestream starts with one of these: JPEG and JPEG-LS, JPEG 2000, JPEG XL, the last two boxed
 _CODESTREAM_STARTS = (b"\xff\xd8", b"\xff\x4f", b"\xff\x0a", b"\x00\x00\x00\x0c")
-
-Ranges = Callable[[list[tuple[int, int]]], list[bytes]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +97,8 @@ def encapsulated_offsets(
 
 def join_fragments(data: bytes, name: str) -> bytes:
     """Take the fragments out of the items that a frame consists of."""
+    if data[:4] == _ITEM and int.from_bytes(data[4:8], "little") == len(data) - 8:
+        return data[8:]
     fragments = []
     position = 0
     while position < len(data):
@@ -109,7 +110,7 @@ def join_fragments(data: bytes, name: str) -> bytes:
             raise FrameError(f"{name}: an item of {length} bytes exceeds its frame")
         fragments.append(data[position + 8 : stop])
         position = stop
-    return fragments[0] if len(fragments) == 1 else b"".join(fragments)
+    return b"".join(fragments)
 
 
 def _checked(

@@ -12,12 +12,15 @@ from dicomslide.metadata.frames import number_of_frames, tiles_across
 from dicomslide.metadata.pixel_format import is_encapsulated
 from dicomslide.sources.dicomweb import WebService
 from dicomslide.sources.http import RefusedRequestError
+from dicomslide.sources.native import read_native_frames
 from dicomslide.sources.readahead import ReadAhead, frames_per_request
 
-__all__ = ["WebFrames", "batch_size_of", "check_frames", "frame_size", "web_frames"]
+__all__ = ["WebFrames", "batch_size_of", "check_frames", "frame_bits", "web_frames"]
 
 # No encoded frame is larger than twice the decoded one and this
 _OVERHEAD = 1 << 16
+# Where there are no frames, all pixels are held in memory: not of large images
+_MAX_BULK = 1 << 28
 # Tags of Float Pixel Data and Double Float Pixel Data
 _FLOATS = {32: "7fe00008", 64: "7fe00009"}
 
@@ -34,8 +37,8 @@ class WebFrames:
         URL of the instance
     count : int
         Number of frames
-    frame_bytes : int
-        Size of a decoded frame
+    frame_bits : int
+        Size of a decoded frame in bits
     transfer_syntax_uid : str
         Transfer Syntax UID; empty where the service does not tell, then each frame does
     ahead : ReadAhead
@@ -47,7 +50,7 @@ class WebFrames:
     service: WebService
     url: str
     count: int
-    frame_bytes: int
+    frame_bits: int
     transfer_syntax_uid: str
     ahead: ReadAhead
     bulk_url: str = ""
@@ -70,15 +73,13 @@ class WebFrames:
     @property
     def batch_size(self) -> int:
         """How many frames are best read with one call."""
-        return batch_size_of(self.frame_bytes, self.transfer_syntax_uid)
+        return batch_size_of(self.frame_bits // 8, self.transfer_syntax_uid)
 
     def read(self, frames: Sequence[int]) -> list[bytes]:
         """Read encoded frames; see `FrameSource.read`."""
         check_frames(frames, self.count, self.name)
         if self.bulk_url:
-            size = self.frame_bytes
-            pixels = _bulk_pixels(self.service, self.bulk_url, self.count * size)
-            return [pixels[frame * size : (frame + 1) * size] for frame in frames]
+            return read_native_frames(self._read_bulk, 0, self.frame_bits, frames)
         return self.ahead.read(frames, self.count, self.batch_size, self._fetch)
 
     def _fetch(self, frames: Sequence[int]) -> list[bytes]:
@@ -97,14 +98,31 @@ class WebFrames:
         return [found[frame] for frame in frames]
 
     def _retrieve(self, frames: Sequence[int]) -> tuple[list[bytes], str]:
-        limit = 2 * self.frame_bytes + _OVERHEAD
+        limit = self.frame_bits // 4 + _OVERHEAD
         return self.service.retrieve_frames(self.url, frames, limit, self.transfer_syntax_uid)
 
-    def with_transfer_syntax(self) -> "WebFrames":
-        """Ask for a frame, and read its transfer syntax, if the service tells."""
-        if self.transfer_syntax_uid or self.count == 0:
+    def _read_bulk(self, ranges: list[tuple[int, int]]) -> list[bytes]:
+        size = -(-self.count * self.frame_bits // 8)
+        pixels = _bulk_pixels(self.service, self.bulk_url, size)
+        return [pixels[offset : offset + length] for offset, length in ranges]
+
+    def probed(self, bulk_url: str) -> "WebFrames":
+        """Ask for a frame, to learn the transfer syntax, and whether there are frames at all.
+
+        Parameters
+        ----------
+        bulk_url : str
+            Where all pixels are, which is used where the service has no frames of the image: some
+            have none of floats, or of one bit a pixel. Empty if that is not known
+        """
+        try:
+            return replace(self, transfer_syntax_uid=self._retrieve([0])[1])
+        except RefusedRequestError:
+            if bulk_url and self.count * self.frame_bits // 8 <= _MAX_BULK:
+                syntax = str(ExplicitVRLittleEndian)
+                return replace(self, transfer_syntax_uid=syntax, bulk_url=bulk_url)
+            # An error for who needs the pixels
             return self
-        return replace(self, transfer_syntax_uid=self._retrieve([0])[1])
 
 
 def web_frames(
@@ -135,19 +153,16 @@ def web_frames(
         service=service,
         url=url,
         count=number_of_frames(dataset),
-        frame_bytes=frame_size(dataset),
+        frame_bits=frame_bits(dataset),
         transfer_syntax_uid=transfer_syntax_uid,
         ahead=ReadAhead(url, tiles_across(dataset)),
     )
-    if not _has_floats(dataset):
-        return frames.with_transfer_syntax()
-    try:
-        frames.read([0])
-    except RefusedRequestError:
-        # Not all services have frames of floats
-        bulk = dataset.get("PixelDataProviderURL") or f"{url}/bulk/{_FLOATS[dataset.BitsAllocated]}"
-        frames = replace(frames, bulk_url=str(bulk))
-    return replace(frames, transfer_syntax_uid=str(ExplicitVRLittleEndian))
+    bulk_url = str(dataset.get("PixelDataProviderURL") or "")
+    if _has_floats(dataset):
+        bulk_url = bulk_url or f"{url}/bulk/{_FLOATS[dataset.BitsAllocated]}"
+    elif transfer_syntax_uid or not frames.count:
+        return frames
+    return frames.probed(bulk_url)
 
 
 def _has_floats(dataset: Dataset) -> bool:
@@ -181,10 +196,10 @@ def batch_size_of(frame_bytes: int, transfer_syntax_uid: str) -> int:
     return frames_per_request(frame_bytes, encapsulated)
 
 
-def frame_size(dataset: Dataset) -> int:
-    """Size of a decoded frame in bytes; who decodes says what is wrong with its attributes."""
+def frame_bits(dataset: Dataset) -> int:
+    """Size of a decoded frame in bits; who decodes says what is wrong with its attributes."""
     size = 1
     for keyword in ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated"):
         value = dataset.get(keyword)
         size *= value if isinstance(value, int) and value > 0 else 1
-    return -(-size // 8)
+    return size

@@ -1,0 +1,64 @@
+"""The same slide, tree and pixels from each place."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import dicomslide
+from tests.places.kinds import KINDS
+
+# Transfer syntaxes of uncompressed pixels: a service sends them all as the first (PS3.18 8.7.3)
+NATIVE = {f"1.2.840.10008.1.2{ending}" for ending in (".1", "", ".1.99", ".2")}
+
+
+def load(arguments: dict[str, Any]) -> xr.DataTree:
+    """The tree with all its pixels, without what a service cannot know."""
+    tree = dicomslide.open_slide(**arguments).to_datatree(chunks=None).load()
+    for group in tree.subtree:
+        if group.attrs.get("transfer_syntax_uid") in NATIVE:
+            group.attrs["transfer_syntax_uid"] = "native"
+    return tree
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_tree(put, kind, write_kind):
+    written = write_kind(kind)
+    xr.testing.assert_identical(load(put(written)), load({"source": written.folder}))
+
+
+@pytest.mark.parametrize("chunks", ["frames", "auto"])
+def test_dask_array(put, write_kind, chunks):
+    written = write_kind("brightfield")
+    slide = dicomslide.open_slide(**put(written), correct_color=False)
+    expected = dicomslide.open_slide(written.folder, correct_color=False)
+    for level in range(3):
+        matrix, same = (
+            s.get_volume_images()[level].get_total_pixel_matrix() for s in (slide, expected)
+        )
+        np.testing.assert_array_equal(matrix.to_dask(chunks).compute(), same[...])
+
+
+def test_engine(put, write_kind):
+    written = write_kind("fluorescence")
+    arguments = put(written)
+    tree = xr.open_datatree(arguments.pop("source"), engine="dicomslide", chunks={}, **arguments)
+    for index, level in enumerate(written.levels):
+        image = tree[f"level_{index}/image"]
+        for channel in range(3):
+            for plane in range(2):
+                pixels = image.isel(channel=channel, focal_plane=plane).to_numpy()
+                np.testing.assert_array_equal(pixels, level.pixels(channel, plane))
+
+
+@pytest.mark.parametrize("kind", ["sparse", "concatenation", "deflated", "big endian", "instances"])
+def test_pixels_are_those_that_were_written(put, write_kind, kind):
+    """Of slides without loss, not only those that are read from the folder."""
+    written = write_kind(kind)
+    slide = dicomslide.open_slide(**put(written))
+    for index, level in enumerate(written.levels):
+        for channel in range(slide.num_channels):
+            for plane in range(slide.num_focal_planes):
+                region = slide.get_image_region((0, 0), index, level.size, channel, plane)
+                np.testing.assert_array_equal(region, level.pixels(channel, plane))
