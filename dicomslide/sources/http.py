@@ -25,7 +25,7 @@ from urllib3.exceptions import (
 )
 from urllib3.util import Retry, Url, parse_url
 
-from dicomslide.errors import ArgumentTypeError, ArgumentValueError, SourceError
+from dicomslide.errors import ArgumentTypeError, ArgumentValueError, DicomSlideError, SourceError
 
 __all__ = [
     "DamagedAnswerError",
@@ -261,10 +261,14 @@ class HttpService:
         while True:
             try:
                 return read(self._ask(url, accept, max_bytes, params))
-            except SourceError:
+            except DicomSlideError:
                 raise
-            except (requests.exceptions.SSLError, requests.exceptions.InvalidURL) as error:
+            except requests.exceptions.SSLError as error:
                 raise SourceError(f"{name}: {_reason(error)}") from error
+            except ValueError as error:
+                # Of a URL or a header; what the library says may show the secrets in them
+                reason = "no valid request or redirect"
+                raise SourceError(f"{name}: {reason} ({type(error).__name__})") from error
             except (
                 _BusyServerError,
                 DamagedAnswerError,

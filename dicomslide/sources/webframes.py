@@ -155,7 +155,8 @@ def web_frames(
         count=number_of_frames(dataset),
         frame_bits=frame_bits(dataset),
         transfer_syntax_uid=transfer_syntax_uid,
-        ahead=ReadAhead(url, tiles_across(dataset)),
+        # What one user may see is not for another
+        ahead=ReadAhead(f"{service.http.key} {url}", tiles_across(dataset)),
     )
     bulk_url = str(dataset.get("PixelDataProviderURL") or "")
     if _has_floats(dataset):
