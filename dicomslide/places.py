@@ -255,5 +255,5 @@ def name_of_source(source: Source) -> str:
     if isinstance(source, (str, os.PathLike)):
         return str(os.fspath(source))
     if not isinstance(source, Sequence):
-        return str(getattr(source, "base_url", "the client"))
+        return without_secrets(str(getattr(source, "base_url", "the client")))
     return f"{len(source)} files" if len(source) != 1 else name_of_source(source[0])

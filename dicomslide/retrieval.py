@@ -75,7 +75,11 @@ def retrieve_images(
     if study_instance_uid and series_instance_uid:
         series = [(study_instance_uid, series_instance_uid)]
     else:
-        series = _search(client, study_instance_uid, filters or {}, include_derived)
+        filters = dict(filters or {})
+        if series_instance_uid:
+            filters["SeriesInstanceUID"] = series_instance_uid
+        derived = include_derived and not series_instance_uid
+        series = _search(client, study_instance_uid, filters, derived)
     classes = SLIDE_MICROSCOPY | frozenset(DERIVED if include_derived else ())
 
     def retrieve(uids: tuple[str, str]) -> list[Json]:

@@ -7,7 +7,7 @@ frames are read together.
 
 import struct
 from collections.abc import Iterator, Mapping
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 from pydicom.dataelem import RawDataElement
@@ -39,6 +39,18 @@ _MAX_DS = 16
 
 class _UnusualError(Exception):
     """Something that frames do not have normally."""
+
+
+# What encoding leads to where values are of other types or too large
+_UNUSUAL = (
+    _UnusualError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
 
 
 def text_of_json(item: Json, tag: str) -> str:
@@ -108,7 +120,8 @@ def dataset_of_json(item: Json, bulk_data: Mapping[str, bytes], name: str) -> Da
         _find_pixels(dataset, item)
         encoded = _encoded_groups(groups, bulk_data) if isinstance(groups, dict) else b""
         if encoded is None:
-            dataset.update(Dataset.from_json({_GROUPS: groups}))
+            rest = _without_bulk_data({_GROUPS: groups}, bulk_data)
+            dataset.update(Dataset.from_json(rest, lambda url: bulk_data[url]))
         elif encoded:
             tag = BaseTag(PER_FRAME_GROUPS)
             dataset[tag] = RawDataElement(tag, "SQ", len(encoded), encoded, 0, False, True)
@@ -145,10 +158,11 @@ def _encoded_groups(groups: Json, bulk_data: Mapping[str, bytes]) -> bytes | Non
     """Encode the Per-Frame Functional Groups; None where they have unusual elements."""
     if "BulkDataURI" in groups:
         # Bulk data are Explicit VR Little Endian (PS3.18 8.7.3)
-        return bulk_data.get(groups["BulkDataURI"])
+        url = groups["BulkDataURI"]
+        return bulk_data.get(url[0] if isinstance(url, list) else url, b"")
     try:
         return _encode_items(groups.get("Value") or [], 0)
-    except (_UnusualError, AttributeError, KeyError, TypeError, ValueError, struct.error):
+    except _UNUSUAL:
         return None
 
 
@@ -175,7 +189,7 @@ def _encode(tag: str, element: Json, depth: int) -> bytes:
         if vr == "DS":
             values = [_decimal(value) for value in values]
         elif vr == "IS":
-            values = [str(int(value)) for value in values]
+            values = [_integer(value) for value in values]
         elif vr not in _TEXTS:
             raise _UnusualError
         content = "\\".join([value or "" for value in values]).encode("ascii")
@@ -186,12 +200,20 @@ def _encode(tag: str, element: Json, depth: int) -> bytes:
     return b"%b%b%b" % (_head(tag, vr), len(content).to_bytes(2, "little"), content)
 
 
-@cache
+@lru_cache(maxsize=4096)
 def _head(tag: str, vr: str) -> bytes:
     number = int(tag, 16)
     return struct.pack("<HH2s", number >> 16, number & 0xFFFF, vr.encode("ascii"))
 
 
-def _decimal(value: float | str) -> str:
+def _integer(value: int | str) -> str:
+    if isinstance(value, float):
+        raise _UnusualError
+    return str(int(value))
+
+
+def _decimal(value: float | str | None) -> str:
+    if value is None:
+        return ""
     text = value if isinstance(value, str) else repr(value)
     return text if len(text) <= _MAX_DS else format_number_as_ds(float(value))

@@ -1,10 +1,11 @@
 """A DICOMweb service: what there is, metadata, bulk data and frames (PS3.18 8.3, 8.6 and 10)."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import quote, urlsplit
 
 from dicomweb_client.api import DICOMwebClient
 from pydicom.uid import ExplicitVRLittleEndian
@@ -17,6 +18,7 @@ from dicomslide.sources.http import (
     HttpService,
     RefusedRequestError,
     Reply,
+    join_url,
     without_secrets,
 )
 from dicomslide.sources.multipart import Part, parse_content_type, read_parts
@@ -44,8 +46,11 @@ _NOT_SO = (400, 406, 415, 500, 501)
 _MAX_METADATA = 1 << 30
 _MAX_BULK_DATA = 1 << 28
 _MAX_RESULTS = 1_000_000
+# There is nothing at this offset, or offsets are not known
+_NO_MORE = (400, 404, 416, 501)
 # The URL is: the frames are asked for in two requests
 _TOO_LONG = (413, 414, 431)
+_FRAME_NUMBER = re.compile(r"/frames/([0-9]{1,9})(?:[?#]|$)")
 # Around the frames of an answer
 _PART_OVERHEAD = 1 << 14
 
@@ -75,8 +80,7 @@ class WebService:
 
     def instance_url(self, study: str, series: str, instance: str) -> str:
         """URL of an instance."""
-        path = f"/studies/{quote(study)}/series/{quote(series)}/instances/{quote(instance)}"
-        return f"{self.base_url}{self.retrieve_prefix}{path}"
+        return f"{self.base_url}{self.retrieve_prefix}{_path(study, series, instance)}"
 
     def search_for_series(
         self, study_instance_uid: str | None = None, search_filters: dict[str, str] | None = None
@@ -91,15 +95,14 @@ class WebService:
         return self._search("instances", study_instance_uid, search_filters)
 
     def _search(self, what: str, study: str | None, filters: dict[str, str] | None) -> list[Json]:
-        study_path = f"/studies/{quote(study)}" if study else ""
-        url = f"{self.base_url}{self.search_prefix}{study_path}/{what}"
+        url = f"{self.base_url}{self.search_prefix}{_path(study) if study else ''}/{what}"
         results: list[Json] = []
         while len(results) < _MAX_RESULTS:
             params = dict(filters or {}) | ({"offset": len(results)} if results else {})
             try:
                 page = self.http.get(url, _JSON, _MAX_METADATA, _read_json, params)
-            except RefusedRequestError:
-                if not results:
+            except RefusedRequestError as error:
+                if not results or error.status not in _NO_MORE:
                     raise
                 break
             # A server that does not know the offset sends the first page again
@@ -115,7 +118,7 @@ class WebService:
 
         They are retrieved one by one from a service that does not have them for a series.
         """
-        path = f"/studies/{quote(study_instance_uid)}/series/{quote(series_instance_uid)}"
+        path = _path(study_instance_uid, series_instance_uid)
         url = f"{self.base_url}{self.retrieve_prefix}{path}"
         try:
             return self._json(f"{url}/metadata")
@@ -129,7 +132,11 @@ class WebService:
             if not uids:
                 raise
         return [
-            item for uid in uids for item in self._json(f"{url}/instances/{quote(uid)}/metadata")
+            item
+            for uid in uids
+            for item in self._json(
+                f"{self.instance_url(study_instance_uid, series_instance_uid, uid)}/metadata"
+            )
         ]
 
     def _json(self, url: str) -> list[Json]:
@@ -150,14 +157,14 @@ class WebService:
 
     def _own_url(self, url: str) -> str:
         """Map a BulkDataURI to the service."""
-        if self.http.is_own(absolute := urljoin(f"{self.base_url}/", url)):
+        if self.http.is_own(absolute := join_url(f"{self.base_url}/", url)):
             return absolute
         parts = urlsplit(absolute)
         if parts.scheme not in ("http", "https"):
             raise SourceError(f"{without_secrets(url)}: bulk data that is not at a web service")
         _, below, path = parts.path.partition("/studies/")
         base = f"{self.base_url}{self.retrieve_prefix}" if below else f"{self.base_url}/"
-        target = base + below + path if below else urljoin(base, parts.path)
+        target = base + below + path if below else join_url(base, parts.path)
         return f"{target}?{parts.query}" if parts.query else target
 
     def retrieve_frames(
@@ -225,11 +232,21 @@ class WebService:
                 _understood[self.base_url] = form
             return found
         half = len(frames) // 2
-        (first, syntax), (second, _) = (
+        (first, syntax), (second, other) = (
             self.retrieve_frames(instance_url, part, max_frame_bytes, transfer_syntax_uid)
             for part in (frames[:half], frames[half:])
         )
+        if syntax != other:
+            raise SourceError(
+                f"{instance_url}: frames of different transfer syntaxes: {syntax}, {other}"
+            )
         return first + second, syntax
+
+
+def _path(*uids: str) -> str:
+    """Path of a study, of a series of it, and of an instance of that."""
+    names = ("studies", "series", "instances")
+    return "".join(f"/{name}/{quote(uid, safe='')}" for name, uid in zip(names, uids, strict=False))
 
 
 def _forms(transfer_syntax_uid: str, base_url: str) -> list[str]:
@@ -315,7 +332,10 @@ def _read_json(reply: Reply) -> list[Json]:
 
 
 def _read_contents(reply: Reply) -> list[bytes]:
-    return [part.content for part in read_parts(reply, 1)]
+    parts = read_parts(reply, 1)
+    if len(parts) != 1:
+        raise DamagedAnswerError(f"{len(parts)} parts for one value asked for")
+    return [parts[0].content]
 
 
 def _in_order(parts: list[Part], numbers: list[int]) -> list[Part]:
@@ -331,8 +351,8 @@ def _in_order(parts: list[Part], numbers: list[int]) -> list[Part]:
 
 def _frame_number(location: str) -> int | None:
     """Read the number at the end of ``…/frames/7``."""
-    _, frames, number = urlsplit(location).path.rpartition("/frames/")
-    return int(number) if frames and number.isdecimal() else None
+    match = _FRAME_NUMBER.search(location)
+    return int(match[1]) if match else None
 
 
 def _transfer_syntax(part: Part, reply: Reply) -> str:

@@ -51,7 +51,7 @@ class FileFrames:
     count : int
         Number of frames
     frame_bits : int
-        Size of an uncompressed frame in bits
+        Size of an uncompressed frame in bits; 0 for compressed frames of a local file
     extended : tuple of bytes, optional
         Values of Extended Offset Table and Extended Offset Table Lengths
     ahead : ReadAhead, optional
@@ -194,7 +194,9 @@ def _find_frames(header: Header) -> FileFrames:
         raise InvalidImageError(f"{file.path}: there is no SOP Instance UID")
     extended = _extended_offset_table(dataset)
     count = number_of_frames(dataset)
-    frame_bits = read_pixel_format(dataset, syntax).frame_bits
+    # How large compressed frames become tells how many of them a request is for
+    sized = isinstance(file, RemoteFile) or not is_encapsulated(syntax)
+    frame_bits = read_pixel_format(dataset, syntax).frame_bits if sized else 0
     if is_encapsulated(syntax):
         if header.length >= 0:
             raise InvalidImageError(f"{file.path}: compressed Pixel Data with a length")

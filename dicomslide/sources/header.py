@@ -42,7 +42,8 @@ _PREFIX = 132
 _CHARACTER_SET = 0x00080005
 # The end of a sequence in front of an element of group 7FE0, with which the header ends
 _END_BEFORE_PIXELS = b"\xfe\xff\xdd\xe0\x00\x00\x00\x00\xe0\x7f"
-_STEP, _MAX_SEARCH, _MAX_HEADER = 1 << 16, 1 << 28, 1 << 30
+_STEP, _MAX_STEP = 1 << 16, 1 << 20
+_MAX_SEARCH, _MAX_HEADER = 1 << 28, 1 << 30
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +76,7 @@ class _FileElements(Elements):
     """The first bytes of a file, read as they are needed."""
 
     def __init__(self, file: File) -> None:
-        super().__init__(file.path, b"")
+        super().__init__(file.path, bytearray())
         self.file = file
 
     def need(self, stop: int) -> None:
@@ -88,8 +89,9 @@ class _FileElements(Elements):
             )
         if stop > _MAX_HEADER:
             raise InvalidImageError(f"{self.name}: the header is larger than 1 GiB")
-        # Doubling keeps the number of reads and of copies small
-        stop = min(max(stop, 2 * len(self.data), _STEP), self.file.size)
+        # Doubling keeps the number of reads small, up to where it would read many pixels as well
+        ahead = min(max(len(self.data), _STEP), _MAX_STEP)
+        stop = min(max(stop, len(self.data) + ahead), self.file.size)
         self.data += self.file.read([(len(self.data), stop - len(self.data))])[0]
 
 
@@ -163,7 +165,7 @@ def _file_meta(reader: _FileElements) -> tuple[int, str, str]:
             break
         position = reader.end_of(element)
         if element.tag in values:
-            values[element.tag] = reader.data[element.value : position]
+            values[element.tag] = bytes(reader.data[element.value : position])
     syntax, sop_class = (v.strip(b" \0").decode("ascii", "replace") for v in values.values())
     return position, syntax, sop_class
 
@@ -207,12 +209,12 @@ def _walk(reader: _FileElements, position: int) -> tuple[Dataset, tuple[str | No
 def _raw(reader: _FileElements, element: Element, stop: int) -> RawDataElement:
     """Make an element that pydicom parses when someone asks for it."""
     vr = element.vr.decode("ascii") or None
-    value = reader.data[element.value : stop] or empty_value_for_VR(vr, raw=True)
+    value = bytes(memoryview(reader.data)[element.value : stop])
     return RawDataElement(
         BaseTag(element.tag),
         vr,
         stop - element.value,
-        value,
+        value or empty_value_for_VR(vr, raw=True),
         0,
         reader.implicit,
         not reader.big_endian,

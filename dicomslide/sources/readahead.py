@@ -3,7 +3,8 @@
 Whoever reads tile after tile, such as the tasks of a dask array with one chunk for each frame, is
 given the tiles around with the same request: a square of 4 x 4 tiles from the second read in it on,
 then one of 8 x 8 and one of 16 x 16, as long as enough of the smaller one was used. That is also
-the order in which dask visits the chunks of a reduction.
+the order in which dask visits the chunks of a reduction. Where tiles were of use and have been
+dropped since, it starts again.
 """
 
 import threading
@@ -49,21 +50,33 @@ def frames_per_request(frame_bytes: int, encapsulated: bool) -> int:
 
 @dataclass(eq=False)
 class _Square:
-    """A square of tiles that was looked at: how many were read ahead, and how many of these used.
+    """A square of tiles that was looked at.
 
     Parameters
     ----------
+    is_read : bool
+        Whether it was read ahead
+    ahead, used, dropped : int
+        How many frames were read ahead in it, how often one of them was used, and how many of them
+        are no longer there
     inner : _Square, optional
         The smaller square in it that was read ahead last
     """
 
+    is_read: bool = False
     ahead: int = 0
     used: int = 0
+    dropped: int = 0
     inner: Optional["_Square"] = None
 
     @property
-    def is_worth_more(self) -> bool:
-        return self.inner is not None and self.inner.used * _WORTH >= self.inner.ahead
+    def was_worth_it(self) -> bool:
+        return self.is_read and self.used * _WORTH >= self.ahead
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it was of use and is gone, so that who comes back starts again."""
+        return self.was_worth_it and 2 * self.dropped >= self.ahead
 
 
 class ReadAhead:
@@ -173,17 +186,20 @@ class ReadAhead:
         """Choose the frames to read ahead, each with the square that it belongs to."""
         chosen: dict[int, _Square] = {}
         smallest = {self._place(frame) for frame in missing}
-        for side, row, column in {s for place in smallest if (s := self._square(*place))}:
+        for side, row, column in {s for place in smallest if (s := self._square(*place, most))}:
+            frames = [
+                frame
+                for frame in self._frames(side, row, column, count)
+                if not (frame in missing or frame in self._coming or frame in chosen)
+                and _buffer.get(self._key, frame) is None
+            ]
+            if len(missing) + len(chosen) + len(frames) > most:
+                # The next read in it may do so
+                continue
             square = self._look_at(side, row, column)
-            for frame in self._frames(side, row, column, count):
-                if len(missing) + len(chosen) >= most:
-                    return chosen
-                known = frame in missing or frame in self._coming or frame in chosen
-                if not known and _buffer.get(self._key, frame) is None:
-                    chosen[frame] = square
-                    square.ahead += 1
-            # Also where nothing was left to read
-            square.ahead = max(square.ahead, 1)
+            square.is_read = True
+            square.ahead += len(frames)
+            chosen.update(dict.fromkeys(frames, square))
             self._look_at(2 * side, row // 2, column // 2).inner = square
         return chosen
 
@@ -192,17 +208,20 @@ class ReadAhead:
         row, column = divmod(frame, self._across)
         return row // _SIDES[0], column // _SIDES[0]
 
-    def _square(self, row: int, column: int) -> tuple[int, int, int] | None:
+    def _square(self, row: int, column: int, most: int) -> tuple[int, int, int] | None:
         """Choose the square around a smallest one that is read ahead, if any: side and place."""
-        factors = [side // _SIDES[0] for side in _SIDES]
-        around = [(s, row // f, column // f) for s, f in zip(_SIDES, factors, strict=True)]
+        factors = {side: side // _SIDES[0] for side in _SIDES if side * side <= most}
+        around = [(side, row // factor, column // factor) for side, factor in factors.items()]
+        for key in around:
+            if key in self._squares and self._squares[key].is_over:
+                del self._squares[key]
         known = [self._squares.get(key) for key in around]
-        if any(square is not None and square.ahead for square in known):
-            # What was read ahead has been dropped
+        if not around or any(square is not None and square.is_read for square in known):
+            # Its frames are too large, or what was read ahead was of no use
             return None
         smallest = self._look_at(*around[0])
         for key, square in reversed(list(zip(around, known, strict=True))):
-            if square is not None and square.is_worth_more:
+            if square is not None and square.inner is not None and square.inner.was_worth_it:
                 return key
         # Another read was here before
         return around[0] if known[0] is smallest else None
@@ -237,19 +256,23 @@ class _Buffer:
                 self._items.move_to_end((key, frame))
             return item
 
-    def clear(self) -> None:
-        with self._lock:
-            self._items.clear()
-            self._bytes = 0
-
     def put(self, key: str, frame: int, item: tuple[bytes, _Square]) -> None:
         with self._lock:
             if (key, frame) not in self._items:
                 self._items[key, frame] = item
                 self._bytes += len(item[0])
             while self._bytes > self._max_bytes:
-                _, (data, _) = self._items.popitem(last=False)
-                self._bytes -= len(data)
+                self._drop()
+
+    def clear(self) -> None:
+        with self._lock:
+            while self._items:
+                self._drop()
+
+    def _drop(self) -> None:
+        _, (data, square) = self._items.popitem(last=False)
+        self._bytes -= len(data)
+        square.dropped += 1
 
 
 _buffer = _Buffer(_BUFFER_BYTES)

@@ -1,7 +1,9 @@
 """Bytes of a file at any place that fsspec knows, by offset, from any thread."""
 
 import logging
+import re
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -32,7 +34,13 @@ _GAP, _BLOCK = 1 << 16, 1 << 24
 _ATTEMPTS, _FIRST_PAUSE, _JITTER = 4, 0.2, 0.2
 # What asking again does not change
 _FINAL = (FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError, ImportError)
+_DENIED = (401, 403)
 _REQUESTS = 8
+_NO_RANGES = (
+    "the server sends the whole file for a part of it; put simplecache:: in front of the URL to "
+    "download files first"
+)
+_URL = re.compile(r"[\w+.:-]+://[^\s'\"]+")
 
 
 @dataclass(frozen=True)
@@ -74,22 +82,26 @@ class RemoteFile:
                     f"{self.path}: ends at byte {self.size}, expected data up to byte "
                     f"{offset + length}; the file is truncated"
                 )
-        if all(offset + length <= _HEAD for offset, length in ranges):
+        if ranges and all(offset + length <= _HEAD for offset, length in ranges):
             head = _head(self)
             return [head[offset : offset + length] for offset, length in ranges]
         return self._fetch(ranges)
 
     def _fetch(self, ranges: list[tuple[int, int]]) -> list[bytes]:
-        starts = [offset for offset, _ in ranges]
-        ends = [offset + length for offset, length in ranges]
+        wanted = [(offset, offset + length) for offset, length in ranges if length]
+        if not wanted:
+            return [b"" for _ in ranges]
         # Merging sorts the ranges
-        blocks = merge_offset_ranges([self.key] * len(ranges), starts, ends, _GAP, _BLOCK)
+        starts, ends = map(list, zip(*wanted, strict=True))
+        blocks = merge_offset_ranges([self.key] * len(wanted), starts, ends, _GAP, _BLOCK)
 
         def fetch() -> list[bytes]:
             found = self.file_system.cat_ranges(*blocks, on_error="raise")
             for data, start, end in zip(found, *blocks[1:], strict=True):
+                if len(data) == self.size > end - start:
+                    raise SourceError(f"{self.path}: {_NO_RANGES}")
                 if len(data) != end - start:
-                    raise OSError(_range_error(len(data), end - start, self.size))
+                    raise OSError(f"{len(data)} bytes were delivered for {end - start} asked for")
             return found
 
         found = _persist(fetch, self.path)
@@ -102,24 +114,12 @@ def _head(file: RemoteFile) -> bytes:
     return data
 
 
-def _range_error(found: int, expected: int, size: int) -> str:
-    if found == size:
-        return (
-            "the server sends the whole file for a part of it; put simplecache:: in front of the "
-            "URL to download files first"
-        )
-    return f"{found} bytes were delivered for {expected} asked for"
-
-
 def _cut(ranges: list[tuple[int, int]], blocks: list[tuple[int, bytes]]) -> Iterator[bytes]:
-    """Cut the ranges out of the blocks, which are in ascending order."""
+    """Cut the ranges out of the blocks: each is in the last one that starts before it."""
+    starts = [start for start, _ in blocks]
     for offset, length in ranges:
-        parts = []
-        for start, data in blocks:
-            first, last = max(offset - start, 0), min(offset + length - start, len(data))
-            if first < last:
-                parts.append(data[first:last])
-        yield parts[0] if len(parts) == 1 else b"".join(parts)
+        start, data = blocks[max(bisect_right(starts, offset) - 1, 0)]
+        yield data[offset - start : offset - start + length] if length else b""
 
 
 def is_url(source: Any) -> bool:
@@ -129,8 +129,9 @@ def is_url(source: Any) -> bool:
 
 def local_path(url: str) -> str | None:
     """Get the path of a URL of a local file or folder, None for others."""
-    file_system, path = _open(url, {})
-    return path if isinstance(file_system, LocalFileSystem) else None
+    # Other file systems may connect, or need options, only to be made
+    is_local = "::" not in url and url.partition("://")[0] in LocalFileSystem.protocol
+    return _open(url, {})[1] if is_local else None
 
 
 def find_remote_files(url: str, storage_options: dict[str, Any] | None) -> list[RemoteFile]:
@@ -162,7 +163,7 @@ def find_remote_files(url: str, storage_options: dict[str, Any] | None) -> list[
         below = key.removeprefix(root).lstrip("/")
         return _file(file_system, key, found[key], f"{base}/{below}")
 
-    keys = [key for key in sorted(found) if not _is_hidden(key.removeprefix(root))]
+    keys = [key for key in sorted(found) if not _is_passed_over(key, root)]
     with ThreadPoolExecutor(_REQUESTS) as pool:
         return list(pool.map(make, keys))
 
@@ -171,7 +172,9 @@ def _open(url: str, storage_options: dict[str, Any]) -> tuple[AbstractFileSystem
     try:
         return url_to_fs(url, **storage_options)
     except (ImportError, ValueError, TypeError) as error:
-        raise ArgumentValueError(f"source: {without_secrets(url)}: {error}") from error
+        raise ArgumentValueError(f"source: {without_secrets(url)}: {_reason(error)}") from error
+    except Exception as error:
+        raise SourceError(f"{without_secrets(url)}: {_reason(error)}") from error
 
 
 def _list(file_system: AbstractFileSystem, path: str, is_folder: bool) -> dict[str, Any]:
@@ -185,8 +188,10 @@ def _list(file_system: AbstractFileSystem, path: str, is_folder: bool) -> dict[s
     return {key: item for key, item in found.items() if item.get("type") != "directory"}
 
 
-def _is_hidden(path: str) -> bool:
-    return any(part.startswith(".") for part in path.split("/"))
+def _is_passed_over(key: str, root: str) -> bool:
+    """Whether a file is hidden, or a link by which a web server sorts its listing."""
+    is_hidden = any(part.startswith(".") for part in key.removeprefix(root).split("/"))
+    return is_hidden or (key.startswith(("http://", "https://")) and "?" in key)
 
 
 def _file(
@@ -211,17 +216,19 @@ def _persist(function: Callable[[], T], name: str) -> T:
     while True:
         try:
             return function()
+        except SourceError:
+            raise
         # Each library behind fsspec has errors of its own
         except Exception as error:
             cause = _cause(error)
-            if isinstance(cause, _FINAL):
-                reason = next((r for kind, r in _REASONS.items() if isinstance(cause, kind)), cause)
+            reason = _reason(cause)
+            if isinstance(cause, _FINAL) or getattr(cause, "status", None) in _DENIED:
                 raise SourceError(f"{name}: {reason}") from error
-            reason = str(cause) or type(cause).__name__
             try:
                 retry = retry.increment("GET", name)
             except MaxRetryError:
-                raise SourceError(f"{name}: {reason}; asked {attempts} times") from error
+                asked = f"; asked {attempts} times" if attempts > 1 else ""
+                raise SourceError(f"{name}: {reason}{asked}") from error
             logger.info("%s: asked again: %s", name, reason)
             time.sleep(retry.get_backoff_time())
 
@@ -234,7 +241,11 @@ def _cause(error: Exception) -> BaseException:
     return error if getattr(cause, "status", None) in (404, 410) else cause
 
 
-_REASONS = {
-    FileNotFoundError: "no such file or folder",
-    PermissionError: "access is denied",
-}
+def _reason(error: BaseException) -> str:
+    """Say in one line what went wrong; the URLs in it may have signatures."""
+    if isinstance(error, FileNotFoundError):
+        return "no such file or folder"
+    if isinstance(error, PermissionError) or getattr(error, "status", None) in _DENIED:
+        return "access is denied"
+    text = " ".join(str(error).split()) or type(error).__name__
+    return _URL.sub(lambda match: without_secrets(match[0]), text)

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from dicomslide.pixels.threads import default_threads, for_each
+from dicomslide.pixels.threads import default_threads, for_each, one_ahead, set_threads
 
 
 class TestForEach:
@@ -65,12 +65,82 @@ class TestForEach:
             for_each(work, list(range(40)), 3)
         assert sorted(started) == sorted([0, *ended])
 
+    def test_threads_that_are_busy_elsewhere_are_not_waited_for(self):
+        release, done = threading.Event(), []
+
+        def occupy(_):
+            done.append(release.wait(30))
+
+        with ThreadPoolExecutor(1) as other:
+            blocked = other.submit(for_each, occupy, list(range(8)), 3)
+            taken = []
+            for_each(taken.append, list(range(100)), 3)
+            assert sorted(taken) == list(range(100))
+            assert done == []
+            release.set()
+            blocked.result(30)
+        assert done == [True] * 8
+
     def test_works_after_an_exception(self):
         with pytest.raises(ZeroDivisionError):
             for_each(lambda item: 1 / item, list(range(40)), 2)
         taken = []
         for_each(taken.append, list(range(40)), 2)
         assert len(taken) == 40
+
+
+class TestOneAhead:
+    @pytest.mark.parametrize("count", [0, 1, 2, 3, 50])
+    def test_results_come_in_order(self, count):
+        assert list(one_ahead(str, range(count))) == [str(item) for item in range(count)]
+
+    def test_next_is_made_while_the_caller_uses_one(self):
+        # Passes only when making an item and using the one before happen together
+        barrier = threading.Barrier(2, timeout=10)
+
+        def make(item):
+            if item:
+                barrier.wait()
+            return item
+
+        used = []
+        for item in one_ahead(make, range(5)):
+            if item < 4:
+                barrier.wait()
+            used.append(item)
+        assert used == list(range(5))
+
+    def test_never_more_than_one_ahead(self):
+        made = []
+        for used, _ in enumerate(one_ahead(made.append, range(20)), 1):
+            time.sleep(0.002)
+            assert used <= len(made) <= used + 1
+
+    def test_single_item_stays_on_the_thread_of_the_caller(self):
+        assert list(one_ahead(lambda _: threading.get_ident(), [1])) == [threading.get_ident()]
+
+    @pytest.mark.parametrize("count", [1, 2, 5])
+    def test_exception_comes_after_the_results_before_it(self, count):
+        results = one_ahead(lambda item: 1 / (count - 1 - item), range(count))
+        assert [next(results) for _ in range(count - 1)] == [
+            1 / (count - 1 - item) for item in range(count - 1)
+        ]
+        with pytest.raises(ZeroDivisionError):
+            next(results)
+
+    def test_nothing_runs_on_when_the_caller_stops(self):
+        made = []
+
+        def make(item):
+            time.sleep(0.01)
+            made.append(item)
+
+        results = one_ahead(make, range(20))
+        next(results)
+        results.close()
+        count = len(made)
+        time.sleep(0.05)
+        assert len(made) == count <= 2
 
 
 class TestDefaultThreads:
@@ -81,6 +151,34 @@ class TestDefaultThreads:
     def test_other_threads_share_the_machine(self):
         with ThreadPoolExecutor(1) as pool:
             assert pool.submit(default_threads).result() == 1
+
+
+class TestSetThreads:
+    @pytest.fixture(autouse=True)
+    def _restored(self):
+        yield
+        set_threads(None)
+
+    def test_is_for_reads_on_the_main_thread(self):
+        set_threads(3)
+        assert default_threads() == 3
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(default_threads).result() == 1
+
+    def test_none_is_the_default_again(self):
+        before = default_threads()
+        set_threads(before + 1)
+        set_threads(None)
+        assert default_threads() == before
+
+    def test_needs_a_positive_number(self):
+        with pytest.raises(ValueError, match="0 threads"):
+            set_threads(0)
+
+    @pytest.mark.parametrize("count", [1.5, "2", True])
+    def test_needs_an_integer(self, count):
+        with pytest.raises(TypeError, match="count"):
+            set_threads(count)
 
 
 FORK = """

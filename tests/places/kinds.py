@@ -26,6 +26,7 @@ BASE = SlideOptions(
     icc_profile=False,
 )
 KINDS: dict[str, dict[str, Any]] = {
+    "plain": {"transfer_syntax": JPEGBaseline8Bit, "factors": (1,)},
     "brightfield": {
         "transfer_syntax": JPEGBaseline8Bit,
         "factors": (1, 2, 4),

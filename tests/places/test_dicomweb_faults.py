@@ -30,7 +30,8 @@ from tests.servers.faults import (
     status,
     with_headers,
 )
-from tests.servers.serving import Answer, Fault, HttpServer, Part
+from tests.servers.messages import Answer, Fault, Part
+from tests.servers.serving import HttpServer
 
 # Tiles of 32 x 48 pixels: this region lies in the frames 1, 2, 6 and 7 of the base level
 REGION, FRAMES = (slice(10, 60), slice(20, 90)), "/frames/1,2,6,7"
@@ -49,14 +50,14 @@ def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes time-outs short."""
-    monkeypatch.setattr(http, "_TIMEOUT", (0.3, 0.3))
+    monkeypatch.setattr(http, "_TIMEOUT", (0.6, 0.6))
     monkeypatch.setattr(http, "_LONGEST_ANSWER", 0.6)
 
 
 @pytest.fixture
 def kind() -> str:
     """How the pixels of the slide are stored."""
-    return "brightfield"
+    return "plain"
 
 
 @pytest.fixture
@@ -131,7 +132,7 @@ def test_silence_that_passes(server, slide, expected, slept):
 
 
 @pytest.mark.usefixtures("impatient")
-@pytest.mark.parametrize("fault", [silence(), drip(0.05)])
+@pytest.mark.parametrize("fault", [silence(), drip(0.05)], ids=["silent", "dripping"])
 def test_waiting_has_an_end(server, slide, fault):
     """For an answer that does not come, and for one that does not end."""
     server.misbehave(fault, FRAMES)
@@ -139,7 +140,7 @@ def test_waiting_has_an_end(server, slide, fault):
     with pytest.raises(SourceError, match=re.escape(FRAMES)):
         read(slide)
     assert len(server.requests) <= MAX_ATTEMPTS
-    assert time.monotonic() - begin < 10
+    assert time.monotonic() - begin < 20
 
 
 @pytest.mark.parametrize("fault", PASSING)
@@ -339,7 +340,7 @@ WRONG = {
 
 
 # JPEG, and uncompressed pixels in the first of the parts of a concatenation
-@pytest.mark.parametrize("kind", ["brightfield", "concatenation"])
+@pytest.mark.parametrize("kind", ["plain", "concatenation"])
 @pytest.mark.parametrize("answer", WRONG)
 def test_answer_that_is_wrong(server, slide, slept, answer):
     server.misbehave(WRONG[answer], FRAMES)

@@ -17,7 +17,8 @@ from dicomslide.errors import NoSlideError, SourceError
 from dicomslide.sources import dicomweb, http
 from tests.servers.dicomweb import DicomwebServer
 from tests.servers.faults import bomb, change_metadata, cut, hang_up, never_end, status
-from tests.servers.serving import Answer, HttpServer, Request
+from tests.servers.messages import Answer, Request
+from tests.servers.serving import HttpServer
 
 
 @pytest.fixture(autouse=True)

@@ -1,5 +1,6 @@
 """The same slide, tree and pixels from each place."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -62,3 +63,18 @@ def test_pixels_are_those_that_were_written(put, write_kind, kind):
             for plane in range(slide.num_focal_planes):
                 region = slide.get_image_region((0, 0), index, level.size, channel, plane)
                 np.testing.assert_array_equal(region, level.pixels(channel, plane))
+
+
+def test_threads(put, write_kind):
+    """Many at once read one slide, each a part of it."""
+    written = write_kind("concatenation")
+    slide = dicomslide.open_slide(**put(written), max_frame_cache_size=0)
+    pixels = written.levels[0].pixels()
+    corners = [(row, column) for row in range(0, 120, 12) for column in range(0, 160, 20)]
+
+    def read(corner: tuple[int, int]) -> np.ndarray:
+        return slide.get_image_region(corner, 0, (30, 50))
+
+    with ThreadPoolExecutor(8) as pool:
+        for (row, column), region in zip(corners, pool.map(read, corners), strict=True):
+            np.testing.assert_array_equal(region, pixels[row : row + 30, column : column + 50])

@@ -19,7 +19,8 @@ from pydicom.datadict import keyword_for_tag
 from pydicom.dataset import Dataset
 
 from tests.servers.archive import Archive, Instance
-from tests.servers.serving import Answer, HttpServer, Part, Request
+from tests.servers.messages import Answer, Part, Request
+from tests.servers.serving import HttpServer
 
 __all__ = ["DicomwebServer"]
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from tests.servers.serving import Answer, Fault, Part, Request
+from tests.servers.messages import Answer, Fault, Part, Request
 
 __all__ = [
     "announce",

@@ -4,7 +4,8 @@ from contextlib import closing
 from http.client import HTTPConnection
 from urllib.parse import urlsplit
 
-from tests.servers.serving import Answer, HttpServer, Request
+from tests.servers.messages import Answer, Request
+from tests.servers.serving import HttpServer
 
 __all__ = ["ForwardingServer"]
 
@@ -23,7 +24,7 @@ class ForwardingServer(HttpServer):
         with closing(HTTPConnection(self._target, timeout=60)) as connection:
             connection.request(request.method, request.target, request.body or None, sent)
             response = connection.getresponse()
-            received = {name: value for name, value in response.getheaders() if _is_kept(name)}
+            received = {n.title(): value for n, value in response.getheaders() if _is_kept(n)}
             length = response.getheader("Content-Length") if request.method == "HEAD" else None
             return Answer(
                 response.status,

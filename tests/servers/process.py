@@ -1,5 +1,6 @@
 """Server programs that run as long as a context lasts."""
 
+import shutil
 import socket
 import subprocess
 import time
@@ -12,6 +13,8 @@ __all__ = ["run_server"]
 
 _SECONDS = 60
 _ATTEMPTS = 3
+# Should the tests be killed, the program ends as well
+_WRAPPER = ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []
 
 
 @contextmanager
@@ -34,9 +37,8 @@ def run_server(command: Callable[[int], Sequence[str]], log: Path) -> Iterator[i
     for _ in range(_ATTEMPTS):
         port = _free_port()
         with log.open("wb") as output:
-            # Should the tests be killed, the program ends as well
             process = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "TERM", *command(port)],
+                [*_WRAPPER, *command(port)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -11,7 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
-from tests.servers.serving import Answer, Fault, HttpServer, Request
+from tests.servers.messages import Answer, Fault, Request
+from tests.servers.serving import HttpServer
 
 __all__ = ["RangeServer", "shorten_range"]
 

@@ -333,6 +333,31 @@ class TestWebClient:
             np.testing.assert_array_equal(matrix[:40, :40], expected)
             assert counts["requests"] == 1
 
+    def test_frames_around_are_read_ahead(self, make_slide):
+        path = make_slide().paths[0]
+        expected = frames_of(path)
+        with serve([path]) as (url, counts):
+            frames = frame_source(DICOMwebClient(url), metadata_of(path))
+            assert [frames.read([number])[0] for number in range(FRAMES)] == expected
+            assert counts["requests"] < FRAMES / 2
+
+    def test_client_with_a_way_of_its_own_is_asked(self, make_slide):
+        path = make_slide().paths[0]
+
+        class Own(DICOMwebClient):
+            def retrieve_instance_frames(self, *_, frame_numbers, **__):
+                return [b"frame %d" % number for number in frame_numbers]
+
+        frames = frame_source(Own("https://example.org"), metadata_of(path))
+        assert isinstance(frames, ClientFrames)
+        assert frames.read([4, 0]) == [b"frame 5", b"frame 1"]
+
+    def test_of_several_transfer_syntaxes_none_is_known(self, make_slide):
+        dataset = Dataset.from_json(metadata_of(make_slide().paths[0]).to_json())
+        dataset.AvailableTransferSyntaxUID = [ExplicitVRLittleEndian, JPEGBaseline8Bit]
+        client = FakeClient(make_slide().paths)
+        assert frame_source(client, dataset).transfer_syntax_uid == ""
+
     def test_error_of_the_service_is_one_of_the_source(self, make_slide):
         path = make_slide().paths[0]
         with serve([path], status=404) as (url, _):

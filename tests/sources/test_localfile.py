@@ -4,7 +4,6 @@ import os
 import pickle
 import subprocess
 import sys
-import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -13,8 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dicomslide.errors import SourceError
-from dicomslide.sources import inflated
-from dicomslide.sources.inflated import InflatedFile
 from dicomslide.sources.localfile import LocalFile
 
 CONTENT = bytes(range(256)) * 8
@@ -133,42 +130,3 @@ def test_few_files_stay_open(tmp_path):
         path.write_bytes(b"1234")
         assert LocalFile.at(path).read([(1, 2)]) == [b"23"]
     assert len(os.listdir("/proc/self/fd")) - before <= 70
-
-
-class TestInflatedFile:
-    """The data set of the Deflated transfer syntax (PS3.5 A.5), addressed as if not compressed."""
-
-    @pytest.fixture
-    def make(self, tmp_path):
-        compressor = zlib.compressobj(wbits=-15)
-        compressed = compressor.compress(CONTENT) + compressor.flush()
-
-        def make(change=bytes):
-            path = tmp_path / "deflated.dcm"
-            path.write_bytes(b"head" + change(compressed))
-            return InflatedFile(LocalFile.at(path), 4)
-
-        return make
-
-    def test_reads_ranges_of_what_was_compressed(self, make):
-        file = make()
-        assert file.size == len(CONTENT)
-        assert file.read([(300, 5), (0, 2)]) == [CONTENT[300:305], CONTENT[:2]]
-        assert pickle.loads(pickle.dumps(file)).read([(7, 1)]) == [CONTENT[7:8]]
-
-    def test_range_behind_the_end_is_an_error(self, make):
-        with pytest.raises(SourceError, match=r"deflated\.dcm"):
-            make().read([(2040, 9)])
-
-    def test_damaged_bytes_are_an_error(self, make):
-        with pytest.raises(SourceError, match=r"deflated\.dcm.*damaged"):
-            make(lambda data: b"\xff" + data[1:]).read([(0, 1)])
-
-    def test_truncated_bytes_are_an_error(self, make):
-        with pytest.raises(SourceError, match=r"deflated\.dcm"):
-            make(lambda data: data[: len(data) // 2]).read([(2000, 48)])
-
-    def test_memory_is_bounded(self, make, monkeypatch):
-        monkeypatch.setattr(inflated, "_MAX_INFLATED", 1000)
-        with pytest.raises(SourceError, match="1000 bytes"):
-            make().read([(0, 1)])

@@ -122,6 +122,41 @@ class TestTables:
         assert file.count < 20 * 16 + 100
 
 
+class TestSteps:
+    """Items of files at other places are walked in blocks instead of one by one."""
+
+    @given(frames=frames_of_any_size, step=st.integers(8, 200), delimited=st.booleans())
+    def test_find_the_same_frames(self, frames, step, delimited):
+        file = Bytes(encapsulate(frames, has_bot=False) + DELIMITER * delimited)
+        arguments = file.read, NAME, len(HEAD), len(file.data), len(frames), None
+        found, expected = encapsulated_offsets(*arguments, step), encapsulated_offsets(*arguments)
+        assert found.starts.tolist() == expected.starts.tolist()
+        assert found.ends.tolist() == expected.ends.tolist()
+
+    def test_are_few(self):
+        frames = [b"\xff\xd8" + bytes(998)] * 100
+        file = Bytes(encapsulate(frames, has_bot=False) + DELIMITER)
+        reads = []
+
+        def read(ranges):
+            reads.append(ranges)
+            return file.read(ranges)
+
+        encapsulated_offsets(read, NAME, len(HEAD), len(file.data), 100, None, 10_000)
+        # 100 items of 1008 bytes, in blocks with nine or ten headers, and the offset table
+        assert len(reads) <= 13
+
+    @given(value=st.binary(max_size=80), count=st.integers(1, 4), step=st.integers(8, 40))
+    def test_noise_is_one_error(self, value, count, step):
+        file = Bytes(ITEM + bytes(4) + value)
+        arguments = file.read, NAME, len(HEAD), len(file.data), count, None, step
+        try:
+            found = encapsulated_offsets(*arguments)
+        except FrameError:
+            return
+        assert len(found.starts) == count
+
+
 class TestErrors:
     def fails(self, value: bytes, count: int, match: str, extended=None) -> None:
         with pytest.raises(FrameError, match=match) as caught:

@@ -1,0 +1,207 @@
+"""What a source stands for: files, URLs, services and clients, and how each is reached."""
+
+import re
+from pathlib import Path
+from types import SimpleNamespace
+from uuid import uuid4
+
+import fsspec
+import pytest
+from dicomweb_client.api import DICOMfileClient, DICOMwebClient
+
+from dicomslide.errors import DicomSlideError, InvalidImageError, NoSlideError, SourceError
+from dicomslide.places import Access, find_images, holds_slide, name_of_source
+from dicomslide.sources.dicomweb import WebService
+from dicomslide.sources.files import FileStore
+from tests.servers.archive import Archive
+from tests.servers.dicomweb import DicomwebServer
+from tests.servers.ranges import RangeServer
+
+
+@pytest.fixture(scope="module")
+def slide(make_slide):
+    return make_slide(factors=(1, 2))
+
+
+@pytest.fixture(scope="module")
+def server(slide):
+    with DicomwebServer(Archive(slide.paths)) as server:
+        yield server
+
+
+@pytest.fixture
+def memory(slide):
+    """A function that puts files into a folder in memory, and gives its URL."""
+    name, file_system = uuid4().hex, fsspec.filesystem("memory")
+
+    def put(contents: dict[str, bytes]) -> str:
+        for path, content in contents.items():
+            file_system.pipe_file(f"/{name}/{path}", content)
+        return f"memory://{name}"
+
+    yield put
+    if file_system.exists(f"/{name}"):
+        file_system.rm(f"/{name}", recursive=True)
+
+
+def find(source, **access):
+    return find_images(source, Access(**access), correct_color=False)
+
+
+def uids(datasets) -> set[str]:
+    return {str(dataset.SOPInstanceUID) for dataset in datasets}
+
+
+@pytest.fixture(scope="module")
+def expected(slide) -> set[str]:
+    return uids(find(slide.folder)[1])
+
+
+class TestKinds:
+    def test_paths_and_lists_of_them(self, slide, expected):
+        for source in (slide.folder, str(slide.folder), slide.folder.as_uri(), list(slide.paths)):
+            store, datasets = find(source)
+            assert isinstance(store, FileStore)
+            assert uids(datasets) == expected
+
+    def test_list_of_files_at_several_places(self, slide, memory, expected):
+        first, second = slide.paths
+        url = memory({"a.dcm": first.read_bytes()})
+        for source in ([f"{url}/a.dcm", second], [second, f"{url}/a.dcm"], (str(second), url)):
+            assert uids(find(source)[1]) == expected
+
+    def test_service(self, slide, server, expected):
+        for source in (
+            f"dicomweb+{server.url}",
+            f"dicomweb+{server.url}/studies/{slide.study_instance_uid}",
+            DICOMwebClient(server.url),
+        ):
+            client, datasets = find(source)
+            assert isinstance(client, WebService)
+            assert uids(datasets) == expected
+
+    def test_study_and_series_may_be_given_beside_the_url(self, slide, server, expected):
+        url, study = f"dicomweb+{server.url}", slide.study_instance_uid
+        series = server.archive.instances[0].series
+        assert uids(find(url, study_instance_uid=study)[1]) == expected
+        found = find(url, study_instance_uid=study, series_instance_uid=series)[1]
+        assert uids(found) == expected
+        # They count more than those in the URL
+        with pytest.raises((NoSlideError, SourceError)):
+            find(f"{url}/studies/{study}", study_instance_uid="1.2.3")
+
+    def test_file_client(self, slide, expected):
+        client = DICOMfileClient(f"file://{slide.folder}", in_memory=True)
+        found, datasets = find(client)
+        assert found is client
+        assert uids(datasets) == expected
+
+    @pytest.mark.parametrize(
+        "source", [None, 5, b"folder", [1, 2], {"a": 1}, SimpleNamespace(), object, [None]]
+    )
+    def test_other_things(self, source):
+        with pytest.raises(TypeError, match="source: expected a path, a URL") as caught:
+            find(source)
+        assert isinstance(caught.value, DicomSlideError)
+
+    @pytest.mark.parametrize(
+        "name", ["study_instance_uid", "series_instance_uid", "session", "credentials"]
+    )
+    def test_files_have_no_access_of_a_service(self, slide, name):
+        with pytest.raises(ValueError, match=f"{name}: for DICOMweb services"):
+            find(slide.folder, **{name: "x"})
+
+    @pytest.mark.parametrize("name", ["session", "credentials"])
+    def test_client_has_a_session_of_its_own(self, server, name):
+        with pytest.raises(ValueError, match="session"):
+            find(DICOMwebClient(server.url), **{name: "x"})
+
+
+class TestFolders:
+    def test_other_files_are_counted(self, memory, tmp_path):
+        contents = {"a.txt": b"text", "b.dcm": b"more" * 99}
+        (tmp_path / "a.txt").write_bytes(b"text")
+        for source, count in ((memory(contents), 2), (tmp_path, 1)):
+            with pytest.raises(NoSlideError, match=f"holds {count} x no DICOM file"):
+                find(source)
+
+    def test_no_files(self, tmp_path):
+        for source in (tmp_path, []):
+            with pytest.raises(NoSlideError, match="no files"):
+                find(source)
+
+    def test_other_files_beside_a_slide(self, slide, memory, expected):
+        contents = {path.name: path.read_bytes() for path in slide.paths}
+        url = memory({**contents, "notes.txt": b"x", ".hidden.dcm": contents["level-0.dcm"]})
+        assert uids(find(url)[1]) == expected
+
+    def test_file_that_was_named_has_to_be_one(self, memory):
+        url = memory({"a.txt": b"text"})
+        with pytest.raises(NoSlideError, match=re.escape(f"{url}/a.txt")):
+            find(f"{url}/a.txt")
+
+    def test_damaged_file_is_named(self, slide, memory):
+        url = memory({"a.dcm": slide.paths[0].read_bytes()[:3000]})
+        with pytest.raises((InvalidImageError, SourceError), match=re.escape(f"{url}/a.dcm")):
+            find(url)
+
+    def test_options_of_the_file_system(self, slide, expected):
+        with RangeServer(slide.folder, authorization="Bearer key") as server:
+            url = f"{server.origin}/"
+            options = {"client_kwargs": {"headers": {"Authorization": "Bearer key"}}}
+            assert uids(find(url, storage_options=options)[1]) == expected
+            with pytest.raises(SourceError):
+                find(url)
+
+
+class TestHoldsSlide:
+    def test_of_what_is_here(self, slide, tmp_path):
+        assert holds_slide(slide.folder)
+        assert holds_slide(slide.paths[0])
+        assert holds_slide(list(slide.paths))
+        assert holds_slide(slide.folder.as_uri())
+        assert not holds_slide(tmp_path)
+        assert not holds_slide(tmp_path / "none")
+
+    def test_service_is_not_asked(self):
+        assert holds_slide("dicomweb+https://127.0.0.1:1/dicom-web")
+
+    @pytest.mark.parametrize(
+        "source",
+        [
+            "https://127.0.0.1:1/slide/",
+            "s3://bucket/slide",
+            "ftp://127.0.0.1:1/slide",
+            "memory://slide",
+            "no-such-protocol://slide",
+            "a::b",
+            None,
+            5,
+            [None],
+        ],
+    )
+    def test_other_sources(self, source):
+        assert holds_slide(source) is False
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("folder/a.dcm", "folder/a.dcm"),
+        (Path("folder"), "folder"),
+        ("https://u:s3cret@h/a?key=s3cret", "https://h/a"),
+        ("simplecache::https://u:s3cret@h/a", "simplecache::https://h/a"),
+        ("dicomweb+https://u:s3cret@h/a", "dicomweb+https://h/a"),
+        (["a", "b"], "2 files"),
+        (["https://u:s3cret@h/a"], "https://h/a"),
+        ([], "0 files"),
+        (DICOMwebClient("https://h/a"), "https://h/a"),
+        (SimpleNamespace(), "the client"),
+    ],
+)
+def test_name_of_a_source(source, name):
+    assert name_of_source(source) == name
+
+
+def test_name_of_a_client_has_no_secrets():
+    assert name_of_source(DICOMwebClient("https://u:s3cret@h/a")) == "https://h/a"

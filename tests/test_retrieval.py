@@ -1,0 +1,181 @@
+"""Metadata of slides from a service: the right instances, with few requests."""
+
+import re
+from types import SimpleNamespace
+
+import pydicom
+import pytest
+from dicomweb_client.api import DICOMfileClient
+from pydicom.uid import ExplicitVRLittleEndian
+
+from dicomslide.errors import SourceError
+from dicomslide.retrieval import retrieve_images
+from dicomslide.sources import http
+from dicomslide.sources.dicomweb import service_of_url
+from dicomslide.testing import make_srgb_profile
+from tests.servers.archive import Archive
+from tests.servers.dicomweb import DicomwebServer
+from tests.servers.faults import change_metadata, status
+from tests.servers.messages import Answer
+
+OPTIONS = {
+    "factors": (1, 2),
+    "icc_profile": True,
+    "segmentations": ("BINARY",),
+    "parametric_maps": ("integer",),
+}
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch):
+    monkeypatch.setattr(http, "_FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(http, "_JITTER", 0.0)
+
+
+@pytest.fixture(scope="module")
+def slide(make_slide):
+    return make_slide(**OPTIONS)
+
+
+@pytest.fixture(scope="module")
+def archive(slide):
+    return Archive(slide.paths)
+
+
+@pytest.fixture
+def server(archive):
+    with DicomwebServer(archive) as server:
+        yield server
+
+
+def service_at(server):
+    return service_of_url(f"dicomweb+{server.url}")[0]
+
+
+def uids(datasets) -> set[str]:
+    return {str(dataset.SOPInstanceUID) for dataset in datasets}
+
+
+def of_modality(archive, *modalities: str) -> set[str]:
+    return {i.uid for i in archive.instances if i.dataset.Modality in modalities}
+
+
+class TestInstances:
+    def test_slides_and_what_was_derived_from_them(self, server, archive):
+        found = retrieve_images(service_at(server))
+        assert uids(found) == {instance.uid for instance in archive.instances}
+        # Searches for slides and for three kinds of derived images in a study, each with a second
+        # page that is empty; metadata of each series; bulk data, each once
+        series = {instance.series for instance in archive.instances}
+        assert len(server.matching("/metadata")) == len(series)
+        assert len(server.matching("/frames/")) == 0
+        assert len(server.requests) <= 2 * 4 + len(series) + len(server.matching("/bulkdata/"))
+
+    def test_without_those(self, server, archive):
+        found = retrieve_images(service_at(server), include_derived=False)
+        assert uids(found) == of_modality(archive, "SM")
+        assert server.matching("/instances?") == []
+
+    def test_named_series_is_not_searched_for(self, server, archive):
+        first = archive.instances[0]
+        found = retrieve_images(service_at(server), first.study, first.series)
+        assert uids(found) == of_modality(archive, "SM")
+        assert server.matching("Modality") == []
+
+    def test_series_of_a_study_that_is_not_known(self, server, archive):
+        first = archive.instances[0]
+        found = retrieve_images(service_at(server), None, first.series)
+        assert uids(found) == of_modality(archive, "SM")
+        assert retrieve_images(service_at(server), None, "1.2.3") == []
+
+    def test_study(self, server, archive):
+        study = archive.instances[0].study
+        assert len(retrieve_images(service_at(server), study)) == len(archive.instances)
+        assert retrieve_images(service_at(server), "1.2.3") == []
+
+    def test_filters(self, server, archive):
+        name = archive.instances[0].dataset.PatientID
+        assert retrieve_images(service_at(server), filters={"PatientID": name})
+        assert retrieve_images(service_at(server), filters={"PatientID": f"{name}x"}) == []
+
+    def test_attributes_are_those_of_the_files(self, server, archive):
+        for dataset in retrieve_images(service_at(server)):
+            (instance,) = archive.find(uid=dataset.SOPInstanceUID)
+            for keyword in ("Rows", "NumberOfFrames", "ImageType", "SeriesInstanceUID"):
+                assert dataset[keyword] == instance.dataset[keyword]
+
+    def test_other_classes_are_left_out(self, server, archive):
+        def change(items):
+            for item in items[1:]:
+                item["00080016"]["Value"] = [pydicom.uid.CTImageStorage]
+            return items
+
+        first = archive.instances[0]
+        server.misbehave(change_metadata(change), f"{first.series}/metadata")
+        found = retrieve_images(service_at(server), first.study, first.series)
+        assert uids(found) == {first.uid}
+
+    def test_other_clients(self, slide, archive):
+        client = DICOMfileClient(f"file://{slide.folder}", in_memory=True)
+        found = retrieve_images(client, archive.instances[0].study)
+        assert uids(found) == {instance.uid for instance in archive.instances}
+
+
+class TestTransferSyntax:
+    @pytest.mark.parametrize("tells", [False, True])
+    def test_is_supplied(self, archive, tells):
+        with DicomwebServer(archive, tells_transfer_syntax=tells) as server:
+            found = retrieve_images(service_at(server))
+            assert {d.AvailableTransferSyntaxUID for d in found} == {ExplicitVRLittleEndian}
+            # One frame of each image
+            assert len(server.matching("/frames/")) == (0 if tells else len(found))
+
+
+class TestBulkData:
+    def test_profile_is_retrieved(self, server):
+        for dataset in retrieve_images(service_at(server), include_derived=False):
+            assert dataset.OpticalPathSequence[0].ICCProfile == make_srgb_profile()
+
+    def test_profile_is_not_retrieved_without_need(self, server):
+        found = retrieve_images(service_at(server), include_derived=False, correct_color=False)
+        assert server.matching("/bulkdata/") == []
+        assert all("ICCProfile" not in dataset.OpticalPathSequence[0] for dataset in found)
+
+    @pytest.mark.parametrize("fault", [status(404), status(503), lambda *_: Answer(0)])
+    def test_profiles_that_are_not_delivered_are_one_warning(self, server, fault):
+        server.misbehave(fault, "/bulkdata/")
+        with pytest.warns(UserWarning, match="ICC profiles were not delivered") as caught:
+            found = retrieve_images(service_at(server), include_derived=False)
+        assert len(caught) == 1
+        assert re.search("\n|@", str(caught[0].message)) is None
+        assert all("ICCProfile" not in dataset.OpticalPathSequence[0] for dataset in found)
+
+    def test_other_values_are_needed(self, archive):
+        with DicomwebServer(archive, bulk_sequences=["PerFrameFunctionalGroupsSequence"]) as server:
+            found = retrieve_images(service_at(server))
+            assert len(server.matching("52009230")) > 0
+            assert uids(found) == {instance.uid for instance in archive.instances}
+            server.misbehave(status(404), "/bulkdata/52009230")
+            with pytest.raises(SourceError, match="HTTP 404"):
+                retrieve_images(service_at(server))
+
+    def test_client_may_not_have_bulk_data(self, archive):
+        first = archive.instances[0]
+        item = first.to_json("https://example.org", {}, 256, ())
+        client = SimpleNamespace(
+            retrieve_series_metadata=lambda **_: [item],
+            retrieve_bulkdata=lambda **_: (_ for _ in ()).throw(
+                NotImplementedError("no bulk data")
+            ),
+        )
+        with pytest.warns(UserWarning, match="no bulk data"):
+            (dataset,) = retrieve_images(client, first.study, first.series)
+        assert dataset.SOPInstanceUID == first.uid
+
+
+@pytest.mark.parametrize("path", ["/series", "/metadata", "/instances"])
+@pytest.mark.parametrize("code", [401, 500])
+def test_error_of_the_service_is_one_of_the_source(server, path, code):
+    server.misbehave(status(code), path)
+    with pytest.raises(SourceError, match=f"HTTP {code}"):
+        retrieve_images(service_at(server))
