@@ -18,10 +18,9 @@ from dicomslide.sources.http import (
     HttpService,
     RefusedRequestError,
     Reply,
-    join_url,
-    without_secrets,
 )
 from dicomslide.sources.multipart import Part, parse_content_type, read_parts
+from dicomslide.sources.urls import join_url, without_secrets
 
 __all__ = ["WebService", "is_service_url", "service_of_client", "service_of_url"]
 

@@ -1,20 +1,13 @@
-"""GET requests to one HTTP service: the place for its sessions, retries, limits and origin."""
+"""GET requests to one HTTP service: the one place for retries, limits and origins."""
 
 import logging
-import os
-import re
-import threading
 import time
-import uuid
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
-from urllib.parse import unquote, urljoin
-from weakref import WeakValueDictionary
+from urllib.parse import unquote
 
 import requests
-from requests.adapters import HTTPAdapter
 from urllib3.exceptions import (
     HTTPError,
     InvalidHeader,
@@ -23,23 +16,28 @@ from urllib3.exceptions import (
     ProtocolError,
     ReadTimeoutError,
 )
-from urllib3.util import Retry, Url, parse_url
+from urllib3.util import Retry
 
-from dicomslide.errors import ArgumentTypeError, ArgumentValueError, DicomSlideError, SourceError
+from dicomslide.errors import ArgumentValueError, DicomSlideError, SourceError
+from dicomslide.sources.sessions import Sessions
+from dicomslide.sources.urls import (
+    join_url,
+    name_of_url,
+    origin_of_url,
+    parse_web_url,
+    without_secrets,
+)
 
 __all__ = [
     "DamagedAnswerError",
     "HttpService",
     "RefusedRequestError",
     "Reply",
-    "join_url",
-    "without_secrets",
 ]
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-SessionFactory = Callable[[], requests.Session]
 
 # What may pass: the server is busy, or a proxy did not reach it (RFC 9110 15.5.9 and 15.6)
 _PASSING = frozenset({408, 429, 502, 503, 504})
@@ -52,14 +50,8 @@ _LONGEST_ANSWER = 600.0
 _PIECE = 1 << 20
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS = 5
-_MAX_SESSIONS = 32
-_MAX_NAME = 320
-# User and password, query and fragment, also inside of chained URLs; and what splits lines
-_SECRETS = re.compile(r"(?<=//)[^/?#]*@|[?#].*|[\t\r\n]", re.DOTALL)
 # Digits of a length; Python does not convert any number of them
 _MAX_DIGITS = 18
-_DEFAULT_PORTS = {"http": 80, "https": 443}
-_USUAL_HEADERS = frozenset({"user-agent", "accept", "accept-encoding", "connection", "host"})
 _HINTS = {
     401: "; the service wants credentials",
     403: "; the credentials do not suffice",
@@ -113,20 +105,9 @@ class Reply:
     body: bytes
 
 
-class _Held:
-    """A session that stays in its process."""
-
-    def __init__(self, session: requests.Session) -> None:
-        self.session = session
-        self.process = os.getpid()
-
-
 @dataclass(frozen=True)
 class HttpService:
-    """A service below one URL, for use from any thread.
-
-    Pickled, it consists of its URL and the function that makes its sessions. A session that was
-    given itself may hold secrets: it does not leave its process.
+    """A service below one URL, for use from any thread and in any process.
 
     Parameters
     ----------
@@ -134,23 +115,19 @@ class HttpService:
         URL of the service, without credentials and without a slash at the end
     timeout : float or tuple of float, optional
         Seconds to wait for a connection, and between two pieces of an answer
-    factory : callable, optional
-        Makes a session
-    key : str
-        Tells services of one URL with different sessions apart
+    sessions : Sessions
+        Where its session comes from
     """
 
     url: str
     timeout: Any = None
-    factory: SessionFactory | None = field(default=None, repr=False, compare=False)
-    key: str = field(default="", repr=False)
-    _held: _Held | None = field(default=None, repr=False, compare=False)
+    sessions: Sessions = field(default_factory=Sessions)
 
     @classmethod
     def at(
         cls,
         url: str,
-        session: requests.Session | SessionFactory | None = None,
+        session: Any = None,
         credentials: tuple[str, str] | str | None = None,
         timeout: Any = None,
     ) -> "HttpService":
@@ -174,46 +151,27 @@ class HttpService:
         ValueError
             When it is no URL of a service, or there are both a session and credentials
         """
-        parts = _parse(url)
+        parts = parse_web_url(url)
         if parts is None:
             raise ArgumentValueError(
                 "source: expected the URL of a service such as https://example.org/dicom-web, got "
-                f"{_name(url)!r}"
+                f"{name_of_url(url)!r}"
+            )
+        if parts.query:
+            raise ArgumentValueError(
+                f"source: the URL {name_of_url(url)!r} has a query, which services have not; what "
+                "all requests need belongs into the params of a session"
             )
         if parts.auth and credentials is None:
             user, _, password = parts.auth.partition(":")
             credentials = unquote(user), unquote(password)
-            if _is_plain(session):
-                session = None
-        url = without_secrets(url).rstrip("/")
-        if session is None and credentials is None:
-            return cls(url, timeout)
-        key = uuid.uuid4().hex
-        if credentials is None:
-            if not isinstance(session, requests.Session):
-                if not callable(session):
-                    raise ArgumentTypeError(
-                        "session: expected a requests.Session or a function that makes one, got "
-                        f"{type(session).__name__}"
-                    )
-                return cls(url, timeout, session, key)
-            if _is_plain(session):
-                return cls(url, timeout)
-        elif session is not None:
-            raise ArgumentValueError("credentials: the session has its own, give one of them only")
-        else:
-            session = _plain_session()
-            session.auth = _authentication(credentials)
-        held = _held_sessions[key] = _Held(session)
-        return cls(url, timeout, key=key, _held=held)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _arrived, (self.url, self.timeout, self.factory, self.key)
+        sessions = Sessions.of(session, credentials)
+        return cls(without_secrets(url).rstrip("/"), timeout, sessions)
 
     def is_own(self, url: str) -> bool:
         """Whether a URL has the scheme, the host and the port of the service."""
-        origin = _origin(url)
-        return origin is not None and origin == _origin(self.url)
+        origin = origin_of_url(url)
+        return origin is not None and origin == origin_of_url(self.url)
 
     def get(
         self,
@@ -257,7 +215,7 @@ class HttpService:
             backoff_max=_LONGEST_PAUSE,
             backoff_jitter=_JITTER,
         )
-        name = _name(url)
+        name = name_of_url(url)
         while True:
             try:
                 return read(self._ask(url, accept, max_bytes, params))
@@ -287,11 +245,11 @@ class HttpService:
             time.sleep(retry.get_backoff_time() if wait is None else wait)
 
     def _ask(self, url: str, accept: str, max_bytes: int, params: dict[str, Any] | None) -> Reply:
-        session = self._session()
+        session = self.sessions.get(self.url)
         for _ in range(_MAX_REDIRECTS + 1):
             # Redirects, BulkDataURIs: nothing of the session goes to another origin
             if not self.is_own(url):
-                raise SourceError(f"{_name(url)}: not a part of {self.url}")
+                raise SourceError(f"{name_of_url(url)}: not a part of {self.url}")
             with session.get(
                 url,
                 params=params,
@@ -307,131 +265,11 @@ class HttpService:
                 target = join_url(response.url, response.headers.get("Location", ""))
             if not self.is_own(target):
                 raise SourceError(
-                    f"{_name(url)}: redirects to {_name(target)}, which is not a part of {self.url}"
+                    f"{name_of_url(url)}: redirects to {name_of_url(target)}, which is not a part "
+                    f"of {self.url}"
                 )
             url, params = target, None
-        raise SourceError(f"{_name(url)}: redirects more than {_MAX_REDIRECTS} times")
-
-    def _session(self) -> requests.Session:
-        if self._held is not None:
-            if self._held.process != os.getpid():
-                # After a fork, connections belong to the parent
-                self._held.process = os.getpid()
-                self._held.session.close()
-            return self._held.session
-        if self.key and self.factory is None:
-            raise SourceError(
-                f"{self.url}: its session with credentials stays in the process that opened it; "
-                "for other processes pass a function that makes the session"
-            )
-        key = (os.getpid(), self.url, self.key)
-        with _lock:
-            session = _sessions.get(key)
-            if session is None:
-                session = (self.factory or _plain_session)()
-                if not isinstance(session, requests.Session):
-                    raise ArgumentTypeError(
-                        "session: the function has to make a requests.Session, it made "
-                        f"{type(session).__name__}"
-                    )
-                _sessions[key] = session
-                if len(_sessions) > _MAX_SESSIONS:
-                    _sessions.popitem(last=False)
-            _sessions.move_to_end(key)
-            return session
-
-
-_held_sessions: WeakValueDictionary[str, _Held] = WeakValueDictionary()
-_sessions: OrderedDict[tuple[int, str, str], requests.Session] = OrderedDict()
-_lock = threading.Lock()
-
-
-def _arrived(url: str, timeout: Any, factory: SessionFactory | None, key: str) -> HttpService:
-    return HttpService(url, timeout, factory, key, _held_sessions.get(key))
-
-
-def without_secrets(url: str) -> str:
-    """Leave user, password and query, which may identify a patient, out of a URL."""
-    return _SECRETS.sub("", url)
-
-
-def join_url(base: str, url: str) -> str:
-    """Make a URL absolute; a SourceError is raised where it is none."""
-    try:
-        return urljoin(base, url)
-    except ValueError as error:
-        raise SourceError(f"{_name(base)}: refers to {_name(url)!r}, which is no URL") from error
-
-
-def _name(url: str) -> str:
-    """What messages call a URL: those of hundreds of frames are shortened."""
-    name = without_secrets(url)
-    return name if len(name) <= _MAX_NAME else f"{name[: _MAX_NAME - 20]}…{name[-20:]}"
-
-
-def _parse(url: str) -> Url | None:
-    """Take the URL of a service apart as the library does that connects; None for others."""
-    try:
-        parts = parse_url(url)
-    except ValueError:
-        return None
-    return parts if parts.scheme in _DEFAULT_PORTS and parts.host else None
-
-
-def _origin(url: str) -> tuple[str | None, str | None, int] | None:
-    parts = _parse(url)
-    return parts and (parts.scheme, parts.host, parts.port or _DEFAULT_PORTS[str(parts.scheme)])
-
-
-def _plain_session() -> requests.Session:
-    session = requests.Session()
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, HTTPAdapter(pool_maxsize=_MAX_SESSIONS))
-    return session
-
-
-def _is_plain(session: Any) -> bool:
-    """Whether a session is as good as a new one."""
-    return (
-        type(session) is requests.Session
-        and session.auth is None
-        and session.cert is None
-        and session.verify is True
-        and session.trust_env
-        and not session.cookies
-        and not session.params
-        and not session.proxies
-        and not any(session.hooks.values())
-        and {name.lower() for name in session.headers} <= _USUAL_HEADERS
-        and all(type(adapter) is HTTPAdapter for adapter in session.adapters.values())
-    )
-
-
-def _authentication(credentials: tuple[str, str] | str) -> Any:
-    if isinstance(credentials, str):
-        # Such as the end of the line in a file; messages of libraries would show the token
-        if not credentials.isascii() or not credentials.isprintable() or " " in credentials:
-            raise ArgumentValueError("credentials: the token has characters that no token has")
-        return _Bearer(credentials)
-    if (
-        isinstance(credentials, tuple)
-        and len(credentials) == 2
-        and all(isinstance(part, str) for part in credentials)
-    ):
-        # In UTF-8 (RFC 7617 2.1), which is not the default of the library
-        return tuple(part.encode() for part in credentials)
-    raise ArgumentTypeError("credentials: expected (user, password) or a token")
-
-
-class _Bearer(requests.auth.AuthBase):
-    """Puts a bearer token into requests (RFC 6750)."""
-
-    def __init__(self, token: str) -> None:
-        self._token = token
-
-    def __call__(self, request: Any) -> Any:
-        request.headers["Authorization"] = f"Bearer {self._token}"
-        return request
+        raise SourceError(f"{name_of_url(url)}: redirects more than {_MAX_REDIRECTS} times")
 
 
 def _check_status(response: requests.Response) -> None:
@@ -444,13 +282,13 @@ def _check_status(response: requests.Response) -> None:
             wait = None
         raise _BusyServerError(reason, wait)
     if not 200 <= status < 300:
-        name = _name(response.url)
+        name = name_of_url(response.url)
         raise RefusedRequestError(f"{name}: {reason}{_HINTS.get(status, '')}", status)
 
 
 def _pieces(response: requests.Response, max_bytes: int) -> Iterator[bytes]:
     """Read a body that may be endless."""
-    name = _name(response.url)
+    name = name_of_url(response.url)
     announced = response.headers.get("Content-Length", "")
     if announced.isdecimal() and int(announced[:_MAX_DIGITS]) > max_bytes:
         raise SourceError(f"{name}: announces {announced} bytes, expected {max_bytes} at most")

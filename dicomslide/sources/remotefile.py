@@ -3,8 +3,7 @@
 import logging
 import re
 import time
-from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -13,12 +12,11 @@ from typing import Any, TypeVar
 from fsspec import AbstractFileSystem
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
-from fsspec.utils import merge_offset_ranges
 from urllib3.exceptions import MaxRetryError
 from urllib3.util import Retry
 
 from dicomslide.errors import ArgumentValueError, SourceError
-from dicomslide.sources.http import without_secrets
+from dicomslide.sources.urls import without_secrets
 
 __all__ = ["RemoteFile", "find_remote_files", "is_url", "local_path"]
 
@@ -88,16 +86,17 @@ class RemoteFile:
         return self._fetch(ranges)
 
     def _fetch(self, ranges: list[tuple[int, int]]) -> list[bytes]:
-        wanted = [(offset, offset + length) for offset, length in ranges if length]
-        if not wanted:
+        blocks, places = _merged(ranges)
+        if not blocks:
             return [b"" for _ in ranges]
-        # Merging sorts the ranges
-        starts, ends = map(list, zip(*wanted, strict=True))
-        blocks = merge_offset_ranges([self.key] * len(wanted), starts, ends, _GAP, _BLOCK)
+        starts, ends = zip(*blocks, strict=True)
 
         def fetch() -> list[bytes]:
-            found = self.file_system.cat_ranges(*blocks, on_error="raise")
-            for data, start, end in zip(found, *blocks[1:], strict=True):
+            keys = [self.key] * len(blocks)
+            found = self.file_system.cat_ranges(keys, list(starts), list(ends), on_error="raise")
+            for data, start, end in zip(found, starts, ends, strict=True):
+                if isinstance(data, Exception):
+                    raise data
                 if len(data) == self.size > end - start:
                     raise SourceError(f"{self.path}: {_NO_RANGES}")
                 if len(data) != end - start:
@@ -105,21 +104,44 @@ class RemoteFile:
             return found
 
         found = _persist(fetch, self.path)
-        return list(_cut(ranges, list(zip(blocks[1], found, strict=True))))
+        return [
+            found[place][offset - starts[place] : offset - starts[place] + length]
+            for (offset, length), place in zip(ranges, places, strict=True)
+        ]
+
+
+def _merged(ranges: list[tuple[int, int]]) -> tuple[list[tuple[int, int]], list[int]]:
+    """Merge (offset, length) ranges that are close together.
+
+    Returns
+    -------
+    blocks : list of tuple
+        Start and end of what is asked for
+    places : list of int
+        Index of the block that holds each range
+    """
+    blocks: list[tuple[int, int]] = []
+    places = [0] * len(ranges)
+    for index in sorted(range(len(ranges)), key=ranges.__getitem__):
+        start, length = ranges[index]
+        if not length:
+            continue
+        end = start + length
+        if blocks and start - blocks[-1][1] <= _GAP:
+            merged = blocks[-1][0], max(blocks[-1][1], end)
+            if merged[1] - merged[0] <= _BLOCK:
+                blocks[-1] = merged
+                places[index] = len(blocks) - 1
+                continue
+        places[index] = len(blocks)
+        blocks.append((start, end))
+    return blocks, places
 
 
 @lru_cache(maxsize=_MAX_HEADS)
 def _head(file: RemoteFile) -> bytes:
     (data,) = file._fetch([(0, min(_HEAD, file.size))])
     return data
-
-
-def _cut(ranges: list[tuple[int, int]], blocks: list[tuple[int, bytes]]) -> Iterator[bytes]:
-    """Cut the ranges out of the blocks: each is in the last one that starts before it."""
-    starts = [start for start, _ in blocks]
-    for offset, length in ranges:
-        start, data = blocks[max(bisect_right(starts, offset) - 1, 0)]
-        yield data[offset - start : offset - start + length] if length else b""
 
 
 def is_url(source: Any) -> bool:

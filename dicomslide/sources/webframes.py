@@ -156,7 +156,7 @@ def web_frames(
         frame_bits=frame_bits(dataset),
         transfer_syntax_uid=transfer_syntax_uid,
         # What one user may see is not for another
-        ahead=ReadAhead(f"{service.http.key} {url}", tiles_across(dataset)),
+        ahead=ReadAhead(f"{service.http.sessions.key} {url}", tiles_across(dataset)),
     )
     bulk_url = str(dataset.get("PixelDataProviderURL") or "")
     if _has_floats(dataset):

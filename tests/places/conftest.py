@@ -1,12 +1,15 @@
 """Slides of every kind, and the places that they are put into."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from dicomslide.sources import http, remotefile
 from dicomslide.testing import SyntheticSlide, write_slide
 from tests.places.kinds import BASE, KINDS
 from tests.places.places import PLACES, Arguments
@@ -55,6 +58,16 @@ def serve(archive: Callable[[str], Archive]) -> Iterator[Callable[..., DicomwebS
     """Serves a slide of a kind over DICOMweb, with options of the server, for one test."""
     with ExitStack() as stack:
         yield lambda kind, **options: stack.enter_context(DicomwebServer(archive(kind), **options))
+
+
+@pytest.fixture
+def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Takes note of the pauses after which a place is asked again, which are not made."""
+    pauses: list[float] = []
+    clock = SimpleNamespace(sleep=pauses.append, monotonic=time.monotonic)
+    for module in (http, remotefile):
+        monkeypatch.setattr(module, "time", clock)
+    return pauses
 
 
 @pytest.fixture(params=list(PLACES))

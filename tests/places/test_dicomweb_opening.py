@@ -1,10 +1,8 @@
 """Opening slides of a DICOMweb service: searches, metadata and bulk data, also odd ones."""
 
 import re
-import time
 import warnings
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,20 +12,13 @@ import xarray as xr
 
 from dicomslide import DicomSlideError, Slide, open_slide
 from dicomslide.errors import NoSlideError, SourceError
-from dicomslide.sources import dicomweb, http
+from dicomslide.sources import dicomweb
 from tests.servers.dicomweb import DicomwebServer
 from tests.servers.faults import bomb, change_metadata, cut, hang_up, never_end, status
 from tests.servers.messages import Answer, Request
 from tests.servers.serving import HttpServer
 
-
-@pytest.fixture(autouse=True)
-def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Takes note of the pauses between attempts, which are not made."""
-    pauses: list[float] = []
-    clock = SimpleNamespace(sleep=pauses.append, monotonic=time.monotonic)
-    monkeypatch.setattr(http, "time", clock)
-    return pauses
+pytestmark = pytest.mark.usefixtures("slept")
 
 
 def open_at(server: DicomwebServer, **options: Any) -> Slide:
@@ -149,13 +140,13 @@ NO_PROFILE = {
     "closed": hang_up(),
     "cut": cut(0.5),
     "endless": never_end(),
-    "bomb": bomb(9),
+    "bomb": bomb(2),
 }
 
 
 @pytest.mark.parametrize("fault", NO_PROFILE)
 def test_icc_profile_that_is_not_delivered_is_one_warning(serve, write_kind, monkeypatch, fault):
-    monkeypatch.setattr(dicomweb, "_MAX_BULK_DATA", 1 << 23)
+    monkeypatch.setattr(dicomweb, "_MAX_BULK_DATA", 1 << 20)
     server = serve("brightfield")
     server.misbehave(NO_PROFILE[fault], "/bulkdata/")
     check_uncorrected(server, write_kind)

@@ -3,7 +3,6 @@
 import re
 import time
 from collections.abc import Iterator
-from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
@@ -27,13 +26,9 @@ SLOW = ("s3", "closed")
 
 
 @pytest.fixture(autouse=True)
-def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Takes note of the pauses between attempts, which are not made; frames are never kept."""
-    pauses: list[float] = []
-    clock = SimpleNamespace(sleep=pauses.append, monotonic=time.monotonic)
-    monkeypatch.setattr(remotefile, "time", clock)
+def keep_little(monkeypatch: pytest.MonkeyPatch, slept: list[float]) -> None:
+    """Keeps no frames with the first bytes of a file."""
     monkeypatch.setattr(remotefile, "_HEAD", 256)
-    return pauses
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,8 @@ from dicomslide.testing import SyntheticSlide, write_slide
 from tests.places.kinds import BASE
 from tests.places.places import FILES, SERVICES
 
+pytestmark = pytest.mark.usefixtures("slept")
+
 # A grid of 5 x 5 tiles
 FRAMES = 25
 

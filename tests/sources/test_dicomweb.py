@@ -125,12 +125,13 @@ class TestClient:
         service = service_of_client(client)
         assert (service.search_prefix, service.retrieve_prefix) == ("/q", "/w")
         assert service.instance_url("1", "2", "3") == "https://h/a/w/studies/1/series/2/instances/3"
-        assert service.http._session() is client._session
+        assert service.http.sessions.get(service.base_url) is client._session
 
     def test_plain_client_is_the_service_of_its_url(self):
         client = DICOMwebClient("https://h/a")
         service, _, _ = service_of_url("dicomweb+https://h/a")
-        assert service_of_client(client).http._session() is service.http._session()
+        held = [s.http.sessions.get("https://h/a") for s in (service_of_client(client), service)]
+        assert held[0] is held[1]
 
     def test_credentials_in_the_url(self, serve):
         server = serve(authorization="Basic dTpw")

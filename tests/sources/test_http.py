@@ -17,15 +17,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dicomslide.errors import DicomSlideError, SourceError
-from dicomslide.sources import http
+from dicomslide.sources import http, sessions
 from dicomslide.sources.http import (
     DamagedAnswerError,
     HttpService,
     RefusedRequestError,
     Reply,
-    join_url,
-    without_secrets,
 )
+from dicomslide.sources.urls import join_url, without_secrets
 from tests.servers.faults import cut, drip, hang_up, never_end, redirect, silence, status
 from tests.servers.messages import Answer
 from tests.servers.serving import HttpServer
@@ -392,11 +391,11 @@ class TestCredentials:
             return made[-1]
 
         often = HttpService.at(server.origin, make)
-        for _ in range(3 * http._MAX_SESSIONS):
-            often._session()
-            HttpService.at(server.origin, make_session)._session()
+        for _ in range(3 * sessions._MAX_SESSIONS):
+            often.sessions.get(often.url)
+            HttpService.at(server.origin, make_session).sessions.get(server.origin)
         assert len(made) == 1
-        assert len(http._sessions) <= http._MAX_SESSIONS
+        assert len(sessions._sessions) <= sessions._MAX_SESSIONS
 
     @pytest.mark.parametrize("credentials", [("u",), ["u", "p"], (1, "p"), 5, b"token"])
     def test_of_a_wrong_type(self, credentials):
@@ -475,7 +474,7 @@ class TestTravel:
         service = PLAIN[make](server.origin)
         arrived = pickle.loads(pickle.dumps(service))
         assert arrived == service
-        assert arrived._session() is service._session()
+        assert arrived.sessions.get(arrived.url) is service.sessions.get(service.url)
 
     @pytest.mark.parametrize("make", SECRET)
     def test_secrets_stay(self, server, make):

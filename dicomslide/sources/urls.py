@@ -1,0 +1,51 @@
+"""URLs of services: what may be shown of them, and what belongs together."""
+
+import re
+from urllib.parse import urljoin
+
+from urllib3.util import Url, parse_url
+
+from dicomslide.errors import SourceError
+
+__all__ = ["join_url", "name_of_url", "origin_of_url", "parse_web_url", "without_secrets"]
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_MAX_NAME = 320
+# User and password, query and fragment, also inside of chained URLs; and what splits lines
+_SECRETS = re.compile(r"(?<=//)[^/?#]*@|[?#].*|[\t\r\n]", re.DOTALL)
+
+
+def without_secrets(url: str) -> str:
+    """Leave user, password and query, which may identify a patient, out of a URL."""
+    return _SECRETS.sub("", url)
+
+
+def name_of_url(url: str) -> str:
+    """What messages call a URL: those of hundreds of frames are shortened."""
+    name = without_secrets(url)
+    return name if len(name) <= _MAX_NAME else f"{name[: _MAX_NAME - 20]}…{name[-20:]}"
+
+
+def join_url(base: str, url: str) -> str:
+    """Make a URL absolute; a SourceError is raised where it is none."""
+    try:
+        return urljoin(base, url)
+    except ValueError as error:
+        raise SourceError(
+            f"{name_of_url(base)}: refers to {name_of_url(url)!r}, which is no URL"
+        ) from error
+
+
+def parse_web_url(url: str) -> Url | None:
+    """Take the URL of a service apart as the library does that connects; None for others."""
+    try:
+        parts = parse_url(url)
+    except ValueError:
+        return None
+    return parts if parts.scheme in _DEFAULT_PORTS and parts.host else None
+
+
+def origin_of_url(url: str) -> tuple[str | None, str | None, int] | None:
+    """Get scheme, host and port; None where it is no URL of a web service."""
+    parts = parse_web_url(url)
+    return parts and (parts.scheme, parts.host, parts.port or _DEFAULT_PORTS[str(parts.scheme)])
