@@ -1,47 +1,112 @@
-"""Run all readers on the same slides, each in a process of its own, and print a table."""
+"""Measure how fast slides are read, and write the tables of docs/performance.md.
+
+The program makes its slides once (1.2 GB), with frames of 240 x 240 pixels in JPEG. Each reader
+runs in a process of its own, and they take turns on the same regions, so that what else the machine
+does meets all of them. A figure is the median of all rounds.
+"""
 
 import argparse
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
+import sys
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
+from benchmarks.compare import FIGURES, PEERS, compare, growth
+from benchmarks.published import published_python
+from benchmarks.report import growth_table, insert, machine, plain_table, ratios, times
+from benchmarks.slides import SIZES, frames, make_slide
+from benchmarks.views import peak_memory, reductions, small_reads
 
-from benchmarks.measure import measure
-from benchmarks.readers import READERS
-from benchmarks.slides import SIZES, make_slides
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--folder", type=Path, default=Path("benchmark-slides"))
-    parser.add_argument("--size", choices=SIZES, default="small", help="size of the slides")
-    options = parser.parse_args()
-    options.folder.mkdir(parents=True, exist_ok=True)
-    slides = make_slides(options.folder, options.size)
-    context = multiprocessing.get_context("spawn")
-    columns = {}
-    for reader in READERS:
-        with ProcessPoolExecutor(1, mp_context=context) as pool:
-            columns[reader] = pool.submit(measure, reader, slides, SIZES[options.size]).result()
-    print_table(columns)
+OWN = "dicomslide, 2 threads"
+PARTS = ("peers", "color", "views", "reductions", "memory", "growth")
 
 
-def print_table(columns: dict[str, dict[str, float]]) -> None:
-    table = Table(title="milliseconds (and how many times as long as dicomslide)")
-    table.add_column("")
-    for reader in columns:
-        table.add_column(reader, justify="right")
-    own = columns["dicomslide"]
-    for figure in own:
-        cells = [
-            f"{column[figure] * 1e3:.2f} ({column[figure] / own[figure]:.2f})"
-            for column in columns.values()
-        ]
-        table.add_row(figure, *cells)
-    Console(width=120).print(table)
+def main(arguments: list[str] | None = None) -> None:
+    options = parse(arguments)
+    folder, size, rounds = options.folder, options.size, options.rounds
+    folder.mkdir(parents=True, exist_ok=True)
+    python = published_python(folder) if options.published else None
+    slide = make_slide(folder, size, "full")
+    tables = {"machine": machine()}
+
+    def tell(name: str, content: str) -> None:
+        tables[name] = content
+        print(f"\n{name}\n\n{content}", flush=True)
+
+    if "peers" in options.parts:
+        results = compare(folder, size, PEERS, FIGURES, rounds, published=python)
+        tell("peers", times(results))
+        tell("ratios", ratios(results))
+    if "color" in options.parts:
+        readers = ("limit", "dicomslide", "published")
+        columns = [column for column in PEERS if column.reader in readers]
+        figures = [figure for figure in FIGURES if figure.side and not figure.opening]
+        results = compare(
+            folder, size, columns, figures, rounds, correct_color=True, published=python
+        )
+        tell("color", times(results))
+        tell("color-ratios", ratios(results))
+    if "views" in options.parts:
+        tell("views", plain_table("256 x 256 at random", small_reads(slide, rounds)))
+    if "reductions" in options.parts:
+        found = reductions(slide, max(rounds // 5, 1))
+        tell("reductions", plain_table("chunks of the mean of the base level", found))
+    if "memory" in options.parts:
+        tell("memory", f"Peak memory: {peak_memory(slide) / 1e6:.0f} MB.")
+    if "growth" in options.parts:
+        sizes = list(SIZES)[: list(SIZES).index(size) + 1][-3:]
+        columns = [column for column in PEERS if column.title == OWN]
+        found_by_size = growth(folder, sizes, columns, rounds)
+        tell("growth", growth_table(found_by_size, {s: frames(s) for s in sizes}, OWN))
+    if options.write is not None:
+        insert(options.write, tables)
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        default=Path("benchmark-slides"),
+        help="where the slides and the published version are kept (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--size", choices=SIZES, default="large", help="size of the slides (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=15, help="how often all is measured (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--parts",
+        nargs="+",
+        choices=PARTS,
+        default=PARTS,
+        help="what is measured (default: everything)",
+    )
+    parser.add_argument(
+        "--no-published",
+        dest="published",
+        action="store_false",
+        help="leave out the published version, which needs a package index once",
+    )
+    parser.add_argument(
+        "--write",
+        type=Path,
+        metavar="PAGE",
+        help="write the tables between the markers of a page, such as docs/performance.md",
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="a tiny slide, one round and no published version: only shows that all of it works",
+    )
+    options = parser.parse_args(arguments)
+    if options.quick:
+        options.size, options.rounds, options.published = "tiny", 1, False
+    return options
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

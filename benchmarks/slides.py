@@ -4,30 +4,42 @@ from pathlib import Path
 
 from dicomslide.testing import write_slide
 
-__all__ = ["make_slides"]
+__all__ = ["FACTORS", "ORGANIZATIONS", "SIZES", "TILE", "frames", "make_slide"]
 
-# Frames at the base level: 1,632 and 26,112
-SIZES = {"small": (8160, 11520), "large": (32640, 46080)}
+# Rows and columns of the base level: 96 frames, and then 1,632 of them, 4 and 16 times as many
+SIZES = {
+    "tiny": (1920, 2880),
+    "small": (8160, 11520),
+    "medium": (16320, 23040),
+    "large": (32640, 46080),
+}
+TILE = 240
+FACTORS = (1, 2, 4, 8)
+ORGANIZATIONS = {"full": "TILED_FULL", "sparse": "TILED_SPARSE"}
 
 
-def make_slides(folder: Path, size: str) -> dict[str, Path]:
-    """Write the slides that are not there yet; name to folder."""
-    slides = {}
-    for name, organization in (("full", "TILED_FULL"), ("sparse", "TILED_SPARSE")):
-        path = slides[name] = folder / f"{size}-{name}"
-        if not path.exists():
-            print(f"writing {path.name} ...", flush=True)
-            unfinished = folder / f"{size}-{name}.unfinished"
-            write_slide(
-                unfinished,
-                size=SIZES[size],
-                tile=(240, 240),
-                factors=(1, 2, 4, 8),
-                organization=organization,
-                offset_table="extended",
-                label=False,
-                overview=False,
-                threads=2,
-            )
-            unfinished.rename(path)
-    return slides
+def frames(size: str) -> int:
+    """Count the frames of the base level."""
+    rows, columns = SIZES[size]
+    return (rows // TILE) * (columns // TILE)
+
+
+def make_slide(folder: Path, size: str, kind: str) -> Path:
+    """Write a slide if it is not there yet, and get its folder."""
+    path = folder / f"{size}-{kind}"
+    if not path.exists():
+        print(f"writing {path} ...", flush=True)
+        unfinished = folder / f"{path.name}.unfinished"
+        write_slide(
+            unfinished,
+            size=SIZES[size],
+            tile=(TILE, TILE),
+            factors=FACTORS,
+            organization=ORGANIZATIONS[kind],
+            offset_table="extended",
+            label=False,
+            overview=False,
+            threads=2,
+        )
+        unfinished.rename(path)
+    return path

@@ -21,6 +21,7 @@ from dicomslide.metadata.matching import (
 )
 from dicomslide.opening import open_slide, open_slides
 from dicomslide.openslide import OpenSlide
+from dicomslide.pixels.threads import set_threads
 from dicomslide.pyramid import (
     Pyramid,
     PyramidLevel,
@@ -75,6 +76,7 @@ __all__ = [
     "open_slides",
     "select_image_at_magnification",
     "select_image_at_pixel_spacing",
+    "set_threads",
     "sort_images_by_pixel_spacing",
     "sort_images_by_size",
     "to_ome_zarr",

@@ -45,14 +45,23 @@ class SlideChannel:
 
     Parameters
     ----------
-    description : Channel
-        What it is
+    type : ChannelTypes
+        What the channel is
+    identifier : str
+        Optical Path Identifier, Segment Number or LUT Label
     planes : dict
         Where it is found: size of the level and index of the focal plane to a plane of an image
     """
 
-    description: Channel
+    type: ChannelTypes
+    identifier: str
     planes: dict[tuple[Size, int], Plane] = field(default_factory=dict)
+
+    @property
+    def description(self) -> Channel:
+        """All that the first image that shows the channel says of it."""
+        plane = next(iter(self.planes.values()))
+        return plane.image.channels[plane.channel]
 
 
 @dataclass(frozen=True)
@@ -95,7 +104,7 @@ def arrange(images: Iterable[TiledImage]) -> Arrangement:
     channels: list[SlideChannel] = []
     for image in ordered:
         _add(channels, image, offsets)
-    channels.sort(key=lambda channel: _CHANNEL_ORDER.index(channel.description.type))
+    channels.sort(key=lambda channel: _CHANNEL_ORDER.index(channel.type))
     sizes = {size for channel in channels for size, _ in channel.planes}
     return Arrangement(
         sizes=tuple(sorted(sizes, key=lambda size: (math.prod(size), size), reverse=True)),
@@ -132,8 +141,8 @@ def _focal_planes(images: Sequence[TiledImage]) -> tuple[float, ...]:
     if all(image.num_focal_planes == 1 for image in images):
         by_level: dict[tuple[Size, str, str], set[float]] = {}
         for image in images:
-            for channel in image.channels:
-                key = image.size, channel.type.value, channel.identifier
+            for identifier in image.channel_identifiers:
+                key = image.size, image.channel_type.value, identifier
                 by_level.setdefault(key, set()).update(_image_offsets(image))
         if all(len(offsets) == 1 for offsets in by_level.values()) and images:
             largest = max(images, key=lambda image: math.prod(image.size))
@@ -151,11 +160,11 @@ def _add(channels: list[SlideChannel], image: TiledImage, offsets: tuple[float, 
         min(range(len(offsets)), key=lambda k: abs(offsets[k] - offset))
         for offset in _image_offsets(image)
     ]
-    for index, description in enumerate(image.channels):
+    for index, identifier in enumerate(image.channel_identifiers):
         places = {(image.size, place): Plane(image, index, own) for own, place in enumerate(planes)}
-        channel = _find(channels, image, description, places)
+        channel = _find(channels, image, identifier, places)
         if channel is None:
-            channel = SlideChannel(description)
+            channel = SlideChannel(image.channel_type, identifier)
             channels.append(channel)
         for key, plane in places.items():
             channel.planes.setdefault(key, plane)
@@ -164,20 +173,19 @@ def _add(channels: list[SlideChannel], image: TiledImage, offsets: tuple[float, 
 def _find(
     channels: list[SlideChannel],
     image: TiledImage,
-    description: Channel,
+    identifier: str,
     places: dict[tuple[Size, int], Plane],
 ) -> SlideChannel | None:
     for channel in channels:
-        same = channel.description.type is description.type
-        if not same or channel.description.identifier != description.identifier:
+        if channel.type is not image.channel_type or channel.identifier != identifier:
             continue
         taken = [channel.planes[key].image for key in places if key in channel.planes]
-        if description.type is ChannelTypes.OPTICAL_PATH:
+        if channel.type is ChannelTypes.OPTICAL_PATH:
             if taken and not _is_thumbnail(image.metadata):
                 rows, columns = image.size
                 raise InvalidImageError(
                     f"{image.label} and {taken[0].label} both show optical path "
-                    f"{description.identifier!r} in {rows} x {columns} pixels at the same focal "
+                    f"{identifier!r} in {rows} x {columns} pixels at the same focal "
                     "plane"
                 )
             return channel

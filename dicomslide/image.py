@@ -76,6 +76,11 @@ class TiledImage:
         return self._instance.dataset
 
     @property
+    def uid(self) -> str:
+        """SOP Instance UID."""
+        return self._instance.uid
+
+    @property
     def label(self) -> str:
         """What messages call the image."""
         return self._instance.label
@@ -140,9 +145,14 @@ class TiledImage:
         return self._instance.channels
 
     @property
+    def channel_identifiers(self) -> tuple[str, ...]:
+        """Identifier of each channel."""
+        return self._instance.channel_identifiers
+
+    @property
     def num_channels(self) -> int:
         """Number of channels."""
-        return len(self.channels)
+        return len(self.channel_identifiers)
 
     @property
     def num_focal_planes(self) -> int:
@@ -167,9 +177,8 @@ class TiledImage:
         ValueError
             When no channel is found for `channel_index`
         """
-        return self.channels[
-            selection("channel_index", channel_index, self.num_channels)
-        ].identifier
+        index = selection("channel_index", channel_index, self.num_channels)
+        return self.channel_identifiers[index]
 
     def get_channel_index(self, channel_identifier: str) -> int:
         """Get index of a channel.
@@ -189,7 +198,7 @@ class TiledImage:
         ValueError
             When no channel is found for `channel_identifier`
         """
-        identifiers = [channel.identifier for channel in self.channels]
+        identifiers = list(self.channel_identifiers)
         if str(channel_identifier) not in identifiers:
             raise SelectionError(
                 f"channel_identifier: there is no {channel_identifier!r}, only {identifiers}"

@@ -15,7 +15,7 @@ from dicomslide.errors import (
     SelectionError,
     UnsupportedError,
 )
-from dicomslide.metadata.channels import Channel, channel_type, read_channels
+from dicomslide.metadata.channels import Channel, channel_type, read_channels, read_identifiers
 from dicomslide.metadata.flavors import is_label_map, is_tiled_image
 from dicomslide.metadata.frames import focal_plane_offsets, matrix_size
 from dicomslide.metadata.geometry import ImageGeometry, read_geometry
@@ -78,6 +78,11 @@ class ImageInstance:
         return channel_type(self.dataset)
 
     @cached_property
+    def channel_identifiers(self) -> tuple[str, ...]:
+        """What the channels are told apart by."""
+        return read_identifiers(self.dataset)
+
+    @cached_property
     def channels(self) -> tuple[Channel, ...]:
         """Channels in the order of the items of their DICOM attribute."""
         return read_channels(self.dataset)
@@ -117,7 +122,7 @@ class ImageInstance:
             When there is no such channel or focal plane, or its pixels are stored in a way that
             is not supported
         """
-        channels, planes = len(self.channels), len(self.focal_plane_offsets)
+        channels, planes = len(self.channel_identifiers), len(self.focal_plane_offsets)
         if not 0 <= channel < channels:
             raise SelectionError(
                 f"channel_index: there is no {channel}, image {self.uid} has {channels}"
@@ -139,7 +144,7 @@ class ImageInstance:
             plane=(channel, focal_plane),
             cache=self.cache,
             transform=self._transform(channel) if correct_color else None,
-            label=int(self.channels[channel].identifier) if label_map else None,
+            label=int(self.channel_identifiers[channel]) if label_map else None,
         )
 
     def _transform(self, channel: int) -> Any:

@@ -17,7 +17,8 @@ from dicomslide.errors import (
     PixelIndexError,
 )
 from dicomslide.instance import ImageInstance
-from dicomslide.pixels.array import Chunks, FrameArray
+from dicomslide.pixels.array import FrameArray
+from dicomslide.pixels.chunks import Chunks
 
 __all__ = ["TotalPixelMatrix", "TotalPixelMatrixSampler"]
 

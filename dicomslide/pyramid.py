@@ -1,8 +1,9 @@
 """Image pyramids: the same scene at several resolutions."""
 
 import math
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Collection, Iterator, Sequence
+from functools import cached_property
+from typing import NamedTuple, Protocol
 
 from pydicom.dataset import Dataset
 
@@ -40,6 +41,22 @@ class PyramidLevel(NamedTuple):
     """Whether there is an image at this level."""
 
 
+class PlacedImage(Protocol):
+    """An image whose size and place on the slide are known."""
+
+    @property
+    def uid(self) -> str:
+        """SOP Instance UID."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns of the total pixel matrix."""
+
+    @property
+    def geometry(self) -> ImageGeometry:
+        """Where the image lies on the slide."""
+
+
 class Pyramid(Sequence[PyramidLevel]):
     """Image pyramid: its levels from the largest matrix to the smallest.
 
@@ -70,15 +87,12 @@ class Pyramid(Sequence[PyramidLevel]):
         ref_metadata: Sequence[Dataset] | None = None,
     ) -> None:
         number("tolerance", tolerance)
-        images = sort_images_by_size(_checked("metadata", metadata))
-        template = images
+        images = template = _largest_first("metadata", metadata)
         if ref_metadata is not None:
-            template = sort_images_by_size(_checked("ref_metadata", ref_metadata))
-        _check_sizes(images, [matrix_size(image) for image in template])
+            template = _largest_first("ref_metadata", ref_metadata)
+        _check_sizes(images, [image.size for image in template])
         check_alignment([*template[:1], *images, *template[1:]], tolerance)
-        sizes = {matrix_size(image) for image in images}
-        base = matrix_size(template[0])
-        self._levels = tuple(_level(image, base, sizes) for image in template)
+        self._levels = make_levels(template, {image.size for image in images})
 
     def __len__(self) -> int:
         return len(self._levels)
@@ -102,35 +116,74 @@ class Pyramid(Sequence[PyramidLevel]):
         return f"<Pyramid of {', '.join(f'{rows} x {columns}' for rows, columns in sizes)}>"
 
 
-def _level(image: Dataset, base: tuple[int, int], sizes: set[tuple[int, int]]) -> PyramidLevel:
-    rows, columns = matrix_size(image)
-    between_rows, between_columns = get_image_pixel_spacing(image)
-    return PyramidLevel(
-        total_pixel_matrix_dimensions=(rows, columns),
-        pixel_spacing=(between_columns, between_rows),
-        downsampling_factors=(base[0] / rows, base[1] / columns),
-        has_pixels=(rows, columns) in sizes,
-    )
+def make_levels(
+    images: Sequence[PlacedImage], sizes: Collection[tuple[int, int]]
+) -> tuple[PyramidLevel, ...]:
+    """Make a level of each image, the largest of which comes first.
 
-
-def _check_sizes(images: Sequence[Dataset], levels: Sequence[tuple[int, int]]) -> None:
-    found: dict[tuple[int, int], Dataset] = {}
+    Parameters
+    ----------
+    images : sequence of PlacedImage
+        One for each level
+    sizes : collection of tuple of int
+        Rows and columns of the levels that have pixels
+    """
+    base_rows, base_columns = images[0].size
+    levels = []
     for image in images:
-        size = matrix_size(image)
-        if size in found:
-            raise ArgumentValueError(
-                f"images {found[size].get('SOPInstanceUID')} and {image.get('SOPInstanceUID')} "
-                f"both have {size[0]} x {size[1]} pixels, a pyramid has one image at each level"
+        (rows, columns), (between_rows, between_columns) = image.size, image.geometry.spacing
+        levels.append(
+            PyramidLevel(
+                total_pixel_matrix_dimensions=(rows, columns),
+                pixel_spacing=(between_columns, between_rows),
+                downsampling_factors=(base_rows / rows, base_columns / columns),
+                has_pixels=(rows, columns) in sizes,
             )
-        if size not in levels:
-            raise ArgumentValueError(
-                f"image {image.get('SOPInstanceUID')} has {size[0]} x {size[1]} pixels, the levels "
-                f"of the reference have {', '.join(f'{r} x {c}' for r, c in levels)}"
-            )
-        found[size] = image
+        )
+    return tuple(levels)
 
 
-def check_alignment(images: Sequence[Dataset], tolerance: float) -> None:
+class _Described:
+    """An image of which there are only the metadata."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._dataset = dataset
+        self.uid = str(dataset.get("SOPInstanceUID"))
+        self.size = matrix_size(dataset)
+
+    @cached_property
+    def geometry(self) -> ImageGeometry:
+        geometry = read_geometry(self._dataset)
+        if geometry is None:
+            raise InvalidImageError(
+                f"image {self.uid} has no place on the slide: Pixel Spacing, Image Orientation "
+                "(Slide) and Total Pixel Matrix Origin are needed"
+            )
+        return geometry
+
+
+def _largest_first(name: str, metadata: Sequence[Dataset]) -> list[_Described]:
+    return [_Described(image) for image in sort_images_by_size(_checked(name, metadata))]
+
+
+def _check_sizes(images: Sequence[PlacedImage], levels: Sequence[tuple[int, int]]) -> None:
+    found: dict[tuple[int, int], str] = {}
+    for image in images:
+        rows, columns = image.size
+        if image.size in found:
+            raise ArgumentValueError(
+                f"images {found[image.size]} and {image.uid} both have {rows} x {columns} pixels, "
+                "a pyramid has one image at each level"
+            )
+        if image.size not in levels:
+            raise ArgumentValueError(
+                f"image {image.uid} has {rows} x {columns} pixels, the levels of the reference "
+                f"have {', '.join(f'{r} x {c}' for r, c in levels)}"
+            )
+        found[image.size] = image.uid
+
+
+def check_alignment(images: Sequence[PlacedImage], tolerance: float) -> None:
     """Check that the centres of images are no further from that of the first than tolerated.
 
     Raises
@@ -138,16 +191,21 @@ def check_alignment(images: Sequence[Dataset], tolerance: float) -> None:
     ArgumentValueError
         When they are, naming both images
     """
-    base_x, base_y, _ = compute_image_center_position(images[0])
+    base_x, base_y, _ = _center(images[0])
     for image in images[1:]:
-        x, y, _ = compute_image_center_position(image)
+        x, y, _ = _center(image)
         distance = math.hypot(x - base_x, y - base_y)
         if not distance <= tolerance:
             raise ArgumentValueError(
-                f"images {images[0].get('SOPInstanceUID')} and {image.get('SOPInstanceUID')} are "
-                f"not aligned: their centres are {distance:g} mm apart, more than the tolerated "
-                f"{tolerance} mm"
+                f"images {images[0].uid} and {image.uid} are not aligned: their centres are "
+                f"{distance:g} mm apart, more than the tolerated {tolerance} mm"
             )
+
+
+def _center(image: PlacedImage) -> tuple[float, float, float]:
+    rows, columns = image.size
+    x, y, z = image.geometry.to_slide(((rows - 1) / 2, (columns - 1) / 2)).tolist()
+    return x, y, z
 
 
 def compute_image_center_position(image: Dataset) -> tuple[float, float, float]:
@@ -168,19 +226,7 @@ def compute_image_center_position(image: Dataset) -> tuple[float, float, float]:
     ValueError
         When the image does not say where it lies
     """
-    rows, columns = matrix_size(image)
-    x, y, z = _geometry(image).to_slide(((rows - 1) / 2, (columns - 1) / 2)).tolist()
-    return x, y, z
-
-
-def _geometry(image: Dataset) -> ImageGeometry:
-    geometry = read_geometry(image)
-    if geometry is None:
-        raise InvalidImageError(
-            f"image {image.get('SOPInstanceUID')} has no place on the slide: Pixel Spacing, Image "
-            "Orientation (Slide) and Total Pixel Matrix Origin are needed"
-        )
-    return geometry
+    return _center(_Described(image))
 
 
 def get_image_size(image: Dataset) -> int:

@@ -1,7 +1,7 @@
 """Slides: all images of one physical glass slide."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import highdicom as hd
@@ -23,14 +23,12 @@ from dicomslide.errors import (
     SelectionError,
 )
 from dicomslide.image import TiledImage, coordinates, find_focal_plane, region_size
-from dicomslide.metadata.channels import Channel, channel_items
+from dicomslide.metadata.channels import Channel, channel_items, channel_type
 from dicomslide.metadata.flavors import (
     SLIDE_MICROSCOPY,
     image_flavor,
     is_label_image,
     is_overview_image,
-    is_parametric_map,
-    is_segmentation,
     is_volume_image,
 )
 from dicomslide.metadata.geometry import relative_placement
@@ -40,7 +38,7 @@ from dicomslide.metadata.matching import (
     does_segment_item_match,
     does_specimen_description_item_match,
 )
-from dicomslide.pyramid import Pyramid, check_alignment
+from dicomslide.pyramid import check_alignment, make_levels
 from dicomslide.region import nearest_pixels, read_slide_region
 from dicomslide.sources.concatenation import join_concatenations
 
@@ -100,11 +98,11 @@ class Slide:
         client, datasets = join_concatenations(client, _one_slide(image_metadata))
         tolerance = number("pyramid_tolerance", pyramid_tolerance)
 
-        def images(*conditions: Any) -> list[TiledImage]:
+        def images(condition: Callable[[Dataset], bool]) -> list[TiledImage]:
             return [
                 TiledImage(client, dataset, max_frame_cache_size, correct_color=correct_color)
                 for dataset in datasets
-                if any(condition(dataset) for condition in conditions)
+                if condition(dataset)
             ]
 
         pyramid_images = images(_is_pyramid_image)
@@ -114,10 +112,8 @@ class Slide:
         self._overview_images = tuple(images(is_overview_image))
         self._arrangement = arrange(pyramid_images)
         self._template = self._arrangement.template()
-        self._pyramid = Pyramid([image.metadata for image in self._template], tolerance)
-        check_alignment(
-            [self._template[0].metadata, *(i.metadata for i in pyramid_images)], tolerance
-        )
+        check_alignment([self._template[0], *pyramid_images], tolerance)
+        self._levels = make_levels(self._template, self._arrangement.sizes)
         self._placements = tuple(
             relative_placement(self._template[0].geometry, image.geometry)
             for image in self._template
@@ -175,12 +171,12 @@ class Slide:
     @property
     def pixel_spacings(self) -> tuple[tuple[float, float], ...]:
         """Distance between pixels in millimetres along the row and the column, at each level."""
-        return tuple(level.pixel_spacing for level in self._pyramid)
+        return tuple(level.pixel_spacing for level in self._levels)
 
     @property
     def downsampling_factors(self) -> tuple[float, ...]:
         """Size of the base level relative to each level: the mean of rows and columns."""
-        return tuple(sum(level.downsampling_factors) / 2 for level in self._pyramid)
+        return tuple(sum(level.downsampling_factors) / 2 for level in self._levels)
 
     @property
     def physical_offset(self) -> tuple[float, float]:
@@ -217,7 +213,7 @@ class Slide:
         ValueError
             When no channel is found for `channel_index`
         """
-        return self._channel(channel_index).description.identifier
+        return self._channel(channel_index).identifier
 
     def get_channel_type(self, channel_index: int) -> ChannelTypes:
         """Get type of a channel.
@@ -237,7 +233,7 @@ class Slide:
         ValueError
             When no channel is found for `channel_index`
         """
-        return self._channel(channel_index).description.type
+        return self._channel(channel_index).type
 
     def get_channel_index(self, channel_identifier: str, channel_type: str | ChannelTypes) -> int:
         """Get index of a channel.
@@ -260,12 +256,13 @@ class Slide:
             When no channel is found for `channel_identifier` and `channel_type`
         """
         wanted = _channel_type(channel_type)
-        for index, channel in enumerate(self.channels):
+        channels = self._arrangement.channels
+        for index, channel in enumerate(channels):
             if channel.type is wanted and channel.identifier == str(channel_identifier):
                 return index
         raise SelectionError(
             f"channel_identifier: there is no {wanted.value} {channel_identifier!r}, only "
-            f"{[channel.identifier for channel in self.channels if channel.type is wanted]}"
+            f"{[channel.identifier for channel in channels if channel.type is wanted]}"
         )
 
     def get_focal_plane_index(self, focal_plane_offset: float) -> int:
@@ -636,9 +633,10 @@ class Slide:
         Parameters
         ----------
         chunks : {"frames", "auto"}, dict, int, tuple of int or None, optional
-            How the arrays are chunked: one dask chunk for each frame (``{}`` is the same), about
-            16 MiB, given sizes (see `TotalPixelMatrix.to_dask`), or, with None, not at all: then
-            they are the lazy arrays of xarray
+            How the arrays are chunked: one dask chunk for each frame (``{}`` is the same), chunks
+            that suit the machine, the source and the level, given sizes (see
+            `TotalPixelMatrix.to_dask`), or, with None, not at all: then they are the lazy arrays of
+            xarray
 
         Returns
         -------
@@ -717,7 +715,7 @@ class Slide:
         plane = channel.planes.get((size, self._focal_plane(focal_plane_index)))
         if plane is None:
             raise SelectionError(
-                f"level: {channel.description.type.value} {channel.description.identifier!r} has "
+                f"level: {channel.type.value} {channel.identifier!r} has "
                 f"no image of focal plane {focal_plane_index} at level {level}"
             )
         return plane
@@ -738,7 +736,7 @@ class Slide:
     def _find_channels(self, kind: ChannelTypes, matches: Any) -> tuple[int, ...]:
         found = []
         for index, channel in enumerate(self._arrangement.channels):
-            if channel.description.type is not kind:
+            if channel.type is not kind:
                 continue
             plane = next(iter(channel.planes.values()))
             items = channel_items(plane.image.metadata)
@@ -749,7 +747,7 @@ class Slide:
 
 
 def _is_pyramid_image(dataset: Dataset) -> bool:
-    return is_segmentation(dataset) or is_parametric_map(dataset) or is_volume_image(dataset)
+    return channel_type(dataset) is not ChannelTypes.OPTICAL_PATH or is_volume_image(dataset)
 
 
 def _one_slide(image_metadata: Sequence[Dataset]) -> list[Dataset]:

@@ -1,17 +1,29 @@
 """What a channel is: an optical path, a segment or a parameter."""
 
 from dataclasses import dataclass
+from functools import partial
 
 from pydicom.dataset import Dataset
 
 from dicomslide.damage import reads_image
 from dicomslide.enum import ChannelTypes
 from dicomslide.errors import InvalidImageError
-from dicomslide.metadata.flavors import is_label_map, is_parametric_map, is_segmentation
+from dicomslide.metadata.flavors import (
+    LABEL_MAP_SEGMENTATION,
+    PARAMETRIC_MAP,
+    SEGMENTATION,
+    is_label_map,
+)
 from dicomslide.metadata.functional_groups import frame_groups
 from dicomslide.metadata.matching import code_of, iter_stain_items
 
-__all__ = ["Channel", "channel_type", "read_channels"]
+__all__ = ["Channel", "channel_type", "read_channels", "read_identifiers"]
+
+_TYPES = {
+    SEGMENTATION: ChannelTypes.SEGMENT,
+    LABEL_MAP_SEGMENTATION: ChannelTypes.SEGMENT,
+    PARAMETRIC_MAP: ChannelTypes.PARAMETER,
+}
 
 
 @dataclass(frozen=True)
@@ -53,11 +65,7 @@ class Channel:
 
 def channel_type(dataset: Dataset) -> ChannelTypes:
     """Tell what the channels of an image are, from its SOP Class."""
-    if is_segmentation(dataset):
-        return ChannelTypes.SEGMENT
-    if is_parametric_map(dataset):
-        return ChannelTypes.PARAMETER
-    return ChannelTypes.OPTICAL_PATH
+    return _TYPES.get(str(dataset.get("SOPClassUID")), ChannelTypes.OPTICAL_PATH)
 
 
 @reads_image
@@ -76,29 +84,43 @@ def channel_items(dataset: Dataset) -> list[Dataset]:
 
 
 @reads_image
+def read_identifiers(dataset: Dataset) -> tuple[str, ...]:
+    """Read what the channels of an image are told apart by, and no more of them.
+
+    Raises
+    ------
+    InvalidImageError
+        When a Segmentation has no segments, or one has no number
+    """
+    kind = channel_type(dataset)
+    items = channel_items(dataset)
+    if kind is ChannelTypes.SEGMENT:
+        if not items:
+            raise InvalidImageError("a Segmentation needs a Segment Sequence")
+        if not all(isinstance(item.get("SegmentNumber"), int) for item in items):
+            raise InvalidImageError("a segment has no Segment Number")
+        return tuple(str(item.get("SegmentNumber")) for item in items)
+    identifier = parameter_identifier if kind is ChannelTypes.PARAMETER else _path_identifier
+    return tuple(identifier(item) for item in items) or ("1",)
+
+
+@reads_image
 def read_channels(dataset: Dataset) -> tuple[Channel, ...]:
     """Read the channels of an image in the order of the items of their DICOM attribute.
 
     Raises
     ------
     InvalidImageError
-        When a Segmentation has no segments
+        When a Segmentation has no segments, or one has no number
     """
     kind = channel_type(dataset)
-    items = channel_items(dataset)
+    identifiers = read_identifiers(dataset)
+    items = channel_items(dataset) or [Dataset()]
     if kind is ChannelTypes.SEGMENT:
-        if not items:
-            raise InvalidImageError(
-                f"image {dataset.get('SOPInstanceUID')}: a Segmentation needs a Segment Sequence"
-            )
-        if not all(isinstance(item.get("SegmentNumber"), int) for item in items):
-            raise InvalidImageError(
-                f"image {dataset.get('SOPInstanceUID')}: a segment has no Segment Number"
-            )
         slope = _fraction(dataset)
-        return tuple(_segment(item, slope) for item in items)
+        return tuple(map(partial(_segment, slope), identifiers, items))
     if kind is ChannelTypes.PARAMETER:
-        return tuple(_parameter(item) for item in items) or (Channel(kind, "1"),)
+        return tuple(map(_parameter, identifiers, items))
     stains = tuple(
         dict.fromkeys(
             code_of(stain).meaning
@@ -106,16 +128,14 @@ def read_channels(dataset: Dataset) -> tuple[Channel, ...]:
             for stain in iter_stain_items(specimen)
         )
     )
-    return tuple(_optical_path(item, stains) for item in items) or (
-        Channel(kind, "1", stains=stains),
-    )
+    return tuple(map(partial(_optical_path, stains), identifiers, items))
 
 
-def _optical_path(item: Dataset, stains: tuple[str, ...]) -> Channel:
+def _optical_path(stains: tuple[str, ...], identifier: str, item: Dataset) -> Channel:
     wavelength = item.get("IlluminationWaveLength")
     return Channel(
         ChannelTypes.OPTICAL_PATH,
-        identifier=str(item.get("OpticalPathIdentifier", "1")),
+        identifier=identifier,
         label=str(item.get("OpticalPathDescription") or ""),
         wavelength=None if wavelength is None else float(wavelength),
         stains=stains,
@@ -129,10 +149,10 @@ def _fraction(dataset: Dataset) -> float:
     return 1.0 / max(int(dataset.get("MaximumFractionalValue") or 255), 1)
 
 
-def _segment(item: Dataset, slope: float) -> Channel:
+def _segment(slope: float, identifier: str, item: Dataset) -> Channel:
     return Channel(
         ChannelTypes.SEGMENT,
-        identifier=str(item.get("SegmentNumber", "")),
+        identifier=identifier,
         label=str(item.get("SegmentLabel") or ""),
         category=_meaning(item, "SegmentedPropertyCategoryCodeSequence"),
         property_type=_meaning(item, "SegmentedPropertyTypeCodeSequence"),
@@ -141,11 +161,11 @@ def _segment(item: Dataset, slope: float) -> Channel:
     )
 
 
-def _parameter(item: Dataset) -> Channel:
+def _parameter(identifier: str, item: Dataset) -> Channel:
     units = item.get("MeasurementUnitsCodeSequence") or ()
     return Channel(
         ChannelTypes.PARAMETER,
-        identifier=parameter_identifier(item),
+        identifier=identifier,
         label=str(item.get("LUTExplanation") or ""),
         unit=code_of(units[0]).value if units else "",
         slope=float(item.get("RealWorldValueSlope", 1.0)),
@@ -173,6 +193,10 @@ def _parameter_items(dataset: Dataset) -> list[Dataset]:
             f"image {dataset.get('SOPInstanceUID')}: a Real World Value Mapping has no LUT Label"
         )
     return list(found.values())
+
+
+def _path_identifier(item: Dataset) -> str:
+    return str(item.get("OpticalPathIdentifier", "1"))
 
 
 def parameter_identifier(item: Dataset) -> str:

@@ -40,7 +40,7 @@ class Elements:
     ----------
     name : str
         What messages call them
-    data : bytes
+    data : bytes or bytearray
         The elements
     big_endian : bool
         Whether the bytes are in big endian order
@@ -49,7 +49,11 @@ class Elements:
     """
 
     def __init__(
-        self, name: str, data: bytes, big_endian: bool = False, implicit: bool = False
+        self,
+        name: str,
+        data: bytes | bytearray,
+        big_endian: bool = False,
+        implicit: bool = False,
     ) -> None:
         self.name = name
         self.data = data

@@ -14,8 +14,6 @@ __all__ = [
     "is_label_image",
     "is_label_map",
     "is_overview_image",
-    "is_parametric_map",
-    "is_segmentation",
     "is_standard_class",
     "is_tiled_image",
     "is_volume_image",
@@ -119,7 +117,7 @@ def is_volume_image(dataset: Dataset) -> bool:
         Whether the data set is a VOLUME or THUMBNAIL image (PS3.3 C.8.12.4.1.1)
     """
     flavors = (ImageFlavors.VOLUME.value, ImageFlavors.THUMBNAIL.value)
-    return is_image(dataset) and image_flavor(dataset) in flavors
+    return image_flavor(dataset) in flavors and is_image(dataset)
 
 
 def is_label_image(dataset: Dataset) -> bool:
@@ -135,7 +133,7 @@ def is_label_image(dataset: Dataset) -> bool:
     bool
         Whether the data set is a LABEL image (PS3.3 C.8.12.4.1.1)
     """
-    return is_image(dataset) and image_flavor(dataset) == ImageFlavors.LABEL.value
+    return image_flavor(dataset) == ImageFlavors.LABEL.value and is_image(dataset)
 
 
 def is_overview_image(dataset: Dataset) -> bool:
@@ -151,17 +149,7 @@ def is_overview_image(dataset: Dataset) -> bool:
     bool
         Whether the data set is an OVERVIEW image (PS3.3 C.8.12.4.1.1)
     """
-    return is_image(dataset) and image_flavor(dataset) == ImageFlavors.OVERVIEW.value
-
-
-def is_segmentation(dataset: Dataset) -> bool:
-    """Whether the SOP Class is Segmentation or Label Map Segmentation."""
-    return dataset.get("SOPClassUID") in (SEGMENTATION, LABEL_MAP_SEGMENTATION)
-
-
-def is_parametric_map(dataset: Dataset) -> bool:
-    """Whether the SOP Class is Parametric Map."""
-    return dataset.get("SOPClassUID") == PARAMETRIC_MAP
+    return image_flavor(dataset) == ImageFlavors.OVERVIEW.value and is_image(dataset)
 
 
 def is_label_map(dataset: Dataset) -> bool:

@@ -124,7 +124,7 @@ def count_stored_channels(dataset: Dataset) -> int:
     if is_label_map(dataset):
         return 1
     items = channel_items(dataset)
-    if channel_type(dataset) is ChannelTypes.OPTICAL_PATH and not items:
+    if not items and channel_type(dataset) is ChannelTypes.OPTICAL_PATH:
         return max(int(dataset.get("NumberOfOpticalPaths") or 1), 1)
     return max(len(items), 1)
 

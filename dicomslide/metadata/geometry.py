@@ -6,6 +6,7 @@ along the long side. Positions of pixels are positions of their centres.
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -100,10 +101,15 @@ class ImageGeometry:
         A point above or below the image plane maps to the pixel that it projects onto.
         """
         offsets = np.asarray(slide_coordinates, dtype=np.float64) - np.array(self.origin)
+        indices: NDArray[np.float64] = offsets @ self._along_axes / np.array(self.spacing)
+        return indices
+
+    @cached_property
+    def _along_axes(self) -> NDArray[np.float64]:
+        """Distances along a column and a row for one millimetre of X, Y and Z, shape (3, 2)."""
         axes = np.stack([self.column_direction, self.row_direction], axis=-1)
         # The least squares solution is exact for cosines that rounding left slightly oblique
-        indices: NDArray[np.float64] = offsets @ np.linalg.pinv(axes).T / np.array(self.spacing)
-        return indices
+        return np.asarray(np.linalg.pinv(axes).T, dtype=np.float64)
 
     def bounds(self, size: tuple[int, int]) -> tuple[tuple[float, float], tuple[float, float]]:
         """Get the rectangle on the slide that a matrix of (rows, columns) covers.
@@ -175,22 +181,19 @@ def read_geometry(dataset: Dataset) -> ImageGeometry | None:
     InvalidImageError
         When an attribute is there but makes no sense
     """
-    name = f"image {dataset.get('SOPInstanceUID')}"
     spacing = pixel_spacing(dataset)
     orientation = dataset.get("ImageOrientationSlide")
     origins = dataset.get("TotalPixelMatrixOriginSequence")
     if spacing is None or orientation is None or not origins:
         return None
     if len(orientation) != 6:
-        raise InvalidImageError(
-            f"{name}: Image Orientation (Slide) {orientation} has no six values"
-        )
+        raise InvalidImageError(f"Image Orientation (Slide) {orientation} has no six values")
     a, b, c, d, e, f = (float(value) for value in orientation)
     lengths = math.hypot(a, b, c), math.hypot(d, e, f)
     deviations = (*(abs(length - 1) for length in lengths), abs(a * d + b * e + c * f))
     if not all(deviation <= 1e-3 for deviation in deviations):
         raise InvalidImageError(
-            f"{name}: Image Orientation (Slide) {[a, b, c, d, e, f]} are no direction cosines of "
+            f"Image Orientation (Slide) {[a, b, c, d, e, f]} are no direction cosines of "
             "perpendicular axes"
         )
     x, y, z = origin_of(dataset)

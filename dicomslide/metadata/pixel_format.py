@@ -1,6 +1,7 @@
 """How the pixels of an image are stored (PS3.3 C.7.6.3, PS3.5 8)."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from pydicom.dataset import Dataset
@@ -81,7 +82,7 @@ class PixelFormat:
     transfer_syntax_uid: str
     palette: Palette | None = None
 
-    @property
+    @cached_property
     def stored_dtype(self) -> np.dtype:
         """Data type of the stored values."""
         if self.floating:
@@ -91,7 +92,7 @@ class PixelFormat:
         types = _SIGNED if self.signed else _UNSIGNED
         return np.dtype(types[self.bits_allocated])
 
-    @property
+    @cached_property
     def dtype(self) -> np.dtype:
         """Data type of the decoded pixels."""
         return self.palette.dtype if self.palette else self.stored_dtype
@@ -101,7 +102,7 @@ class PixelFormat:
         """Whether the decoded pixels are RGB."""
         return self.samples == 3 or self.palette is not None
 
-    @property
+    @cached_property
     def shape(self) -> tuple[int, int, int]:
         """Rows, columns and samples of a decoded frame."""
         return self.rows, self.columns, 3 if self.is_colour else self.samples
@@ -135,12 +136,11 @@ def read_pixel_format(dataset: Dataset, transfer_syntax_uid: str) -> PixelFormat
     InvalidImageError
         When an attribute is missing or has no valid value
     """
-    name = f"image {dataset.get('SOPInstanceUID')}"
 
     def number(keyword: str, default: int | None = None, low: int = 1, high: int = 65535) -> int:
         value = dataset.get(keyword, default)
         if not isinstance(value, int) or not low <= value <= high:
-            raise InvalidImageError(f"{name}: {keyword} is {value!r}, expected {low} to {high}")
+            raise InvalidImageError(f"{keyword} is {value!r}, expected {low} to {high}")
         return int(value)
 
     bits_allocated = number("BitsAllocated", high=64)
@@ -148,20 +148,20 @@ def read_pixel_format(dataset: Dataset, transfer_syntax_uid: str) -> PixelFormat
     # Without the pixel data a Parametric Map tells floats from integers by what integers need
     floating |= bits_allocated in (32, 64) and "BitsStored" not in dataset
     if bits_allocated not in ((32, 64) if floating else (1, 8, 16, 32)):
-        raise InvalidImageError(f"{name}: Bits Allocated is {bits_allocated}")
+        raise InvalidImageError(f"Bits Allocated is {bits_allocated}")
     photometric = dataset.get("PhotometricInterpretation")
     if not isinstance(photometric, str) or not photometric:
-        raise InvalidImageError(f"{name}: PhotometricInterpretation is {photometric!r}")
+        raise InvalidImageError(f"PhotometricInterpretation is {photometric!r}")
     samples = number("SamplesPerPixel", default=1, high=4)
     expected = 1 if photometric in _MONOCHROME or photometric == _PALETTE else 3
     if samples != expected:
         raise InvalidImageError(
-            f"{name}: Samples per Pixel is {samples}, expected {expected} for {photometric}"
+            f"Samples per Pixel is {samples}, expected {expected} for {photometric}"
         )
     if photometric not in _MONOCHROME and (floating or bits_allocated == 1):
         kind = "floats" if floating else "one bit"
         raise InvalidImageError(
-            f"{name}: PhotometricInterpretation is {photometric}, expected MONOCHROME2 for {kind}"
+            f"PhotometricInterpretation is {photometric}, expected MONOCHROME2 for {kind}"
         )
     bits_stored = number("BitsStored", default=bits_allocated, high=bits_allocated)
     signed = number("PixelRepresentation", default=0, low=0, high=1) == 1
@@ -184,7 +184,7 @@ def read_pixel_format(dataset: Dataset, transfer_syntax_uid: str) -> PixelFormat
         palette=(
             read_palette(
                 dataset,
-                name,
+                f"image {dataset.get('SOPInstanceUID')}",
                 signed=signed,
                 big_endian=transfer_syntax_uid == ExplicitVRBigEndian,
             )

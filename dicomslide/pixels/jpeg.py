@@ -18,6 +18,7 @@ __all__ = ["JPEG_LS", "JpegHeader", "decode_jpeg", "decode_jpeg_ls", "read_jpeg_
 # Markers of the start of frame; C4, C8 and CC are other ones
 _SEQUENTIAL, _PROGRESSIVE, _LOSSLESS, JPEG_LS = frozenset({0xC0, 0xC1}), 0xC2, 0xC3, 0xF7
 _START_OF_FRAME = frozenset({*range(0xC0, 0xD0), JPEG_LS}) - {0xC4, 0xC8, 0xCC}
+_SCAN = 0xDA
 _START_OF_SCAN, _END = b"\xff\xda", b"\xff\xd9"
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xD8)})
 _ADOBE = 0xEE
@@ -28,7 +29,7 @@ _MAX_SCANS = 100
 
 @dataclass(frozen=True)
 class JpegHeader(Codestream):
-    """What a JPEG or JPEG-LS codestream says before its first scan.
+    """What a JPEG or JPEG-LS codestream says up to its first scan.
 
     Parameters
     ----------
@@ -38,11 +39,14 @@ class JpegHeader(Codestream):
         One byte for each component
     adobe_transform : int, optional
         Colour transform of the Adobe segment, 0 for none; None where there is no segment
+    one_scan : bool
+        Whether the first scan is the only one that a decoder reads: it has all of all components
     """
 
     process: int
     component_ids: bytes
     adobe_transform: int | None
+    one_scan: bool
 
 
 def decode_jpeg(data: bytes, pixel_format: PixelFormat, needed: tuple[int, int]) -> NDArray:
@@ -51,7 +55,7 @@ def decode_jpeg(data: bytes, pixel_format: PixelFormat, needed: tuple[int, int])
     check_codestream(header, pixel_format, needed)
     if header.process not in (*_SEQUENTIAL, _PROGRESSIVE, _LOSSLESS):
         raise FrameError(f"its JPEG process (marker FF{header.process:02X}) is not supported")
-    if data.count(_START_OF_SCAN) > _MAX_SCANS:
+    if not header.one_scan and data.count(_START_OF_SCAN) > _MAX_SCANS:
         raise FrameError(f"its JPEG codestream has more than {_MAX_SCANS} scans")
     if header.samples == 1:
         return as_stored(imagecodecs.jpeg8_decode(data), header.precision, pixel_format)
@@ -104,12 +108,14 @@ def read_jpeg_header(data: bytes) -> JpegHeader:
     # A decoder would fill the rest of a codestream that is cut off with grey
     if _END not in data[-64:] and not data.rstrip(b"\0").endswith(_END):
         raise FrameError("its JPEG codestream is cut off")
-    frame, process, adobe = b"", 0, None
+    frame, process, adobe, components = b"", 0, None, 0
     for marker, segment in _iter_segments(data):
         if marker in _START_OF_FRAME and not frame:
             frame, process = segment, marker
         elif marker == _ADOBE and segment.startswith(b"Adobe") and len(segment) >= 12:
             adobe = segment[11]
+        elif marker == _SCAN and segment:
+            components = segment[0]
     if len(frame) < 9 or len(frame) < 6 + 3 * frame[5]:
         raise FrameError("its JPEG codestream has no start of frame")
     precision, rows, columns, samples = struct.unpack_from(">BHHB", frame)
@@ -121,13 +127,14 @@ def read_jpeg_header(data: bytes) -> JpegHeader:
         process=process,
         component_ids=frame[6 : 6 + 3 * samples : 3],
         adobe_transform=adobe,
+        one_scan=process != _PROGRESSIVE and components >= samples,
     )
 
 
 def _iter_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Find marker and content of each segment before the first scan (ITU-T T.81 B.1.1)."""
-    position = 2
-    while position + 4 <= len(data) and data[position : position + 2] != _START_OF_SCAN:
+    """Find marker and content of each segment up to that of the first scan (ITU-T T.81 B.1.1)."""
+    position, marker = 2, 0
+    while position + 4 <= len(data) and marker != _SCAN:
         if data[position] != 0xFF:
             raise FrameError(f"its JPEG codestream has no marker at byte {position}")
         marker = data[position + 1]

@@ -20,7 +20,6 @@ from pydicom.uid import JPEGBaseline8Bit
 
 from dicomslide import TotalPixelMatrix, open_slide
 from dicomslide.errors import DicomSlideError
-from dicomslide.pixels.chunks import chunk_sizes
 
 WHITE = 255
 SIZE, TILE = (70, 90), (16, 24)
@@ -99,13 +98,13 @@ class TestRead:
             np.testing.assert_array_equal(found, window_of(level.pixels(), *window))
         assert [sorted(request) for request in requests] == [[0, 1, 2, 4, 5, 6]]
 
-    def test_large_window_is_read_a_few_hundred_frames_at_a_time(self, small):
+    def test_large_window_is_read_some_frames_at_a_time(self, small):
         array, requests, level = small(tile=(3, 3))
         count = math.ceil(SIZE[0] / 3) * math.ceil(SIZE[1] / 3)
         np.testing.assert_array_equal(array[...], level.pixels())
         assert [frame for request in requests for frame in request] == list(range(count))
-        assert len(requests) == math.ceil(count / 512)
-        assert max(map(len, requests)) <= 512
+        assert len(requests) == math.ceil(count / 64)
+        assert max(map(len, requests)) <= 64
 
     @pytest.mark.parametrize("sparse", ["complete", "gaps", "shuffled", "off-grid", "overlapping"])
     def test_frames_may_lie_anywhere(self, small, sparse):
@@ -398,12 +397,32 @@ class TestDask:
             ]
         )
 
-    def test_region_reads_the_frames_that_it_touches(self, small):
+    @pytest.mark.parametrize("chunks", ["frames", (32, 72), -1])
+    def test_region_reads_the_frames_that_it_touches(self, small, chunks):
         array, requests, level = small()
-        region = array.to_dask()[14:20, 20:50]
+        region = array.to_dask(chunks)[14:20, 20:50]
         assert requests == []
         np.testing.assert_array_equal(region.compute(), level.pixels()[14:20, 20:50])
         assert sorted(frame for request in requests for frame in request) == [0, 1, 2, 4, 5, 6]
+
+    @pytest.mark.parametrize("chunks", ["frames", (32, 48), -1])
+    @pytest.mark.parametrize(
+        "take",
+        [
+            lambda pixels: pixels[10:60][3:40:4, 80:20:-7],
+            lambda pixels: pixels[[3, 40, 5, 69]],
+            lambda pixels: pixels[20:, [80, 1, 2]][:, 1:],
+            lambda pixels: pixels[np.arange(70) % 9 == 0],
+            lambda pixels: pixels[[69, 0], 5],
+            lambda pixels: pixels[..., [2, 0]][5, 3:],
+            lambda pixels: pixels[-1, None, ::3, ..., 1],
+            lambda pixels: pixels[40:40],
+        ],
+    )
+    def test_any_index_of_dask_selects_what_numpy_selects(self, small, chunks, take):
+        array, _, level = small()
+        selected = take(array.to_dask(chunks)).compute()
+        np.testing.assert_array_equal(selected, take(level.pixels()))
 
     def test_building_does_not_grow_with_the_number_of_frames(self, make_slide):
         graphs = []
@@ -428,76 +447,3 @@ class TestDask:
         assert (lazy + 1).dtype == np.uint16
         assert (lazy[..., 0].mean(axis=0)).ndim == 1
         assert requests == []
-
-
-SHAPE, TILE_SHAPE = (1000, 3000, 3), (256, 512, 3)
-UINT8 = np.dtype(np.uint8)
-
-
-class TestChunkSizes:
-    @pytest.mark.parametrize(
-        ("chunks", "expected"),
-        [
-            ("frames", (256, 512, 3)),
-            ((256, 512), (256, 512, 3)),
-            ((512, 1024), (512, 1024, 3)),
-            ((512, 1024, 3), (512, 1024, 3)),
-            ((1, 1), (256, 512, 3)),
-            # 500 is nearer to 2 frames than to 1
-            ((500, 512), (512, 512, 3)),
-            ((-1, 512), (1000, 512, 3)),
-            ((256, -1), (256, 3000, 3)),
-            (-1, SHAPE),
-            (512, (512, 512, 3)),
-            (1024, (1000, 1024, 3)),
-            (10**9, SHAPE),
-        ],
-    )
-    def test_wanted_sizes_become_whole_frames(self, chunks, expected):
-        assert chunk_sizes(chunks, SHAPE, TILE_SHAPE, UINT8) == expected
-
-    @given(
-        chunks=st.sampled_from(["frames", "auto", -1])
-        | st.integers(1, 9000)
-        | st.tuples(*[st.just(-1) | st.integers(1, 9000)] * 2),
-        shape=st.tuples(st.integers(1, 9000), st.integers(1, 9000), st.sampled_from([1, 3])),
-        tile=st.tuples(st.integers(1, 4000), st.integers(1, 4000)),
-        dtype=st.sampled_from([bool, np.uint8, np.uint16, np.float64]),
-    )
-    def test_sizes_are_whole_multiples_of_frames_or_the_whole_axis(
-        self, chunks, shape, tile, dtype
-    ):
-        sizes = chunk_sizes(chunks, shape, (*tile, shape[2]), np.dtype(dtype))
-        assert sizes[2] == shape[2]
-        for axis in range(2):
-            assert 1 <= sizes[axis] <= shape[axis]
-            assert sizes[axis] % tile[axis] == 0 or sizes[axis] == shape[axis]
-            wanted = chunks[axis] if isinstance(chunks, tuple) else chunks
-            if wanted == -1 or (isinstance(wanted, int) and wanted >= shape[axis]):
-                assert sizes[axis] == shape[axis]
-
-    @given(tile=st.integers(1, 3000), samples=st.sampled_from([1, 3]))
-    def test_auto_is_about_sixteen_mebibytes(self, tile, samples):
-        sizes = chunk_sizes("auto", (10**6, 10**6, samples), (tile, tile, samples), UINT8)
-        frame_bytes = tile * tile * samples
-        assert sizes[0] == sizes[1]
-        assert frame_bytes > 2**22 or 2**22 <= math.prod(sizes) <= 2**24
-        assert math.prod(sizes) <= max(2**24, frame_bytes)
-
-    @pytest.mark.parametrize(
-        "chunks", ["tiles", "", (256,), (256, 256, 3, 1), 0, -2, (0, 256), (256, -5)]
-    )
-    def test_other_chunks_are_refused(self, chunks):
-        with pytest.raises(ValueError, match="chunks") as caught:
-            chunk_sizes(chunks, SHAPE, TILE_SHAPE, UINT8)
-        assert isinstance(caught.value, DicomSlideError)
-
-    @pytest.mark.parametrize("chunks", [1.5, None, {1: 2}, object(), (256.0, 256), True])
-    def test_other_types_are_refused(self, chunks):
-        with pytest.raises(TypeError, match="chunks") as caught:
-            chunk_sizes(chunks, SHAPE, TILE_SHAPE, UINT8)
-        assert isinstance(caught.value, DicomSlideError)
-
-    def test_integers_of_numpy_are_integers(self):
-        sizes = chunk_sizes((np.int64(512), np.int32(512)), SHAPE, TILE_SHAPE, UINT8)
-        assert sizes == (512, 512, 3)

@@ -1,0 +1,103 @@
+"""The benchmark program runs, measures every reader that is there and writes its tables."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+NAMES = (
+    "machine",
+    "peers",
+    "ratios",
+    "color",
+    "color-ratios",
+    "views",
+    "reductions",
+    "memory",
+    "growth",
+)
+
+
+def run(folder: Path, page: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "benchmarks", "--quick", *arguments]
+    return subprocess.run(
+        [*command, "--folder", folder, "--write", page],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+@pytest.fixture(scope="module")
+def slides(tmp_path_factory):
+    """Where the program keeps its slides."""
+    return tmp_path_factory.mktemp("benchmarks")
+
+
+@pytest.fixture(scope="module")
+def page(slides):
+    """A page that the program has written its tables into."""
+    path = slides / "page.md"
+    markers = [f"<!-- begin {name} -->\nold\n<!-- end {name} -->" for name in NAMES]
+    path.write_text("# Page\n\n" + "\n\nText between.\n\n".join(markers) + "\n")
+    done = run(slides, path)
+    assert done.returncode == 0, done.stderr
+    return path.read_text()
+
+
+def table(page, name):
+    """Read a table of the page: the text of its cells by row and column."""
+    text = re.search(f"<!-- begin {name} -->\n(.*?)\n<!-- end", page, re.DOTALL)[1]
+    head, _, *rows = ([cell.strip() for cell in line.split("|")[1:-1]] for line in text.split("\n"))
+    return {row[0]: dict(zip(head[1:], row[1:], strict=True)) for row in rows}
+
+
+def test_all_readers_are_measured(page):
+    found = table(page, "peers")
+    regions = [row for name, row in found.items() if name.startswith(("256", "1024", "whole"))]
+    assert len(regions) == 3
+    for row in regions:
+        assert len(row) == 7
+        assert all(float(cell.replace(",", "")) > 0 for cell in row.values())
+
+
+def test_the_limit_has_nothing_to_open(page):
+    opening = table(page, "peers")["open"]
+    assert opening["limit"] == opening["limit, 2 threads"] == ""
+    assert float(opening["dicomslide"]) > 0
+
+
+def test_ratios_are_those_of_the_times(page):
+    times = table(page, "peers")
+    for name, row in table(page, "ratios").items():
+        own, other = (float(times[name][f"{who}, 2 threads"]) for who in ("dicomslide", "wsidicom"))
+        # Both are rounded
+        assert float(row["wsidicom, 2 threads"]) == pytest.approx(own / other, rel=0.02, abs=0.006)
+
+
+@pytest.mark.parametrize("name", ["color", "views", "reductions", "growth"])
+def test_other_tables_have_a_positive_number_in_each_row(page, name):
+    rows = table(page, name)
+    assert rows
+    for row in rows.values():
+        assert float(next(iter(reversed(row.values())))) > 0
+
+
+def test_the_rest_of_the_page_stays(page):
+    assert page.startswith("# Page\n")
+    assert page.count("Text between.") == len(NAMES) - 1
+    assert "old" not in page
+
+
+def test_a_page_without_markers_is_an_error(slides, page, tmp_path):
+    path = tmp_path / "page.md"
+    path.write_text("# Page\n")
+    done = run(slides, path, "--parts", "views")
+    assert done.returncode != 0
+    assert "has no <!-- begin machine -->" in done.stderr
+    assert path.read_text() == "# Page\n"
