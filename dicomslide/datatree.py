@@ -35,7 +35,8 @@ from dicomslide.image import TiledImage
 from dicomslide.metadata.channels import Channel
 from dicomslide.metadata.flavors import is_label_map
 from dicomslide.metadata.geometry import ImageGeometry, RelativePlacement
-from dicomslide.pixels.array import Chunks, FrameArray, chunk_sizes
+from dicomslide.pixels.array import FrameArray
+from dicomslide.pixels.chunks import Chunks
 from dicomslide.pixels.stack import FrameStack
 
 __all__ = ["TreeChunks", "build_groups"]
@@ -220,8 +221,7 @@ def _variable(
     if chunks is None:
         data = indexing.LazilyIndexedArray(_LazyArray(stack))
     else:
-        sizes = chunk_sizes(_frame_chunks(chunks), array.shape, array.tile_shape, array.dtype)
-        data = stack.to_dask(sizes[:2])
+        data = stack.to_dask(array.chunk_sizes(_frame_chunks(chunks))[:2])
     return xr.Variable(dims, data, attributes, encoding)
 
 

@@ -516,8 +516,14 @@ class TestLaziness:
     def test_larger_chunk_is_one_call(self, counted):
         slide, requests, _ = counted()
         image = slide.to_datatree((32, 48)).level_0.image
-        image[0, 0, 40, 50].compute()
+        image.data.blocks[0, 0, 1, 1].compute()
         assert requests == [[10, 11, 14, 15]]
+
+    def test_part_of_a_larger_chunk_is_its_frames(self, counted):
+        slide, requests, _ = counted()
+        image = slide.to_datatree((32, 48)).level_0.image
+        image[0, 0, 40, 50].compute()
+        assert requests == [[10]]
 
     def test_computation_reads_each_frame_once(self, counted):
         slide, requests, written = counted()

@@ -113,8 +113,8 @@ class FrameArray:
     def read(self, rows: range, columns: range, *, crop: bool = True) -> NDArray:
         """Read the pixels at given rows and columns.
 
-        Only the frames that hold at least one of the pixels are read, a few hundred of them with
-        one call to the source.
+        Only the frames that hold at least one of the pixels are read, many of them with one call to
+        the source.
 
         Parameters
         ----------
@@ -175,17 +175,17 @@ class FrameArray:
         if crop:
             bottom, right = min(bottom, self.size[0]), min(right, self.size[1])
         frames, positions = self.tiling.find(max(rows[0], 0), max(columns[0], 0), bottom, right)
+        # Most frames share their rows and columns with others
+        tops, lefts = ({position[axis] for position in positions} for axis in range(2))
+        spans_of_rows = {r: _span(rows, r, min(r + height, bottom)) for r in tops}
+        spans_of_columns = {c: _span(columns, c, min(c + width, right)) for c in lefts}
         for frame, (row, column) in zip(frames, positions, strict=True):
-            down = split_range(rows, max(row, 0), min(row + height, bottom))
-            across = split_range(columns, max(column, 0), min(column + width, right))
-            if down.start < down.stop and across.start < across.stop:
-                inner_rows, inner_columns = rows[down], columns[across]
-                inner = (
-                    slice(inner_rows.start - row, inner_rows.stop - row, rows.step),
-                    slice(inner_columns.start - column, inner_columns.stop - column, columns.step),
-                )
+            down, inner_rows = spans_of_rows[row]
+            across, inner_columns = spans_of_columns[column]
+            target = out[down, across]
+            if target.size:
                 needed = min(height, self.size[0] - row), min(width, self.size[1] - column)
-                yield _Piece(frame, needed, inner, out[down, across])
+                yield _Piece(frame, needed, (inner_rows, inner_columns), target)
 
     def _fill(self, pieces: list["_Piece"]) -> None:
         """Decode the frames of the pieces, each of them once, and paste the pieces."""
@@ -249,8 +249,15 @@ class FrameArray:
 
     def chunk_sizes(self, chunks: Chunks) -> tuple[int, int, int]:
         """Choose the size of chunks: see `dicomslide.pixels.chunks.chunk_sizes`."""
-        request = self.source.batch_size if getattr(self.source, "remote", False) else 0
+        request = self.source.batch_size if self.source.remote else 0
         return chunk_sizes(chunks, self.shape, self.tile_shape, self.dtype, request)
+
+
+def _span(indices: range, start: int, stop: int) -> tuple[slice, slice]:
+    """Find which places of a window a tile fills along an axis, and from which of its pixels."""
+    places = split_range(indices, max(start, 0), stop)
+    inner = indices[places]
+    return places, slice(inner.start - start, inner.stop - start, indices.step)
 
 
 def _ascending(indices: range) -> range:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicomslide.pixels.array import FrameArray
+from dicomslide.pixels.chunks import as_dask
 from dicomslide.pixels.indexing import as_slice, normalize_index
 
 __all__ = ["FrameStack"]
@@ -92,11 +93,4 @@ class FrameStack:
             tuple(plane and replace(plane, threads=1) for plane in planes) for planes in self.planes
         )
         sizes = (1, 1, *chunks[:2], self.first.shape[2])[: self.ndim]
-        return da.from_array(
-            FrameStack(single, self.samples),
-            chunks=sizes,
-            name=f"frames-{self.token}-{chunks[0]}-{chunks[1]}",
-            asarray=False,
-            fancy=False,
-            meta=np.empty((0,) * self.ndim, self.dtype),
-        )
+        return as_dask(FrameStack(single, self.samples), f"frames-{self.token}", sizes)
