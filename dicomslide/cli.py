@@ -15,6 +15,8 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 import dicomslide
 from dicomslide.demo import run_demo
 from dicomslide.errors import DicomSlideError, StoreError
+from dicomslide.export.compression import COMPRESSORS
+from dicomslide.export.metadata import VERSIONS
 from dicomslide.export.ome_zarr import to_ome_zarr
 from dicomslide.opening import open_slide
 from dicomslide.report import print_report
@@ -72,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     thumbnail = _add(commands, "thumbnail", _thumbnail, "make a small picture of a slide")
     export = _add(commands, "export", _export, "write a slide as OME-Zarr")
     for command in (info, thumbnail, export):
-        command.add_argument("source", metavar="SOURCE", help="folder of a slide, or a DICOM file")
+        command.add_argument("source", metavar="SOURCE", help="folder, DICOM file or URL of a slide")
 
     thumbnail.add_argument("out", metavar="OUT.png", type=Path, help="picture to write")
     thumbnail.add_argument(
@@ -82,10 +84,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="pixels of the longer side (%(default)s)",
     )
-    export.add_argument("out", metavar="OUT.ome.zarr", type=Path, help="store to write")
-    export.add_argument(
-        "--overwrite", action="store_true", help="replace a Zarr store that is there already"
-    )
+    _add_export_options(export)
     for command in (thumbnail, export):
         command.add_argument(
             "--no-color-correction",
@@ -104,6 +103,44 @@ def _parser() -> argparse.ArgumentParser:
         help="new folder for the results (%(default)s)",
     )
     return parser
+
+
+def _add_export_options(export: argparse.ArgumentParser) -> None:
+    add = export.add_argument
+    add("out", metavar="OUT.ome.zarr", help="store to write: a folder, or a URL such as s3://...")
+    add("--version", choices=VERSIONS, default="0.5", help="version of OME-Zarr (%(default)s)")
+    sizes = "N, ROWS,COLUMNS or C,Z,Y,X"
+    add("--chunks", type=_sizes, metavar="N", help=f"size of a chunk: {sizes} (whole frames)")
+    add("--shards", type=_sizes, metavar="N", help=f"size of a shard: {sizes} (none)")
+    add("--compressor", choices=COMPRESSORS, default="blosc", help="codec (%(default)s)")
+    add(
+        "--levels",
+        choices=("stored", "dyadic"),
+        default="stored",
+        help="levels of the slide, or all of factors 1, 2, 4, ... (%(default)s)",
+    )
+    add("--no-labels", dest="labels", action="store_false", help="leave segments out")
+    add(
+        "--associated",
+        action="store_true",
+        help="also write LABEL and OVERVIEW images; label images show patient data",
+    )
+    add("--overwrite", action="store_true", help="replace a Zarr store that is there already")
+    add("--resume", action="store_true", help="finish a store that was interrupted")
+    add(
+        "--errors",
+        choices=("raise", "fill"),
+        default="raise",
+        help="frames that cannot be decoded: stop, or fill them and tell (%(default)s)",
+    )
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    """Read sizes that are separated by commas."""
+    try:
+        return tuple(int(size) for size in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected sizes such as 512,512") from None
 
 
 def _add(commands: Any, name: str, run: Any, what: str) -> argparse.ArgumentParser:
@@ -136,7 +173,20 @@ def _thumbnail(options: argparse.Namespace) -> None:
 def _export(options: argparse.Namespace) -> None:
     slide = open_slide(options.source, correct_color=options.correct_color)
     with _progress("exporting"):
-        to_ome_zarr(slide, options.out, overwrite=options.overwrite)
+        to_ome_zarr(
+            slide,
+            options.out,
+            version=options.version,
+            chunks=options.chunks,
+            shards=options.shards,
+            compressor=options.compressor,
+            levels=options.levels,
+            labels=options.labels,
+            associated=options.associated,
+            overwrite=options.overwrite,
+            resume=options.resume,
+            errors=options.errors,
+        )
 
 
 def _demo(options: argparse.Namespace) -> None:

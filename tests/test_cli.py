@@ -149,6 +149,80 @@ class TestExport:
         assert (code, errors) == (0, [])
         assert sorted(zarr.open_group(str(out)).array_keys()) == ["0", "1"]
 
+    @pytest.mark.parametrize("version", ["0.4", "0.5", "0.6"])
+    def test_writes_any_version(self, run, make_slide, tmp_path, version):
+        out = tmp_path / "slide.ome.zarr"
+        assert run("export", make_slide().folder, out, "--version", version) == (0, [], [])
+        attributes = zarr.open_group(str(out), mode="r").attrs.asdict()
+        if version == "0.4":
+            assert attributes["multiscales"][0]["version"] == "0.4"
+        else:
+            assert attributes["ome"]["version"] == version
+
+    def test_sizes_and_codec_may_be_chosen(self, run, make_slide, tmp_path):
+        out = tmp_path / "slide.ome.zarr"
+        options = ["--chunks", "32", "--shards", "64,96", "--compressor", "gzip"]
+        assert run("export", make_slide().folder, out, *options) == (0, [], [])
+        array = zarr.open_group(str(out), mode="r")["0"]
+        assert (array.chunks, array.shards) == ((1, 1, 32, 32), (1, 1, 64, 96))
+        assert type(array.compressors[0]).__name__ == "GzipCodec"
+
+    @pytest.mark.parametrize("sizes", ["large", "1,2,x", ""])
+    def test_other_sizes_are_a_mistake_of_usage(self, run, make_slide, tmp_path, capsys, sizes):
+        with pytest.raises(SystemExit):
+            run("export", make_slide().folder, tmp_path / "slide.zarr", "--chunks", sizes)
+        assert "such as 512,512" in capsys.readouterr().err
+
+    def test_missing_levels_may_be_computed(self, run, make_slide, tmp_path):
+        out = tmp_path / "slide.ome.zarr"
+        written = make_slide(factors=(1, 4))
+        assert run("export", written.folder, out, "--levels", "dyadic") == (0, [], [])
+        group = zarr.open_group(str(out), mode="r")
+        assert [group[str(n)].shape[2:] for n in range(3)] == [(70, 90), (35, 45), (18, 23)]
+
+    def test_label_images_show_patient_data_and_are_left_out(self, run, slide, tmp_path, capsys):
+        for name, options, there in (("out", [], False), ("all", ["--associated"], True)):
+            run("export", slide.folder, tmp_path / name, *options)
+            group = zarr.open_group(str(tmp_path / name), mode="r")
+            assert ("associated" in group) is there
+            assert "labels" in group
+        with pytest.raises(SystemExit):
+            run("export", "--help")
+        assert "patient data" in " ".join(capsys.readouterr().out.split())
+
+    def test_segments_can_be_left_out(self, run, slide, tmp_path):
+        run("export", slide.folder, tmp_path / "out.zarr", "--no-labels")
+        assert "labels" not in zarr.open_group(str(tmp_path / "out.zarr"))
+
+    def test_store_that_is_complete_is_resumed_in_no_time(self, run, make_slide, tmp_path):
+        source, out = make_slide().folder, tmp_path / "slide.ome.zarr"
+        run("export", source, out)
+        assert run("export", source, out, "--resume") == (0, [], [])
+        code, _, errors = run("export", source, out, "--resume", "--chunks", "32")
+        assert code == 2
+        assert "slide.ome.zarr" in errors[0]
+
+    def test_url_is_written(self, run, make_slide):
+        assert run("export", make_slide().folder, "memory://cli/slide.zarr") == (0, [], [])
+        assert "ome" in zarr.open_group("memory://cli/slide.zarr", mode="r").attrs
+
+    def test_damaged_frames_are_filled_and_told_when_asked_for(self, run, make_slide, tmp_path):
+        written = make_slide(transfer_syntax=JPEGBaseline8Bit)
+        data = written.paths[0].read_bytes()
+        start = data.rindex(b"\xff\xd8\xff\xe0")
+        broken = tmp_path / "broken.dcm"
+        broken.write_bytes(data[:start] + bytes(40) + data[start + 40 :])
+        code, _, errors = run("export", broken, tmp_path / "out.zarr")
+        assert code == 2
+        assert "broken.dcm: frame 20" in errors[0]
+        with warnings.catch_warnings():
+            warnings.simplefilter("default")
+            code, _, errors = run(
+                "export", broken, tmp_path / "out.zarr", "--errors", "fill", "--overwrite"
+            )
+        assert (code, len(errors)) == (0, 1)
+        assert re.match(r"dicomslide: warning: .*out\.zarr.*frame 20", errors[0])
+
 
 class TestDemo:
     @pytest.fixture(autouse=True)

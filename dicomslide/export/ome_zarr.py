@@ -1,178 +1,190 @@
-"""OME-Zarr, version 0.5 (https://ngff.openmicroscopy.org/0.5/)."""
+"""OME-Zarr, versions 0.4 to 0.6 (https://ngff.openmicroscopy.org)."""
 
 import os
-import shutil
+import warnings
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import dask
-import dask.array as da
-import numpy as np
 import xarray as xr
 import zarr
+from dask.delayed import Delayed
 from dask.system import CPU_COUNT
+from zarr.abc.store import Store
+from zarr.storage import StorePath
 
 from dicomslide.arguments import require_type
-from dicomslide.enum import ChannelTypes
 from dicomslide.errors import ArgumentValueError, StoreError
+from dicomslide.export.compression import find_compressors
+from dicomslide.export.content import find_images
+from dicomslide.export.facts import groups_of, read_slide
+from dicomslide.export.grid import Division
+from dicomslide.export.metadata import VERSIONS, zarr_format
+from dicomslide.export.plan import Plan
+from dicomslide.export.store import Journal, Target, open_target, writing
+from dicomslide.export.tasks import make_tasks
 from dicomslide.slide import Slide
 
 __all__ = ["to_ome_zarr"]
 
-_AXES = [
-    {"name": "c", "type": "channel"},
-    {"name": "z", "type": "space", "unit": "micrometer"},
-    {"name": "y", "type": "space", "unit": "micrometer"},
-    {"name": "x", "type": "space", "unit": "micrometer"},
-]
-_RGB = (("R", "FF0000"), ("G", "00FF00"), ("B", "0000FF"))
-_MICROMETRES_PER_MM = 1000.0
-# About this many rows and columns of pixels in a chunk of the store
-_CHUNK_SIDE = 512
+Sizes = int | tuple[int, int] | tuple[int, int, int, int] | None
 
 
-def to_ome_zarr(slide: Slide, store: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-    """Write the optical paths of a slide as an OME-Zarr image with all its levels.
+def to_ome_zarr(
+    slide_or_tree: Slide | xr.DataTree,
+    store: str | os.PathLike[str] | Store | StorePath,
+    *,
+    version: Literal["0.4", "0.5", "0.6"] = "0.5",
+    chunks: Sizes = None,
+    shards: Sizes = None,
+    compressor: Any = "blosc",
+    levels: Literal["stored", "dyadic"] = "stored",
+    labels: bool = True,
+    associated: bool = True,
+    overwrite: bool = False,
+    resume: bool = False,
+    compute: bool = True,
+    errors: Literal["raise", "fill"] = "raise",
+) -> Delayed | None:
+    """Write a slide as an OME-Zarr image with its levels, labels and associated images.
 
-    The pixels are written a part at a time, one writer for each chunk, so that memory does not
+    The image of the store is that of the optical paths, of axes (c, z, y, x) in micrometres;
+    colour is three channels. Segments and label maps are under ``labels``, Parametric Maps are
+    images of their own, LABEL and OVERVIEW images are under ``associated``. Levels that do not show
+    all optical paths are left out.
+
+    Pixels are written a block at a time, each chunk or shard by one task, so that memory does not
     grow with the slide. The metadata that make the store an OME-Zarr image are written last: a
-    store that was not finished does not pass for one. Levels that do not show all optical paths
-    are left out.
+    store that was not finished does not pass for one.
 
     Parameters
     ----------
-    slide : Slide
-        Slide
-    store : path
-        Folder that is made for the store
+    slide_or_tree : Slide or xarray.DataTree
+        Slide, or the tree of one. A part of the levels or of a level will do, and pixels that were
+        computed from those of the slide
+    store : path, str or zarr store
+        Folder or URL that fsspec knows, such as ``s3://…``, or a Zarr store
+    version : {"0.5", "0.4", "0.6"}, optional
+        Version of OME-Zarr: 0.4 is Zarr 2, the others are Zarr 3. In 0.6 the coordinate system
+        ``slide`` tells where the image lies on the slide
+    chunks : int or tuple of int, optional
+        Size of a chunk: one for rows and columns, (rows, columns) or (c, z, y, x). By default whole
+        frames of one channel and focal plane, close to 512 by 512, so that none is decoded twice
+    shards : int or tuple of int, optional
+        Size of a shard, a whole number of chunks; by default there are none. Not in version 0.4
+    compressor : {"blosc", "zstd", "gzip", "none"} or codec, optional
+        Codec of the chunks: a name, or one or several codecs as `zarr.create_array` takes them
+    levels : {"stored", "dyadic"}, optional
+        Whether the levels are those of the slide, or those of factors 1, 2, 4, …, of which missing
+        ones are computed: area means, and the most frequent label
+    labels : bool, optional
+        Whether segments and label maps are written
+    associated : bool, optional
+        Whether LABEL and OVERVIEW images are written. Label images show patient data
     overwrite : bool, optional
         Whether a Zarr store that is already there is deleted first. Anything else that is there is
         left alone
+    resume : bool, optional
+        Whether a store that was not finished is finished. What is written of it is kept
+    compute : bool, optional
+        Whether the store is written now. Otherwise only its arrays are made
+    errors : {"raise", "fill"}, optional
+        Whether a frame that cannot be decoded is an error, or background and a warning. A tree
+        that is to be filled must not be chunked
+
+    Returns
+    -------
+    dask.delayed.Delayed or None
+        With ``compute=False`` what writes the store when it is computed, by any scheduler; its
+        result is a list of what was wrong with frames that were filled
 
     Raises
     ------
     TypeError
-        When `slide` is no slide
+        When an argument has the wrong type
     ValueError
-        When the slide has optical paths of different kinds, or not all of them at the largest
-        level
+        When an argument has no possible value, the slide has no optical paths, or not all of them
+        at its largest level, or a frame cannot be decoded
     OSError
-        When there is something at `store` already, or it cannot be written
+        When there is something at `store` already, or it cannot be written, or it cannot be resumed
+        because it is a store of another slide or of other options
     """
-    require_type("slide", slide, Slide)
-    path = Path(store)
-    tree = slide.to_datatree(chunks="auto")
-    levels = [tree[f"level_{level}"].to_dataset() for level in range(slide.num_levels)]
-    levels = [level for level in levels if "image" in level]
-    if not levels or any("image_2" in level for level in levels):
-        raise ArgumentValueError("slide: its optical paths are not of one kind, or there are none")
-    paths = [c.identifier for c in slide.channels if c.type is ChannelTypes.OPTICAL_PATH]
-    if levels[0]["channel"].values.tolist() != paths:
-        raise ArgumentValueError("slide: its largest level does not show all optical paths")
-    # Readers take the channels of all levels for the same
-    levels = [level for level in levels if level["channel"].values.tolist() == paths]
-    _make_room(path, overwrite)
-    try:
-        group = zarr.create_group(str(path), zarr_format=3)
-        arrays = [_channels_first(level["image"].data) for level in levels]
-        targets = [
-            _create(group, str(index), array, level["image"].encoding["preferred_chunks"])
-            for index, (array, level) in enumerate(zip(arrays, levels, strict=True))
-        ]
-        # Dask chunks are whole multiples of the chunks of the store: no two tasks write one chunk.
-        # The pool waits for its threads: after an error none of them writes on
-        with ThreadPoolExecutor(CPU_COUNT) as pool, dask.config.set(pool=pool):
-            da.store(arrays, targets, lock=False)
-        group.attrs["ome"] = _metadata(slide, levels)
-    except OSError as error:
-        raise StoreError(f"{path}: {error.strerror or error}; the store is not complete") from error
-
-
-def _make_room(path: Path, overwrite: bool) -> None:
-    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
-        return
-    is_store = (path / "zarr.json").exists() or (path / ".zgroup").exists()
-    if not (overwrite and is_store):
-        hint = "overwrite it explicitly or choose another" if is_store else "it is no Zarr store"
-        raise StoreError(f"{path}: there is something already: {hint}")
-    shutil.rmtree(path)
-
-
-def _channels_first(image: da.Array) -> da.Array:
-    """From (channel, focal plane, y, x, sample) to (channel and sample, z, y, x)."""
-    channels, planes, rows, columns, samples = image.shape
-    moved = image.transpose(0, 4, 1, 2, 3)
-    return moved.reshape(channels * samples, planes, rows, columns, merge_chunks=False)
-
-
-def _create(group: zarr.Group, name: str, array: da.Array, tile: dict[str, int]) -> zarr.Array:
-    """Create the array of a level, with chunks that divide those of the dask array."""
-    chunks = tuple(
-        _divisor(array.chunks[axis][0], tile[dimension]) for axis, dimension in ((2, "y"), (3, "x"))
-    )
-    return group.create_array(
-        name,
-        shape=array.shape,
-        dtype=array.dtype,
-        chunks=(1, 1, *chunks),
-        dimension_names=[axis["name"] for axis in _AXES],
-    )
-
-
-def _divisor(chunk: int, tile: int) -> int:
-    """The whole number of tiles that divides a chunk and is closest to the wanted size."""
-    tiles = max(chunk // tile, 1)
-    divisors = [n for n in range(1, tiles + 1) if tiles % n == 0]
-    best = min(divisors, key=lambda n: abs(n * tile - _CHUNK_SIDE))
-    return min(best * tile, chunk)
-
-
-def _metadata(slide: Slide, levels: list[xr.Dataset]) -> dict[str, Any]:
-    datasets = [
-        {
-            "path": str(index),
-            "coordinateTransformations": [
-                {"type": "scale", "scale": [1.0, *_scale(level)]},
-                {"type": "translation", "translation": [0.0, *_translation(level)]},
-            ],
-        }
-        for index, level in enumerate(levels)
-    ]
-    name = slide.container_identifier or slide.frame_of_reference_uid
-    multiscale = {"name": name, "axes": _AXES, "datasets": datasets}
-    return {
-        "version": "0.5",
-        "multiscales": [multiscale],
-        "omero": {"channels": _omero_channels(levels[0])},
-    }
-
-
-def _scale(level: xr.Dataset) -> list[float]:
-    z = level["focal_plane"].values
-    between_planes = float(z[1] - z[0]) * _MICROMETRES_PER_MM if len(z) > 1 else 1.0
-    spacing = [float(value) * _MICROMETRES_PER_MM for value in level.attrs["pixel_spacing"]]
-    return [between_planes, *spacing]
-
-
-def _translation(level: xr.Dataset) -> list[float]:
-    return [float(level[name][0]) * _MICROMETRES_PER_MM for name in ("focal_plane", "y", "x")]
-
-
-def _omero_channels(level: xr.Dataset) -> list[dict[str, Any]]:
-    image = level["image"]
-    identifiers = [str(value) for value in level["channel"].values]
-    if image.sizes["sample"] == 3:
-        labels = [
-            (label if len(identifiers) == 1 else f"{identifier} {label}", color)
-            for identifier in identifiers
-            for label, color in _RGB
-        ]
+    require_type("slide_or_tree", slide_or_tree, Slide, xr.DataTree)
+    _require_choice("version", version, VERSIONS)
+    _require_choice("levels", levels, ("stored", "dyadic"))
+    _require_choice("errors", errors, ("raise", "fill"))
+    if shards is not None and zarr_format(version) == 2:
+        raise ArgumentValueError("shards: version 0.4 is Zarr 2, which has none")
+    if overwrite and resume:
+        raise ArgumentValueError("overwrite: what is deleted cannot be resumed")
+    if isinstance(slide_or_tree, Slide):
+        groups = read_slide(slide_or_tree)
     else:
-        labels = [(identifier, "FFFFFF") for identifier in identifiers]
-    high = float(np.iinfo(image.dtype).max) if np.issubdtype(image.dtype, np.integer) else 1.0
-    window = {"min": 0.0, "max": high, "start": 0.0, "end": high}
-    return [
-        {"label": label, "color": color, "active": True, "window": window}
-        for label, color in labels
-    ]
+        groups = groups_of(slide_or_tree)
+    if errors == "fill":
+        _require_lazy(groups)
+    images = find_images(groups, dyadic=levels == "dyadic", labels=labels, associated=associated)
+    compressors = find_compressors(compressor, zarr_format(version))
+    division, fill = Division.of(chunks, shards), errors == "fill"
+    frame_of_reference = str(groups["/"].attrs.get("frame_of_reference_uid", ""))
+    plan = Plan(images, version, division, compressors, fill, frame_of_reference)
+    target = open_target(store)
+    with writing(target.name):
+        started = _start(plan, target, overwrite, resume)
+    if started is None:
+        return None if compute else dask.delayed([])
+    tasks = make_tasks(plan, *started, target)
+    if not compute:
+        return tasks
+    # The pool waits for its threads: after an error none of them writes on
+    with ThreadPoolExecutor(CPU_COUNT) as pool, dask.config.set(pool=pool):
+        problems = tasks.compute()
+    if problems:
+        warnings.warn(
+            f"{target.name}: {len(problems)} frames could not be decoded, background is in their "
+            f"place: {'; '.join(problems)}",
+            stacklevel=2,
+        )
+    return None
+
+
+def _start(
+    plan: Plan, target: Target, overwrite: bool, resume: bool
+) -> tuple[zarr.Group, Journal] | None:
+    """Make or find the arrays of the store; None where it is complete already."""
+    # Sizes that do not fit are an error before anything is made
+    num_blocks = plan.num_blocks
+    group = target.group() if resume else None
+    if group is None:
+        group = target.prepare(zarr_format(plan.version), overwrite)
+    elif group.attrs.asdict() or list(group):
+        journal = Journal.find(group)
+        stated = journal.fingerprint if journal else target.facts(group).get("fingerprint")
+        if stated != plan.fingerprint or group.metadata.zarr_format != zarr_format(plan.version):
+            raise StoreError(
+                f"{target.name}: it is no export of this slide with these options that can be "
+                "resumed"
+            )
+        if journal is None:
+            return None
+        plan.create_arrays(group)
+        return group, journal
+    elif group.metadata.zarr_format != zarr_format(plan.version):
+        raise StoreError(f"{target.name}: it is a store of another version of Zarr")
+    journal = Journal.create(group, num_blocks, plan.fingerprint)
+    plan.create_arrays(group)
+    return group, journal
+
+
+def _require_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ArgumentValueError(f"{name}: expected {', '.join(choices)}, got {value!r}")
+
+
+def _require_lazy(groups: Mapping[str, xr.Dataset]) -> None:
+    if any(variable.chunks for group in groups.values() for variable in group.data_vars.values()):
+        raise ArgumentValueError(
+            'errors: to "fill" frames the tree must not be chunked; give the slide, or its tree '
+            "with chunks=None"
+        )

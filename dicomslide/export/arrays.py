@@ -1,0 +1,214 @@
+"""Variables of the tree as arrays of (c, z, y, x), read a block at a time."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from dicomslide.errors import ArgumentValueError, FrameError
+from dicomslide.export.grid import Block, Shape
+
+__all__ = ["Fraction", "Mask", "TreeArray"]
+
+_SPACE = ("focal_plane", "y", "x")
+
+
+@dataclass(frozen=True)
+class Mask:
+    """Turns where a segment is into its number.
+
+    Parameters
+    ----------
+    number : int
+        Segment Number
+    """
+
+    number: int
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The smallest type that holds the number."""
+        return np.min_scalar_type(self.number)
+
+    def __call__(self, pixels: NDArray) -> NDArray:
+        """Convert masks."""
+        return np.where(pixels, self.dtype.type(self.number), self.dtype.type(0))
+
+
+@dataclass(frozen=True)
+class Fraction:
+    """Turns fractions from 0 to 1 back into the integers that were stored.
+
+    Parameters
+    ----------
+    maximum : int
+        Maximum Fractional Value (PS3.3 C.8.20.2)
+    """
+
+    maximum: int
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The smallest type that holds the integers."""
+        return np.min_scalar_type(self.maximum)
+
+    def __call__(self, pixels: NDArray) -> NDArray:
+        """Convert fractions."""
+        return np.rint(pixels * self.maximum).astype(self.dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class TreeArray:
+    """A variable of the tree as an array of shape (c, z, y, x), samples being channels.
+
+    Parameters
+    ----------
+    variable : xarray.Variable
+        Dimensions ``focal_plane``, ``y``, ``x``, all but the last two optional, and at most one of
+        channels before and one of samples after them
+    convert : Mask or Fraction, optional
+        What is done to the pixels
+    background : float
+        Put in the place of frames that cannot be decoded, where that is asked for
+    """
+
+    variable: xr.Variable
+    convert: Mask | Fraction | None = None
+    background: float = 0
+    _dims: tuple[str | None, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        dims = [str(name) for name in self.variable.dims]
+        y = dims.index("y") if "y" in dims else -1
+        leading = [name for name in dims[: max(y, 0)] if name not in _SPACE]
+        trailing = dims[y + 2 :]
+        if dims[y : y + 2] != ["y", "x"] or max(len(leading), len(trailing)) > 1:
+            raise ArgumentValueError(f"slide_or_tree: an image has the dimensions {tuple(dims)}")
+        found = (
+            leading[0] if leading else None,
+            trailing[0] if trailing else None,
+            "focal_plane" if "focal_plane" in dims else None,
+        )
+        object.__setattr__(self, "_dims", found)
+
+    @property
+    def shape(self) -> Shape:
+        """Channels times samples, focal planes, rows and columns."""
+        sizes = self.variable.sizes
+        channel, _, plane = self._dims
+        count = (sizes[channel] if channel else 1) * self.samples
+        return count, (sizes[plane] if plane else 1), sizes["y"], sizes["x"]
+
+    @property
+    def samples(self) -> int:
+        """Samples of a pixel."""
+        sample = self._dims[1]
+        return self.variable.sizes[sample] if sample else 1
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of the converted pixels."""
+        return self.variable.dtype if self.convert is None else self.convert.dtype
+
+    @property
+    def unit(self) -> Shape:
+        """Samples, one focal plane, and rows and columns of what is decoded together."""
+        tile = self.variable.encoding.get("preferred_chunks", {})
+        rows, columns = (min(tile.get(n, 1), self.variable.sizes[n]) for n in ("y", "x"))
+        return self.samples, 1, rows, columns
+
+    @property
+    def is_chunked(self) -> bool:
+        """Whether it is a dask array."""
+        return self.variable.chunks is not None
+
+    def read(self, block: Block, fill: bool = False) -> tuple[NDArray, list[str]]:
+        """Read a block.
+
+        Parameters
+        ----------
+        block : Block
+            All samples of some channels
+        fill : bool
+            Whether frames that cannot be decoded are background
+
+        Returns
+        -------
+        numpy.ndarray
+            Array of the shape of the block
+        list of str
+            What is wrong with the frames that were filled
+
+        Raises
+        ------
+        FrameError
+            When a frame cannot be decoded, unless it is to be filled
+        """
+        try:
+            return self._pixels(block), []
+        except FrameError:
+            if not fill:
+                raise
+        out = np.full(block.shape, self.background, self.dtype)
+        problems: dict[str, None] = {}
+        for part in self._tiles(block):
+            target = out[tuple(map(slice, *_relative(part, block)))]
+            try:
+                target[...] = self._pixels(part)
+            except FrameError as error:
+                problems[str(error)] = None
+        return out, list(problems)
+
+    def to_dask(self, shape: Shape) -> da.Array:
+        """Get a variable that is chunked as an array with other chunks."""
+        data = self.variable.data
+        if self.convert is not None:
+            data = data.map_blocks(self.convert, dtype=self.dtype)
+        channel, sample, plane = self._dims
+        index = tuple(slice(None) if d else np.newaxis for d in (channel, plane))
+        index += (slice(None), slice(None), slice(None) if sample else np.newaxis)
+        moved = data[index].transpose(0, 4, 1, 2, 3)
+        return moved.reshape(self.shape, merge_chunks=False).rechunk(shape)
+
+    def _pixels(self, block: Block) -> NDArray:
+        channel, sample, plane = self._dims
+        c, z, y, x = block.region
+        key: dict[Any, slice] = {"y": y, "x": x}
+        if channel:
+            key[channel] = slice(c.start // self.samples, c.stop // self.samples)
+        if plane:
+            key[plane] = z
+        pixels = np.asarray(self.variable.isel(key).values)
+        if self.convert is not None:
+            pixels = self.convert(pixels)
+        missing = [axis for axis, name in ((0, channel), (1, plane), (4, sample)) if not name]
+        for axis in missing:
+            pixels = np.expand_dims(pixels, axis)
+        return pixels.transpose(0, 4, 1, 2, 3).reshape(block.shape)
+
+    def _tiles(self, block: Block) -> list[Block]:
+        """Cut a block along the grid of the frames."""
+        unit = self.unit
+        ranges = [range(a, b) for a, b in zip(block.start, block.stop, strict=True)]
+        cuts = [
+            [r.start, *(i for i in r if i % step == 0 and i != r.start), r.stop]
+            for r, step in zip(ranges, unit, strict=True)
+        ]
+        return [
+            Block((c, z, y, x), (c2, z2, y2, x2))
+            for c, c2 in zip(cuts[0], cuts[0][1:], strict=False)
+            for z, z2 in zip(cuts[1], cuts[1][1:], strict=False)
+            for y, y2 in zip(cuts[2], cuts[2][1:], strict=False)
+            for x, x2 in zip(cuts[3], cuts[3][1:], strict=False)
+        ]
+
+
+def _relative(part: Block, block: Block) -> tuple[list[int], list[int]]:
+    """Start and stop of a part, counted from the start of a block."""
+    return (
+        [a - b for a, b in zip(part.start, block.start, strict=True)],
+        [a - b for a, b in zip(part.stop, block.start, strict=True)],
+    )

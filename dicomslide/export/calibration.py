@@ -1,0 +1,143 @@
+"""Where the pixels of arrays lie: micrometres along the axes of the image, and on the slide."""
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from dicomslide.errors import ArgumentValueError
+
+__all__ = ["Calibration", "slide_affine", "warn_of_uneven_planes"]
+
+_MICROMETRES_PER_MM = 1000.0
+_AXES = ("focal_plane", "y", "x")
+_DECIMALS = 9
+# Neighbours may lie this much closer or farther than others, as a part of their distance
+_UNEVEN = 1e-3
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Positions of the elements of an array along (z, y, x).
+
+    The centre of element `i` is at ``translation + scale * i``.
+
+    Parameters
+    ----------
+    scale : tuple of float
+        Distance between neighbours, in micrometres
+    translation : tuple of float
+        Position of the first element, in micrometres
+    known : bool
+        False where nothing is known: distances are in pixels then
+    """
+
+    scale: tuple[float, float, float]
+    translation: tuple[float, float, float]
+    known: bool = True
+
+    @classmethod
+    def of(cls, dataset: xr.Dataset) -> "Calibration":
+        """Read the calibration of a level, or of an associated image, of the tree.
+
+        Raises
+        ------
+        ValueError
+            When rows or columns do not ascend evenly
+        """
+        spacing = dataset.attrs.get("pixel_spacing")
+        known = spacing is not None or "y" in dataset.coords
+        steps = dict(zip(("y", "x"), spacing or (1 / _MICROMETRES_PER_MM,) * 2, strict=True))
+        lines = [_line(dataset, axis, steps.get(axis)) for axis in _AXES]
+        # Decimal Strings have fewer digits than the noise that arithmetic adds to them
+        (z, y, x), (z0, y0, x0) = (
+            [round(value, _DECIMALS) for value in values] for values in zip(*lines, strict=True)
+        )
+        return cls((z, y, x), (z0, y0, x0), known)
+
+    def edge(self, axis: int) -> float:
+        """Edge before the first element along one of (z, y, x), in micrometres."""
+        return self.translation[axis] - self.scale[axis] / 2
+
+    def halved(self) -> "Calibration":
+        """The calibration of an array whose elements stand for two by two of (y, x)."""
+        (z, y, x), (z0, y0, x0) = self.scale, self.translation
+        return Calibration((z, 2 * y, 2 * x), (z0, y0 + y / 2, x0 + x / 2), self.known)
+
+
+def _line(dataset: xr.Dataset, axis: str, step: float | None) -> tuple[float, float]:
+    """Distance and first position along an axis, in micrometres."""
+    if axis not in dataset.coords:
+        return (1.0 if step is None else step * _MICROMETRES_PER_MM), 0.0
+    values = np.atleast_1d(dataset[axis].values).astype(np.float64) * _MICROMETRES_PER_MM
+    if len(values) > 1:
+        scale = float(values[-1] - values[0]) / (len(values) - 1)
+        is_even = np.abs(np.diff(values) - scale).max() <= _UNEVEN * abs(scale)
+        if scale <= 0 or not (is_even or axis == "focal_plane"):
+            raise ArgumentValueError(
+                f"slide_or_tree: positions along {axis} have to ascend evenly, in OME-Zarr they "
+                "are a scale and a translation"
+            )
+    else:
+        scale = 1.0 if step is None else step * _MICROMETRES_PER_MM
+    return scale, float(values[0])
+
+
+def warn_of_uneven_planes(dataset: xr.Dataset) -> None:
+    """Warn where focal planes are at distances that a scale cannot tell."""
+    if "focal_plane" not in dataset.coords:
+        return
+    heights = np.atleast_1d(dataset["focal_plane"].values) * _MICROMETRES_PER_MM
+    distances = np.diff(heights)
+    if len(distances) and np.ptp(distances) > _UNEVEN * distances.mean():
+        warnings.warn(
+            f"focal planes are at {heights.round(3).tolist()} micrometres, but OME-Zarr has only "
+            "one distance: it is their mean",
+            stacklevel=2,
+        )
+
+
+def slide_affine(dataset: xr.Dataset) -> NDArray[np.float64] | None:
+    """Find the way from the axes of the image to the slide coordinate system (PS3.3 C.8.12.2.1).
+
+    Parameters
+    ----------
+    dataset : xarray.Dataset
+        A level, or an associated image, of the tree
+
+    Returns
+    -------
+    numpy.ndarray or None
+        Matrix of shape (4, 5) from homogeneous (c, z, y, x) to (c, z, y, x), in micrometres; None
+        where it is not known
+    """
+    orientation = dataset.attrs.get("image_orientation_slide")
+    origin = _origin(dataset, orientation) if orientation else None
+    if orientation is None or origin is None:
+        return None
+    # Adding zero turns negative zeros into positive ones
+    row, column = np.array(orientation[:3]) + 0.0, np.array(orientation[3:]) + 0.0
+    affine = np.eye(4, 5)
+    # Z comes first and is known from the focal plane, up to the tilt of the image
+    for output, axis in ((1, 2), (2, 1), (3, 0)):
+        affine[output, 2:4] = column[axis], row[axis]
+        if axis < 2:
+            affine[output, 4] = origin[axis] * _MICROMETRES_PER_MM
+    return affine
+
+
+def _origin(dataset: xr.Dataset, orientation: list[float]) -> tuple[float, float] | None:
+    """X and Y, in millimetres, of the point that ``y`` and ``x`` are measured from."""
+    stated = dataset.attrs.get("total_pixel_matrix_origin")
+    if stated is not None:
+        return float(stated[0]), float(stated[1])
+    if not {"slide_x", "slide_y", "y", "x"} <= set(dataset.coords):
+        return None
+    y, x = (float(np.atleast_1d(dataset[name].values)[0]) for name in ("y", "x"))
+    first = [float(np.atleast_1d(dataset[name].values)[0]) for name in ("slide_x", "slide_y")]
+    return (
+        first[0] - y * orientation[3] - x * orientation[0],
+        first[1] - y * orientation[4] - x * orientation[1],
+    )

@@ -1,0 +1,136 @@
+"""Levels that a slide does not store, computed from levels of the store that are written."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dicomslide.export.calibration import Calibration
+from dicomslide.export.grid import Block
+
+__all__ = ["Derivation", "Nearest", "Reduced", "Reduction", "mean_of_four", "mode_of_four"]
+
+Reduction = Callable[[NDArray, NDArray, NDArray, NDArray], NDArray]
+
+
+@dataclass(frozen=True)
+class Reduced:
+    """Each element stands for two by two elements of another level, or that several times over.
+
+    Parameters
+    ----------
+    reduce : callable
+        Makes one array of the four arrays of top left, top right, bottom left and bottom right
+        elements
+    times : int
+        How often
+    """
+
+    reduce: Reduction
+    times: int = 1
+
+    def source(self, block: Block, shape: tuple[int, ...]) -> Block:
+        """The region of the other level, of a given shape, that a block is made from."""
+        factor = 2**self.times
+        start, stop = list(block.start), list(block.stop)
+        for axis in (2, 3):
+            start[axis] = min(block.start[axis] * factor, shape[axis] - 1)
+            stop[axis] = min(block.stop[axis] * factor, shape[axis])
+        return Block.of(start, stop)
+
+    def make(self, block: Block, source: NDArray) -> NDArray:
+        """Make a block from its region of the other level."""
+        wanted = [size * 2**self.times for size in block.shape[2:]]
+        # Elements beyond the edge are like those at the edge: they change neither mean nor mode
+        padding = [(0, n - size) for n, size in zip(wanted, source.shape[2:], strict=True)]
+        pixels = np.pad(source, [(0, 0), (0, 0), *padding], mode="edge")
+        for _ in range(self.times):
+            pixels = self.reduce(
+                pixels[..., ::2, ::2],
+                pixels[..., ::2, 1::2],
+                pixels[..., 1::2, ::2],
+                pixels[..., 1::2, 1::2],
+            )
+        return pixels
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """Each element is that of another level in which its centre lies.
+
+    Parameters
+    ----------
+    here, there : Calibration
+        Of this level and of the other one
+    """
+
+    here: Calibration
+    there: Calibration
+
+    def source(self, block: Block, shape: tuple[int, ...]) -> Block:
+        """The region of the other level, of a given shape, that a block is made from."""
+        start, stop = list(block.start), list(block.stop)
+        for axis in (2, 3):
+            indices = self._indices(block, axis)
+            start[axis], stop[axis] = (
+                int(np.clip(index, 0, shape[axis] - 1)) for index in (indices[0], indices[-1])
+            )
+            stop[axis] += 1
+        return Block.of(start, stop)
+
+    def make(self, block: Block, source: NDArray) -> NDArray:
+        """Make a block from its region of the other level."""
+        rows, columns = (self._indices(block, axis) for axis in (2, 3))
+        rows = np.clip(rows - max(rows[0], 0), 0, source.shape[2] - 1)
+        columns = np.clip(columns - max(columns[0], 0), 0, source.shape[3] - 1)
+        return source[:, :, rows[:, np.newaxis], columns]
+
+    def _indices(self, block: Block, axis: int) -> NDArray[np.intp]:
+        here = np.arange(block.start[axis], block.stop[axis])
+        centres = self.here.translation[axis - 1] + self.here.scale[axis - 1] * here
+        # Noise of the division must not decide for a centre on the edge between two elements
+        places = (centres - self.there.edge(axis - 1)) / self.there.scale[axis - 1]
+        return np.floor(np.round(places, 6)).astype(np.intp)
+
+
+@dataclass(frozen=True)
+class Derivation:
+    """How a level comes from another one of its image.
+
+    Parameters
+    ----------
+    level : int
+        The other level
+    rule : Reduced or Nearest
+        How elements are made from its elements
+    """
+
+    level: int
+    rule: Reduced | Nearest
+
+    def read(self, block: Block, array: Any) -> NDArray:
+        """Make a block from the array of the other level."""
+        part = self.rule.source(block, array.shape)
+        return self.rule.make(block, np.asarray(array[part.region]))
+
+
+def mean_of_four(a: NDArray, b: NDArray, c: NDArray, d: NDArray) -> NDArray:
+    """Area mean; of integers the nearest one, halves are rounded up."""
+    if a.dtype.kind == "f":
+        return ((a + b) + (c + d)) / a.dtype.type(4)
+    wide = {1: np.int16, 2: np.int32}.get(a.dtype.itemsize, np.int64)
+    total = a.astype(wide) + b + c + d
+    return ((total + 2) // 4).astype(a.dtype)
+
+
+def mode_of_four(a: NDArray, b: NDArray, c: NDArray, d: NDArray) -> NDArray:
+    """The most frequent value, the largest one of several."""
+    values = (a, b, c, d)
+    counts = [sum((value == other).view(np.int8) for other in values) for value in values]
+    best, most = a, counts[0]
+    for value, count in zip(values[1:], counts[1:], strict=True):
+        better = (count > most) | ((count == most) & (value > best))
+        best, most = np.where(better, value, best), np.maximum(most, count)
+    return best

@@ -1,0 +1,181 @@
+"""The metadata of an OME-Zarr image, of versions 0.4, 0.5 and 0.6 (https://ngff.openmicroscopy.org).
+
+Versions 0.4 and 0.5 are what the models of ome-zarr-models say. There are none of 0.6 yet, which
+says the same by coordinate systems.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dicomslide.export.content import Image
+from dicomslide.export.derived import mode_of_four
+from dicomslide.export.display import choose_window
+from dicomslide.export.labels import Label
+
+__all__ = ["AXES", "VERSIONS", "image_attributes", "labels_attributes", "zarr_format"]
+
+VERSIONS = ("0.4", "0.5", "0.6")
+
+AXES = ("c", "z", "y", "x")
+_INTRINSIC = "physical"
+_SLIDE = "slide"
+# Rows and columns that a window is chosen from
+_WINDOW_SIDE = 2048
+
+Attributes = dict[str, Any]
+
+
+def zarr_format(version: str) -> Literal[2, 3]:
+    """The Zarr format of a version."""
+    return 2 if version == "0.4" else 3
+
+
+def image_attributes(image: Image, version: str, smallest: Any) -> Attributes:
+    """Make the attributes of the group of an image.
+
+    Parameters
+    ----------
+    image : Image
+        The image
+    version : str
+        Version of OME-Zarr
+    smallest : array or None
+        Its smallest level, of which the middle is read to choose windows; not needed for a label
+        image
+    """
+    multiscale = _multiscale(image)
+    omero = _omero(image, smallest) if image.displays else None
+    label = _image_label(image.label) if image.label else None
+    if version == "0.4":
+        from ome_zarr_models.v04.image import ImageAttrs
+
+        converted = multiscale.to_version("0.4").model_copy(update={"version": "0.4"})
+        attributes = _dump(ImageAttrs(multiscales=[converted], omero=omero))
+    else:
+        from ome_zarr_models.v05.image import ImageAttrs as ImageAttrs05
+
+        extra = {} if omero is None else {"omero": omero}
+        attributes = _dump(ImageAttrs05(multiscales=[multiscale], version="0.5", **extra))
+        attributes["version"] = version
+    if label is not None:
+        attributes["image-label"] = label | ({"version": "0.4"} if version == "0.4" else {})
+    if version == "0.6":
+        attributes["multiscales"] = [_with_systems(m, image) for m in attributes["multiscales"]]
+    return attributes if version == "0.4" else {"ome": attributes}
+
+
+def labels_attributes(names: Sequence[str], version: str) -> Attributes:
+    """Make the attributes of the group that lists the label images."""
+    listed = {"labels": list(names)}
+    return listed if version == "0.4" else {"ome": {"version": version, **listed}}
+
+
+def _dump(model: Any) -> Attributes:
+    dumped: Attributes = model.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return dumped
+
+
+def _multiscale(image: Image) -> Any:
+    from ome_zarr_models.v05.axes import Axis
+    from ome_zarr_models.v05.multiscales import Dataset, Multiscale
+
+    unit = "micrometer" if image.levels[0].calibration.known else None
+    description = (
+        "Missing levels are computed from the level before them"
+        if image.is_dyadic
+        else "Levels are those of the DICOM images"
+    )
+    return Multiscale(
+        axes=(
+            Axis(name=AXES[0], type="channel"),
+            *(Axis(name=name, type="space", unit=unit) for name in AXES[1:]),
+        ),
+        datasets=tuple(
+            Dataset.build(
+                path=str(index),
+                scale=[1.0, *level.calibration.scale],
+                translation=[0.0, *level.calibration.translation],
+            )
+            for index, level in enumerate(image.levels)
+        ),
+        name=image.name,
+        type=_downscaling(image),
+        metadata={"description": description, "method": "dicomslide.to_ome_zarr"},
+    )
+
+
+def _downscaling(image: Image) -> str:
+    if not image.is_dyadic:
+        return "stored"
+    return "mode" if image.label and image.label.reduce is mode_of_four else "mean"
+
+
+def _omero(image: Image, smallest: Any) -> Any:
+    from ome_zarr_models.common.omero import Omero
+
+    channels = [
+        {
+            "label": display.label,
+            "color": display.color,
+            "active": True,
+            "window": choose_window(display, _middle(smallest, channel)),
+        }
+        for channel, display in enumerate(image.displays)
+    ]
+    return Omero.model_validate({"channels": channels})
+
+
+def _middle(array: Any, channel: int) -> NDArray:
+    """The middle of a channel: enough to choose a window, however large a level is."""
+    planes, *sizes = array.shape[1:]
+    starts = [max((size - _WINDOW_SIDE) // 2, 0) for size in sizes]
+    rows, columns = (slice(start, start + _WINDOW_SIDE) for start in starts)
+    return np.asarray(array[channel, planes // 2, rows, columns])
+
+
+def _image_label(label: Label) -> Attributes:
+    from ome_zarr_models.common.image_label_types import LabelBase
+
+    model = LabelBase.model_validate(
+        {
+            "colors": [
+                {"label-value": value, "rgba": rgba} for value, rgba in label.colors.items()
+            ],
+            "properties": [
+                {"label-value": value, **about} for value, about in label.properties.items()
+            ],
+            "source": {"image": "../../"},
+        }
+    )
+    return _dump(model)
+
+
+def _with_systems(multiscale: Attributes, image: Image) -> Attributes:
+    """Say by coordinate systems what axes say up to version 0.5, and where the image lies."""
+    axes = [axis | {"discrete": axis["type"] == "channel"} for axis in multiscale.pop("axes")]
+    systems = [{"name": _INTRINSIC, "axes": axes}]
+    for dataset in multiscale["datasets"]:
+        dataset["coordinateTransformations"] = [
+            {
+                "type": "sequence",
+                "input": {"path": dataset["path"]},
+                "output": {"name": _INTRINSIC},
+                "transformations": dataset["coordinateTransformations"],
+            }
+        ]
+    placed = multiscale | {"coordinateSystems": systems}
+    if image.affine is not None:
+        systems.append({"name": _SLIDE, "axes": axes})
+        placed["coordinateTransformations"] = [
+            {
+                "type": "affine",
+                "name": "image axes to slide coordinate system",
+                "input": {"name": _INTRINSIC},
+                "output": {"name": _SLIDE},
+                "affine": image.affine.tolist(),
+            }
+        ]
+    return placed
