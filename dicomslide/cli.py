@@ -74,7 +74,9 @@ def _parser() -> argparse.ArgumentParser:
     thumbnail = _add(commands, "thumbnail", _thumbnail, "make a small picture of a slide")
     export = _add(commands, "export", _export, "write a slide as OME-Zarr")
     for command in (info, thumbnail, export):
-        command.add_argument("source", metavar="SOURCE", help="folder, DICOM file or URL of a slide")
+        command.add_argument(
+            "source", metavar="SOURCE", help="folder, DICOM file or URL of a slide"
+        )
 
     thumbnail.add_argument("out", metavar="OUT.png", type=Path, help="picture to write")
     thumbnail.add_argument(

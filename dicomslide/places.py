@@ -32,9 +32,9 @@ from dicomslide.sources.dicomweb import is_service_url, service_of_client, servi
 from dicomslide.sources.files import FileFrames, FileStore, open_image_file
 from dicomslide.sources.folders import find_files
 from dicomslide.sources.header import read_sop_class
-from dicomslide.sources.urls import without_secrets
 from dicomslide.sources.localfile import LocalFile
 from dicomslide.sources.remotefile import RemoteFile, find_remote_files, is_url, local_path
+from dicomslide.sources.urls import without_secrets
 
 __all__ = ["Access", "Source", "find_images", "holds_slide", "name_of_source"]
 

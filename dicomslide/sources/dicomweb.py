@@ -44,7 +44,7 @@ _AS_STORED = (
 _NOT_SO = (400, 406, 415, 500, 501)
 _MAX_METADATA = 1 << 30
 _MAX_BULK_DATA = 1 << 28
-_MAX_RESULTS = 1_000_000
+_MAX_PAGES = 10_000
 # There is nothing at this offset, or offsets are not known
 _NO_MORE = (400, 404, 416, 501)
 # The URL is: the frames are asked for in two requests
@@ -96,7 +96,7 @@ class WebService:
     def _search(self, what: str, study: str | None, filters: dict[str, str] | None) -> list[Json]:
         url = f"{self.base_url}{self.search_prefix}{_path(study) if study else ''}/{what}"
         results: list[Json] = []
-        while len(results) < _MAX_RESULTS:
+        for _ in range(_MAX_PAGES):
             params = dict(filters or {}) | ({"offset": len(results)} if results else {})
             try:
                 page = self.http.get(url, _JSON, _MAX_METADATA, _read_json, params)
@@ -108,6 +108,8 @@ class WebService:
             if not page or page[0] in results[:1]:
                 break
             results += page
+        else:
+            raise SourceError(f"{without_secrets(url)}: has over {_MAX_PAGES} pages of results")
         return results
 
     def retrieve_series_metadata(

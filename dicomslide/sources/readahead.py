@@ -26,7 +26,7 @@ _SMALL_READ = 16
 # Tiles along the sides of squares, and of how many that are read ahead one has to be used
 _SIDES = 4, 8, 16
 _WORTH = 4
-_MAX_SQUARES = 1024
+_MAX_SQUARES, _MAX_RECENT = 1024, 16
 _BUFFER_BYTES = 128 * 2**20
 # A request has this many frames at most, and about this many bytes
 _MAX_FRAMES, _REQUEST_BYTES = 512, 32 * 2**20
@@ -96,6 +96,8 @@ class ReadAhead:
         self._across = max(across, 1)
         self._lock = threading.Lock()
         self._squares: OrderedDict[tuple[int, int, int], _Square] = OrderedDict()
+        # The smallest squares that were read in last
+        self._recent: OrderedDict[tuple[int, int, int], None] = OrderedDict()
         self._coming: dict[int, Future[dict[int, bytes]]] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -219,12 +221,16 @@ class ReadAhead:
         if not around or any(square is not None and square.is_read for square in known):
             # Its frames are too large, or what was read ahead was of no use
             return None
-        smallest = self._look_at(*around[0])
         for key, square in reversed(list(zip(around, known, strict=True))):
             if square is not None and square.inner is not None and square.inner.was_worth_it:
                 return key
-        # Another read was here before
-        return around[0] if known[0] is smallest else None
+        # Another read was here just before; long ago would be chance
+        was_here = around[0] in self._recent
+        self._recent[around[0]] = None
+        self._recent.move_to_end(around[0])
+        if len(self._recent) > _MAX_RECENT:
+            self._recent.popitem(last=False)
+        return around[0] if was_here else None
 
     def _look_at(self, side: int, row: int, column: int) -> _Square:
         square = self._squares.setdefault((side, row, column), _Square())

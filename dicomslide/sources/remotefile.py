@@ -34,6 +34,8 @@ _ATTEMPTS, _FIRST_PAUSE, _JITTER = 4, 0.2, 0.2
 _FINAL = (FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError, ImportError)
 _DENIED = (401, 403)
 _REQUESTS = 8
+# Seconds to connect to a web server, and between two pieces of its answer
+_TIMEOUT = 10, 60
 _NO_RANGES = (
     "the server sends the whole file for a part of it; put simplecache:: in front of the URL to "
     "download files first"
@@ -192,6 +194,12 @@ def find_remote_files(url: str, storage_options: dict[str, Any] | None) -> list[
 
 def _open(url: str, storage_options: dict[str, Any]) -> tuple[AbstractFileSystem, str]:
     try:
+        if url.startswith(("http://", "https://")) and "client_kwargs" not in storage_options:
+            from aiohttp import ClientTimeout
+
+            # The default is five minutes for each request, however large
+            timeout = ClientTimeout(total=None, sock_connect=_TIMEOUT[0], sock_read=_TIMEOUT[1])
+            storage_options = {**storage_options, "client_kwargs": {"timeout": timeout}}
         return url_to_fs(url, **storage_options)
     except (ImportError, ValueError, TypeError) as error:
         raise ArgumentValueError(f"source: {without_secrets(url)}: {_reason(error)}") from error
