@@ -136,6 +136,7 @@ def run(orthanc: Orthanc, base: Path, rounds: int) -> None:
             limit.frames(part)
 
     for chunks in ("auto", "frames"):
+
         def whole_ours(chunks: str = chunks) -> object:
             # Nothing is left from the time before
             readahead._buffer.clear()

@@ -108,18 +108,33 @@ def read_jpeg_header(data: bytes) -> JpegHeader:
     # A decoder would fill the rest of a codestream that is cut off with grey
     if _END not in data[-64:] and not data.rstrip(b"\0").endswith(_END):
         raise FrameError("its JPEG codestream is cut off")
-    frame, process, adobe, components = b"", 0, None, 0
-    for marker, segment in _iter_segments(data):
+    global _last
+    known = _last
+    # The frames of an image begin alike, up to where their first scan starts
+    if known is not None and data.startswith(known[0]):
+        return known[1]
+    header, end = _parse_header(data)
+    _last = data[:end], header
+    return header
+
+
+_last: tuple[bytes, JpegHeader] | None = None
+
+
+def _parse_header(data: bytes) -> tuple[JpegHeader, int]:
+    """Parse a header; return where what it was read from ends, too."""
+    frame, process, adobe, components, end = b"", 0, None, 0, len(data)
+    for marker, segment, after in _iter_segments(data):
         if marker in _START_OF_FRAME and not frame:
             frame, process = segment, marker
         elif marker == _ADOBE and segment.startswith(b"Adobe") and len(segment) >= 12:
             adobe = segment[11]
         elif marker == _SCAN and segment:
-            components = segment[0]
+            components, end = segment[0], after
     if len(frame) < 9 or len(frame) < 6 + 3 * frame[5]:
         raise FrameError("its JPEG codestream has no start of frame")
     precision, rows, columns, samples = struct.unpack_from(">BHHB", frame)
-    return JpegHeader(
+    header = JpegHeader(
         rows=rows,
         columns=columns,
         samples=samples,
@@ -129,10 +144,17 @@ def read_jpeg_header(data: bytes) -> JpegHeader:
         adobe_transform=adobe,
         one_scan=process != _PROGRESSIVE and components >= samples,
     )
+    return header, end
 
 
-def _iter_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Find marker and content of each segment up to that of the first scan (ITU-T T.81 B.1.1)."""
+def _iter_segments(data: bytes) -> Iterator[tuple[int, bytes, int]]:
+    """Find the segments up to that of the first scan (ITU-T T.81 B.1.1).
+
+    Yields
+    ------
+    tuple of int, bytes and int
+        Marker, content, and the position after it
+    """
     position, marker = 2, 0
     while position + 4 <= len(data) and marker != _SCAN:
         if data[position] != 0xFF:
@@ -142,5 +164,6 @@ def _iter_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
             position += 1 if marker == 0xFF else 2
             continue
         (length,) = struct.unpack_from(">H", data, position + 2)
-        yield marker, data[position + 4 : position + 2 + length]
-        position += 2 + max(length, 2)
+        after = position + 2 + max(length, 2)
+        yield marker, data[position + 4 : position + 2 + length], after
+        position = after

@@ -40,6 +40,8 @@ _PIXEL_DATA = {
 }
 _PREFIX = 132
 _CHARACTER_SET = 0x00080005
+# A tag of pydicom takes long to compare
+_GROUPS = int(PER_FRAME_GROUPS)
 # The end of a sequence in front of an element of group 7FE0, with which the header ends
 _END_BEFORE_PIXELS = b"\xfe\xff\xdd\xe0\x00\x00\x00\x00\xe0\x7f"
 _STEP, _MAX_STEP = 1 << 16, 1 << 20
@@ -190,7 +192,7 @@ def _walk(reader: _FileElements, position: int) -> tuple[Dataset, tuple[str | No
             pixels = _PIXEL_DATA[element.tag], element.value, length
             break
         tag = BaseTag(element.tag)
-        if element.tag == PER_FRAME_GROUPS:
+        if element.tag == _GROUPS:
             position, stop = _end_of_groups(reader, element)
             elements[tag] = _raw(reader, element._replace(vr=b"SQ"), stop)
         elif element.length != UNDEFINED:
