@@ -190,11 +190,11 @@ class TestRequests:
         source.check()
 
     def test_whole_grid_in_random_order(self):
-        """Little is read ahead by chance, but in the end most frames are."""
+        """Little is read ahead by chance; of what was read alone before, some comes twice."""
         source = Source()
         requests, frames = source.read_each(ORDERS["random"]())
         assert requests <= COUNT / 3
-        assert COUNT <= frames <= 1.1 * COUNT
+        assert COUNT <= frames <= 1.5 * COUNT
 
     @pytest.mark.parametrize("order", ["dask", "columns"])
     def test_second_time_is_like_the_first(self, monkeypatch, order):
