@@ -2,9 +2,9 @@
 
 Whoever reads tile after tile, such as the tasks of a dask array with one chunk for each frame, is
 given the tiles around with the same request: a square of 4 x 4 tiles from the second read in it on,
-then one of 8 x 8 and one of 16 x 16, as long as enough of the smaller one was used. That is also
-the order in which dask visits the chunks of a reduction. Where tiles were of use and have been
-dropped since, it starts again.
+then one of 8 x 8 and one of 16 x 16, as long as enough of the smaller one was used, and then the
+next such square at once. That is also the order in which dask visits the chunks of a reduction.
+Where tiles were of use and have been dropped since, it starts again.
 """
 
 import threading
@@ -221,6 +221,8 @@ class ReadAhead:
         if not around or any(square is not None and square.is_read for square in known):
             # Its frames are too large, or what was read ahead was of no use
             return None
+        if self._is_beside_used(*around[-1]):
+            return around[-1]
         for key, square in reversed(list(zip(around, known, strict=True))):
             if square is not None and square.inner is not None and square.inner.was_worth_it:
                 return key
@@ -231,6 +233,12 @@ class ReadAhead:
         if len(self._recent) > _MAX_RECENT:
             self._recent.popitem(last=False)
         return around[0] if was_here else None
+
+    def _is_beside_used(self, side: int, row: int, column: int) -> bool:
+        """Whether most of a neighbour of a large square was of use: who reads on comes here."""
+        neighbours = ((row + 1, column), (row - 1, column), (row, column + 1), (row, column - 1))
+        squares = (self._squares.get((side, *place)) for place in neighbours)
+        return any(s is not None and s.is_read and 2 * s.used >= s.ahead for s in squares)
 
     def _look_at(self, side: int, row: int, column: int) -> _Square:
         square = self._squares.setdefault((side, row, column), _Square())

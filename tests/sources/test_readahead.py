@@ -189,6 +189,11 @@ class TestRequests:
         assert max(map(len, source.requests)) <= most
         source.check()
 
+    def test_large_squares_are_read_at_once_beside_used_ones(self):
+        """34 x 48 tiles are 9 squares of 16 x 16; the first one begins with smaller ones."""
+        requests, _ = Source().read_each(ORDERS["dask"]())
+        assert requests <= 9 + 2 * 3
+
     def test_whole_grid_in_random_order(self):
         """Little is read ahead by chance; of what was read alone before, some comes twice."""
         source = Source()
