@@ -21,6 +21,8 @@ import xarray as xr
 
 from dicomslide.testing import write_slide
 
+# Debian puts it where not every user looks for programs
+SERVER = shutil.which("Orthanc") or shutil.which("/usr/sbin/Orthanc")
 PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 
 
@@ -57,7 +59,7 @@ def server(folder: Path) -> Iterator[str]:
         )
     )
     with subprocess.Popen(
-        ["Orthanc", str(settings)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [str(SERVER), str(settings)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as orthanc:
         try:
             yield f"http://127.0.0.1:{port}"
@@ -90,7 +92,7 @@ def demonstrate() -> None:
 if __name__ == "__main__":
     if len(sys.argv) > 1:
         main(sys.argv[1])
-    elif shutil.which("Orthanc") and PLUGIN.exists():
+    elif SERVER and PLUGIN.exists():
         demonstrate()
     else:
         print("no URL was given, and Orthanc is not installed", file=sys.stderr)
