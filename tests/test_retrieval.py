@@ -10,7 +10,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from dicomslide.errors import SourceError
 from dicomslide.retrieval import retrieve_images
-from dicomslide.sources import http
+from dicomslide.sources import retries
 from dicomslide.sources.dicomweb import service_of_url
 from dicomslide.testing import make_srgb_profile
 from tests.servers.archive import Archive
@@ -28,8 +28,8 @@ OPTIONS = {
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch):
-    monkeypatch.setattr(http, "_FIRST_PAUSE", 0.0)
-    monkeypatch.setattr(http, "_JITTER", 0.0)
+    monkeypatch.setattr(retries, "_FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(retries, "_JITTER", 0.0)
 
 
 @pytest.fixture(scope="module")

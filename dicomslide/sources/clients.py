@@ -59,11 +59,11 @@ def frame_source(client: Any, dataset: Dataset) -> FrameSource:
         str(dataset.get(keyword))
         for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
     )
-    count, bits = number_of_frames(dataset), frame_bits(dataset)
     syntax = _transfer_syntax(dataset)
-    if service is None:
-        return ClientFrames(client, study, series, instance, count, bits // 8, syntax)
-    return web_frames(service, service.instance_url(study, series, instance), dataset, syntax)
+    if service is not None:
+        return web_frames(service, service.instance_url(study, series, instance), dataset, syntax)
+    count, frame_bytes = number_of_frames(dataset), frame_bits(dataset) // 8
+    return ClientFrames(client, study, series, instance, count, frame_bytes, syntax)
 
 
 @dataclass(frozen=True)

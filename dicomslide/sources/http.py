@@ -1,4 +1,4 @@
-"""GET requests to one HTTP service: the one place for retries, limits and origins."""
+"""GET requests to one HTTP service: what is asked again, limits and origins."""
 
 import logging
 import time
@@ -11,7 +11,6 @@ import requests
 from urllib3.exceptions import (
     HTTPError,
     InvalidHeader,
-    MaxRetryError,
     NewConnectionError,
     ProtocolError,
     ReadTimeoutError,
@@ -19,6 +18,7 @@ from urllib3.exceptions import (
 from urllib3.util import Retry
 
 from dicomslide.errors import ArgumentValueError, DicomSlideError, SourceError
+from dicomslide.sources.retries import Attempts
 from dicomslide.sources.sessions import Sessions
 from dicomslide.sources.urls import (
     join_url,
@@ -43,7 +43,6 @@ T = TypeVar("T")
 _PASSING = frozenset({408, 429, 502, 503, 504})
 _ATTEMPTS = 5
 # All in seconds
-_FIRST_PAUSE, _LONGEST_PAUSE, _JITTER = 0.2, 10.0, 0.2
 _TIMEOUT = (10.0, 60.0)
 _LONGEST_WAIT = 30.0
 _LONGEST_ANSWER = 600.0
@@ -209,13 +208,8 @@ class HttpService:
         SourceError
             When the service does not deliver
         """
-        retry = Retry(
-            total=_ATTEMPTS - 1,
-            backoff_factor=_FIRST_PAUSE,
-            backoff_max=_LONGEST_PAUSE,
-            backoff_jitter=_JITTER,
-        )
         name = name_of_url(url)
+        attempts = Attempts(name, _ATTEMPTS, logger)
         while True:
             try:
                 return read(self._ask(url, accept, max_bytes, params))
@@ -237,12 +231,7 @@ class HttpService:
                 reason, cause, wait = _reason(error), error, getattr(error, "wait", None)
             if wait is not None and wait > _LONGEST_WAIT:
                 raise SourceError(f"{name}: {reason}, come again in {wait:.0f} s") from cause
-            try:
-                retry = retry.increment("GET", name)
-            except MaxRetryError:
-                raise SourceError(f"{name}: {reason}; asked {_ATTEMPTS} times") from cause
-            logger.info("%s: asked again: %s", name, reason)
-            time.sleep(retry.get_backoff_time() if wait is None else wait)
+            attempts.wait(reason, cause, wait)
 
     def _ask(self, url: str, accept: str, max_bytes: int, params: dict[str, Any] | None) -> Reply:
         session = self.sessions.get(self.url)

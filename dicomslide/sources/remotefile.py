@@ -2,7 +2,6 @@
 
 import logging
 import re
-import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -12,10 +11,9 @@ from typing import Any, TypeVar
 from fsspec import AbstractFileSystem
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
-from urllib3.exceptions import MaxRetryError
-from urllib3.util import Retry
 
 from dicomslide.errors import ArgumentValueError, SourceError
+from dicomslide.sources.retries import Attempts
 from dicomslide.sources.urls import without_secrets
 
 __all__ = ["RemoteFile", "find_remote_files", "is_url", "local_path"]
@@ -29,7 +27,7 @@ _HEAD = 1 << 16
 _MAX_HEADS = 64
 # Ranges closer than this become one request, and none is larger than a block
 _GAP, _BLOCK = 1 << 16, 1 << 24
-_ATTEMPTS, _FIRST_PAUSE, _JITTER = 4, 0.2, 0.2
+_ATTEMPTS = 4
 # What asking again does not change
 _FINAL = (FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError, ImportError)
 _DENIED = (401, 403)
@@ -241,8 +239,7 @@ def _file(
 def _persist(function: Callable[[], T], name: str) -> T:
     """Call a function that asks a place, a few times where that may help."""
     # The packages for buckets do so themselves
-    attempts = _ATTEMPTS if name.startswith("http") else 1
-    retry = Retry(total=attempts - 1, backoff_factor=_FIRST_PAUSE, backoff_jitter=_JITTER)
+    attempts = Attempts(name, _ATTEMPTS if name.startswith("http") else 1, logger)
     while True:
         try:
             return function()
@@ -254,13 +251,7 @@ def _persist(function: Callable[[], T], name: str) -> T:
             reason = _reason(cause)
             if isinstance(cause, _FINAL) or getattr(cause, "status", None) in _DENIED:
                 raise SourceError(f"{name}: {reason}") from error
-            try:
-                retry = retry.increment("GET", name)
-            except MaxRetryError:
-                asked = f"; asked {attempts} times" if attempts > 1 else ""
-                raise SourceError(f"{name}: {reason}{asked}") from error
-            logger.info("%s: asked again: %s", name, reason)
-            time.sleep(retry.get_backoff_time())
+            attempts.wait(reason, error)
 
 
 def _cause(error: Exception) -> BaseException:

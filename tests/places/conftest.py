@@ -1,6 +1,5 @@
 """Slides of every kind, and the places that they are put into."""
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import cache
@@ -9,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from dicomslide.sources import http, remotefile
+from dicomslide.sources import retries
 from dicomslide.testing import SyntheticSlide, write_slide
 from tests.places.kinds import BASE, KINDS
 from tests.places.places import PLACES, Arguments
@@ -64,9 +63,7 @@ def serve(archive: Callable[[str], Archive]) -> Iterator[Callable[..., DicomwebS
 def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Takes note of the pauses after which a place is asked again, which are not made."""
     pauses: list[float] = []
-    clock = SimpleNamespace(sleep=pauses.append, monotonic=time.monotonic)
-    for module in (http, remotefile):
-        monkeypatch.setattr(module, "time", clock)
+    monkeypatch.setattr(retries, "time", SimpleNamespace(sleep=pauses.append))
     return pauses
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dicomslide.errors import DicomSlideError, SourceError
-from dicomslide.sources import dicomweb, http
+from dicomslide.sources import dicomweb, retries
 from dicomslide.sources.dicomweb import (
     WebService,
     is_service_url,
@@ -28,8 +28,8 @@ JSON = {"Content-Type": "application/dicom+json"}
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch):
-    monkeypatch.setattr(http, "_FIRST_PAUSE", 0.0)
-    monkeypatch.setattr(http, "_JITTER", 0.0)
+    monkeypatch.setattr(retries, "_FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(retries, "_JITTER", 0.0)
     monkeypatch.setattr(dicomweb, "_understood", {})
 
 

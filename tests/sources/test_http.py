@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dicomslide.errors import DicomSlideError, SourceError
-from dicomslide.sources import http, sessions
+from dicomslide.sources import http, retries, sessions
 from dicomslide.sources.http import (
     DamagedAnswerError,
     HttpService,
@@ -44,8 +44,7 @@ def server():
 def slept(monkeypatch):
     """Takes note of pauses, which are not made."""
     pauses = []
-    clock = SimpleNamespace(sleep=pauses.append, monotonic=time.monotonic)
-    monkeypatch.setattr(http, "time", clock)
+    monkeypatch.setattr(retries, "time", SimpleNamespace(sleep=pauses.append))
     return pauses
 
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dicomslide.errors import DicomSlideError, SourceError
-from dicomslide.sources import remotefile
+from dicomslide.sources import remotefile, retries
 from dicomslide.sources.remotefile import RemoteFile, find_remote_files, is_url, local_path
 from tests.servers.faults import cut, hang_up, status
 from tests.servers.messages import Answer, Request
@@ -27,8 +27,8 @@ HEAD, GAP = 1 << 16, 1 << 16
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch):
-    monkeypatch.setattr(remotefile, "_FIRST_PAUSE", 0.0)
-    monkeypatch.setattr(remotefile, "_JITTER", 0.0)
+    monkeypatch.setattr(retries, "_FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(retries, "_JITTER", 0.0)
     remotefile._head.cache_clear()
 
 

@@ -8,7 +8,7 @@ from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, JPEGBaselin
 
 from dicomslide.errors import FrameError, SourceError
 from dicomslide.metadata.json_model import dataset_of_json
-from dicomslide.sources import http, readahead
+from dicomslide.sources import readahead, retries
 from dicomslide.sources.clients import frame_source
 from dicomslide.sources.dicomweb import WebService, service_of_url
 from dicomslide.sources.http import RefusedRequestError
@@ -34,8 +34,8 @@ KINDS = {
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch):
-    monkeypatch.setattr(http, "_FIRST_PAUSE", 0.0)
-    monkeypatch.setattr(http, "_JITTER", 0.0)
+    monkeypatch.setattr(retries, "_FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(retries, "_JITTER", 0.0)
     readahead._buffer.clear()
 
 

@@ -1,0 +1,62 @@
+"""How often, and after which pauses, a place that fails is asked again."""
+
+import logging
+import time
+
+from urllib3.exceptions import MaxRetryError
+from urllib3.util import Retry
+
+from dicomslide.errors import SourceError
+
+__all__ = ["Attempts"]
+
+# In seconds
+_FIRST_PAUSE, _LONGEST_PAUSE, _JITTER = 0.2, 10.0, 0.2
+
+
+class Attempts:
+    """The attempts to get something from a place.
+
+    Parameters
+    ----------
+    name : str
+        What messages call it
+    most : int
+        Number of attempts, the first one included
+    logger : logging.Logger
+        Where it is noted that a place is asked again
+    """
+
+    def __init__(self, name: str, most: int, logger: logging.Logger) -> None:
+        self._name, self._most, self._logger = name, most, logger
+        self._retry = Retry(
+            total=most - 1,
+            backoff_factor=_FIRST_PAUSE,
+            backoff_max=_LONGEST_PAUSE,
+            backoff_jitter=_JITTER,
+        )
+
+    def wait(self, reason: str, cause: BaseException, pause: float | None = None) -> None:
+        """Wait for the next attempt.
+
+        Parameters
+        ----------
+        reason : str
+            Why the last one failed
+        cause : BaseException
+            What it ended with
+        pause : float, optional
+            Seconds that the place asks to wait; otherwise pauses become longer
+
+        Raises
+        ------
+        SourceError
+            When it was the last one
+        """
+        try:
+            self._retry = self._retry.increment("GET", self._name)
+        except MaxRetryError:
+            asked = f"; asked {self._most} times" if self._most > 1 else ""
+            raise SourceError(f"{self._name}: {reason}{asked}") from cause
+        self._logger.info("%s: asked again: %s", self._name, reason)
+        time.sleep(self._retry.get_backoff_time() if pause is None else pause)
