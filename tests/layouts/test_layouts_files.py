@@ -14,50 +14,18 @@ import numpy as np
 import pydicom
 import pytest
 from dicomweb_client.api import DICOMfileClient
-from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.fileset import FileSet
-from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, JPEGBaseline8Bit
+from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian
 
 from dicomslide import DicomSlideError, Slide, open_slide, open_slides
 from dicomslide.errors import InvalidImageError, NoSlideError
 from dicomslide.places import holds_slide
 from dicomslide.sources.files import FileStore, open_image_file
 from dicomslide.testing import SyntheticSlide
+from tests.layouts.small import GRID, JPEG, SPARSE, TILE, edit, read_all
 
-DATA = Path(__file__).parents[1] / ".." / "shared" / "data"
-
-# A grid of 5 x 4 tiles of 16 x 24 pixels, with partial ones at both edges
-SIZE, TILE, GRID = (70, 90), (16, 24), (5, 4)
-JPEG = {"transfer_syntax": JPEGBaseline8Bit, "quality": 95}
-SPARSE = {"organization": "TILED_SPARSE"}
-
-
-def read_all(source: Any, channel: int = 0, focal_plane: int = 0, level: int = 0) -> NDArray:
-    """The whole matrix of a level, as stored."""
-    slide = source if isinstance(source, Slide) else open_slide(source, correct_color=False)
-    size = slide.total_pixel_matrix_dimensions[level]
-    return slide.get_image_region((0, 0), level, size, channel, focal_plane)
-
-
-def edit(path: Path, change: Callable[[Dataset], None], to: Path | None = None) -> Path:
-    """Change the data set of a file."""
-    dataset = pydicom.dcmread(path)
-    change(dataset)
-    target = to or path
-    dataset.save_as(target, enforce_file_format=True)
-    return target
-
-
-@pytest.fixture
-def copy_slide(make_slide, tmp_path) -> Callable[..., tuple[SyntheticSlide, list[Path]]]:
-    """Writes a small slide into the temporary folder, where its files may be changed."""
-
-    def copy(**options: Any) -> tuple[SyntheticSlide, list[Path]]:
-        written = make_slide(**options)
-        return written, [Path(shutil.copy(path, tmp_path)) for path in written.paths]
-
-    return copy
+DATA = Path(__file__).parents[2] / ".." / "shared" / "data"
 
 
 # Images in several instances (PS3.3 C.7.6.16.2.2.4)

@@ -7,67 +7,11 @@ import highdicom as hd
 import numpy as np
 import pydicom
 import pytest
-from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
 from dicomslide import ChannelTypes, Slide, open_slide
 from dicomslide.testing import OpticalPath, SegmentationOptions
-
-SMALL = {
-    "size": (90, 70),
-    "tile": (32, 24),
-    "factors": (1, 2, 4),
-    "transfer_syntax": "1.2.840.10008.1.2.1",
-    "icc_profile": False,
-    "label": False,
-    "overview": False,
-}
-FLUORESCENCE = {**SMALL, "samples": 1, "bits": 16}
-
-
-class NoFrames:
-    """A client of which no frame may be asked."""
-
-    def retrieve_instance_frames(self, **_):
-        raise AssertionError("a frame was asked for")
-
-
-def read_metadata(written) -> list[Dataset]:
-    return [pydicom.dcmread(path, stop_before_pixels=True) for path in written.paths]
-
-
-@pytest.fixture(scope="module")
-def written(make_slide):
-    return make_slide(**SMALL)
-
-
-@pytest.fixture(scope="module")
-def slide(written):
-    return open_slide(written.folder)
-
-
-@pytest.fixture(scope="module")
-def metadata(written):
-    return read_metadata(written)
-
-
-@pytest.fixture(scope="module")
-def annotated(make_slide):
-    """A slide with an optical path, two segmentations and a parametric map."""
-    return make_slide(
-        **SMALL,
-        segmentations=(
-            SegmentationOptions("BINARY", ("nucleus", "stroma")),
-            SegmentationOptions("BINARY", ("epithelium", "tissue"), levels=(0,)),
-        ),
-        parametric_maps=("float",),
-    )
-
-
-@pytest.fixture(scope="module")
-def annotated_slide(annotated):
-    return open_slide(annotated.folder)
-
+from tests.slide.small import FLUORESCENCE, SMALL, NoFrames
 
 # Channels
 

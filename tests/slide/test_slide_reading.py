@@ -4,49 +4,14 @@ import itertools
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import pydicom
 import pytest
 from dicomweb_client.api import DICOMfileClient
 from highdicom.sr import Scoord3DContentItem
-from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
 from dicomslide import Slide, open_slide
-from dicomslide.testing import SegmentationOptions, orientation_from_angle
-
-SMALL = {
-    "size": (90, 70),
-    "tile": (32, 24),
-    "factors": (1, 2, 4),
-    "transfer_syntax": "1.2.840.10008.1.2.1",
-    "icc_profile": False,
-    "label": False,
-    "overview": False,
-}
-FLUORESCENCE = {**SMALL, "samples": 1, "bits": 16}
-
-
-def read_metadata(written) -> list[Dataset]:
-    return [pydicom.dcmread(path, stop_before_pixels=True) for path in written.paths]
-
-
-@pytest.fixture(scope="module")
-def written(make_slide):
-    return make_slide(**SMALL)
-
-
-@pytest.fixture(scope="module")
-def annotated(make_slide):
-    """A slide with an optical path, two segmentations and a parametric map."""
-    return make_slide(
-        **SMALL,
-        segmentations=(
-            SegmentationOptions("BINARY", ("nucleus", "stroma")),
-            SegmentationOptions("BINARY", ("epithelium", "tissue"), levels=(0,)),
-        ),
-        parametric_maps=("float",),
-    )
-
+from dicomslide.testing import orientation_from_angle
+from tests.slide.small import FLUORESCENCE, SMALL, read_metadata
 
 # When frames are read
 

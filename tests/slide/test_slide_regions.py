@@ -6,32 +6,20 @@ from fractions import Fraction
 
 import highdicom as hd
 import numpy as np
-import pydicom
 import pytest
 from highdicom.sr import Scoord3DContentItem
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
 from dicomslide import open_slide
 from dicomslide.testing import (
     ORIENTATIONS,
-    SegmentationOptions,
     orientation_from_angle,
 )
+from tests.slide.small import FLUORESCENCE, SMALL, read_metadata
 
-SMALL = {
-    "size": (90, 70),
-    "tile": (32, 24),
-    "factors": (1, 2, 4),
-    "transfer_syntax": "1.2.840.10008.1.2.1",
-    "icc_profile": False,
-    "label": False,
-    "overview": False,
-}
-FLUORESCENCE = {**SMALL, "samples": 1, "bits": 16}
 WHITE = 255
 
 
@@ -73,38 +61,6 @@ def cut(matrix, first, last, background=WHITE):
         first[0] + border : last[0] + border,
         first[1] + border : last[1] + border,
     ]
-
-
-def read_metadata(written) -> list[Dataset]:
-    return [pydicom.dcmread(path, stop_before_pixels=True) for path in written.paths]
-
-
-@pytest.fixture(scope="module")
-def written(make_slide):
-    return make_slide(**SMALL)
-
-
-@pytest.fixture(scope="module")
-def slide(written):
-    return open_slide(written.folder)
-
-
-@pytest.fixture(scope="module")
-def annotated(make_slide):
-    """A slide with an optical path, two segmentations and a parametric map."""
-    return make_slide(
-        **SMALL,
-        segmentations=(
-            SegmentationOptions("BINARY", ("nucleus", "stroma")),
-            SegmentationOptions("BINARY", ("epithelium", "tissue"), levels=(0,)),
-        ),
-        parametric_maps=("float",),
-    )
-
-
-@pytest.fixture(scope="module")
-def annotated_slide(annotated):
-    return open_slide(annotated.folder)
 
 
 @pytest.fixture(scope="module", params=["one", "each"])

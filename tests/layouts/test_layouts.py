@@ -2,12 +2,10 @@
 
 import io
 import os
-import shutil
 import struct
-from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import pydicom
@@ -25,46 +23,15 @@ from pydicom.uid import (
     JPEGBaseline8Bit,
 )
 
-from dicomslide import DicomSlideError, Slide, open_slide
+from dicomslide import DicomSlideError, open_slide
 from dicomslide.errors import FrameError, InvalidImageError
 from dicomslide.testing import SegmentationOptions, SyntheticSlide
+from tests.layouts.small import GRID, JPEG, SIZE, SPARSE, TILE, edit, read_all
 
 PER_FRAME_GROUPS = 0x52009230
 ITEM = b"\xfe\xff\x00\xe0"
 END = b"\xfe\xff\xdd\xe0" + bytes(4)
 PIXEL_DATA = b"\xe0\x7f\x10\x00OB\x00\x00\xff\xff\xff\xff"
-
-# A grid of 5 x 4 tiles of 16 x 24 pixels, with partial ones at both edges
-SIZE, TILE, GRID = (70, 90), (16, 24), (5, 4)
-JPEG = {"transfer_syntax": JPEGBaseline8Bit, "quality": 95}
-SPARSE = {"organization": "TILED_SPARSE"}
-
-
-def read_all(source: Any, channel: int = 0, focal_plane: int = 0, level: int = 0) -> NDArray:
-    """The whole matrix of a level, as stored."""
-    slide = source if isinstance(source, Slide) else open_slide(source, correct_color=False)
-    size = slide.total_pixel_matrix_dimensions[level]
-    return slide.get_image_region((0, 0), level, size, channel, focal_plane)
-
-
-def edit(path: Path, change: Callable[[Dataset], None], to: Path | None = None) -> Path:
-    """Change the data set of a file."""
-    dataset = pydicom.dcmread(path)
-    change(dataset)
-    target = to or path
-    dataset.save_as(target, enforce_file_format=True)
-    return target
-
-
-@pytest.fixture
-def copy_slide(make_slide, tmp_path) -> Callable[..., tuple[SyntheticSlide, list[Path]]]:
-    """Writes a small slide into the temporary folder, where its files may be changed."""
-
-    def copy(**options: Any) -> tuple[SyntheticSlide, list[Path]]:
-        written = make_slide(**options)
-        return written, [Path(shutil.copy(path, tmp_path)) for path in written.paths]
-
-    return copy
 
 
 # Encapsulated frames and their offset tables (PS3.5 A.4)
