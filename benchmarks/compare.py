@@ -107,7 +107,10 @@ def compare(
         }
         for number in range(rounds):
             for figure in figures:
-                for column, worker in workers.items():
+                # Nobody always follows the same one, who leaves the processor and memory to it
+                turns = list(workers.items())
+                first = number % len(turns)
+                for column, worker in turns[first:] + turns[:first]:
                     its_size = "small" if column.small and size != "tiny" else size
                     if not _is_possible(column, figure, its_size):
                         continue

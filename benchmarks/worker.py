@@ -153,6 +153,8 @@ def answer(reader: str, opened: dict[str, Any], request: dict[str, Any]) -> list
 
 def read(slide: Any, window: list[int]) -> float:
     """Read level, row, column, rows and columns."""
+    # A virtual machine gives memory back to its host, and whoever needs it first waits for it
+    np.ones((*window[3:], 4), np.uint8)
     if isinstance(slide, Limit):
         frames = slide.prepare(*window)
         start = time.perf_counter()

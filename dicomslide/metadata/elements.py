@@ -1,7 +1,6 @@
 """Data elements one after the other, without their values (PS3.5 7)."""
 
 from struct import Struct
-from typing import NamedTuple
 
 from pydicom.datadict import dictionary_VR
 
@@ -20,17 +19,10 @@ _HEADER = {False: Struct("<HH2sH").unpack_from, True: Struct(">HH2sH").unpack_fr
 _LENGTH = {False: Struct("<I").unpack_from, True: Struct(">I").unpack_from}
 
 
-class Element(NamedTuple):
-    """The header of a data element."""
-
-    tag: int
-    """Tag"""
-    vr: bytes
-    """Value representation; empty where it is not stated"""
-    value: int
-    """Where the value starts"""
-    length: int
-    """Length of the value, or `UNDEFINED`"""
+# Headers are most of the work of opening a file: making a named tuple costs as much as parsing one
+Element = tuple[int, bytes, int, int]
+"""The header of a data element: tag, value representation (empty where it is not stated), where the
+value starts, and its length or `UNDEFINED`."""
 
 
 class Elements:
@@ -76,7 +68,6 @@ class Elements:
 
     def element(self, position: int) -> Element:
         """Parse the header of an element."""
-        # Headers are most of the work of opening a file: a call less is a tenth of it
         if position + 12 > len(self.data):
             self.need(position + 8)
         group, number, vr, short = _HEADER[self.big_endian](self.data, position)
@@ -84,13 +75,13 @@ class Elements:
         # Some writers change over to implicit encoding within a sequence
         if self.implicit or group == 0xFFFE or not b"AA" <= vr <= b"ZZ":
             (length,) = _LENGTH[self.big_endian](self.data, position + 4)
-            return Element(tag, b"", position + 8, length)
+            return tag, b"", position + 8, length
         if vr not in _LONG_VRS:
-            return Element(tag, vr, position + 8, short)
+            return tag, vr, position + 8, short
         if position + 12 > len(self.data):
             self.need(position + 12)
         (length,) = _LENGTH[self.big_endian](self.data, position + 8)
-        return Element(tag, vr, position + 12, length)
+        return tag, vr, position + 12, length
 
     def end_of(self, element: Element, depth: int = 0) -> int:
         """Find the end of the value of an element, delimiters included.
@@ -100,13 +91,13 @@ class Elements:
         InvalidImageError
             When what is in an item or a sequence does not end where that ends
         """
-        if element.length == UNDEFINED:
+        tag, vr, value, length = element
+        if length == UNDEFINED:
             return self._walk(element, None, depth + 1)
-        end = element.value + element.length
+        end = value + length
         if end > len(self.data):
             self.need(end)
-        has_elements = element.tag == _ITEM or element.vr == b"SQ"
-        if has_elements or (not element.vr and is_standard_sequence(element.tag)):
+        if vr == b"SQ" or (not vr and (tag == _ITEM or is_standard_sequence(tag))):
             self._walk(element, end, depth + 1)
         return end
 
@@ -121,38 +112,39 @@ class Elements:
         position = 0
         while position < len(self.data):
             item = self.element(position)
-            if item.tag == _SEQUENCE_END:
+            tag = item[0]
+            if tag == _SEQUENCE_END:
                 return
-            if item.tag != _ITEM:
-                raise self._unexpected(item, position)
+            if tag != _ITEM:
+                raise self._unexpected(tag, position)
             position = self.end_of(item)
 
-    def _unexpected(self, element: Element, position: int) -> InvalidImageError:
-        return InvalidImageError(
-            f"{self.name}: damaged attributes: {element.tag:08X} at byte {position}"
-        )
+    def _unexpected(self, tag: int, position: int) -> InvalidImageError:
+        return InvalidImageError(f"{self.name}: damaged attributes: {tag:08X} at byte {position}")
 
     def _walk(self, outer: Element, stop: int | None, depth: int) -> int:
         """Move over all that is in a sequence or an item, to its end or to its delimiter."""
         if depth > _MAX_DEPTH:
             raise InvalidImageError(f"{self.name}: sequences are nested too deeply")
-        position = outer.value
+        outer_tag, outer_vr, start, _ = outer
+        position = start
         while stop is None or position < stop:
             inner = self.element(position)
-            if inner.tag in (_ITEM_END, _SEQUENCE_END) and stop is None:
-                return inner.value
-            if (inner.tag == _ITEM) == (outer.tag == _ITEM):
-                raise self._unexpected(inner, position)
-            if outer.vr in (b"OB", b"OW"):
+            tag, _, value, length = inner
+            if stop is None and tag in (_ITEM_END, _SEQUENCE_END):
+                return value
+            if (tag == _ITEM) == (outer_tag == _ITEM):
+                raise self._unexpected(tag, position)
+            if outer_vr in (b"OB", b"OW"):
                 # Fragments have no elements in them
-                position = inner.value + inner.length
+                position = value + length
                 self.need(position)
             else:
                 position = self.end_of(inner, depth)
         if position != stop:
             raise InvalidImageError(
-                f"{self.name}: damaged attributes: what is in {outer.tag:08X} at byte "
-                f"{outer.value} ends at byte {position}, expected {stop}"
+                f"{self.name}: damaged attributes: what is in {outer_tag:08X} at byte {start} ends "
+                f"at byte {position}, expected {stop}"
             )
         return position
 

@@ -2,6 +2,7 @@
 
 from pydicom.config import IGNORE
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 from pydicom.uid import UID
 
 from dicomslide.enum import ImageFlavors
@@ -30,6 +31,10 @@ LABEL_MAP_SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.7"
 PARAMETRIC_MAP = "1.2.840.10008.5.1.4.1.1.30"
 DERIVED = frozenset({SEGMENTATION, LABEL_MAP_SEGMENTATION, PARAMETRIC_MAP})
 SLIDE_CLASSES = SLIDE_MICROSCOPY | DERIVED
+_PIXEL_DESCRIPTION = frozenset(
+    map(Tag, ("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation"))
+)
+_MATRIX_SIZE = frozenset(map(Tag, ("TotalPixelMatrixRows", "TotalPixelMatrixColumns")))
 
 
 def is_image(dataset: Dataset) -> bool:
@@ -46,10 +51,7 @@ def is_image(dataset: Dataset) -> bool:
         Whether the data set describes pixels: it has Rows, Columns, Samples per Pixel and
         Photometric Interpretation (Image Pixel Description Macro, PS3.3 C.7.6.3)
     """
-    return all(
-        keyword in dataset
-        for keyword in ("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation")
-    )
+    return dataset.keys() >= _PIXEL_DESCRIPTION
 
 
 def is_tiled_image(dataset: Dataset) -> bool:
@@ -65,18 +67,14 @@ def is_tiled_image(dataset: Dataset) -> bool:
     bool
         Whether the data set is an image with a total pixel matrix (PS3.3 C.8.12.14)
     """
-    return (
-        is_image(dataset)
-        and "TotalPixelMatrixRows" in dataset
-        and "TotalPixelMatrixColumns" in dataset
-    )
+    return is_image(dataset) and dataset.keys() >= _MATRIX_SIZE
 
 
 def belongs_to_slide(dataset: Dataset) -> bool:
     """Whether an image is of a slide: derived images without a total pixel matrix are of others."""
     sop_class = dataset.get("SOPClassUID")
-    is_tiled = "TotalPixelMatrixRows" in dataset or "TotalPixelMatrixColumns" in dataset
-    return sop_class in SLIDE_MICROSCOPY or (sop_class in DERIVED and is_tiled)
+    has_matrix = not dataset.keys().isdisjoint(_MATRIX_SIZE)
+    return sop_class in SLIDE_MICROSCOPY or (sop_class in DERIVED and has_matrix)
 
 
 def has_slide_class(dataset: Dataset) -> bool:

@@ -163,11 +163,12 @@ def _file_meta(reader: _FileElements) -> tuple[int, str, str]:
     values = {0x00020010: b"", 0x00020002: b""}
     while position + 8 <= reader.file.size:
         element = reader.element(position)
-        if element.tag >> 16 != 0x0002:
+        tag, _, value, _ = element
+        if tag >> 16 != 0x0002:
             break
         position = reader.end_of(element)
-        if element.tag in values:
-            values[element.tag] = bytes(reader.data[element.value : position])
+        if tag in values:
+            values[tag] = bytes(reader.data[value:position])
     syntax, sop_class = (v.strip(b" \0").decode("ascii", "replace") for v in values.values())
     return position, syntax, sop_class
 
@@ -187,40 +188,35 @@ def _walk(reader: _FileElements, position: int) -> tuple[Dataset, tuple[str | No
     pixels: tuple[str | None, int, int] | None = None
     while position < reader.file.size:
         element = reader.element(position)
-        if element.tag in _PIXEL_DATA:
-            length = -1 if element.length == UNDEFINED else element.length
-            pixels = _PIXEL_DATA[element.tag], element.value, length
+        number, vr, value, length = element
+        if number in _PIXEL_DATA:
+            pixels = _PIXEL_DATA[number], value, -1 if length == UNDEFINED else length
             break
-        tag = BaseTag(element.tag)
-        if element.tag == _GROUPS:
+        tag = BaseTag(number)
+        if number == _GROUPS:
             position, stop = _end_of_groups(reader, element)
-            elements[tag] = _raw(reader, element._replace(vr=b"SQ"), stop)
-        elif element.length != UNDEFINED:
+            elements[tag] = _raw(reader, tag, b"SQ", value, stop)
+        elif length != UNDEFINED:
             position = reader.end_of(element)
-            elements[tag] = _raw(reader, element, position)
+            elements[tag] = _raw(reader, tag, vr, value, position)
         else:
             start, position = position, reader.end_of(element)
             elements[tag] = _parse(reader, tag, start, position, encoding)
-        if element.tag == _CHARACTER_SET:
+        if number == _CHARACTER_SET:
             encoding = convert_encodings(convert_raw_data_element(elements[tag]).value)
     dataset = Dataset(elements)
     dataset.set_original_encoding(reader.implicit, not reader.big_endian, encoding)
     return dataset, pixels or (None, position, 0)
 
 
-def _raw(reader: _FileElements, element: Element, stop: int) -> RawDataElement:
+def _raw(
+    reader: _FileElements, tag: BaseTag, encoded_vr: bytes, start: int, stop: int
+) -> RawDataElement:
     """Make an element that pydicom parses when someone asks for it."""
-    vr = element.vr.decode("ascii") or None
-    value = bytes(memoryview(reader.data)[element.value : stop])
-    return RawDataElement(
-        BaseTag(element.tag),
-        vr,
-        stop - element.value,
-        value or empty_value_for_VR(vr, raw=True),
-        0,
-        reader.implicit,
-        not reader.big_endian,
-    )
+    vr = encoded_vr.decode("ascii") or None
+    value = bytes(memoryview(reader.data)[start:stop]) or empty_value_for_VR(vr, raw=True)
+    little_endian = not reader.big_endian
+    return RawDataElement(tag, vr, stop - start, value, 0, reader.implicit, little_endian)
 
 
 def _parse(
@@ -236,13 +232,14 @@ def _parse(
 
 def _end_of_groups(reader: _FileElements, element: Element) -> tuple[int, int]:
     """Find the end of the Per-Frame Functional Groups, and the end of their items."""
-    if element.length != UNDEFINED:
-        end = element.value + element.length
+    _, _, start, length = element
+    if length != UNDEFINED:
+        end = start + length
         reader.need(end)
         return end, end
     if not reader.big_endian:
         # Searching is a hundred times as fast as walking; what it finds is checked by who reads it
-        searched, stop = element.value, min(reader.file.size, element.value + _MAX_SEARCH)
+        searched, stop = start, min(reader.file.size, start + _MAX_SEARCH)
         while searched < stop:
             reader.need(min(searched + _STEP, stop))
             found = reader.data.find(_END_BEFORE_PIXELS, searched)
