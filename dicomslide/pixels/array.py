@@ -22,6 +22,11 @@ from dicomslide.tile import Tiling
 
 __all__ = ["FrameArray"]
 
+# Where reading costs little, each thread reads what it decodes, in so many parts of a large window
+# that all threads end together
+_BATCHES_PER_THREAD = 16
+_LEAST_BATCH = 8
+
 
 class _Piece(NamedTuple):
     """The part of one frame that goes into a window."""
@@ -197,37 +202,47 @@ class FrameArray:
         # The later frame has to be laid over the earlier one
         threads = (self.threads or default_threads()) if self.tiling.disjoint else 1
 
-        def paste(item: tuple[int, bytes | None]) -> None:
-            frame, encoded = item
-            if encoded is None:
+        def read(batch: list[int]) -> list[tuple[int, bytes | None]]:
+            missing = [frame for frame in batch if frame not in kept]
+            encoded = iter(self.source.read(missing) if missing else ())
+            return [(frame, None if frame in kept else next(encoded)) for frame in batch]
+
+        def decode(item: tuple[int, bytes | None]) -> None:
+            frame, data = item
+            targets = by_frame[frame]
+            if data is None:
                 pixels = kept[frame]
             else:
-                pixels = self._decode(frame, encoded, by_frame[frame][0].needed)
+                pixels = self._decode(frame, data, targets[0].needed)
                 self.cache.put(frame, pixels)
-            for piece in by_frame[frame]:
-                block = pixels[piece.inner]
-                if self.label is not None:
-                    block = block == self.label
-                elif self.transform is not None:
-                    block = self.transform(block)
-                piece.target[...] = block
+            self._paste(targets, pixels)
 
-        def read(batch: list[int]) -> dict[int, bytes]:
-            missing = [frame for frame in batch if frame not in kept]
-            return dict(zip(missing, self.source.read(missing), strict=True)) if missing else {}
+        def read_and_decode(batch: list[int]) -> None:
+            for item in read(batch):
+                decode(item)
 
         size = self.source.batch_size
-        batches = [frames[start : start + size] for start in range(0, len(frames), size)]
-        for batch, encoded in zip(batches, one_ahead(read, batches), strict=True):
-            for_each(paste, [(frame, encoded.get(frame)) for frame in batch], threads)
+        if self.source.remote or len(frames) <= size:
+            for items in one_ahead(read, _batches(frames, size)):
+                for_each(decode, items, threads)
+        else:
+            size = min(max(len(frames) // (_BATCHES_PER_THREAD * threads), _LEAST_BATCH), size)
+            for_each(read_and_decode, _batches(frames, size), threads)
+
+    def _paste(self, pieces: list["_Piece"], pixels: NDArray) -> None:
+        for _, _, inner, target in pieces:
+            block = pixels[inner]
+            if self.label is not None:
+                block = block == self.label
+            elif self.transform is not None:
+                block = self.transform(block)
+            target[...] = block
 
     def _decode(self, frame: int, data: bytes, needed: tuple[int, int]) -> NDArray:
         try:
-            pixels = decode_frame(data, self.pixel_format, needed)
+            return decode_frame(data, self.pixel_format, needed)
         except FrameError as error:
             raise FrameError(f"{self.source.name}: frame {frame + 1}: {error}") from error
-        pixels.flags.writeable = False
-        return pixels
 
     def to_dask(self, chunks: Chunks = "frames") -> da.Array:
         """Make a dask array of the pixels.
@@ -251,6 +266,10 @@ class FrameArray:
         """Choose the size of chunks: see `dicomslide.pixels.chunks.chunk_sizes`."""
         request = self.source.batch_size if self.source.remote else 0
         return chunk_sizes(chunks, self.shape, self.tile_shape, self.dtype, request)
+
+
+def _batches(frames: list[int], size: int) -> list[list[int]]:
+    return [frames[start : start + size] for start in range(0, len(frames), size)]
 
 
 def _span(indices: range, start: int, stop: int) -> tuple[slice, slice]:

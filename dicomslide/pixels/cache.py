@@ -39,9 +39,10 @@ class FrameCache:
             return pixels
 
     def put(self, frame: int, pixels: NDArray) -> None:
-        """Keep a frame, which must not be changed any more."""
+        """Keep a frame, which cannot be changed any more."""
         if self._size == 0:
             return
+        pixels.flags.writeable = False
         with self._lock:
             self._frames[frame] = pixels
             self._frames.move_to_end(frame)

@@ -55,39 +55,53 @@ def default_threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def for_each(function: Callable[[T], None], items: list[T], threads: int) -> None:
+def for_each(function: Callable[[T], None], items: Sequence[T], threads: int) -> None:
     """Call a function for each item, on several threads where that pays: the caller's and others.
+
+    Each thread begins with a part of the items of its own and goes on with what others have left.
+    Threads that fill an array side by side would clear the same new pages of memory at once.
 
     After an exception no further item is begun. It is raised after all threads have stopped.
     """
-    if threads < 2 or len(items) < _MIN_PARALLEL:
+    count = len(items)
+    threads = min(threads, count)
+    if threads < 2 or count < _MIN_PARALLEL:
         for item in items:
             function(item)
         return
-    remaining = deque(items)
+    parts = [
+        deque(items[count * i // threads : count * (i + 1) // threads]) for i in range(threads)
+    ]
 
-    def run() -> None:
-        while True:
-            try:
-                item = remaining.popleft()
-            except IndexError:
-                return
-            try:
+    def run(own: deque[T]) -> None:
+        try:
+            for item in _take(own, parts):
                 function(item)
-            except BaseException:
-                remaining.clear()
-                raise
+        except BaseException:
+            for part in parts:
+                part.clear()
+            raise
 
     pool = _pool(os.getpid(), threads - 1)
-    others = [pool.submit(run) for _ in range(min(threads, len(items)) - 1)]
+    others = [pool.submit(run, part) for part in parts[1:]]
     try:
-        run()
+        run(parts[0])
     finally:
         # Those that have not begun, as other reads keep the pool busy, have nothing left to do
         begun = [other for other in others if not other.cancel()]
         wait(begun)
     for other in begun:
         other.result()
+
+
+def _take(own: deque[T], parts: list[deque[T]]) -> Iterator[T]:
+    """Take the items of a part from its front, then those of the longest part from its end."""
+    while any(parts):
+        try:
+            yield own.popleft() if own else max(parts, key=len).pop()
+        except IndexError:
+            # Another thread was faster
+            continue
 
 
 def one_ahead(function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:

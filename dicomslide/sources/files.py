@@ -30,7 +30,7 @@ from dicomslide.sources.remotefile import RemoteFile
 __all__ = ["FileFrames", "FileStore", "open_image_file"]
 
 _REMOTE_STEP = 1 << 22
-# Some of the frames are decoded while the next ones are read
+# Larger batches are read no faster, and are kept in memory until they are decoded
 _LOCAL_BATCH = 64
 
 

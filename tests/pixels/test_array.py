@@ -7,6 +7,7 @@ import pickle
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import dask
@@ -16,14 +17,47 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from pydicom.uid import JPEGBaseline8Bit
+from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit
 
 from dicomslide import TotalPixelMatrix, open_slide
 from dicomslide.errors import DicomSlideError
+from dicomslide.metadata.pixel_format import PixelFormat
+from dicomslide.pixels.array import FrameArray
+from dicomslide.pixels.cache import FrameCache
+from dicomslide.tile import FullTiling
 
 WHITE = 255
 SIZE, TILE = (70, 90), (16, 24)
 GRID = (5, 4)
+
+
+ONE_BYTE = PixelFormat(
+    rows=1,
+    columns=1,
+    samples=1,
+    bits_allocated=8,
+    bits_stored=8,
+    high_bit=7,
+    signed=False,
+    floating=False,
+    photometric="MONOCHROME2",
+    planar=False,
+    transfer_syntax_uid=ExplicitVRLittleEndian,
+)
+
+
+@dataclass(frozen=True)
+class NumberedFrames:
+    """A source of frames of one byte, which is their number."""
+
+    batch_size: int
+    remote: bool
+    requests: list[list[int]]
+    name = token = "numbers"
+
+    def read(self, frames):
+        self.requests.append(list(frames))
+        return [bytes([frame]) for frame in frames]
 
 
 @pytest.fixture(scope="session")
@@ -102,9 +136,32 @@ class TestRead:
         array, requests, level = small(tile=(3, 3))
         count = math.ceil(SIZE[0] / 3) * math.ceil(SIZE[1] / 3)
         np.testing.assert_array_equal(array[...], level.pixels())
-        assert [frame for request in requests for frame in request] == list(range(count))
-        assert len(requests) == math.ceil(count / 64)
-        assert max(map(len, requests)) <= 64
+        assert sorted(frame for request in requests for frame in request) == list(range(count))
+        lengths = sorted(map(len, requests))
+        # The last one has what is left
+        assert lengths[1] >= 8
+        assert lengths[-1] <= 64
+
+    @given(
+        count=st.integers(1, 200),
+        threads=st.integers(1, 5),
+        batch=st.integers(1, 64),
+        remote=st.booleans(),
+    )
+    def test_each_frame_is_read_once_however_they_are_shared_out(
+        self, count, threads, batch, remote
+    ):
+        source = NumberedFrames(batch, remote, [])
+        tiling, cache = FullTiling((1, count), (1, 1)), FrameCache("numbered", 0)
+        array = FrameArray(source, ONE_BYTE, (1, count), tiling, (0, 0), cache, threads=threads)
+        np.testing.assert_array_equal(array[0, :, 0], np.arange(count))
+        assert sorted(frame for request in source.requests for frame in request) == [*range(count)]
+        assert max(map(len, source.requests)) <= batch
+
+    def test_frames_that_are_kept_stay_below_later_ones(self, small):
+        array, _, level = small(cache=20, organization="TILED_SPARSE", sparse="overlapping")
+        array[30:50, 30:50]
+        np.testing.assert_array_equal(array[...], level.pixels())
 
     @pytest.mark.parametrize("sparse", ["complete", "gaps", "shuffled", "off-grid", "overlapping"])
     def test_frames_may_lie_anywhere(self, small, sparse):
