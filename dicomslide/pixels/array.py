@@ -1,6 +1,8 @@
 """Tiles to any region: the one place that stitches frames."""
 
 import hashlib
+import math
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -28,13 +30,33 @@ _BATCHES_PER_THREAD = 16
 _LEAST_BATCH = 8
 
 
+# Memory for larger frames is not kept
+_MOST_SCRATCH = 2**22
+
+_Place = tuple[slice, slice]
+
+
+class _Own(threading.local):
+    """What each thread has for itself."""
+
+    pixels: NDArray = np.empty(0)
+
+
+_own = _Own()
+
+
 class _Piece(NamedTuple):
     """The part of one frame that goes into a window."""
 
     frame: int
     needed: tuple[int, int]
-    inner: tuple[slice, slice]
-    target: NDArray
+    """Rows and columns of the frame that lie in the matrix"""
+    inner: _Place
+    """Which of its pixels these are"""
+    out: NDArray
+    """The window"""
+    place: _Place
+    """Where in the window they go"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,7 +182,7 @@ class FrameArray:
         mask = np.zeros((len(rows), len(columns)), bool)
         if mask.size:
             for piece in self._pieces(mask, rows, columns, crop=True):
-                piece.target[...] = True
+                piece.out[piece.place] = True
         return mask
 
     def _canvas(self, rows: range, columns: range) -> NDArray:
@@ -181,16 +203,15 @@ class FrameArray:
             bottom, right = min(bottom, self.size[0]), min(right, self.size[1])
         frames, positions = self.tiling.find(max(rows[0], 0), max(columns[0], 0), bottom, right)
         # Most frames share their rows and columns with others
-        tops, lefts = ({position[axis] for position in positions} for axis in range(2))
-        spans_of_rows = {r: _span(rows, r, min(r + height, bottom)) for r in tops}
-        spans_of_columns = {c: _span(columns, c, min(c + width, right)) for c in lefts}
+        tops, lefts = map(set, zip(*positions, strict=True)) if positions else ((), ())
+        down = {row: _span(rows, row, height, bottom, self.size[0]) for row in tops}
+        across = {column: _span(columns, column, width, right, self.size[1]) for column in lefts}
         for frame, (row, column) in zip(frames, positions, strict=True):
-            down, inner_rows = spans_of_rows[row]
-            across, inner_columns = spans_of_columns[column]
-            target = out[down, across]
-            if target.size:
-                needed = min(height, self.size[0] - row), min(width, self.size[1] - column)
-                yield _Piece(frame, needed, (inner_rows, inner_columns), target)
+            in_rows, inner_rows, needed_rows = down[row]
+            in_columns, inner_columns, needed_columns = across[column]
+            if in_rows.stop > in_rows.start and in_columns.stop > in_columns.start:
+                needed, inner = (needed_rows, needed_columns), (inner_rows, inner_columns)
+                yield _Piece(frame, needed, inner, out, (in_rows, in_columns))
 
     def _fill(self, pieces: list["_Piece"]) -> None:
         """Decode the frames of the pieces, each of them once, and paste the pieces."""
@@ -199,6 +220,8 @@ class FrameArray:
             by_frame.setdefault(piece.frame, []).append(piece)
         frames = list(by_frame)
         kept = {f: pixels for f in frames if (pixels := self.cache.get(f)) is not None}
+        # Of all these frames only the last ones would stay
+        to_keep = set(frames[-self.cache.size :]) if self.cache.size else ()
         # The later frame has to be laid over the earlier one
         threads = (self.threads or default_threads()) if self.tiling.disjoint else 1
 
@@ -212,9 +235,11 @@ class FrameArray:
             targets = by_frame[frame]
             if data is None:
                 pixels = kept[frame]
-            else:
+            elif frame in to_keep:
                 pixels = self._decode(frame, data, targets[0].needed)
                 self.cache.put(frame, pixels)
+            else:
+                pixels = self._decode(frame, data, targets[0].needed, self._scratch())
             self._paste(targets, pixels)
 
         def read_and_decode(batch: list[int]) -> None:
@@ -230,19 +255,32 @@ class FrameArray:
             for_each(read_and_decode, _batches(frames, size), threads)
 
     def _paste(self, pieces: list["_Piece"], pixels: NDArray) -> None:
-        for _, _, inner, target in pieces:
+        for _, _, inner, out, place in pieces:
             block = pixels[inner]
             if self.label is not None:
                 block = block == self.label
             elif self.transform is not None:
                 block = self.transform(block)
-            target[...] = block
+            out[place] = block
 
-    def _decode(self, frame: int, data: bytes, needed: tuple[int, int]) -> NDArray:
+    def _decode(
+        self, frame: int, data: bytes, needed: tuple[int, int], out: NDArray | None = None
+    ) -> NDArray:
         try:
-            return decode_frame(data, self.pixel_format, needed)
+            return decode_frame(data, self.pixel_format, needed, out)
         except FrameError as error:
             raise FrameError(f"{self.source.name}: frame {frame + 1}: {error}") from error
+
+    def _scratch(self) -> NDArray | None:
+        """Get memory of this thread for a frame that is not kept."""
+        pixels = _own.pixels
+        shape, dtype = self.pixel_format.shape, self.pixel_format.dtype
+        if pixels.shape == shape and pixels.dtype == dtype:
+            return pixels
+        if math.prod(shape) * dtype.itemsize > _MOST_SCRATCH:
+            return None
+        _own.pixels = np.empty(shape, dtype)
+        return _own.pixels
 
     def to_dask(self, chunks: Chunks = "frames") -> da.Array:
         """Make a dask array of the pixels.
@@ -272,11 +310,21 @@ def _batches(frames: list[int], size: int) -> list[list[int]]:
     return [frames[start : start + size] for start in range(0, len(frames), size)]
 
 
-def _span(indices: range, start: int, stop: int) -> tuple[slice, slice]:
-    """Find which places of a window a tile fills along an axis, and from which of its pixels."""
-    places = split_range(indices, max(start, 0), stop)
+def _span(indices: range, start: int, size: int, stop: int, end: int) -> tuple[slice, slice, int]:
+    """Find what a tile at `start` gives a window along an axis, up to `stop`.
+
+    Returns
+    -------
+    tuple of slice, slice and int
+        Places in the window, pixels of the tile, and how many of these the matrix has up to `end`
+    """
+    places = split_range(indices, max(start, 0), min(start + size, stop))
     inner = indices[places]
-    return places, slice(inner.start - start, inner.stop - start, indices.step)
+    return (
+        places,
+        slice(inner.start - start, inner.stop - start, indices.step),
+        min(size, end - start),
+    )
 
 
 def _ascending(indices: range) -> range:

@@ -26,7 +26,7 @@ class FrameCache:
 
     def __init__(self, key: str, size: int) -> None:
         self._key = key
-        self._size = size
+        self.size = size
         self._frames: OrderedDict[int, NDArray] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -40,20 +40,20 @@ class FrameCache:
 
     def put(self, frame: int, pixels: NDArray) -> None:
         """Keep a frame, which cannot be changed any more."""
-        if self._size == 0:
+        if self.size == 0:
             return
         pixels.flags.writeable = False
         with self._lock:
             self._frames[frame] = pixels
             self._frames.move_to_end(frame)
-            while len(self._frames) > self._size:
+            while len(self._frames) > self.size:
                 self._frames.popitem(last=False)
 
     def __len__(self) -> int:
         return len(self._frames)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _arrived, (self._key, self._size)
+        return _arrived, (self._key, self.size)
 
 
 _arrivals: WeakValueDictionary[tuple[str, int], FrameCache] = WeakValueDictionary()

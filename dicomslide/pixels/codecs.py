@@ -46,7 +46,7 @@ __all__ = [
     "supported_transfer_syntaxes",
 ]
 
-Decoder = Callable[[bytes, PixelFormat, tuple[int, int]], NDArray]
+Decoder = Callable[[bytes, PixelFormat, tuple[int, int], NDArray | None], NDArray]
 
 # Some are younger than the dictionary of pydicom
 _JPEG_XL_LOSSLESS = "1.2.840.10008.1.2.4.110"
@@ -98,7 +98,10 @@ PHOTOMETRIC_INTERPRETATIONS = (
 
 
 def decode_frame(
-    data: bytes, pixel_format: PixelFormat, needed: tuple[int, int] | None = None
+    data: bytes,
+    pixel_format: PixelFormat,
+    needed: tuple[int, int] | None = None,
+    out: NDArray | None = None,
 ) -> NDArray:
     """Decode one frame.
 
@@ -111,6 +114,8 @@ def decode_frame(
     needed : tuple of int, optional
         Rows and columns that lie within the total pixel matrix. Some writers crop the codestreams
         of edge frames; the rest of such a frame becomes background
+    out : numpy.ndarray, optional
+        Array of the shape and type of a frame that may be overwritten, and be the result
 
     Returns
     -------
@@ -130,7 +135,7 @@ def decode_frame(
     check_supported(pixel_format)
     needed = needed or pixel_format.shape[:2]
     try:
-        pixels = _DECODERS[pixel_format.transfer_syntax_uid](data, pixel_format, needed)
+        pixels = _DECODERS[pixel_format.transfer_syntax_uid](data, pixel_format, needed, out)
     except FrameError:
         raise
     except Exception as error:

@@ -17,6 +17,7 @@ __all__ = ["JPEG_LS", "JpegHeader", "decode_jpeg", "decode_jpeg_ls", "read_jpeg_
 
 # Markers of the start of frame; C4, C8 and CC are other ones
 _SEQUENTIAL, _PROGRESSIVE, _LOSSLESS, JPEG_LS = frozenset({0xC0, 0xC1}), 0xC2, 0xC3, 0xF7
+_SUPPORTED = _SEQUENTIAL | {_PROGRESSIVE, _LOSSLESS}
 _START_OF_FRAME = frozenset({*range(0xC0, 0xD0), JPEG_LS}) - {0xC4, 0xC8, 0xCC}
 _SCAN = 0xDA
 _START_OF_SCAN, _END = b"\xff\xda", b"\xff\xd9"
@@ -49,11 +50,13 @@ class JpegHeader(Codestream):
     one_scan: bool
 
 
-def decode_jpeg(data: bytes, pixel_format: PixelFormat, needed: tuple[int, int]) -> NDArray:
+def decode_jpeg(
+    data: bytes, pixel_format: PixelFormat, needed: tuple[int, int], out: NDArray | None
+) -> NDArray:
     """Decode a JPEG frame, be it lossy or lossless."""
     header = read_jpeg_header(data)
     check_codestream(header, pixel_format, needed)
-    if header.process not in (*_SEQUENTIAL, _PROGRESSIVE, _LOSSLESS):
+    if header.process not in _SUPPORTED:
         raise FrameError(f"its JPEG process (marker FF{header.process:02X}) is not supported")
     if not header.one_scan and data.count(_START_OF_SCAN) > _MAX_SCANS:
         raise FrameError(f"its JPEG codestream has more than {_MAX_SCANS} scans")
@@ -62,8 +65,12 @@ def decode_jpeg(data: bytes, pixel_format: PixelFormat, needed: tuple[int, int])
     ycbcr = _is_ycbcr(header, pixel_format)
     # The codec does not convert what is lossless
     converted = ycbcr and header.process != _LOSSLESS
+    fits = out is not None and out.shape == (header.rows, header.columns, header.samples)
     pixels = imagecodecs.jpeg8_decode(
-        data, colorspace="YCBCR" if converted else "RGB", outcolorspace="RGB"
+        data,
+        colorspace="YCBCR" if converted else "RGB",
+        outcolorspace="RGB",
+        out=out if fits and header.precision == 8 else None,
     )
     if ycbcr and not converted:
         pixels = ybr_to_rgb(pixels, header.precision)
@@ -84,7 +91,9 @@ def _is_ycbcr(header: JpegHeader, pixel_format: PixelFormat) -> bool:
     return pixel_format.photometric != "RGB"
 
 
-def decode_jpeg_ls(data: bytes, pixel_format: PixelFormat, needed: tuple[int, int]) -> NDArray:
+def decode_jpeg_ls(
+    data: bytes, pixel_format: PixelFormat, needed: tuple[int, int], out: NDArray | None
+) -> NDArray:
     """Decode a JPEG-LS frame, be it lossless or nearly so."""
     header = read_jpeg_header(data)
     check_codestream(header, pixel_format, needed)

@@ -42,7 +42,9 @@ class Jpeg2000Header(Codestream):
     end: int
 
 
-def decode_jpeg2000(data: bytes, pixel_format: PixelFormat, needed: tuple[int, int]) -> NDArray:
+def decode_jpeg2000(
+    data: bytes, pixel_format: PixelFormat, needed: tuple[int, int], out: NDArray | None
+) -> NDArray:
     """Decode a JPEG 2000 frame, be it high-throughput or not."""
     data = extract_codestream(data)
     header = read_jpeg2000_header(data)
