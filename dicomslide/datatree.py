@@ -115,6 +115,8 @@ class _LazyArray(BackendArray):
         self.dtype = stack.dtype
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        if isinstance(key, indexing.BasicIndexer):
+            return self.stack[key.tuple]
         return indexing.explicit_indexing_adapter(
             key, self.shape, indexing.IndexingSupport.BASIC, self.stack.__getitem__
         )

@@ -17,7 +17,7 @@ from dicomslide.pixels.cache import FrameCache
 from dicomslide.pixels.chunks import Chunks, as_dask, chunk_sizes
 from dicomslide.pixels.codecs import decode_frame
 from dicomslide.pixels.color import ColorTransform
-from dicomslide.pixels.indexing import as_slice, normalize_index, split_range
+from dicomslide.pixels.indexing import Axis, as_slice, normalize_index, split_range
 from dicomslide.pixels.threads import default_threads, for_each, one_ahead
 from dicomslide.sources.base import FrameSource
 from dicomslide.tile import Tiling
@@ -34,6 +34,9 @@ _LEAST_BATCH = 8
 _MOST_SCRATCH = 2**22
 
 _Place = tuple[slice, slice]
+
+# What puts pixels that were read in ascending order into that of an index, by whether it ascends
+_IN_ORDER = {True: slice(None), False: slice(None, None, -1)}
 
 
 class _Own(threading.local):
@@ -127,10 +130,17 @@ class FrameArray:
 
     def __getitem__(self, key: Any) -> NDArray:
         """Read pixels by a basic index, as NumPy would from the whole array."""
-        (rows, columns, samples), dropped = zip(*normalize_index(key, self.shape), strict=True)
+        return self.select(normalize_index(key, self.shape))
+
+    def select(self, axes: Sequence[Axis]) -> NDArray:
+        """Read pixels by the indices along rows, columns and samples."""
+        (rows, no_rows), (columns, no_columns), (samples, no_samples) = axes
         pixels = self.read(_ascending(rows), _ascending(columns))
-        pixels = pixels[:: _sign(rows), :: _sign(columns), as_slice(samples)]
-        return pixels[tuple(0 if drop else slice(None) for drop in dropped)]
+        return pixels[
+            0 if no_rows else _IN_ORDER[rows.step > 0],
+            0 if no_columns else _IN_ORDER[columns.step > 0],
+            samples.start if no_samples else as_slice(samples),
+        ]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray:
         if copy is False:
@@ -329,7 +339,3 @@ def _span(indices: range, start: int, size: int, stop: int, end: int) -> tuple[s
 
 def _ascending(indices: range) -> range:
     return indices if indices.step > 0 else indices[::-1]
-
-
-def _sign(indices: range) -> int:
-    return 1 if indices.step > 0 else -1

@@ -55,14 +55,18 @@ def _axis(key: Any, size: int, axis: int) -> Axis:
             return range(size)[key], False
         except TypeError as error:
             raise ArgumentTypeError(f"index of axis {axis}: {error}") from None
-    if isinstance(key, (bool, np.bool_)) or not isinstance(key, SupportsIndex):
+    if type(key) is int:
+        # Asking for a protocol takes longer than all of the rest
+        index = key
+    elif isinstance(key, (bool, np.bool_)) or not isinstance(key, SupportsIndex):
         raise ArgumentTypeError(
             f"index of axis {axis} is {key!r}: only integers, slices and ellipsis are valid"
         )
-    try:
-        index = key.__index__()
-    except TypeError as error:
-        raise ArgumentTypeError(f"index of axis {axis}: {error}") from None
+    else:
+        try:
+            index = key.__index__()
+        except TypeError as error:
+            raise ArgumentTypeError(f"index of axis {axis}: {error}") from None
     if not -size <= index < size:
         raise PixelIndexError(f"index {index} is out of bounds for axis {axis} with size {size}")
     return range(index % size, index % size + 1), True

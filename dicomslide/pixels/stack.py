@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 
 from dicomslide.pixels.array import FrameArray
 from dicomslide.pixels.chunks import as_dask
-from dicomslide.pixels.indexing import as_slice, normalize_index
+from dicomslide.pixels.indexing import Axis, normalize_index
 
 __all__ = ["FrameStack"]
+
+_ONE_SAMPLE: Axis = range(1), True
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,26 +68,23 @@ class FrameStack:
     def __getitem__(self, key: Any) -> NDArray:
         """Read pixels by a basic index, as NumPy would from the whole array."""
         axes = normalize_index(key, self.shape)
-        channels, planes = axes[0][0], axes[1][0]
-        inner = tuple(i.start if dropped else as_slice(i) for i, dropped in axes[2:])
+        outer, inner = axes[:2], axes[2:]
         if not self.samples:
-            inner = (*inner, 0)
-        parts = [[self._read(c, z, inner) for z in planes] for c in channels]
+            inner.append(_ONE_SAMPLE)
+        channels, planes = (indices for indices, _ in outer)
+        parts = [[self._read(self.planes[c][z], inner) for z in planes] for c in channels]
         if len(channels) == len(planes) == 1:
             pixels = parts[0][0][np.newaxis, np.newaxis]
         elif not channels or not planes:
-            sizes = [len(indices) for indices, dropped in axes[2:] if not dropped]
-            pixels = np.empty((len(channels), len(planes), *sizes), self.dtype)
+            pixels = np.empty((len(channels), len(planes), *_shape(inner)), self.dtype)
         else:
             pixels = np.stack([np.stack(part) for part in parts])
-        return pixels[tuple(0 if dropped else slice(None) for _, dropped in axes[:2])]
+        return pixels[tuple(0 if dropped else slice(None) for _, dropped in outer)]
 
-    def _read(self, channel: int, focal_plane: int, key: tuple[Any, ...]) -> NDArray:
-        plane = self.planes[channel][focal_plane]
+    def _read(self, plane: FrameArray | None, axes: Sequence[Axis]) -> NDArray:
         if plane is not None:
-            return plane[key]
-        fill = self.first.pixel_format.background
-        return np.broadcast_to(np.array(fill, self.dtype), self.first.shape)[key].copy()
+            return plane.select(axes)
+        return np.full(_shape(axes), self.first.pixel_format.background, self.dtype)
 
     def to_dask(self, chunks: Sequence[int]) -> da.Array:
         """Make a dask array with chunks of (rows, columns) of one channel and focal plane."""
@@ -94,3 +93,7 @@ class FrameStack:
         )
         sizes = (1, 1, *chunks[:2], self.first.shape[2])[: self.ndim]
         return as_dask(FrameStack(single, self.samples), f"frames-{self.token}", sizes)
+
+
+def _shape(axes: Sequence[Axis]) -> tuple[int, ...]:
+    return tuple(len(indices) for indices, dropped in axes if not dropped)
