@@ -268,10 +268,11 @@ class FrameArray:
         for _, _, inner, out, place in pieces:
             block = pixels[inner]
             if self.label is not None:
-                block = block == self.label
+                np.equal(block, self.label, out=out[place])
             elif self.transform is not None:
-                block = self.transform(block)
-            out[place] = block
+                self.transform(block, out=out[place])
+            else:
+                out[place] = block
 
     def _decode(
         self, frame: int, data: bytes, needed: tuple[int, int], out: NDArray | None = None

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import threading
 import warnings
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,6 +22,8 @@ _CODE = np.dtype("<u4")
 _KNOWN = 255
 # The table of a profile takes up to 64 MiB, of which only what its colours touch is used
 _MAX_TABLES = 4
+# So many pixels are corrected at once
+_BAND = 2**15
 
 
 @dataclass(frozen=True)
@@ -39,19 +42,69 @@ class ColorTransform:
 
     profile: bytes
 
-    def __call__(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Correct pixels of shape (rows, columns, 3)."""
+    def __call__(
+        self, pixels: NDArray[np.uint8], out: NDArray[np.uint8] | None = None
+    ) -> NDArray[np.uint8]:
+        """Correct pixels of shape (rows, columns, 3), into another array if it is given."""
+        if out is None:
+            out = np.empty(pixels.shape, np.uint8)
+        rows, columns = pixels.shape[:2]
+        # Some rows at a time, so that all that is in between stays close to the processor
+        step = max(_BAND // max(columns, 1), 1)
+        for top in range(0, rows if columns else 0, step):
+            corrected = self._correct(pixels[top : top + step])
+            # Sample by sample, as NumPy is slow with axes as short as that of the samples
+            for i in range(3):
+                out[top : top + step, :, i] = corrected[..., i]
+        return out
+
+    def _correct(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Correct some pixels: an array whose last axis begins with their three samples.
+
+        It is overwritten by the next call on the same thread.
+        """
+        rows, columns = pixels.shape[:2]
+        codes, corrected = _own.pack(pixels)
         table = _table(self.profile)
-        codes = _pack(pixels, 0)
-        # Where another thread fills in a colour at the same time, this one sees it or 0
-        corrected = table.take(codes, mode="wrap")  # Codes are never out of bounds
-        missing = np.flatnonzero(corrected == 0)
-        if missing.size:
-            unknown = codes.flat[missing]
-            image = Image.fromarray(_unpack(unknown)[np.newaxis])
+        # Codes are never out of bounds. Where another thread fills in a colour at the same time,
+        # this one sees it or 0
+        table.take(codes, mode="clip", out=corrected)
+        if corrected.min() == 0:
+            missing = np.flatnonzero(corrected == 0)
+            unknown = codes[missing]
+            image = Image.fromarray(_samples(unknown)[np.newaxis, :, :3])
             known = np.asarray(ImageCms.applyTransform(image, _transform(self.profile)))
-            corrected.flat[missing] = table[unknown] = _pack(known[0], _KNOWN)
-        return _unpack(corrected)
+            marked = np.full((len(unknown), 4), _KNOWN, np.uint8)
+            marked[:, :3] = known[0]
+            corrected[missing] = table[unknown] = marked.view(_CODE)[:, 0]
+        return _samples(corrected).reshape(rows, columns, 4)
+
+
+class _Own(threading.local):
+    """Memory of each thread for pixels that are being corrected."""
+
+    size = 0
+
+    def pack(self, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+        """Turn pixels into codes, with as many places for their corrected colours."""
+        count = pixels.shape[0] * pixels.shape[1]
+        if count > self.size:
+            self.size = max(count, _BAND)
+            self.codes, self.corrected = np.empty((2, self.size), _CODE)
+            self.bytes = np.empty(3 * self.size + 1, np.uint8)
+        self.bytes[: 3 * count].reshape(pixels.shape)[...] = pixels
+        # A code is read at each pixel, with a byte too many from the pixel after it
+        overlapping = np.ndarray(count, _CODE, self.bytes.data, strides=(3,))
+        codes = np.bitwise_and(overlapping, 0xFFFFFF, out=self.codes[:count])
+        return codes, self.corrected[:count]
+
+
+_own = _Own()
+
+
+def _samples(codes: NDArray[np.uint32]) -> NDArray[np.uint8]:
+    """The bytes of contiguous codes, shape (codes, 4)."""
+    return codes.view(np.uint8).reshape(-1, 4)
 
 
 @reads_image
@@ -108,23 +161,3 @@ def _transform(profile: bytes) -> ImageCms.ImageCmsTransform:
 def _table(profile: bytes) -> NDArray[np.uint32]:
     """The corrected colours that are known so far, by code; 0 where none is."""
     return np.zeros(2**24, _CODE)
-
-
-def _pack(pixels: NDArray[np.uint8], mark: int) -> NDArray[np.uint32]:
-    """Turn pixels of shape (..., 3) into codes."""
-    codes = np.empty(pixels.shape[:-1], _CODE)
-    samples = codes.view(np.uint8).reshape(*codes.shape, 4)
-    # Sample by sample, as NumPy is slow with axes as short as that of the samples
-    for i in range(3):
-        samples[..., i] = pixels[..., i]
-    samples[..., 3] = mark
-    return codes
-
-
-def _unpack(codes: NDArray[np.uint32]) -> NDArray[np.uint8]:
-    """Turn codes into pixels of shape (..., 3)."""
-    samples = codes.view(np.uint8).reshape(*codes.shape, 4)
-    pixels = np.empty((*codes.shape, 3), np.uint8)
-    for i in range(3):
-        pixels[..., i] = samples[..., i]
-    return pixels
