@@ -4,7 +4,6 @@ import importlib.util
 import json
 import os
 import random
-import statistics
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -20,8 +19,8 @@ __all__ = ["FIGURES", "PEERS", "Column", "Figure", "compare", "growth"]
 
 _WORKER = Path(__file__).with_name("worker.py")
 
-Results = dict[str, dict[str, float]]
-"""Title of a column to name of a figure to seconds."""
+Results = dict[str, dict[str, list[float]]]
+"""Title of a column to name of a figure to seconds: an item each time it was measured."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ def compare(
     correct_color: bool = False,
     published: Path | None = None,
 ) -> Results:
-    """Measure all figures of all readers, round by round, and take the medians.
+    """Measure all figures of all readers, round by round.
 
     Parameters
     ----------
@@ -125,7 +124,7 @@ def compare(
                     seconds.setdefault(key, []).extend(_ask(worker, request))
     return {
         column.title: {
-            figure.name: statistics.median(seconds[column.title, figure.name])
+            figure.name: seconds[column.title, figure.name]
             for figure in figures
             if (column.title, figure.name) in seconds
         }

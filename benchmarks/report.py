@@ -3,6 +3,7 @@
 import os
 import platform
 import re
+import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -14,10 +15,10 @@ _TWO = ", 2 threads"
 
 
 def times(results: Results) -> str:
-    """A table of milliseconds."""
+    """A table of milliseconds: the medians."""
     figures = max(results.values(), key=len)
     rows = [
-        [f, *(milliseconds(column[f]) if f in column else "" for column in results.values())]
+        [f, *(_median(column[f]) if f in column else "" for column in results.values())]
         for f in figures
     ]
     return table(["ms", *results], rows)
@@ -27,7 +28,8 @@ def ratios(results: Results) -> str:
     """A table of how many times as long dicomslide takes as the limit and as each other reader.
 
     Readers are compared on as many threads; those that have only one with what dicomslide does when
-    nothing is chosen.
+    nothing is chosen. Some regions take twice as long as others to decode: the times of one region
+    are divided by each other, and the ratio is the median of these.
     """
     pairs = {}
     for title in results:
@@ -37,7 +39,7 @@ def ratios(results: Results) -> str:
     rows = []
     for figure in results["dicomslide"]:
         values = [
-            f"{results[own][figure] / results[title][figure]:.2f}"
+            f"{_ratio(results[own][figure], results[title][figure]):.2f}"
             if figure in results[title]
             else ""
             for title, own in pairs.items()
@@ -46,11 +48,19 @@ def ratios(results: Results) -> str:
     return table(["time of dicomslide, divided by that of", *pairs], rows)
 
 
+def _ratio(own: Sequence[float], other: Sequence[float]) -> float:
+    return statistics.median(a / b for a, b in zip(own, other, strict=True))
+
+
+def _median(seconds: Sequence[float]) -> str:
+    return milliseconds(statistics.median(seconds))
+
+
 def growth_table(results: Mapping[str, Results], frames: Mapping[str, int], title: str) -> str:
     """A table of milliseconds of one reader by the number of frames."""
     columns = {f"{frames[size]:,} frames": found[title] for size, found in results.items()}
     figures = list(next(iter(columns.values())))
-    rows = [[f, *(milliseconds(column[f]) for column in columns.values())] for f in figures]
+    rows = [[f, *(_median(column[f]) for column in columns.values())] for f in figures]
     return table(["ms", *columns], rows)
 
 
