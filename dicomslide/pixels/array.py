@@ -229,7 +229,7 @@ class FrameArray:
         for piece in pieces:
             by_frame.setdefault(piece.frame, []).append(piece)
         frames = list(by_frame)
-        kept = {f: pixels for f in frames if (pixels := self.cache.get(f)) is not None}
+        kept = self.cache.get_all(frames)
         # Of all these frames only the last ones would stay
         to_keep = set(frames[-self.cache.size :]) if self.cache.size else ()
         # The later frame has to be laid over the earlier one

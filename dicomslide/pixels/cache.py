@@ -2,6 +2,7 @@
 
 import threading
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -30,13 +31,18 @@ class FrameCache:
         self._frames: OrderedDict[int, NDArray] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, frame: int) -> NDArray | None:
-        """Get a frame if it is there."""
+    def get_all(self, frames: Iterable[int]) -> dict[int, NDArray]:
+        """Get those of some frames that are there."""
+        found: dict[int, NDArray] = {}
+        if not self._frames:
+            return found
         with self._lock:
-            pixels = self._frames.get(frame)
-            if pixels is not None:
-                self._frames.move_to_end(frame)
-            return pixels
+            for frame in frames:
+                pixels = self._frames.get(frame)
+                if pixels is not None:
+                    self._frames.move_to_end(frame)
+                    found[frame] = pixels
+        return found
 
     def put(self, frame: int, pixels: NDArray) -> None:
         """Keep a frame, which cannot be changed any more."""
