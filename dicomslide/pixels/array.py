@@ -237,8 +237,8 @@ class FrameArray:
 
         def read(batch: list[int]) -> list[tuple[int, bytes | None]]:
             missing = [frame for frame in batch if frame not in kept]
-            encoded = iter(self.source.read(missing) if missing else ())
-            return [(frame, None if frame in kept else next(encoded)) for frame in batch]
+            encoded = dict(zip(missing, self.source.read(missing) if missing else (), strict=True))
+            return [(frame, encoded.get(frame)) for frame in batch]
 
         def decode(item: tuple[int, bytes | None]) -> None:
             frame, data = item

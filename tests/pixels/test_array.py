@@ -158,6 +158,16 @@ class TestRead:
         assert sorted(frame for request in source.requests for frame in request) == [*range(count)]
         assert max(map(len, source.requests)) <= batch
 
+    @pytest.mark.parametrize("remote", [False, True])
+    @pytest.mark.parametrize("count", [3, 200])
+    def test_source_that_delivers_too_few_frames_is_an_error(self, monkeypatch, count, remote):
+        source = NumberedFrames(64, remote, [])
+        monkeypatch.setattr(NumberedFrames, "read", lambda _, frames: [b"\0" for _ in frames[:-1]])
+        tiling, cache = FullTiling((1, count), (1, 1)), FrameCache("numbered", 0)
+        array = FrameArray(source, ONE_BYTE, (1, count), tiling, (0, 0), cache, threads=2)
+        with pytest.raises(ValueError, match="shorter"):
+            array[...]
+
     def test_frames_that_are_kept_stay_below_later_ones(self, small):
         array, _, level = small(cache=20, organization="TILED_SPARSE", sparse="overlapping")
         array[30:50, 30:50]
