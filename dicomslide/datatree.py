@@ -24,17 +24,18 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from dicomslide.arrangement import Arrangement, Plane, SlideChannel
 from dicomslide.damage import reading
 from dicomslide.enum import ChannelTypes
-from dicomslide.errors import ArgumentValueError
+from dicomslide.errors import ArgumentValueError, InvalidImageError
 from dicomslide.image import TiledImage
 from dicomslide.metadata.channels import Channel
 from dicomslide.metadata.flavors import is_label_map
-from dicomslide.metadata.geometry import ImageGeometry, RelativePlacement
+from dicomslide.metadata.geometry import ImageGeometry, RelativePlacement, read_geometry
 from dicomslide.pixels.array import FrameArray
 from dicomslide.pixels.chunks import Chunks
 from dicomslide.pixels.stack import FrameStack
@@ -94,7 +95,8 @@ def build_groups(
     groups = {"/": xr.Dataset(attrs=_root_attributes(template[0]))}
     for level, (image, placement) in enumerate(zip(template, placements, strict=True)):
         coordinates = _pixel_coordinates(template[0].geometry, placement, image.size)
-        dataset = xr.Dataset(coords=coordinates, attrs=_level_attributes(image, placement))
+        attributes = _level_attributes(image, placement, template[0].geometry)
+        dataset = xr.Dataset(coords=coordinates, attrs=attributes)
         for variables in _level_variables(arrangement, image.size, chunks):
             dataset = dataset.assign(variables.data_vars).assign_coords(variables.coords)
         decoded = xr.decode_cf(dataset, mask_and_scale=mask_and_scale, decode_times=False)
@@ -214,11 +216,12 @@ def _variable(
     attributes: dict[str, Any],
     chunks: TreeChunks,
 ) -> xr.Variable:
-    array = stack.first if isinstance(stack, FrameStack) else stack
+    array, *others = stack.arrays if isinstance(stack, FrameStack) else [stack]
     rows, columns = (min(array.tile_shape[i], array.shape[i]) for i in range(2))
     preferred = dict(zip(dims, stack.shape, strict=True)) | {"y": rows, "x": columns}
     preferred |= dict.fromkeys(dims[: dims.index("y")], 1)
-    encoding = {"preferred_chunks": preferred}
+    bits = max(other.pixel_format.bits for other in (array, *others))
+    encoding = {"preferred_chunks": preferred, "bits_stored": bits}
     data: Any
     if chunks is None:
         data = indexing.LazilyIndexedArray(_LazyArray(stack))
@@ -243,20 +246,18 @@ def _frame_chunks(chunks: Chunks | Mapping[str, int]) -> Chunks:
 def _channel_coordinates(
     channels: Sequence[Channel], kind: ChannelTypes, dimension: str, suffix: str
 ) -> dict[str, xr.Variable]:
-    def along(values: Sequence[Any], **attributes: str) -> xr.Variable:
+    def along(values: Sequence[Any] | NDArray, **attributes: str) -> xr.Variable:
         array = np.array(values)
         # Zarr has no strings of a fixed length, and dask cannot measure others
         encoding = {"dtype": np.dtypes.StringDType()} if array.dtype.kind == "U" else {}
         return xr.Variable(dimension, array, attributes, encoding)
 
     if kind is ChannelTypes.OPTICAL_PATH:
-        nan = float("nan")
         coordinates = {
             "channel": along([c.identifier for c in channels], long_name="optical path"),
             "description": along([c.label for c in channels]),
-            "wavelength": along(
-                [nan if c.wavelength is None else c.wavelength for c in channels], units="nm"
-            ),
+            "wavelength": along(np.array([c.wavelength for c in channels], float), units="nm"),
+            "emission": along(np.array([c.emission for c in channels], float), units="nm"),
             "stain": along([", ".join(c.stains) for c in channels]),
         }
     elif kind is ChannelTypes.SEGMENT:
@@ -266,6 +267,8 @@ def _channel_coordinates(
             "category": along([c.category for c in channels]),
             "type": along([c.property_type for c in channels]),
             "algorithm": along([c.algorithm for c in channels]),
+            "color": along([c.color for c in channels], long_name="sRGB, hexadecimal"),
+            "segmentation_type": along([c.segmentation_type for c in channels]),
         }
     else:
         coordinates = {
@@ -309,7 +312,17 @@ def _indexed(dataset: xr.Dataset) -> xr.Dataset:
 def _associated(image: TiledImage, chunks: TreeChunks) -> xr.Dataset:
     array = image.get_total_pixel_matrix().array
     variable = _variable(("y", "x", "sample"), array, {"long_name": "image"}, chunks)
-    return xr.Dataset({"image": variable}, attrs=_image_attributes(image))
+    return xr.Dataset({"image": variable}, attrs={**_image_attributes(image), **_placement(image)})
+
+
+def _placement(image: TiledImage) -> dict[str, Any]:
+    """Say where an associated image lies, if it says so itself."""
+    try:
+        geometry = read_geometry(image.metadata)
+    except InvalidImageError:
+        # Whoever asks for its geometry is told; the rest of the slide does not depend on it
+        return {}
+    return {} if geometry is None else _geometry_attributes(geometry, geometry)
 
 
 def _root_attributes(image: TiledImage) -> dict[str, Any]:
@@ -318,14 +331,23 @@ def _root_attributes(image: TiledImage) -> dict[str, Any]:
     return {name: str(value) for name, value in values.items() if value not in (None, "")}
 
 
-def _level_attributes(image: TiledImage, placement: RelativePlacement) -> dict[str, Any]:
-    between_rows, between_columns = image.geometry.spacing
+def _level_attributes(
+    image: TiledImage, placement: RelativePlacement, base: ImageGeometry
+) -> dict[str, Any]:
     return {
         **_image_attributes(image),
-        "pixel_spacing": [between_rows, between_columns],
-        "pixel_spacing_units": "mm",
+        **_geometry_attributes(image.geometry, base),
         "downsampling_factor": [float(scale) for scale in placement.scale],
-        "image_orientation_slide": list(image.geometry.orientation),
+    }
+
+
+def _geometry_attributes(geometry: ImageGeometry, base: ImageGeometry) -> dict[str, Any]:
+    """Say where pixels lie on the slide; the origin is X and Y of where ``y`` and ``x`` are 0."""
+    return {
+        "pixel_spacing": list(geometry.spacing),
+        "pixel_spacing_units": "mm",
+        "image_orientation_slide": list(geometry.orientation),
+        "total_pixel_matrix_origin": list(base.origin[:2]),
     }
 
 

@@ -237,6 +237,20 @@ class TestChannels:
             level.image.sel(channel="2")[0], written.levels[0].pixels(optical_path=1)
         )
 
+    def test_filter_of_the_image_path_is_the_emission(self, make_slide, tmp_path):
+        dataset = pydicom.dcmread(make_slide(samples=1, optical_paths=2).paths[0])
+        dataset.OpticalPathSequence[1].ImagePathFilterPassThroughWavelength = 461
+        dataset.save_as(tmp_path / "slide.dcm")
+        emission = open_slide(tmp_path / "slide.dcm").to_datatree()["level_0"].emission
+        np.testing.assert_array_equal(emission, [np.nan, 461])
+        assert (emission.dims, emission.attrs["units"]) == (("channel",), "nm")
+
+    @pytest.mark.parametrize("chunks", ["frames", None])
+    def test_bits_stored_are_known_of_what_was_not_computed(self, make_slide, chunks):
+        image = tree_of(make_slide(samples=1, bits=12), chunks).level_0.image
+        assert image[:, :, 3:, 5:].encoding["bits_stored"] == 12
+        assert "bits_stored" not in (image * 16).encoding
+
     @pytest.mark.parametrize("together", ["one", "each"])
     def test_every_channel_and_focal_plane_has_its_pixels(self, make_slide, together):
         written = make_slide(
@@ -267,6 +281,10 @@ class TestChannels:
         np.testing.assert_array_equal(tree_of(written).level_0.image[:, 0], expected)
 
 
+# Those of the synthetic segments
+COLORS = (60, 60, 220), (40, 170, 90), (230, 120, 160)
+
+
 class TestSegments:
     @pytest.mark.parametrize("kind", ["BINARY", "LABELMAP"])
     def test_masks_have_numbers_labels_and_codes(self, make_slide, kind):
@@ -279,6 +297,10 @@ class TestSegments:
             assert level.segment.values.tolist() == [1, 2, 3]
             assert level.label.values.tolist() == list(segmentation.segments)
             assert set(level.algorithm.values.tolist()) == {"AUTOMATIC"}
+            assert set(level.segmentation_type.values.tolist()) == {kind}
+            for text, stated in zip(level.color.values.tolist(), COLORS, strict=True):
+                # CIELab values keep them to one step
+                assert np.abs(np.subtract(list(bytes.fromhex(text)), stated)).max() <= 1
             dataset = pydicom.dcmread(segmentation.paths[index], stop_before_pixels=True)
             for coordinate, keyword in (
                 ("category", "SegmentedPropertyCategoryCodeSequence"),
@@ -410,6 +432,25 @@ class TestAttributes:
                 [0.001 * level.factor, 0.0005 * level.factor]
             )
             assert attributes["downsampling_factor"] == pytest.approx([level.factor] * 2)
+            # The point that y and x of all levels are measured from
+            assert attributes["total_pixel_matrix_origin"] == list(written.origin)
+
+    def test_associated_images_say_where_they_lie_if_they_know(self, make_slide):
+        written = make_slide(overview=True)
+        (path,) = (p for p in written.paths if pydicom.dcmread(p).ImageType[2] == "OVERVIEW")
+        dataset = pydicom.dcmread(path)
+        origin = dataset.TotalPixelMatrixOriginSequence[0]
+        attributes = tree_of(written)["associated/overview"].attrs
+        assert attributes["total_pixel_matrix_origin"] == [
+            float(origin.XOffsetInSlideCoordinateSystem),
+            float(origin.YOffsetInSlideCoordinateSystem),
+        ]
+        assert attributes["image_orientation_slide"] == list(dataset.ImageOrientationSlide)
+        for value in ([1, 0, 0, 1, 0, 0], None):
+            # Of no use, or not there at all
+            dataset.ImageOrientationSlide = value
+            dataset.save_as(path)
+            assert "pixel_spacing" not in tree_of(written)["associated/overview"].attrs
 
     @pytest.mark.parametrize("chunks", ["frames", None])
     def test_all_of_them_survive_json(self, make_slide, chunks):

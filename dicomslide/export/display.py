@@ -129,7 +129,7 @@ def _limits(image: xr.DataArray) -> tuple[float, float] | None:
         return None
     if image.dtype.kind == "b":
         return 0.0, 1.0
-    bits = int(image.attrs.get("bits_stored", image.dtype.itemsize * 8))
+    bits = int(image.encoding.get("bits_stored", image.dtype.itemsize * 8))
     if image.dtype.kind == "i":
         return -(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1
     return 0.0, 2.0**bits - 1

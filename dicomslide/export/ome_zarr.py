@@ -18,7 +18,6 @@ from dicomslide.arguments import require_type
 from dicomslide.errors import ArgumentValueError, StoreError
 from dicomslide.export.compression import find_compressors
 from dicomslide.export.content import find_images
-from dicomslide.export.facts import groups_of, read_slide
 from dicomslide.export.grid import Division
 from dicomslide.export.metadata import VERSIONS, zarr_format
 from dicomslide.export.plan import Plan
@@ -119,9 +118,8 @@ def to_ome_zarr(
     if overwrite and resume:
         raise ArgumentValueError("overwrite: what is deleted cannot be resumed")
     if isinstance(slide_or_tree, Slide):
-        groups = read_slide(slide_or_tree)
-    else:
-        groups = groups_of(slide_or_tree)
+        slide_or_tree = slide_or_tree.to_datatree(chunks=None)
+    groups = _groups(slide_or_tree)
     if errors == "fill":
         _require_lazy(groups)
     images = find_images(groups, dyadic=levels == "dyadic", labels=labels, associated=associated)
@@ -175,6 +173,14 @@ def _start(
     journal = Journal.create(group, num_blocks, plan.fingerprint)
     plan.create_arrays(group)
     return group, journal
+
+
+def _groups(tree: xr.DataTree) -> dict[str, xr.Dataset]:
+    """Get the nodes of a tree, which may be a part of another one, by their paths in it."""
+    return {
+        "/" if path == "." else f"/{path}": node.to_dataset(inherit=False)
+        for path, node in tree.subtree_with_keys
+    }
 
 
 def _require_choice(name: str, value: object, choices: tuple[str, ...]) -> None:

@@ -1,6 +1,7 @@
 """What an export writes: arrays, and the metadata that make an OME-Zarr image of them."""
 
 import hashlib
+import io
 import json
 import pickle
 from collections.abc import Sequence
@@ -13,10 +14,11 @@ import zarr
 from dicomslide.export.arrays import TreeArray
 from dicomslide.export.content import Image
 from dicomslide.export.derived import Derivation
-from dicomslide.export.facts import PIXELS_NAME
 from dicomslide.export.grid import Division, Grid
 from dicomslide.export.levels import Level
 from dicomslide.export.metadata import AXES, image_attributes, labels_attributes, zarr_format
+from dicomslide.pixels.array import FrameArray
+from dicomslide.pixels.stack import FrameStack
 
 __all__ = ["Plan", "PlannedArray"]
 
@@ -161,8 +163,15 @@ def _pixels_name(level: Level) -> str:
     """A name that is the same for the same pixels, as far as that can be told without reading."""
     if not isinstance(level.pixels, TreeArray):
         return hashlib.sha256(pickle.dumps(level.pixels)).hexdigest()
-    variable = level.pixels.variable
     if level.pixels.is_chunked:
-        return str(variable.data.name)
-    name = variable.encoding.get(PIXELS_NAME)
-    return name or hashlib.sha256(pickle.dumps(variable)).hexdigest()
+        return str(level.pixels.variable.data.name)
+    named = io.BytesIO()
+    _Namer(named).dump(level.pixels.variable)
+    return hashlib.sha256(named.getvalue()).hexdigest()
+
+
+class _Namer(pickle.Pickler):
+    """Pickles frames as their token: what they are pickled to is another in each process."""
+
+    def persistent_id(self, obj: Any) -> str | None:
+        return obj.token if isinstance(obj, FrameStack | FrameArray) else None

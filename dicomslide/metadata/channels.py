@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import partial
 
+import highdicom as hd
 from pydicom.dataset import Dataset
 
 from dicomslide.damage import reads_image
@@ -38,12 +39,16 @@ class Channel:
         Optical Path Identifier, Segment Number or LUT Label
     label : str
         Optical Path Description, Segment Label or LUT Explanation
-    wavelength : float, optional
-        Illumination Wave Length in nanometres
+    wavelength, emission : float, optional
+        Illumination Wave Length, and Image Path Filter Pass-Through Wavelength, in nanometres
     stains : tuple of str
         Meanings of the substances that the specimen was stained with
     category, property_type, algorithm : str
         Meanings of Segmented Property Category and Type, and Segment Algorithm Type
+    color : str
+        Recommended Display CIELab Value as sRGB, six hexadecimal digits
+    segmentation_type : str
+        Segmentation Type
     unit : str
         Code Value of the Measurement Units of a parameter
     slope, intercept : float
@@ -54,10 +59,13 @@ class Channel:
     identifier: str
     label: str = ""
     wavelength: float | None = None
+    emission: float | None = None
     stains: tuple[str, ...] = ()
     category: str = ""
     property_type: str = ""
     algorithm: str = ""
+    color: str = ""
+    segmentation_type: str = ""
     unit: str = ""
     slope: float = 1.0
     intercept: float = 0.0
@@ -117,8 +125,7 @@ def read_channels(dataset: Dataset) -> tuple[Channel, ...]:
     identifiers = read_identifiers(dataset)
     items = channel_items(dataset) or [Dataset()]
     if kind is ChannelTypes.SEGMENT:
-        slope = _fraction(dataset)
-        return tuple(map(partial(_segment, slope), identifiers, items))
+        return tuple(map(partial(_segment, dataset), identifiers, items))
     if kind is ChannelTypes.PARAMETER:
         return tuple(map(_parameter, identifiers, items))
     stains = tuple(
@@ -132,14 +139,19 @@ def read_channels(dataset: Dataset) -> tuple[Channel, ...]:
 
 
 def _optical_path(stains: tuple[str, ...], identifier: str, item: Dataset) -> Channel:
-    wavelength = item.get("IlluminationWaveLength")
     return Channel(
         ChannelTypes.OPTICAL_PATH,
         identifier=identifier,
         label=str(item.get("OpticalPathDescription") or ""),
-        wavelength=None if wavelength is None else float(wavelength),
+        wavelength=_number(item, "IlluminationWaveLength"),
+        emission=_number(item, "ImagePathFilterPassThroughWavelength"),
         stains=stains,
     )
+
+
+def _number(item: Dataset, keyword: str) -> float | None:
+    value = item.get(keyword)
+    return None if value is None else float(value)
 
 
 def _fraction(dataset: Dataset) -> float:
@@ -149,7 +161,7 @@ def _fraction(dataset: Dataset) -> float:
     return 1.0 / max(int(dataset.get("MaximumFractionalValue") or 255), 1)
 
 
-def _segment(slope: float, identifier: str, item: Dataset) -> Channel:
+def _segment(dataset: Dataset, identifier: str, item: Dataset) -> Channel:
     return Channel(
         ChannelTypes.SEGMENT,
         identifier=identifier,
@@ -157,8 +169,19 @@ def _segment(slope: float, identifier: str, item: Dataset) -> Channel:
         category=_meaning(item, "SegmentedPropertyCategoryCodeSequence"),
         property_type=_meaning(item, "SegmentedPropertyTypeCodeSequence"),
         algorithm=str(item.get("SegmentAlgorithmType") or ""),
-        slope=slope,
+        color=_color(item),
+        segmentation_type=str(dataset.get("SegmentationType") or ""),
+        slope=_fraction(dataset),
     )
+
+
+def _color(item: Dataset) -> str:
+    """Read the colour that a segment is shown in (PS3.3 C.8.20.2); empty where there is none."""
+    value = item.get("RecommendedDisplayCIELabValue")
+    if value is None or len(value) != 3:
+        return ""
+    red, green, blue = hd.color.CIELabColor.from_dicom_value(tuple(map(int, value))).to_rgb()
+    return f"{red:02X}{green:02X}{blue:02X}"
 
 
 def _parameter(identifier: str, item: Dataset) -> Channel:

@@ -108,12 +108,17 @@ class PixelFormat:
         return self.rows, self.columns, 3 if self.is_colour else self.samples
 
     @property
+    def bits(self) -> int:
+        """How many bits of a decoded sample are used."""
+        return self.palette.bits if self.palette else self.bits_stored
+
+    @property
     def background(self) -> int:
         """Value of pixels that no frame covers: white for colour, 0 otherwise."""
         if not self.is_colour:
             return 0
-        bits = self.palette.bits if self.palette else self.bits_stored - self.signed
-        return int(2**bits - 1)
+        # What is signed of a palette are the numbers of its colours
+        return int(2 ** (self.bits - (self.signed and self.palette is None)) - 1)
 
     @property
     def frame_bits(self) -> int:

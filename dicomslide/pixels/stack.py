@@ -1,7 +1,7 @@
 """Frame arrays of several channels and focal planes as one array."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -35,9 +35,14 @@ class FrameStack:
     samples: bool = True
 
     @property
+    def arrays(self) -> Iterator[FrameArray]:
+        """The arrays that there are."""
+        return (plane for planes in self.planes for plane in planes if plane is not None)
+
+    @property
     def first(self) -> FrameArray:
         """An array that tells shape and type."""
-        return next(plane for planes in self.planes for plane in planes if plane is not None)
+        return next(self.arrays)
 
     @property
     def shape(self) -> tuple[int, ...]:

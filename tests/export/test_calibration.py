@@ -227,6 +227,7 @@ class TestSlideCoordinates:
 
 def test_associated_images_that_are_not_placed_have_no_unit(make_slide, image_of, tmp_path):
     tree = open_slide(make_slide(label=True).folder).to_datatree()
+    tree["associated/label"].attrs.clear()
     to_ome_zarr(tree, tmp_path / "tree.zarr", version="0.6")
     group = zarr.open_group(str(tmp_path / "tree.zarr"))
     (multiscale,) = image_of(group, "associated/label")["multiscales"]

@@ -1,6 +1,8 @@
 """The pixels of a store are those of the slide, each frame is decoded once."""
 
+import json
 from itertools import chain
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -77,6 +79,23 @@ def test_tree_is_as_good_as_its_slide(make_slide, channels_first, tmp_path, chun
         np.testing.assert_array_equal(group[str(level.index)][...], channels_first(level, 2))
     mask = written.segmentations[0].mask(0, 1)
     np.testing.assert_array_equal(group["labels/nucleus/0"][0, 0], mask)
+
+
+@pytest.mark.parametrize("version", ["0.5", "0.6"])
+def test_slide_and_its_tree_make_the_same_store(make_slide, tmp_path, everything, version):
+    """With all that is known of channels, segments and places."""
+    folder = make_slide(**everything).folder
+    to_ome_zarr(open_slide(folder), tmp_path / "slide.zarr", version=version)
+    tree = xr.open_datatree(folder, engine="dicomslide")
+    to_ome_zarr(tree, tmp_path / "tree.zarr", version=version)
+    slide, other = (
+        {path.relative_to(store): path.read_bytes() for path in store.rglob("*") if path.is_file()}
+        for store in (tmp_path / "slide.zarr", tmp_path / "tree.zarr")
+    )
+    # At the top it also says what the store was made of, for one that is to be resumed
+    one, two = (json.loads(files.pop(Path("zarr.json"))) for files in (slide, other))
+    assert other == slide
+    assert two["attributes"]["ome"] == one["attributes"]["ome"]
 
 
 @pytest.mark.parametrize("chunks", ["frames", None])

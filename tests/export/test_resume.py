@@ -181,6 +181,27 @@ def test_store_of_another_slide_or_of_other_options_is_not_resumed(
     assert files_of(store) == before
 
 
+@pytest.mark.parametrize("chunks", ["frames", None])
+@pytest.mark.parametrize(
+    "other", [{"channel": [1]}, {"focal_plane": [1]}, {"channel": [0], "focal_plane": [1]}]
+)
+def test_store_of_another_part_of_a_tree_is_not_resumed(
+    make_slide, tmp_path, monkeypatch, chunks, other
+):
+    folder = make_slide(optical_paths=2, focal_planes=2).folder
+    one, other = {"channel": [0], "focal_plane": [0]}, {"channel": [0], "focal_plane": [0]} | other
+
+    def part(where):
+        tree = open_slide(folder).to_datatree(chunks).isel(where)
+        # Otherwise the height of the focal plane tells
+        return tree.map_over_datasets(lambda node: node.drop_vars("focal_plane", errors="ignore"))
+
+    interrupted(part(one), tmp_path / "part.zarr", monkeypatch, 0)
+    with pytest.raises(OSError, match=r"part\.zarr.*resumed"):
+        to_ome_zarr(part(other), tmp_path / "part.zarr", resume=True)
+    to_ome_zarr(part(one), tmp_path / "part.zarr", resume=True)
+
+
 def test_store_of_another_program_is_not_resumed(make_slide, tmp_path):
     group = zarr.create_group(str(tmp_path / "slide.zarr"))
     group.create_array("0", shape=(1,), dtype="u1")
