@@ -62,15 +62,18 @@ def dyadic_levels(
 ) -> tuple[Level, ...]:
     """Make levels of the factors 1, 2, 4, … of those that have about these factors.
 
-    A missing one is computed from the one before it. The last one has at most `smallest` rows and
+    Of several the one that is closest to the factor is taken: thumbnails may be close to a level. A
+    missing one is computed from the one before it. The last one has at most `smallest` rows and
     columns.
     """
     base = found[0][1]
+
+    closest: dict[int, float] = {0: 0.0}
     stored: dict[int, tuple[TreeArray, Calibration]] = {}
     for item in found[1:]:
-        power = _power(item[1], base)
-        if power:
-            stored.setdefault(power, item)
+        power, deviation = _deviation(item[1], base)
+        if deviation < closest.get(power, _SAME_FACTOR):
+            closest[power], stored[power] = deviation, item
     levels = [Level.of(*found[0])]
     while max(levels[-1].shape[2:]) > smallest or max(stored, default=0) >= len(levels):
         known = stored.get(len(levels))
@@ -116,12 +119,11 @@ def _half(levels: Sequence[Level], reduce: Reduction) -> Level:
     )
 
 
-def _power(level: Calibration, base: Calibration) -> int:
-    """The power of two that the factor of a level is about; 0 where it is none."""
+def _deviation(level: Calibration, base: Calibration) -> tuple[int, float]:
+    """The power of two that is closest to the factor of a level, and by what part it is missed."""
     ratios = [level.scale[axis] / base.scale[axis] for axis in (1, 2)]
     power = round(math.log2(ratios[0]))
-    is_close = all(abs(ratio / 2**power - 1) < _SAME_FACTOR for ratio in ratios)
-    return max(power, 0) if is_close else 0
+    return power, max(abs(ratio / 2**power - 1) for ratio in ratios)
 
 
 def _halvings(here: Level, there: Level) -> int:

@@ -74,6 +74,17 @@ def test_stored_factors_need_not_be_exact(make_slide, export, channels_first):
     np.testing.assert_array_equal(group["2"][...], channels_first(written.levels[1]))
 
 
+@pytest.mark.parametrize("factors", [(1, 3.87, 4), (1, 4, 4.15)])
+def test_of_several_levels_that_are_close_to_a_factor_the_closest_is_kept(
+    make_slide, export, channels_first, factors
+):
+    """A thumbnail may be about as large as a level."""
+    written = make_slide(size=(180, 240), factors=factors)
+    group = export(written, levels="dyadic")
+    (closest,) = (level for level in written.levels if level.factor == 4)
+    np.testing.assert_array_equal(group["2"][...], channels_first(closest))
+
+
 def test_levels_of_other_factors_are_left_out(make_slide, export, channels_first):
     written = make_slide(factors=(1, 3, 8))
     group = export(written, levels="dyadic")
