@@ -20,6 +20,7 @@ from dicomslide.export.metadata import VERSIONS
 from dicomslide.export.ome_zarr import to_ome_zarr
 from dicomslide.opening import open_slide
 from dicomslide.report import print_report
+from dicomslide.slide import Slide
 from dicomslide.thumbnail import make_thumbnail
 
 __all__ = ["main"]
@@ -76,6 +77,11 @@ def _parser() -> argparse.ArgumentParser:
     for command in (info, thumbnail, export):
         command.add_argument(
             "source", metavar="SOURCE", help="folder, DICOM file or URL of a slide"
+        )
+        command.add_argument(
+            "--container",
+            metavar="ID",
+            help="Container Identifier of the slide, where there are several",
         )
 
     thumbnail.add_argument("out", metavar="OUT.png", type=Path, help="picture to write")
@@ -154,15 +160,23 @@ def _add(commands: Any, name: str, run: Any, what: str) -> argparse.ArgumentPars
 
 
 def _info(options: argparse.Namespace) -> None:
-    slide = open_slide(options.source)
+    slide = open_slide(options.source, container_identifier=options.container)
     console = Console()
     if not console.is_terminal:
         console = Console(width=_WIDTH_WITHOUT_TERMINAL)
     print_report(slide, console)
 
 
+def _open(options: argparse.Namespace) -> Slide:
+    return open_slide(
+        options.source,
+        correct_color=options.correct_color,
+        container_identifier=options.container,
+    )
+
+
 def _thumbnail(options: argparse.Namespace) -> None:
-    slide = open_slide(options.source, correct_color=options.correct_color)
+    slide = _open(options)
     with _progress("reading"):
         picture = make_thumbnail(slide, options.size)
     try:
@@ -173,7 +187,7 @@ def _thumbnail(options: argparse.Namespace) -> None:
 
 
 def _export(options: argparse.Namespace) -> None:
-    slide = open_slide(options.source, correct_color=options.correct_color)
+    slide = _open(options)
     with _progress("exporting"):
         to_ome_zarr(
             slide,

@@ -102,7 +102,7 @@ def open_slide(
         found = ", ".join(repr(slide.container_identifier or "no name") for slide in slides)
         raise NoSlideError(
             f"{name_of_source(source)}: there are {len(slides)} slides: {found}; name one with "
-            "container_identifier, or open them all with open_slides"
+            "container_identifier (--container), or open them all with open_slides"
         )
     return slides[0]
 

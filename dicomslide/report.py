@@ -21,6 +21,14 @@ _HEADINGS = {
 }
 
 
+def _rotation(degrees: float) -> str:
+    """Say how an image is turned to stand upright, from the counterclockwise angle."""
+    if degrees == 0:
+        return "none, the image stands upright"
+    direction = "counterclockwise" if degrees > 0 else "clockwise"
+    return f"{abs(degrees):g} degrees {direction} to stand upright"
+
+
 def print_report(slide: Slide, console: Console) -> None:
     """Print levels, channels, focal planes, associated and derived images of a slide."""
     base = slide.get_image(0, *_first_plane(slide))
@@ -30,7 +38,7 @@ def print_report(slide: Slide, console: Console) -> None:
         "manufacturer": _join(base, "Manufacturer", "ManufacturerModelName"),
         "acquired": _join(base, "AcquisitionDateTime"),
         "size": "{:.3f} x {:.3f} mm (along X and Y of the slide)".format(*slide.physical_size),
-        "rotation": f"{base.get_rotation():g} degrees counterclockwise to stand upright",
+        "rotation": _rotation(base.get_rotation()),
         "focal planes": _focal_planes(slide),
     }
     for name, value in facts.items():

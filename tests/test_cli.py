@@ -92,10 +92,38 @@ class TestInfo:
         for word in ("Brightfield", "Nucleus", "Stroma", "HAEMATOXYLIN", "LABEL", "OVERVIEW"):
             assert word in text
 
+    @pytest.mark.parametrize(
+        ("orientation", "expected"),
+        [
+            ((0, -1, 0, -1, 0, 0), "90 degrees clockwise"),
+            ((0, 1, 0, 1, 0, 0), "90 degrees counterclockwise"),
+            ((1, 0, 0, 0, -1, 0), "none"),
+        ],
+    )
+    def test_tells_how_to_turn_the_image(self, run, make_slide, orientation, expected):
+        _, lines, _ = run("info", make_slide(orientation=orientation).folder)
+        (line,) = (line for line in lines if "rotation" in line)
+        assert line.split(maxsplit=1)[1].startswith(expected)
+
     def test_one_file_will_do(self, run, slide):
         code, lines, _ = run("info", slide.levels[1].paths[0])
         assert code == 0
         assert any(line.split()[:3] == ["0", "140", "180"] for line in lines)
+
+    def test_container_tells_one_of_several_slides(self, run, tmp_path):
+        for name in ("one", "two"):
+            write_slide(
+                tmp_path / "both" / name, size=(60, 80), factors=(1,), container_identifier=name
+            )
+        code, _, (error,) = run("info", tmp_path / "both")
+        assert code == 2
+        assert "--container" in error
+        code, lines, errors = run("info", tmp_path / "both", "--container", "two")
+        assert (code, lines[0], errors) == (0, "Slide two", [])
+        code, _, errors = run(
+            "thumbnail", tmp_path / "both", tmp_path / "x.png", "--container", "no"
+        )
+        assert (code, len(errors)) == (2, 1)
 
     def test_lines_fit_where_there_is_no_terminal(self, run, slide):
         _, lines, _ = run("info", slide.folder)
