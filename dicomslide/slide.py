@@ -107,7 +107,7 @@ class Slide:
 
         pyramid_images = images(_is_pyramid_image)
         if not pyramid_images:
-            raise NoSlideError("image_metadata: there is no VOLUME, THUMBNAIL or derived image")
+            raise NoSlideError("there is no VOLUME, THUMBNAIL or derived image")
         self._label_images = tuple(images(is_label_image))
         self._overview_images = tuple(images(is_overview_image))
         self._arrangement = arrange(pyramid_images)

@@ -3,6 +3,7 @@
 import gc
 import shutil
 import struct
+import sys
 import warnings
 from pathlib import Path
 
@@ -335,3 +336,9 @@ def test_every_error_is_one_of_the_package(tmp_path):
     for source in (tmp_path / "nothing-here", tmp_path, None, []):
         with pytest.raises(DicomSlideError):
             open_slide(source)
+
+
+def test_package_that_a_url_needs_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "aiohttp", None)
+    with pytest.raises(ValueError, match=r"https://example\.org/slide/.*aiohttp.*extra.* http"):
+        open_slide("https://example.org/slide/")

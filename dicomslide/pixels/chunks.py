@@ -3,6 +3,7 @@
 import math
 import os
 from collections.abc import Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -13,7 +14,7 @@ from dask.system import CPU_COUNT
 from numpy.typing import NDArray
 
 from dicomslide.arguments import integer
-from dicomslide.errors import ArgumentValueError
+from dicomslide.errors import ArgumentTypeError, ArgumentValueError
 
 __all__ = ["Chunks", "as_dask", "chunk_sizes"]
 
@@ -156,6 +157,10 @@ def _whole_frames(wanted: int, tile: int, size: int) -> int:
 
 
 def _rows_columns(chunks: int | tuple[int, ...]) -> tuple[int, int]:
+    if not isinstance(chunks, Sequence | Integral):
+        raise ArgumentTypeError(
+            f'chunks: expected "frames", "auto", an integer or (rows, columns), got {chunks!r}'
+        )
     given = chunks if isinstance(chunks, Sequence) else (chunks, chunks)
     if len(given) not in (2, 3):
         raise ArgumentValueError(f"chunks: expected (rows, columns), got {chunks!r}")

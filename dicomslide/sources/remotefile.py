@@ -199,7 +199,12 @@ def _open(url: str, storage_options: dict[str, Any]) -> tuple[AbstractFileSystem
             timeout = ClientTimeout(total=None, sock_connect=_TIMEOUT[0], sock_read=_TIMEOUT[1])
             storage_options = {**storage_options, "client_kwargs": {"timeout": timeout}}
         return url_to_fs(url, **storage_options)
-    except (ImportError, ValueError, TypeError) as error:
+    except ImportError as error:
+        raise ArgumentValueError(
+            f"source: {without_secrets(url)}: a package that such URLs need is missing: "
+            f"{_reason(error)}; the extras az, gs, http and s3 of dicomslide bring them"
+        ) from error
+    except (ValueError, TypeError) as error:
         raise ArgumentValueError(f"source: {without_secrets(url)}: {_reason(error)}") from error
     except Exception as error:
         raise SourceError(f"{without_secrets(url)}: {_reason(error)}") from error

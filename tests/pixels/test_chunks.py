@@ -69,6 +69,11 @@ class TestChunkSizes:
             chunk_sizes(chunks, SHAPE, TILE_SHAPE, UINT8)
         assert isinstance(caught.value, DicomSlideError)
 
+    @pytest.mark.parametrize("chunks", [1.5, None, {1: 2}, {"y": 256}, object()])
+    def test_other_types_are_refused_with_what_is_taken(self, chunks):
+        with pytest.raises(TypeError, match=r'"frames", "auto", an integer or \(rows, columns\)'):
+            chunk_sizes(chunks, SHAPE, TILE_SHAPE, UINT8)
+
     @pytest.mark.parametrize("chunks", [1.5, None, {1: 2}, object(), (256.0, 256), True])
     def test_other_types_are_refused(self, chunks):
         with pytest.raises(TypeError, match="chunks") as caught:
