@@ -76,8 +76,22 @@ def compute(measurements: Sequence[xr.Dataset], scheduler: str | None) -> Sequen
         return client.gather(running)
 
 
+def places(folder: Path) -> Sequence[Path]:
+    """Folders of the slides, each of its own; the folder itself where it has no others."""
+    return sorted(path for path in folder.iterdir() if path.is_dir()) or [folder]
+
+
+def open_all(place: Path) -> Sequence[dicomslide.Slide]:
+    """Open the slides at a place; a damaged one does not keep the others from being measured."""
+    try:
+        return dicomslide.open_slides(place)
+    except (ValueError, OSError) as error:
+        print(f"left out: {error}", file=sys.stderr)
+        return []
+
+
 def main(folder: str, scheduler: str | None = None) -> None:
-    slides = dicomslide.open_slides(folder)
+    slides = [slide for place in places(Path(folder)) for slide in open_all(place)]
     results = compute([measure(level_to_measure(slide)) for slide in slides], scheduler)
     print("\nslide           tissue, mm²  haematoxylin  eosin")
     for slide, result in zip(slides, results, strict=True):

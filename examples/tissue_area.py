@@ -1,6 +1,6 @@
 """Measure the tissue of a slide at two levels: ``python tissue_area.py [SLIDE]``.
 
-Nothing is read before the last line: the mask and its sum are dask arrays, computed frame by frame.
+Nothing is read before the area is asked for: mask and sum are dask arrays, computed by chunks.
 """
 
 import sys
@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 
 import xarray as xr
 
+import dicomslide
 from dicomslide.testing import write_slide
 
 # Tissue has colour, glass is white or grey
@@ -23,7 +24,7 @@ def tissue_area(level: xr.Dataset) -> xr.DataArray:
 
 
 def main(source: str) -> None:
-    tree = xr.open_datatree(source, engine="dicomslide", chunks={})
+    tree = dicomslide.open_slide(source).to_datatree(chunks="auto")
     for name in ("level_0", "level_1"):
         level = tree[name].to_dataset()
         area = float(tissue_area(level))
