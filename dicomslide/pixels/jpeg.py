@@ -65,7 +65,8 @@ def decode_jpeg(
     ycbcr = _is_ycbcr(header, pixel_format)
     # The codec does not convert what is lossless
     converted = ycbcr and header.process != _LOSSLESS
-    fits = out is not None and out.shape == (header.rows, header.columns, header.samples)
+    shape = header.rows, header.columns, header.samples
+    fits = out is not None and out.shape == shape and out.dtype.itemsize == 1
     pixels = imagecodecs.jpeg8_decode(
         data,
         colorspace="YCBCR" if converted else "RGB",

@@ -36,6 +36,21 @@ class TestLossy:
         # Decoders may round in other places
         np.testing.assert_allclose(decoded.astype(int), decode_with_pillow(data), atol=2)
 
+    @pytest.mark.parametrize("attributes", [{}, {"BitsAllocated": 16}, {"PixelRepresentation": 1}])
+    def test_is_the_same_in_memory_that_is_given(
+        self, make_pixels, make_format, encode_with_pillow, attributes
+    ):
+        """Also where a sample has more bits than those of the codestream."""
+        data = encode_with_pillow(make_pixels(samples=3), "JPEG", quality=90)
+        pixel_format = make_format(
+            make_pixels(samples=3), BASELINE, "YBR_FULL_422", BitsStored=8, **attributes
+        )
+        expected = decode_frame(data, pixel_format)
+        out = np.full(pixel_format.shape, 77, pixel_format.dtype)
+        found = decode_frame(data, pixel_format, None, out)
+        assert found.dtype == expected.dtype == pixel_format.dtype
+        np.testing.assert_array_equal(found, expected)
+
     @pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
     def test_monochrome_is_as_stored(
         self, make_pixels, make_format, encode_with_pillow, photometric

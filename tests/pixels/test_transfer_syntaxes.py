@@ -50,6 +50,21 @@ def test_lossless(read, ending, samples, bits):
     np.testing.assert_array_equal(pixels, expected)
 
 
+@pytest.mark.parametrize("ending", [*LOSSLESS, *LOSSY])
+@pytest.mark.parametrize("samples", [1, 3])
+def test_frames_that_are_not_kept_are_those_that_are(make_slide, ending, samples):
+    """They are decoded into memory that is used again."""
+    slide = make_slide(
+        size=(75, 100), tile=(48, 40), transfer_syntax=BASE + ending, samples=samples
+    )
+    kept, others = (
+        open_slide(slide.paths[0], max_frame_cache_size=size).get_volume_images()[0]
+        for size in (6, 0)
+    )
+    expected = kept.get_total_pixel_matrix()[...]
+    np.testing.assert_array_equal(others.get_total_pixel_matrix()[...], expected)
+
+
 @pytest.mark.parametrize("ending", [e for e in LOSSLESS if e not in (".4.201", ".4.202", ".4.110")])
 def test_12_bits(read, ending):
     expected, pixels = read(ending, samples=1, bits=12)
