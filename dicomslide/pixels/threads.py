@@ -64,7 +64,8 @@ def for_each(function: Callable[[T], None], items: Sequence[T], threads: int) ->
     After an exception no further item is begun. It is raised after all threads have stopped.
     """
     count = len(items)
-    threads = min(threads, count)
+    # One pool for reads of any size
+    others_at_most, threads = threads - 1, min(threads, count)
     if threads < 2 or count < _MIN_PARALLEL:
         for item in items:
             function(item)
@@ -82,7 +83,7 @@ def for_each(function: Callable[[T], None], items: Sequence[T], threads: int) ->
                 part.clear()
             raise
 
-    pool = _pool(os.getpid(), threads - 1)
+    pool = _pool(os.getpid(), others_at_most)
     others = [pool.submit(run, part) for part in parts[1:]]
     try:
         run(parts[0])

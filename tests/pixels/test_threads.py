@@ -35,6 +35,12 @@ class TestForEach:
         barrier = threading.Barrier(3, timeout=10)
         for_each(lambda _: barrier.wait(), list(range(12)), 3)
 
+    def test_reads_of_any_size_share_their_threads(self):
+        before = set(threading.enumerate())
+        for count in range(4, 24):
+            for_each(lambda _: time.sleep(1e-4), list(range(count)), 12)
+        assert len(set(threading.enumerate()) - before) <= 11
+
     def test_no_more_threads_than_asked_for(self):
         names = set()
         for_each(lambda _: names.add(threading.current_thread().name), list(range(500)), 2)
