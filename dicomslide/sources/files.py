@@ -2,9 +2,9 @@
 
 import hashlib
 import os
+import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 from pydicom.dataset import Dataset
@@ -92,10 +92,19 @@ class FileFrames:
         return frames_per_request(self.frame_bits // 8, is_encapsulated(self.transfer_syntax_uid))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "_offsets"}
+        return {name: value for name, value in vars(self).items() if not name.startswith("_")}
 
-    @cached_property
+    @property
     def _offsets(self) -> EncapsulatedOffsets:
+        known = vars(self)
+        if "_found" not in known:
+            # Threads that make the first read side by side find them once
+            with known.setdefault("_lock", threading.Lock()):
+                if "_found" not in known:
+                    known["_found"] = self._find_offsets()
+        return known["_found"]
+
+    def _find_offsets(self) -> EncapsulatedOffsets:
         return encapsulated_offsets(
             self.file.read,
             self.file.path,

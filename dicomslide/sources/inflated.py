@@ -1,5 +1,6 @@
 """Data sets that are compressed in their file (PS3.5 A.5)."""
 
+import threading
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -55,8 +56,17 @@ class InflatedFile:
         return parts
 
 
-@lru_cache(maxsize=2)
 def _inflate(part: InflatedFile) -> bytes:
+    # Threads that read side by side would each hold the whole data set
+    with _lock:
+        return _inflated(part)
+
+
+_lock = threading.Lock()
+
+
+@lru_cache(maxsize=2)
+def _inflated(part: InflatedFile) -> bytes:
     (compressed,) = part.file.read([(part.start, part.file.size - part.start)])
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     try:

@@ -2,6 +2,8 @@
 
 import pickle
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -31,8 +33,10 @@ from dicomslide.errors import (
     NoSlideError,
     SourceError,
 )
+from dicomslide.sources import files
 from dicomslide.sources.base import FrameSource, FrameStore
 from dicomslide.sources.files import FileStore, open_image_file
+from dicomslide.sources.offsets import encapsulated_offsets
 from dicomslide.testing import ParametricMapOptions, SegmentationOptions
 
 NATIVE = [ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian]
@@ -76,6 +80,22 @@ class TestFrames:
             fragments_per_frame=fragments,
         ).paths[0]
         assert open_image_file(path)[1].read(range(FRAMES)) == expected_frames(path)
+
+    def test_are_located_once_by_threads_that_read_side_by_side(self, make_slide, monkeypatch):
+        path = make_slide(transfer_syntax=JPEGBaseline8Bit, offset_table="empty").paths[0]
+        _, frames = open_image_file(path)
+        located = []
+
+        def locate(*arguments, **options):
+            located.append(arguments)
+            time.sleep(0.05)
+            return encapsulated_offsets(*arguments, **options)
+
+        monkeypatch.setattr(files, "encapsulated_offsets", locate)
+        with ThreadPoolExecutor(8) as pool:
+            found = list(pool.map(frames.read, [[n] for n in range(FRAMES)]))
+        assert [data for (data,) in found] == expected_frames(path)
+        assert len(located) == 1
 
     @pytest.mark.parametrize("bits", [8, 12, 16, 32])
     @pytest.mark.parametrize("syntax", NATIVE)

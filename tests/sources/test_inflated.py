@@ -1,8 +1,10 @@
 """The data set of the Deflated transfer syntax (PS3.5 A.5), addressed as if not compressed."""
 
 import pickle
+import time
 import tracemalloc
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given
@@ -45,6 +47,23 @@ def make(tmp_path):
         return InflatedFile(LocalFile.at(path), 4)
 
     return make
+
+
+def test_threads_share_one_copy():
+    """Each of them would take the memory of a whole data set otherwise."""
+    reads = []
+
+    class Slow(Bytes):
+        def read(self, ranges):
+            reads.append(ranges)
+            time.sleep(0.05)
+            return super().read(ranges)
+
+    file = InflatedFile(Slow(deflate(CONTENT)), 0)
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(file.read, [[(n, 5)] for n in range(8)]))
+    assert found == [[CONTENT[n : n + 5]] for n in range(8)]
+    assert len(reads) == 1
 
 
 @given(
