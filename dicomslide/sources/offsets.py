@@ -159,8 +159,10 @@ def _walked(
         return EncapsulatedOffsets(items[:1, 0], items[-1:, 1])
     if len(items) > count:
         heads = read([(int(start) + 8, 4) for start in items[:, 0]])
-        first = np.array([head.startswith(_CODESTREAM_STARTS) for head in heads])
-        if not first[0] or first.sum() != count:
+        # The codestreams of an image are of one kind
+        known = [kind for kind in _CODESTREAM_STARTS if heads[0].startswith(kind)]
+        first = np.array([head.startswith(tuple(known)) for head in heads])
+        if first.sum() != count:
             raise FrameError(
                 f"{name}: {len(items)} fragments cannot be told apart into {count} frames; the "
                 "image needs an offset table"

@@ -97,6 +97,12 @@ class TestTables:
         value = encapsulate(frames, fragments_per_frame=3, has_bot=False) + DELIMITER
         assert find(Bytes(value), 3) == padded(frames)
 
+    def test_fragments_may_begin_like_codestreams_of_another_kind(self):
+        frames = [b"\xff\xd8" + bytes(10), b"\xff\xd8" + bytes(8)]
+        box = bytes(3) + b"\x0c" + bytes(8)
+        value = b"".join(map(item, (b"", frames[0], box, frames[1], box))) + DELIMITER
+        assert find(Bytes(value), 2) == [frame + box for frame in frames]
+
     @pytest.mark.parametrize(
         "table", [(1, 2, 3, 4, 5), (0, 0, 0, 0, 0), (0, 40, 20, 60, 80), (0, 14), tuple(range(6))]
     )
