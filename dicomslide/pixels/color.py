@@ -64,7 +64,7 @@ class ColorTransform:
         It is overwritten by the next call on the same thread.
         """
         rows, columns = pixels.shape[:2]
-        codes, corrected = _own.pack(pixels)
+        codes, corrected = _memory.pack(pixels)
         table = _table(self.profile)
         # Codes are never out of bounds. Where another thread fills in a colour at the same time,
         # this one sees it or 0
@@ -80,7 +80,7 @@ class ColorTransform:
         return _samples(corrected).reshape(rows, columns, 4)
 
 
-class _Own(threading.local):
+class _Memory(threading.local):
     """Memory of each thread for pixels that are being corrected."""
 
     size = 0
@@ -89,9 +89,10 @@ class _Own(threading.local):
         """Turn pixels into codes, with as many places for their corrected colours."""
         count = pixels.shape[0] * pixels.shape[1]
         if count > self.size:
-            self.size = max(count, _BAND)
-            self.codes, self.corrected = np.empty((2, self.size), _CODE)
-            self.bytes = np.empty(3 * self.size + 1, np.uint8)
+            size = max(count, _BAND)
+            self.codes, self.corrected = np.empty((2, size), _CODE)
+            self.bytes = np.empty(3 * size + 1, np.uint8)
+            self.size = size
         self.bytes[: 3 * count].reshape(pixels.shape)[...] = pixels
         # A code is read at each pixel, with a byte too many from the pixel after it
         overlapping = np.ndarray(count, _CODE, self.bytes.data, strides=(3,))
@@ -99,7 +100,7 @@ class _Own(threading.local):
         return codes, self.corrected[:count]
 
 
-_own = _Own()
+_memory = _Memory()
 
 
 def _samples(codes: NDArray[np.uint32]) -> NDArray[np.uint8]:

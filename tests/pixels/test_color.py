@@ -11,6 +11,7 @@ from PIL import Image, ImageCms
 from pydicom.dataset import Dataset
 
 from dicomslide import open_slide
+from dicomslide.pixels import color
 from dicomslide.pixels.color import ColorTransform, color_transform, icc_profile
 from dicomslide.testing import make_srgb_profile, make_wide_gamut_profile
 
@@ -45,6 +46,27 @@ class TestTransform:
     def test_colours_that_were_seen_before_are_the_same(self):
         transform, pixels = ColorTransform(make_wide_gamut_profile()), random_pixels(seed=9)
         np.testing.assert_array_equal(transform(pixels), transform(pixels))
+
+    def test_memory_that_could_not_be_had_can_be_had_later(self, monkeypatch):
+        transform, pixels = ColorTransform(make_wide_gamut_profile()), random_pixels()
+
+        def correct():
+            # A new thread has no memory yet
+            with ThreadPoolExecutor(1) as pool:
+                with monkeypatch.context() as patch:
+                    patch.setattr(color.np, "empty", fail_once)
+                    with pytest.raises(MemoryError):
+                        pool.submit(transform, pixels, np.zeros_like(pixels)).result()
+                return pool.submit(transform, pixels).result()
+
+        calls = []
+
+        def fail_once(*arguments):
+            calls.append(arguments)
+            raise MemoryError
+
+        np.testing.assert_array_equal(correct(), transform(pixels))
+        assert len(calls) == 1
 
     def test_black_and_white(self):
         """Code 0 is a colour like any other."""
