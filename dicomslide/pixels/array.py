@@ -11,7 +11,7 @@ import dask.array as da
 import numpy as np
 from numpy.typing import NDArray
 
-from dicomslide.errors import FrameError
+from dicomslide.errors import FrameError, UnsupportedError
 from dicomslide.metadata.pixel_format import PixelFormat
 from dicomslide.pixels.cache import FrameCache
 from dicomslide.pixels.chunks import Chunks, as_dask, chunk_sizes
@@ -24,28 +24,22 @@ from dicomslide.tile import Tiling
 
 __all__ = ["FrameArray"]
 
-# Where reading costs little, each thread reads what it decodes, in so many parts of a large window
-# that all threads end together
-_BATCHES_PER_THREAD = 16
-_LEAST_BATCH = 8
-
-
+# Where reading costs little, each thread reads what it decodes, in so many batches that all threads
+# end together; in fewer ones rather than smaller ones than the last
+_BATCHES, _LEAST_BATCHES, _LEAST_BATCH = 16, 4, 8
 # Memory for larger frames is not kept
 _MOST_SCRATCH = 2**22
 
 _Place = tuple[slice, slice]
 
-# What puts pixels that were read in ascending order into that of an index, by whether it ascends
-_IN_ORDER = {True: slice(None), False: slice(None, None, -1)}
 
-
-class _Own(threading.local):
-    """What each thread has for itself."""
+class _Scratch(threading.local):
+    """Memory of each thread for a frame that is pasted at once."""
 
     pixels: NDArray = np.empty(0)
 
 
-_own = _Own()
+_scratch = _Scratch()
 
 
 class _Piece(NamedTuple):
@@ -137,8 +131,8 @@ class FrameArray:
         (rows, no_rows), (columns, no_columns), (samples, no_samples) = axes
         pixels = self.read(_ascending(rows), _ascending(columns))
         return pixels[
-            0 if no_rows else _IN_ORDER[rows.step > 0],
-            0 if no_columns else _IN_ORDER[columns.step > 0],
+            0 if no_rows else _in_order(rows),
+            0 if no_columns else _in_order(columns),
             samples.start if no_samples else as_slice(samples),
         ]
 
@@ -228,7 +222,8 @@ class FrameArray:
         by_frame: dict[int, list[_Piece]] = {}
         for piece in pieces:
             by_frame.setdefault(piece.frame, []).append(piece)
-        frames = list(by_frame)
+        # Where frames lie over each other the later one is on top, whichever window it is of
+        frames = sorted(by_frame)
         kept = self.cache.get_all(frames)
         # Of all these frames only the last ones would stay
         to_keep = set(frames[-self.cache.size :]) if self.cache.size else ()
@@ -237,7 +232,13 @@ class FrameArray:
 
         def read(batch: list[int]) -> list[tuple[int, bytes | None]]:
             missing = [frame for frame in batch if frame not in kept]
-            encoded = dict(zip(missing, self.source.read(missing) if missing else (), strict=True))
+            found = self.source.read(missing) if missing else []
+            if len(found) != len(missing):
+                raise FrameError(
+                    f"{self.source.name}: {len(found)} frames were delivered for the "
+                    f"{len(missing)} asked for"
+                )
+            encoded = dict(zip(missing, found, strict=True))
             return [(frame, encoded.get(frame)) for frame in batch]
 
         def decode(item: tuple[int, bytes | None]) -> None:
@@ -261,7 +262,9 @@ class FrameArray:
             for items in one_ahead(read, _batches(frames, size)):
                 for_each(decode, items, threads)
         else:
-            size = min(max(len(frames) // (_BATCHES_PER_THREAD * threads), _LEAST_BATCH), size)
+            share = len(frames) // threads
+            least = min(share // _LEAST_BATCHES, _LEAST_BATCH)
+            size = min(max(share // _BATCHES, least, 1), size)
             for_each(read_and_decode, _batches(frames, size), threads)
 
     def _paste(self, pieces: list["_Piece"], pixels: NDArray) -> None:
@@ -279,19 +282,19 @@ class FrameArray:
     ) -> NDArray:
         try:
             return decode_frame(data, self.pixel_format, needed, out)
-        except FrameError as error:
-            raise FrameError(f"{self.source.name}: frame {frame + 1}: {error}") from error
+        except (FrameError, UnsupportedError) as error:
+            raise type(error)(f"{self.source.name}: frame {frame + 1}: {error}") from error
 
     def _scratch(self) -> NDArray | None:
         """Get memory of this thread for a frame that is not kept."""
-        pixels = _own.pixels
+        pixels = _scratch.pixels
         shape, dtype = self.pixel_format.shape, self.pixel_format.dtype
         if pixels.shape == shape and pixels.dtype == dtype:
             return pixels
         if math.prod(shape) * dtype.itemsize > _MOST_SCRATCH:
             return None
-        _own.pixels = np.empty(shape, dtype)
-        return _own.pixels
+        _scratch.pixels = np.empty(shape, dtype)
+        return _scratch.pixels
 
     def to_dask(self, chunks: Chunks = "frames") -> da.Array:
         """Make a dask array of the pixels.
@@ -340,3 +343,8 @@ def _span(indices: range, start: int, size: int, stop: int, end: int) -> tuple[s
 
 def _ascending(indices: range) -> range:
     return indices if indices.step > 0 else indices[::-1]
+
+
+def _in_order(indices: range) -> slice:
+    """Put what was read in ascending order into that of the indices."""
+    return slice(None, None, 1 if indices.step > 0 else -1)

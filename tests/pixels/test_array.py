@@ -4,10 +4,11 @@ import json
 import math
 import os
 import pickle
+import random
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import dask
@@ -20,7 +21,7 @@ from hypothesis.extra import numpy as hnp
 from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit
 
 from dicomslide import TotalPixelMatrix, open_slide
-from dicomslide.errors import DicomSlideError
+from dicomslide.errors import DicomSlideError, FrameError, UnsupportedError
 from dicomslide.metadata.pixel_format import PixelFormat
 from dicomslide.pixels.array import FrameArray
 from dicomslide.pixels.cache import FrameCache
@@ -46,9 +47,12 @@ ONE_BYTE = PixelFormat(
 )
 
 
+ONE_WORD = replace(ONE_BYTE, bits_allocated=16, bits_stored=16, high_bit=15)
+
+
 @dataclass(frozen=True)
 class NumberedFrames:
-    """A source of frames of one byte, which is their number."""
+    """A source of frames of one pixel, which is their number."""
 
     batch_size: int
     remote: bool
@@ -57,7 +61,7 @@ class NumberedFrames:
 
     def read(self, frames):
         self.requests.append(list(frames))
-        return [bytes([frame]) for frame in frames]
+        return [frame.to_bytes(2, "little") for frame in frames]
 
 
 @pytest.fixture(scope="session")
@@ -165,13 +169,39 @@ class TestRead:
         monkeypatch.setattr(NumberedFrames, "read", lambda _, frames: [b"\0" for _ in frames[:-1]])
         tiling, cache = FullTiling((1, count), (1, 1)), FrameCache("numbered", 0)
         array = FrameArray(source, ONE_BYTE, (1, count), tiling, (0, 0), cache, threads=2)
-        with pytest.raises(ValueError, match="shorter"):
+        with pytest.raises(FrameError, match=r"^numbers: \d+ frames were delivered for the \d+"):
+            array[...]
+
+    @pytest.mark.parametrize("threads", [2, 3, 16, 32])
+    @pytest.mark.parametrize("count", [65, 66, 96, 136, 400])
+    def test_no_thread_gets_more_than_its_share(self, threads, count):
+        source = NumberedFrames(64, False, [])
+        tiling, cache = FullTiling((1, count), (1, 1)), FrameCache("numbered", 0)
+        array = FrameArray(source, ONE_WORD, (1, count), tiling, (0, 0), cache, threads=threads)
+        np.testing.assert_array_equal(array[0, :, 0], np.arange(count))
+        assert max(map(len, source.requests)) <= -(-count // threads)
+
+    def test_unknown_transfer_syntax_names_the_frame(self, monkeypatch):
+        source = NumberedFrames(64, False, [])
+        monkeypatch.setattr(NumberedFrames, "read", lambda _, frames: [b"???"] * len(frames))
+        unknown = replace(ONE_BYTE, transfer_syntax_uid="")
+        tiling, cache = FullTiling((1, 3), (1, 1)), FrameCache("numbered", 0)
+        array = FrameArray(source, unknown, (1, 3), tiling, (0, 0), cache)
+        with pytest.raises(UnsupportedError, match=r"^numbers: frame 1: the transfer syntax"):
             array[...]
 
     def test_frames_that_are_kept_stay_below_later_ones(self, small):
         array, _, level = small(cache=20, organization="TILED_SPARSE", sparse="overlapping")
         array[30:50, 30:50]
         np.testing.assert_array_equal(array[...], level.pixels())
+
+    def test_later_frames_are_on_top_in_whatever_order_windows_are_read(self, small):
+        array, _, level = small(organization="TILED_SPARSE", sparse="overlapping")
+        places = [(row, column) for row in range(0, 64, 8) for column in range(0, 80, 8)]
+        random.Random(0).shuffle(places)
+        windows = [(range(row, row + 12), range(column, column + 12)) for row, column in places]
+        for found, (rows, columns) in zip(array.read_windows(windows), windows, strict=True):
+            np.testing.assert_array_equal(found, window_of(level.pixels(), rows, columns))
 
     @pytest.mark.parametrize("sparse", ["complete", "gaps", "shuffled", "off-grid", "overlapping"])
     def test_frames_may_lie_anywhere(self, small, sparse):
