@@ -46,7 +46,7 @@ __all__ = [
     "supported_transfer_syntaxes",
 ]
 
-Decoder = Callable[[bytes, PixelFormat, tuple[int, int], NDArray | None], NDArray]
+Decoder = Callable[[bytes, PixelFormat, tuple[int, int]], NDArray]
 
 # Some are younger than the dictionary of pydicom
 _JPEG_XL_LOSSLESS = "1.2.840.10008.1.2.4.110"
@@ -135,7 +135,12 @@ def decode_frame(
     check_supported(pixel_format)
     needed = needed or pixel_format.shape[:2]
     try:
-        pixels = _DECODERS[pixel_format.transfer_syntax_uid](data, pixel_format, needed, out)
+        decode = _DECODERS[pixel_format.transfer_syntax_uid]
+        if decode is decode_jpeg:
+            # The other codecs make an array of their own
+            pixels = decode_jpeg(data, pixel_format, needed, out)
+        else:
+            pixels = decode(data, pixel_format, needed)
     except FrameError:
         raise
     except Exception as error:

@@ -51,9 +51,12 @@ class JpegHeader(Codestream):
 
 
 def decode_jpeg(
-    data: bytes, pixel_format: PixelFormat, needed: tuple[int, int], out: NDArray | None
+    data: bytes,
+    pixel_format: PixelFormat,
+    needed: tuple[int, int],
+    out: NDArray | None = None,
 ) -> NDArray:
-    """Decode a JPEG frame, be it lossy or lossless."""
+    """Decode a JPEG frame, be it lossy or lossless, into `out` if that can be."""
     header = read_jpeg_header(data)
     check_codestream(header, pixel_format, needed)
     if header.process not in _SUPPORTED:
@@ -92,9 +95,7 @@ def _is_ycbcr(header: JpegHeader, pixel_format: PixelFormat) -> bool:
     return pixel_format.photometric != "RGB"
 
 
-def decode_jpeg_ls(
-    data: bytes, pixel_format: PixelFormat, needed: tuple[int, int], out: NDArray | None
-) -> NDArray:
+def decode_jpeg_ls(data: bytes, pixel_format: PixelFormat, needed: tuple[int, int]) -> NDArray:
     """Decode a JPEG-LS frame, be it lossless or nearly so."""
     header = read_jpeg_header(data)
     check_codestream(header, pixel_format, needed)

@@ -42,9 +42,7 @@ class Jpeg2000Header(Codestream):
     end: int
 
 
-def decode_jpeg2000(
-    data: bytes, pixel_format: PixelFormat, needed: tuple[int, int], out: NDArray | None
-) -> NDArray:
+def decode_jpeg2000(data: bytes, pixel_format: PixelFormat, needed: tuple[int, int]) -> NDArray:
     """Decode a JPEG 2000 frame, be it high-throughput or not."""
     data = extract_codestream(data)
     header = read_jpeg2000_header(data)

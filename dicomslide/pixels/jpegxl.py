@@ -22,9 +22,7 @@ _ENUM = ((0, 0), (1, 0), (2, 4), (18, 6))
 _GREY = 1
 
 
-def decode_jpeg_xl(
-    data: bytes, pixel_format: PixelFormat, needed: tuple[int, int], out: NDArray | None
-) -> NDArray:
+def decode_jpeg_xl(data: bytes, pixel_format: PixelFormat, needed: tuple[int, int]) -> NDArray:
     """Decode a JPEG XL frame; what its colours are is a matter of the codestream alone."""
     header = read_jpeg_xl_header(data)
     check_codestream(header, pixel_format, needed)

@@ -28,7 +28,6 @@ def decode_native(
     data: bytes,
     pixel_format: PixelFormat,
     needed: tuple[int, int],
-    out: NDArray | None,
     order: Literal["<", ">"] = "<",
 ) -> NDArray:
     """Decode a frame that is not compressed."""
@@ -53,21 +52,19 @@ def decode_native(
 
 
 def decode_native_big_endian(
-    data: bytes, pixel_format: PixelFormat, needed: tuple[int, int], out: NDArray | None
+    data: bytes, pixel_format: PixelFormat, needed: tuple[int, int]
 ) -> NDArray:
     """Decode a frame that is not compressed, of values with the most significant byte first."""
-    return decode_native(data, pixel_format, needed, out, order=">")
+    return decode_native(data, pixel_format, needed, order=">")
 
 
-def decode_deflated(
-    data: bytes, pixel_format: PixelFormat, needed: tuple[int, int], out: NDArray | None
-) -> NDArray:
+def decode_deflated(data: bytes, pixel_format: PixelFormat, needed: tuple[int, int]) -> NDArray:
     """Decode a frame that is compressed with deflate, without a header (RFC 1951)."""
     inflater = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
     native = inflater.decompress(data, native_size(pixel_format) + 2)
     if not inflater.eof:
         raise FrameError("its deflated data are cut off or too long")
-    return decode_native(native, pixel_format, needed, out)
+    return decode_native(native, pixel_format, needed)
 
 
 def clear_unused_bits(pixels: NDArray, pixel_format: PixelFormat) -> NDArray:

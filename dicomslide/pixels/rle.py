@@ -24,9 +24,7 @@ def looks_like_rle(data: bytes) -> bool:
     return len(data) > 64 and 1 <= data[0] <= 15 and data[1:8] == b"\0\0\0\x40\0\0\0"
 
 
-def decode_rle(
-    data: bytes, pixel_format: PixelFormat, needed: tuple[int, int], out: NDArray | None
-) -> NDArray:
+def decode_rle(data: bytes, pixel_format: PixelFormat, needed: tuple[int, int]) -> NDArray:
     """Decode a frame of run-length encoded byte planes."""
     rows, columns, samples = pixel_format.rows, pixel_format.columns, pixel_format.samples
     if pixel_format.bits_allocated == 1:
