@@ -180,7 +180,9 @@ def _color(item: Dataset) -> str:
     value = item.get("RecommendedDisplayCIELabValue")
     if value is None or len(value) != 3:
         return ""
-    red, green, blue = hd.color.CIELabColor.from_dicom_value(tuple(map(int, value))).to_rgb()
+    stated = hd.color.CIELabColor.from_dicom_value(tuple(map(int, value)))
+    # CIELab has more colours than a display
+    red, green, blue = stated.to_rgb(clip=True)
     return f"{red:02X}{green:02X}{blue:02X}"
 
 

@@ -132,6 +132,28 @@ class TestSegments:
         assert {channel.property_type for channel in channels} == {"Nucleus"}
         assert {channel.algorithm for channel in channels} == {"MANUAL"}
 
+    @pytest.mark.parametrize(
+        ("value", "expected"),
+        [
+            # L* is 0 to 100, a* and b* are -128 to 127 (PS3.3 C.10.7.1.1)
+            ([0, 32896, 32896], "000000"),
+            ([65535, 32896, 32896], "FFFFFF"),
+            # Greener and brighter than a display can be
+            ([65535, 0, 65535], "00FF00"),
+            ([30000, 30000], ""),
+            (None, ""),
+        ],
+    )
+    def test_colour_is_the_one_to_display(self, value, expected):
+        image = make_image(SegmentationStorage)
+        image.SegmentSequence = [Dataset()]
+        image.SegmentSequence[0].SegmentNumber = 1
+        if value is not None:
+            image.SegmentSequence[0].RecommendedDisplayCIELabValue = value
+        image.SegmentationType = "BINARY"
+        (channel,) = read_channels(image)
+        assert (channel.color, channel.segmentation_type) == (expected, "BINARY")
+
     def test_segmentation_needs_segments(self):
         with pytest.raises(InvalidImageError, match=r"1\.2\.3.*Segment Sequence"):
             read_channels(make_image(SegmentationStorage))
