@@ -16,6 +16,8 @@ __all__ = ["run_demo", "tissue_area"]
 
 # Tissue has colour, glass and fat are white or grey
 _SATURATION = 25
+# Many frames for each task of dask; the synthetic slide has frames of 256 x 256 pixels
+_CHUNKS = {"y": 1024, "x": 1024}
 
 
 def tissue_area(level: xr.Dataset) -> xr.DataArray:
@@ -66,7 +68,7 @@ def run_demo(
         slide_files = write_slide(source, size=(4500, 6000), factors=(1, 2, 4, 8, 16))
     (rows, columns), count = slide_files.levels[0].size, len(slide_files.levels)
     say(f"  {rows} x {columns} pixels, {count} levels, {len(slide_files.paths)} files")
-    tree = xr.open_datatree(source, engine="dicomslide", chunks={})
+    tree = xr.open_datatree(source, engine="dicomslide", chunks=_CHUNKS)
     names = [name for name in tree.children if name.startswith("level_")]
     say("Tissue area, computed lazily through xarray and dask:")
     for name in (names[-1], names[0]):
@@ -85,5 +87,5 @@ def run_demo(
         say(f"  {what:9} {path}")
     say("The same in Python:")
     say("  import xarray as xr")
-    say(f'  tree = xr.open_datatree("{source}", engine="dicomslide", chunks={{}})')
+    say(f'  tree = xr.open_datatree("{source}", engine="dicomslide", chunks={_CHUNKS})')
     say('  tree["level_0"].image.mean().compute()')
