@@ -35,7 +35,7 @@ from dicomslide.errors import ArgumentValueError, InvalidImageError
 from dicomslide.image import TiledImage
 from dicomslide.metadata.channels import Channel
 from dicomslide.metadata.flavors import is_label_map
-from dicomslide.metadata.geometry import ImageGeometry, RelativePlacement, read_geometry
+from dicomslide.metadata.geometry import ImageGeometry, RelativePlacement
 from dicomslide.pixels.array import FrameArray
 from dicomslide.pixels.chunks import Chunks
 from dicomslide.pixels.stack import FrameStack
@@ -318,11 +318,10 @@ def _associated(image: TiledImage, chunks: TreeChunks) -> xr.Dataset:
 def _placement(image: TiledImage) -> dict[str, Any]:
     """Say where an associated image lies, if it says so itself."""
     try:
-        geometry = read_geometry(image.metadata)
+        return _geometry_attributes(image.geometry, image.geometry)
     except InvalidImageError:
         # Whoever asks for its geometry is told; the rest of the slide does not depend on it
         return {}
-    return {} if geometry is None else _geometry_attributes(geometry, geometry)
 
 
 def _root_attributes(image: TiledImage) -> dict[str, Any]:

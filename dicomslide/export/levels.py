@@ -68,6 +68,7 @@ def dyadic_levels(
     """
     base = found[0][1]
 
+    # Nothing is closer to factor 1 than the base itself
     closest: dict[int, float] = {0: 0.0}
     stored: dict[int, tuple[TreeArray, Calibration]] = {}
     for item in found[1:]:

@@ -125,7 +125,8 @@ def read_channels(dataset: Dataset) -> tuple[Channel, ...]:
     identifiers = read_identifiers(dataset)
     items = channel_items(dataset) or [Dataset()]
     if kind is ChannelTypes.SEGMENT:
-        return tuple(map(partial(_segment, dataset), identifiers, items))
+        segment = partial(_segment, str(dataset.get("SegmentationType") or ""), _fraction(dataset))
+        return tuple(map(segment, identifiers, items))
     if kind is ChannelTypes.PARAMETER:
         return tuple(map(_parameter, identifiers, items))
     stains = tuple(
@@ -161,7 +162,7 @@ def _fraction(dataset: Dataset) -> float:
     return 1.0 / max(int(dataset.get("MaximumFractionalValue") or 255), 1)
 
 
-def _segment(dataset: Dataset, identifier: str, item: Dataset) -> Channel:
+def _segment(segmentation_type: str, slope: float, identifier: str, item: Dataset) -> Channel:
     return Channel(
         ChannelTypes.SEGMENT,
         identifier=identifier,
@@ -170,8 +171,8 @@ def _segment(dataset: Dataset, identifier: str, item: Dataset) -> Channel:
         property_type=_meaning(item, "SegmentedPropertyTypeCodeSequence"),
         algorithm=str(item.get("SegmentAlgorithmType") or ""),
         color=_color(item),
-        segmentation_type=str(dataset.get("SegmentationType") or ""),
-        slope=_fraction(dataset),
+        segmentation_type=segmentation_type,
+        slope=slope,
     )
 
 

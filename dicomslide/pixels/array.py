@@ -38,6 +38,15 @@ class _Scratch(threading.local):
 
     pixels: NDArray = np.empty(0)
 
+    def frame(self, pixel_format: PixelFormat) -> NDArray | None:
+        """Get memory for a frame, unless it is large."""
+        shape, dtype = pixel_format.shape, pixel_format.dtype
+        if self.pixels.shape != shape or self.pixels.dtype != dtype:
+            if math.prod(shape) * dtype.itemsize > _MOST_SCRATCH:
+                return None
+            self.pixels = np.empty(shape, dtype)
+        return self.pixels
+
 
 _scratch = _Scratch()
 
@@ -250,7 +259,8 @@ class FrameArray:
                 pixels = self._decode(frame, data, targets[0].needed)
                 self.cache.put(frame, pixels)
             else:
-                pixels = self._decode(frame, data, targets[0].needed, self._scratch())
+                scratch = _scratch.frame(self.pixel_format)
+                pixels = self._decode(frame, data, targets[0].needed, scratch)
             self._paste(targets, pixels)
 
         def read_and_decode(batch: list[int]) -> None:
@@ -284,17 +294,6 @@ class FrameArray:
             return decode_frame(data, self.pixel_format, needed, out)
         except (FrameError, UnsupportedError) as error:
             raise type(error)(f"{self.source.name}: frame {frame + 1}: {error}") from error
-
-    def _scratch(self) -> NDArray | None:
-        """Get memory of this thread for a frame that is not kept."""
-        pixels = _scratch.pixels
-        shape, dtype = self.pixel_format.shape, self.pixel_format.dtype
-        if pixels.shape == shape and pixels.dtype == dtype:
-            return pixels
-        if math.prod(shape) * dtype.itemsize > _MOST_SCRATCH:
-            return None
-        _scratch.pixels = np.empty(shape, dtype)
-        return _scratch.pixels
 
     def to_dask(self, chunks: Chunks = "frames") -> da.Array:
         """Make a dask array of the pixels.
