@@ -84,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
             help="Container Identifier of the slide, where there are several",
         )
 
+    info.set_defaults(correct_color=True)
     thumbnail.add_argument("out", metavar="OUT.png", type=Path, help="picture to write")
     thumbnail.add_argument(
         "--size",
@@ -159,20 +160,20 @@ def _add(commands: Any, name: str, run: Any, what: str) -> argparse.ArgumentPars
     return command
 
 
-def _info(options: argparse.Namespace) -> None:
-    slide = open_slide(options.source, container_identifier=options.container)
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=_WIDTH_WITHOUT_TERMINAL)
-    print_report(slide, console)
-
-
 def _open(options: argparse.Namespace) -> Slide:
     return open_slide(
         options.source,
         correct_color=options.correct_color,
         container_identifier=options.container,
     )
+
+
+def _info(options: argparse.Namespace) -> None:
+    slide = _open(options)
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_WIDTH_WITHOUT_TERMINAL)
+    print_report(slide, console)
 
 
 def _thumbnail(options: argparse.Namespace) -> None:
