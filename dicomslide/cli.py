@@ -83,6 +83,27 @@ def _parser() -> argparse.ArgumentParser:
             metavar="ID",
             help="Container Identifier of the slide, where there are several",
         )
+        command.add_argument(
+            "--series", metavar="UID", help="Series Instance UID of its images, likewise"
+        )
+        command.add_argument(
+            "--pyramid",
+            metavar="UID",
+            help="Pyramid UID of the slide, where one glass slide was scanned several times",
+        )
+        command.add_argument(
+            "--pyramid-tolerance",
+            type=float,
+            default=0.1,
+            metavar="MM",
+            help="how far apart the centres of levels may lie (%(default)s mm)",
+        )
+        command.add_argument(
+            "--no-derived",
+            dest="include_derived",
+            action="store_false",
+            help="leave Segmentations and Parametric Maps out",
+        )
 
     info.set_defaults(correct_color=True)
     thumbnail.add_argument("out", metavar="OUT.png", type=Path, help="picture to write")
@@ -165,6 +186,10 @@ def _open(options: argparse.Namespace) -> Slide:
         options.source,
         correct_color=options.correct_color,
         container_identifier=options.container,
+        series_instance_uid=options.series,
+        pyramid_uid=options.pyramid,
+        pyramid_tolerance=options.pyramid_tolerance,
+        include_derived=options.include_derived,
     )
 
 

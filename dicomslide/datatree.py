@@ -9,7 +9,8 @@
     │     label_map       (focal_plane, y, x)
     │     parametric_map  (parameter, focal_plane, y, x)
     ├── level_1 …
-    └── associated/label, associated/overview
+    ├── derived/segmentation, derived/parametric_map, …
+    └── associated/label, associated/overview, associated/thumbnail
           image           (y, x, sample)
 
 ``y`` and ``x`` run along the columns and rows of the total pixel matrix; their coordinates are the
@@ -17,9 +18,14 @@ centres of the pixels in millimetres from the centre of the base level's top lef
 image is parallel to the axes of the slide, ``slide_x`` and ``slide_y`` are the positions in the
 slide coordinate system, indexed too, each along the dimension that it varies with. One point of the
 slide has the same coordinates at all levels.
+
+Images whose pixels are those of no level are below ``derived``, each with coordinates of its own:
+``y`` and ``x`` are those of the levels where the image is parallel to them, and otherwise count
+from its own top left pixel.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -35,10 +41,11 @@ from dicomslide.errors import ArgumentValueError, InvalidImageError
 from dicomslide.image import TiledImage
 from dicomslide.metadata.channels import Channel
 from dicomslide.metadata.flavors import is_label_map
-from dicomslide.metadata.geometry import ImageGeometry, RelativePlacement
+from dicomslide.metadata.geometry import ImageGeometry
 from dicomslide.pixels.array import FrameArray
 from dicomslide.pixels.chunks import Chunks
 from dicomslide.pixels.stack import FrameStack
+from dicomslide.pyramid import LevelGrid
 
 __all__ = ["TreeChunks", "build_groups"]
 
@@ -61,7 +68,6 @@ _ROOT_ATTRIBUTES = {
 
 def build_groups(
     arrangement: Arrangement,
-    placements: Sequence[RelativePlacement],
     associated: Mapping[str, Sequence[TiledImage]],
     chunks: TreeChunks,
     mask_and_scale: bool = True,
@@ -72,8 +78,6 @@ def build_groups(
     ----------
     arrangement : Arrangement
         Levels, channels and focal planes
-    placements : sequence of RelativePlacement
-        Where each level lies on the grid of the base level
     associated : mapping
         Name of a node to the images that it holds
     chunks : {"frames", "auto"}, mapping, int, tuple of int or None
@@ -91,16 +95,20 @@ def build_groups(
     ArgumentValueError
         When `chunks` is none of these
     """
-    template = arrangement.template()
-    groups = {"/": xr.Dataset(attrs=_root_attributes(template[0]))}
-    for level, (image, placement) in enumerate(zip(template, placements, strict=True)):
-        coordinates = _pixel_coordinates(template[0].geometry, placement, image.size)
-        attributes = _level_attributes(image, placement, template[0].geometry)
-        dataset = xr.Dataset(coords=coordinates, attrs=attributes)
-        for variables in _level_variables(arrangement, image.size, chunks):
-            dataset = dataset.assign(variables.data_vars).assign_coords(variables.coords)
-        decoded = xr.decode_cf(dataset, mask_and_scale=mask_and_scale, decode_times=False)
-        groups[f"/level_{level}"] = _indexed(decoded)
+    base = arrangement.levels[0].geometry
+    groups = {"/": xr.Dataset(attrs=_root_attributes(arrangement.template[0]))}
+    for level, (image, grid) in enumerate(
+        zip(arrangement.template, arrangement.levels, strict=True)
+    ):
+        factors = [float(scale) for scale in grid.geometry.scale_to(base)]
+        shown = [
+            (channel, _planes_on(channel, level, grid, len(arrangement.offsets)))
+            for channel in arrangement.channels
+        ]
+        groups[f"/level_{level}"] = _node(
+            image, grid, base, shown, arrangement.offsets, chunks, mask_and_scale
+        ).assign_attrs(downsampling_factor=factors)
+    groups |= _off_grid(arrangement, chunks, mask_and_scale)
     for name, images in associated.items():
         for number, image in enumerate(images):
             path = f"/associated/{name}" + (f"_{number}" if number else "")
@@ -124,15 +132,70 @@ class _LazyArray(BackendArray):
         )
 
 
-def _level_variables(
-    arrangement: Arrangement, size: tuple[int, int], chunks: TreeChunks
+def _planes_on(
+    channel: SlideChannel, level: int, grid: LevelGrid, count: int
+) -> tuple[Plane | None, ...]:
+    """Find the planes of a channel whose pixels are those of a level."""
+    planes = (channel.planes.get((level, k)) for k in range(count))
+    return tuple(p if p is not None and p.grid.is_same_as(grid) else None for p in planes)
+
+
+def _off_grid(
+    arrangement: Arrangement, chunks: TreeChunks, mask_and_scale: bool
+) -> dict[str, xr.Dataset]:
+    """Build a node of each image whose pixels are those of no level."""
+    base = arrangement.levels[0].geometry
+    counts: dict[str, int] = {}
+    groups = {}
+    for image in arrangement.off_grid:
+        grid = LevelGrid(image.size, image.geometry)
+        offsets = [image.get_focal_plane_offset(k) for k in range(image.num_focal_planes)]
+        shown = [
+            (
+                SlideChannel(image.channel_type, identifier, Plane(image, channel, 0, grid)),
+                tuple(Plane(image, channel, k, grid) for k in range(len(offsets))),
+            )
+            for channel, identifier in enumerate(image.channel_identifiers)
+        ]
+        name = _VARIABLES[image.channel_type][0]
+        counts[name] = counts.get(name, 0) + 1
+        path = f"/derived/{name}" + (f"_{counts[name]}" if counts[name] > 1 else "")
+        groups[path] = _node(image, grid, base, shown, offsets, chunks, mask_and_scale)
+    return groups
+
+
+def _node(
+    image: TiledImage,
+    grid: LevelGrid,
+    base: ImageGeometry,
+    shown: Sequence[tuple[SlideChannel, tuple[Plane | None, ...]]],
+    offsets: Sequence[float],
+    chunks: TreeChunks,
+    mask_and_scale: bool,
+) -> xr.Dataset:
+    """Build a node of channels whose pixels are those of one grid."""
+    # One point has the same y and x in all nodes that are parallel to the levels
+    zero = base if grid.geometry.is_parallel_to(base) else grid.geometry
+    dataset = xr.Dataset(
+        coords=_pixel_coordinates(zero, grid),
+        attrs={**_image_attributes(image), **_geometry_attributes(grid.geometry, zero)},
+    )
+    for variables in _variables(shown, offsets, chunks, mask_and_scale):
+        dataset = dataset.assign(variables.data_vars).assign_coords(variables.coords)
+    decoded = xr.decode_cf(dataset, mask_and_scale=mask_and_scale, decode_times=False)
+    return _indexed(decoded)
+
+
+def _variables(
+    shown: Sequence[tuple[SlideChannel, tuple[Plane | None, ...]]],
+    offsets: Sequence[float],
+    chunks: TreeChunks,
+    mask_and_scale: bool,
 ) -> list[xr.Dataset]:
-    """Stack the channels of a level, those of one kind, shape and type into one variable."""
+    """Stack the channels of a node, those of one kind, shape and type into one variable."""
     stacks: dict[Any, list[tuple[SlideChannel, tuple[FrameArray | None, ...]]]] = {}
-    for channel in arrangement.channels:
-        planes = tuple(
-            _frames(channel.planes.get((size, k))) for k in range(len(arrangement.offsets))
-        )
+    for channel, places in shown:
+        planes = tuple(None if place is None else place.array for place in places)
         arrays = [plane for plane in planes if plane is not None]
         if arrays:
             about = channel.description
@@ -143,27 +206,24 @@ def _level_variables(
     for (kind, *_), members in stacks.items():
         counts[kind] = counts.get(kind, 0) + 1
         suffix = f"_{counts[kind]}" if counts[kind] > 1 else ""
-        found.append(_stacked(members, suffix, arrangement.offsets, chunks))
-    return [*found, *_label_maps(arrangement, size, chunks)]
+        found.append(_stacked(members, suffix, offsets, chunks, mask_and_scale))
+    return [*found, *_label_maps(shown, chunks)]
 
 
 def _label_maps(
-    arrangement: Arrangement, size: tuple[int, int], chunks: TreeChunks
+    shown: Sequence[tuple[SlideChannel, tuple[Plane | None, ...]]], chunks: TreeChunks
 ) -> Iterator[xr.Dataset]:
     """Make a variable of each label map: the numbers of its segments."""
-    members: dict[TiledImage, list[SlideChannel]] = {}
-    for channel in arrangement.channels:
-        images = [plane.image for (level, _), plane in channel.planes.items() if level == size]
-        for image in dict.fromkeys(images):
+    members: dict[TiledImage, list[tuple[SlideChannel, tuple[Plane | None, ...]]]] = {}
+    for channel, places in shown:
+        for image in dict.fromkeys(place.image for place in places if place is not None):
             if is_label_map(image.metadata):
-                members.setdefault(image, []).append(channel)
-    for count, (image, shown) in enumerate(members.items(), 1):
-        places = [shown[0].planes.get((size, k)) for k in range(len(arrangement.offsets))]
+                members.setdefault(image, []).append((channel, places))
+    for count, (image, segments) in enumerate(members.items(), 1):
         planes = tuple(
-            image.get_label_map(place.focal_plane).array if place and place.image is image else None
-            for place in places
+            place.label_map if place and place.image is image else None for place in segments[0][1]
         )
-        channels = [channel.description for channel in shown]
+        channels = [channel.description for channel, _ in segments]
         attributes = {
             "long_name": "numbers of segments",
             "flag_values": [int(channel.identifier) for channel in channels],
@@ -176,28 +236,30 @@ def _label_maps(
         yield xr.Dataset({"label_map" + (f"_{count}" if count > 1 else ""): variable})
 
 
-def _frames(plane: Plane | None) -> FrameArray | None:
-    if plane is None:
-        return None
-    return plane.image.get_total_pixel_matrix(plane.channel, plane.focal_plane).array
-
-
 def _stacked(
     members: Sequence[tuple[SlideChannel, tuple[FrameArray | None, ...]]],
     suffix: str,
     offsets: Sequence[float],
     chunks: TreeChunks,
+    mask_and_scale: bool,
 ) -> xr.Dataset:
     channels = [channel.description for channel, _ in members]
     kind = channels[0].type
     name, dimension = (part + suffix for part in _VARIABLES[kind])
     stack = FrameStack(tuple(planes for _, planes in members), kind is ChannelTypes.OPTICAL_PATH)
+    # No integer says that a parameter is not known where a map of a part of the level ends
+    is_part = any(array.window is not None for array in stack.arrays)
+    scaled_here = (
+        mask_and_scale and is_part and kind is ChannelTypes.PARAMETER and stack.dtype.kind in "iu"
+    )
+    if scaled_here:
+        stack = replace(stack, scale=(channels[0].slope, channels[0].intercept))
     dims = (dimension, "focal_plane", "y", "x", f"sample{suffix}")[: stack.ndim]
     attributes: dict[str, Any] = {"long_name": name.replace("_", " ").strip()}
     # CF readers apply what is there; an offset of 0 would only make xarray choose a wider type
-    if channels[0].slope != 1.0:
+    if channels[0].slope != 1.0 and not scaled_here:
         attributes["scale_factor"] = channels[0].slope
-    if channels[0].intercept != 0.0:
+    if channels[0].intercept != 0.0 and not scaled_here:
         attributes["add_offset"] = channels[0].intercept
     units = {channel.unit for channel in channels}
     if kind is ChannelTypes.PARAMETER and len(units) == 1:
@@ -279,20 +341,29 @@ def _channel_coordinates(
     return {name + suffix: variable for name, variable in coordinates.items()}
 
 
-def _pixel_coordinates(
-    base: ImageGeometry, placement: RelativePlacement, size: tuple[int, int]
-) -> dict[str, xr.Variable]:
-    """Coordinates of the pixels of a level along y and x, in millimetres."""
-    y, x = (placement.centers(axis, size[axis]) * base.spacing[axis] for axis in range(2))
+def _pixel_coordinates(zero: ImageGeometry, grid: LevelGrid) -> dict[str, xr.Variable]:
+    """Coordinates of the pixels of a grid along y and x, in millimetres.
+
+    Parameters
+    ----------
+    zero : ImageGeometry
+        The image from whose top left pixel ``y`` and ``x`` are counted
+    grid : LevelGrid
+        Pixels, parallel to those of `zero`
+    """
+    geometry = grid.geometry
+    start = zero.to_pixels(geometry.at_height(zero.origin[2]).origin) * zero.spacing
+    y, x = (start[a] + geometry.spacing[a] * np.arange(grid.size[a]) for a in range(2))
     coordinates = {
         "y": xr.Variable("y", y, {"units": "mm", "long_name": "distance along the columns"}),
         "x": xr.Variable("x", x, {"units": "mm", "long_name": "distance along the rows"}),
     }
-    if base.is_axis_aligned:
-        column, row = base.column_direction, base.row_direction
+    if geometry.is_axis_aligned:
         for axis, name in enumerate(("slide_x", "slide_y")):
-            along_x = base.rows_run_along_x == (axis == 0)
-            values = base.origin[axis] + (x * row[axis] if along_x else y * column[axis])
+            along_x = geometry.rows_run_along_x == (axis == 0)
+            indices = np.zeros((grid.size[1 if along_x else 0], 2))
+            indices[:, 1 if along_x else 0] = np.arange(len(indices))
+            values = geometry.to_slide(indices)[:, axis]
             attributes = {
                 "units": "mm",
                 "long_name": f"{'XY'[axis]} in the slide coordinate system",
@@ -330,23 +401,13 @@ def _root_attributes(image: TiledImage) -> dict[str, Any]:
     return {name: str(value) for name, value in values.items() if value not in (None, "")}
 
 
-def _level_attributes(
-    image: TiledImage, placement: RelativePlacement, base: ImageGeometry
-) -> dict[str, Any]:
-    return {
-        **_image_attributes(image),
-        **_geometry_attributes(image.geometry, base),
-        "downsampling_factor": [float(scale) for scale in placement.scale],
-    }
-
-
-def _geometry_attributes(geometry: ImageGeometry, base: ImageGeometry) -> dict[str, Any]:
+def _geometry_attributes(geometry: ImageGeometry, zero: ImageGeometry) -> dict[str, Any]:
     """Say where pixels lie on the slide; the origin is X and Y of where ``y`` and ``x`` are 0."""
     return {
         "pixel_spacing": list(geometry.spacing),
         "pixel_spacing_units": "mm",
         "image_orientation_slide": list(geometry.orientation),
-        "total_pixel_matrix_origin": list(base.origin[:2]),
+        "total_pixel_matrix_origin": list(zero.origin[:2]),
     }
 
 

@@ -14,6 +14,7 @@ from dicomslide.instance import ImageInstance
 from dicomslide.matrix import TotalPixelMatrix
 from dicomslide.metadata.channels import Channel
 from dicomslide.metadata.geometry import ImageGeometry
+from dicomslide.metadata.references import iter_references
 from dicomslide.region import nearest_pixels, read_slide_region
 
 __all__ = ["TiledImage"]
@@ -69,6 +70,7 @@ class TiledImage:
         self._instance = ImageInstance(client, image_metadata, max_frame_cache_size)
         self._correct_color = bool(correct_color)
         self._matrices: dict[tuple[int, int], TotalPixelMatrix] = {}
+        self._placed: ImageGeometry | None = None
 
     @property
     def metadata(self) -> Dataset:
@@ -99,12 +101,19 @@ class TiledImage:
     def geometry(self) -> ImageGeometry:
         """Relation between the pixels and the slide coordinate system.
 
+        It is what the attributes of the image state, or for an image that a `Slide` hands out what
+        the slide decided for all of its images.
+
         Raises
         ------
         ValueError
             When the image does not say where it lies
         """
-        return self._instance.geometry
+        return self._placed or self._instance.geometry
+
+    def _place(self, geometry: ImageGeometry) -> None:
+        """Let the slide that the image belongs to decide where it lies."""
+        self._placed = geometry
 
     @property
     def size(self) -> tuple[int, int]:
@@ -263,19 +272,11 @@ class TiledImage:
             Series Sequence and of the Studies Containing Other Referenced Instances Sequence
             (PS3.3 C.12.2)
         """
-        found = []
-        study_uid = str(self.metadata.get("StudyInstanceUID", ""))
-        others = self.metadata.get("StudiesContainingOtherReferencedInstancesSequence") or ()
-        studies = [(study_uid, self.metadata)]
-        studies += [(str(item.get("StudyInstanceUID", "")), item) for item in others]
-        for study, parent in studies:
-            for series in parent.get("ReferencedSeriesSequence") or ():
-                for reference in series.get("ReferencedInstanceSequence") or ():
-                    if sop_class_uid in (None, reference.get("ReferencedSOPClassUID")):
-                        series_uid = str(series.get("SeriesInstanceUID", ""))
-                        uid = str(reference.get("ReferencedSOPInstanceUID", ""))
-                        found.append((study, series_uid, uid))
-        return found
+        return [
+            (study, series, instance)
+            for study, series, sop_class, instance in iter_references(self.metadata)
+            if sop_class_uid in (None, sop_class)
+        ]
 
     def get_rotation(self) -> float:
         """Get angle to rotate image such that it aligns with slide.
@@ -498,9 +499,9 @@ class TiledImage:
 
         Notes
         -----
-        The region is bounded by the pixels nearest to its two opposite corners. It is exact where
-        the axes of the image are parallel to those of the slide, and interpolated linearly
-        otherwise (segments: nearest pixel).
+        The region has the pixels whose centres lie in ``[x, x + width)`` and ``[y, y + height)``.
+        It is exact where the axes of the image are parallel to those of the slide, and interpolated
+        linearly otherwise (segments: nearest pixel).
         """
         matrix = self.get_total_pixel_matrix(channel_index, focal_plane_index)
         return read_slide_region(

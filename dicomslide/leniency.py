@@ -4,38 +4,33 @@ Each omission is warned of once. `dicomslide.Slide` itself does not supply anyth
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from pydicom.dataset import Dataset
 
-from dicomslide.metadata.flavors import SLIDE_MICROSCOPY, is_volume_image
+from dicomslide.metadata.flavors import DERIVED, SLIDE_MICROSCOPY, is_volume_image
 from dicomslide.metadata.frames import matrix_size
+from dicomslide.metadata.geometry import has_origin, pixel_spacing
 
-__all__ = ["supply_missing"]
+__all__ = ["share_frame_of_reference", "supply_missing"]
 
 
-def supply_missing(datasets: Sequence[Dataset], name: str) -> None:
+def supply_missing(slides: Sequence[Sequence[Dataset]], name: str) -> None:
     """Supply attributes that VL Whole Slide Microscopy Images need and some writers leave out.
 
     The data sets are changed.
 
     Parameters
     ----------
-    datasets : sequence of pydicom.dataset.Dataset
-        Images of one or several slides
+    slides : sequence of sequence of pydicom.dataset.Dataset
+        Images of each slide
     name : str
-        What warnings call the source of the images
+        Name of the source of the images in warnings
     """
-    images = [
-        dataset
-        for dataset in datasets
-        if dataset.get("SOPClassUID") in SLIDE_MICROSCOPY and is_volume_image(dataset)
-    ]
-    _share_frame_of_reference(images, name)
+    images = list(_pyramid_images(image for slide in slides for image in slide))
     for keyword, attribute, consequence in (
         ("ContainerIdentifier", "Container Identifier", "the slide has no name"),
         ("OpticalPathSequence", "Optical Path Sequence", "there is one optical path"),
-        ("TotalPixelMatrixOriginSequence", "Total Pixel Matrix Origin", "it is taken for (0, 0)"),
         ("NumberOfFrames", "Number of Frames", "it is counted from the tiles"),
     ):
         lacking = [image for image in images if not image.get(keyword)]
@@ -45,29 +40,80 @@ def supply_missing(datasets: Sequence[Dataset], name: str) -> None:
                 f"{consequence}",
                 stacklevel=2,
             )
-        if keyword == "TotalPixelMatrixOriginSequence":
-            for image in lacking:
-                image.TotalPixelMatrixOriginSequence = [_origin()]
+    _supply_origins(slides, name)
 
 
-def _origin() -> Dataset:
+def _pyramid_images(images: Iterable[Dataset]) -> Iterable[Dataset]:
+    return (
+        image
+        for image in images
+        if image.get("SOPClassUID") in SLIDE_MICROSCOPY and is_volume_image(image)
+    )
+
+
+def _supply_origins(slides: Sequence[Sequence[Dataset]], name: str) -> None:
+    """Give images without Total Pixel Matrix Origin that of the other images of their slide."""
+    counts = {"the origin of the other images is taken": 0, "it is taken for (0, 0)": 0}
+    total = 0
+    for slide in slides:
+        placed = [
+            image
+            for image in slide
+            if image.get("SOPClassUID") in DERIVED
+            or (image.get("SOPClassUID") in SLIDE_MICROSCOPY and is_volume_image(image))
+        ]
+        total += len(placed)
+        lacking = [image for image in placed if not has_origin(image)]
+        if not lacking:
+            continue
+        stated = [image for image in _pyramid_images(slide) if has_origin(image)]
+        stated.sort(key=matrix_size, reverse=True)
+        for image in lacking:
+            image.TotalPixelMatrixOriginSequence = [_origin_for(image, stated)]
+        counts[list(counts)[0 if stated else 1]] += len(lacking)
+    for consequence, count in counts.items():
+        if count:
+            warnings.warn(
+                f"{name}: {count} of {total} images have no Total Pixel Matrix Origin: "
+                f"{consequence}",
+                stacklevel=3,
+            )
+
+
+def _origin_for(image: Dataset, stated: Sequence[Dataset]) -> Dataset:
+    """Copy the origin of the image of equal Pixel Spacing, or else of the largest one."""
+    spacing = pixel_spacing(image)
+    alike = [other for other in stated if pixel_spacing(other) == spacing]
     item = Dataset()
-    item.XOffsetInSlideCoordinateSystem = 0.0
-    item.YOffsetInSlideCoordinateSystem = 0.0
-    item.ZOffsetInSlideCoordinateSystem = 0.0
+    for axis in "XYZ":
+        keyword = f"{axis}OffsetInSlideCoordinateSystem"
+        source = (alike or stated or [None])[0]
+        sequence = source.TotalPixelMatrixOriginSequence if source is not None else [Dataset()]
+        setattr(item, keyword, sequence[0].get(keyword) or 0.0)
     return item
 
 
-def _share_frame_of_reference(images: Sequence[Dataset], name: str) -> None:
-    """Give the levels of a series one frame of reference, where each came with its own."""
+def share_frame_of_reference(datasets: Sequence[Dataset], name: str) -> None:
+    """Give the levels of a series one frame of reference, where each came with its own.
+
+    What was derived from a level goes with it. The data sets are changed.
+
+    Parameters
+    ----------
+    datasets : sequence of pydicom.dataset.Dataset
+        Images of one or several slides
+    name : str
+        Name of the source of the images in warnings
+    """
     by_series: dict[tuple[str, str], list[Dataset]] = {}
-    for image in images:
+    for image in _pyramid_images(datasets):
         key = str(image.get("SeriesInstanceUID")), str(image.get("ContainerIdentifier"))
         by_series.setdefault(key, []).append(image)
+    replaced: dict[str, str] = {}
     for (series, _), levels in by_series.items():
-        references = {str(image.get("FrameOfReferenceUID")) for image in levels}
+        references = [str(image.get("FrameOfReferenceUID")) for image in levels]
         sizes = {matrix_size(image) for image in levels}
-        if len(references) > 1 and len(sizes) == len(levels):
+        if len(set(references)) > 1 and len(sizes) == len(levels):
             warnings.warn(
                 f"{name}: each level of series {series} has a Frame of Reference UID of its own: "
                 "they are taken for one slide",
@@ -75,5 +121,10 @@ def _share_frame_of_reference(images: Sequence[Dataset], name: str) -> None:
             )
             largest_first = sorted(levels, key=matrix_size, reverse=True)
             shared = next(filter(None, (i.get("FrameOfReferenceUID") for i in largest_first)))
+            replaced |= dict.fromkeys(references, shared)
             for image in levels:
                 image.FrameOfReferenceUID = shared
+    for image in datasets:
+        own = str(image.get("FrameOfReferenceUID"))
+        if replaced and own in replaced and image.get("SOPClassUID") in DERIVED:
+            image.FrameOfReferenceUID = replaced[own]

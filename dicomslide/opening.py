@@ -1,15 +1,21 @@
 """From a place where slides are kept to a slide."""
 
+from collections.abc import Sequence
 from typing import Any
+
+from pydicom.dataset import Dataset
 
 from dicomslide.damage import reading
 from dicomslide.errors import NoSlideError
-from dicomslide.leniency import supply_missing
+from dicomslide.grouping import group_slides, is_scanned, pyramid_uid_of, shows_only_labels
 from dicomslide.places import Access, Source, find_images, name_of_source
-from dicomslide.search import group_images, shows_only_labels
 from dicomslide.slide import Slide
 
 __all__ = ["open_slide", "open_slides"]
+
+
+# An error names no more slides than this
+_MOST_CHOICES = 20
 
 
 def open_slide(
@@ -18,9 +24,11 @@ def open_slide(
     correct_color: bool = True,
     max_frame_cache_size: int = 6,
     pyramid_tolerance: float = 0.1,
+    include_derived: bool = True,
     container_identifier: str | None = None,
     study_instance_uid: str | None = None,
     series_instance_uid: str | None = None,
+    pyramid_uid: str | None = None,
     session: Any = None,
     credentials: tuple[str, str] | str | None = None,
     storage_options: dict[str, Any] | None = None,
@@ -42,12 +50,17 @@ def open_slide(
         Number of decoded frames that are kept for each image instance
     pyramid_tolerance : float, optional
         Largest tolerated distance in millimetres between the centres of images at different
-        pyramid levels
+        pyramid levels; one pixel of the coarser image is always tolerated
+    include_derived : bool, optional
+        Whether Segmentations and Parametric Maps are included
     container_identifier : str, optional
-        Container Identifier of the slide, needed only where `source` holds several slides
+        Container Identifier of the slide, where `source` holds several slides
     study_instance_uid, series_instance_uid : str, optional
-        Study of the slide at a DICOMweb service, and its series if there is only one: nothing is
-        searched for then
+        Study of the slide, and series of its VOLUME and THUMBNAIL images, where `source` holds
+        several. With both of them nothing is searched for at a DICOMweb service
+    pyramid_uid : str, optional
+        Pyramid UID of the slide, where one glass slide was scanned several times; the SOP Instance
+        UID of the largest image of a pyramid that has no UID
     session : requests.Session or callable, optional
         Session for the URL of a DICOMweb service, or a function without arguments that makes one.
         Only the function is pickled with arrays, so that workers in other processes make sessions
@@ -75,8 +88,8 @@ def open_slide(
     Warns
     -----
     UserWarning
-        When the images lack attributes that are supplied: see `dicomslide.leniency`; when a
-        service does not deliver ICC profiles
+        When the images lack attributes that are supplied: see `dicomslide.leniency`; when an image
+        does not fit the others and is set aside; when a service does not deliver ICC profiles
 
     Examples
     --------
@@ -86,25 +99,21 @@ def open_slide(
     ...     "dicomweb+https://example.org/dicom-web", study_instance_uid="1.2.3"
     ... )  # doctest: +SKIP
     """
-    slides = open_slides(
+    client, slides = _find_slides(
         source,
-        correct_color=correct_color,
-        max_frame_cache_size=max_frame_cache_size,
-        pyramid_tolerance=pyramid_tolerance,
-        container_identifier=container_identifier,
-        study_instance_uid=study_instance_uid,
-        series_instance_uid=series_instance_uid,
-        session=session,
-        credentials=credentials,
-        storage_options=storage_options,
+        Access(study_instance_uid, series_instance_uid, session, credentials, storage_options),
+        correct_color,
+        include_derived,
+        container_identifier,
+        pyramid_uid,
     )
+    name = name_of_source(source)
     if len(slides) > 1:
-        found = ", ".join(repr(slide.container_identifier or "no name") for slide in slides)
-        raise NoSlideError(
-            f"{name_of_source(source)}: there are {len(slides)} slides: {found}; name one with "
-            "container_identifier (--container), or open them all with open_slides"
+        raise NoSlideError(f"{name}: there are {len(slides)} slides: {_choices(slides)}")
+    with reading(name):
+        return Slide(
+            client, slides[0], max_frame_cache_size, pyramid_tolerance, correct_color=correct_color
         )
-    return slides[0]
 
 
 def open_slides(
@@ -113,38 +122,95 @@ def open_slides(
     correct_color: bool = True,
     max_frame_cache_size: int = 6,
     pyramid_tolerance: float = 0.1,
+    include_derived: bool = True,
     container_identifier: str | None = None,
     study_instance_uid: str | None = None,
     series_instance_uid: str | None = None,
+    pyramid_uid: str | None = None,
     session: Any = None,
     credentials: tuple[str, str] | str | None = None,
     storage_options: dict[str, Any] | None = None,
 ) -> list[Slide]:
     """Open all slides at a place.
 
-    The parameters and errors are those of `open_slide`, but there may be several slides.
+    The parameters and errors are those of `open_slide`, but there may be several slides: also of
+    one glass slide that was scanned several times, or in several places.
 
     Returns
     -------
     list of Slide
         At least one slide
     """
-    name = name_of_source(source)
-    access = Access(study_instance_uid, series_instance_uid, session, credentials, storage_options)
-    client, datasets = find_images(source, access, correct_color=correct_color)
-    with reading(name):
-        supply_missing(datasets, name)
-        groups = [
-            group
-            for group in group_images(datasets)
-            if container_identifier in (None, group[0].get("ContainerIdentifier"))
-        ]
-        if not groups:
-            raise NoSlideError(f"{name}: no slide has the container {container_identifier!r}")
-        groups = [group for group in groups if not shows_only_labels(group)] or groups
+    client, slides = _find_slides(
+        source,
+        Access(study_instance_uid, series_instance_uid, session, credentials, storage_options),
+        correct_color,
+        include_derived,
+        container_identifier,
+        pyramid_uid,
+    )
+    with reading(name_of_source(source)):
         return [
             Slide(
-                client, group, max_frame_cache_size, pyramid_tolerance, correct_color=correct_color
+                client, images, max_frame_cache_size, pyramid_tolerance, correct_color=correct_color
             )
-            for group in groups
+            for images in slides
         ]
+
+
+def _find_slides(
+    source: Source,
+    access: Access,
+    correct_color: bool,
+    include_derived: bool,
+    container_identifier: str | None,
+    pyramid_uid: str | None,
+) -> tuple[Any, list[list[Dataset]]]:
+    """Find the metadata of the images of each slide that is asked for, and where its frames are."""
+    name = name_of_source(source)
+    client, datasets = find_images(
+        source, access, correct_color=correct_color, include_derived=include_derived
+    )
+    with reading(name):
+        slides = [
+            images
+            for images in group_slides(datasets, name)
+            if container_identifier in (None, _container(images))
+            and pyramid_uid in (None, pyramid_uid_of(images))
+        ]
+    if not slides:
+        wanted = {"container": container_identifier, "pyramid": pyramid_uid}
+        named = " and ".join(f"the {what} {uid!r}" for what, uid in wanted.items() if uid)
+        raise NoSlideError(f"{name}: no slide has {named}")
+    return client, [images for images in slides if not shows_only_labels(images)] or slides
+
+
+def _container(images: Sequence[Dataset]) -> str:
+    return next(
+        (str(i.get("ContainerIdentifier")) for i in images if i.get("ContainerIdentifier")), ""
+    )
+
+
+def _series(images: Sequence[Dataset]) -> str:
+    scanned = [image for image in images if is_scanned(image)] or images
+    found = {str(image.get("SeriesInstanceUID") or "") for image in scanned}
+    return found.pop() if len(found) == 1 else ""
+
+
+def _choices(slides: Sequence[Sequence[Dataset]]) -> str:
+    """Say by which keyword each of several slides is chosen."""
+    for keyword, option, value_of in (
+        ("container_identifier", "--container", _container),
+        ("series_instance_uid", "--series", _series),
+        ("pyramid_uid", "--pyramid", pyramid_uid_of),
+    ):
+        values = [value_of(images) for images in slides]
+        if all(values) and len(set(values)) == len(values):
+            listed = ", ".join(map(repr, values[:_MOST_CHOICES]))
+            hidden = len(values) - _MOST_CHOICES
+            more = f" and {hidden} more" if hidden > 0 else ""
+            return (
+                f"{listed}{more}; name one with {keyword} ({option}), or open them all with "
+                "open_slides"
+            )
+    return "open them all with open_slides"

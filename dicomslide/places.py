@@ -21,10 +21,12 @@ from dicomslide.errors import (
     NoSlideError,
 )
 from dicomslide.metadata.flavors import (
+    DERIVED,
     SLIDE_CLASSES,
     belongs_to_slide,
     has_slide_class,
     is_standard_class,
+    is_volume_image,
 )
 from dicomslide.retrieval import retrieve_images
 from dicomslide.sources.base import File
@@ -47,6 +49,7 @@ _GROUPING = (
     "FrameOfReferenceUID",
     "ImageType",
     "OpticalPathSequence",
+    "PyramidUID",
     "SeriesInstanceUID",
     "TotalPixelMatrixOriginSequence",
 )
@@ -68,7 +71,7 @@ class Access:
 
 
 def find_images(
-    source: Source, access: Access, *, correct_color: bool
+    source: Source, access: Access, *, correct_color: bool, include_derived: bool = True
 ) -> tuple[Any, list[Dataset]]:
     """Find the images of slides at a place.
 
@@ -80,6 +83,8 @@ def find_images(
         How it is reached
     correct_color : bool
         Whether ICC profiles are needed
+    include_derived : bool
+        Whether Segmentations and Parametric Maps are looked for
 
     Returns
     -------
@@ -102,25 +107,45 @@ def find_images(
             raise ArgumentValueError("session: the client has one of its own")
         client, study, series = service_of_client(source) or source, None, None
     else:
-        return _files_as_images(source, access)
+        return _files_as_images(source, access, include_derived)
     study = access.study_instance_uid or study
     series = access.series_instance_uid or series
-    datasets = retrieve_images(client, study, series, correct_color=correct_color)
+    datasets = retrieve_images(
+        client, study, series, include_derived=include_derived, correct_color=correct_color
+    )
     if not datasets:
         raise NoSlideError(f"{name_of_source(source)}: no slide was found there")
     return client, datasets
 
 
-def _files_as_images(source: Source, access: Access) -> tuple[FileStore, list[Dataset]]:
-    given = [
-        name
-        for name in ("study_instance_uid", "series_instance_uid", "session", "credentials")
-        if getattr(access, name) is not None
-    ]
+def _files_as_images(
+    source: Source, access: Access, include_derived: bool
+) -> tuple[FileStore, list[Dataset]]:
+    given = [name for name in ("session", "credentials") if getattr(access, name) is not None]
     if given:
         raise ArgumentValueError(f"{given[0]}: for DICOMweb services, not for files")
-    images = _read_images(source, access.storage_options)
+    images = [
+        (dataset, frames)
+        for dataset, frames in _read_images(source, access.storage_options)
+        if _is_wanted(dataset, access, include_derived)
+    ]
+    if not any(dataset.get("SOPClassUID") in SLIDE_CLASSES for dataset, _ in images):
+        raise NoSlideError(
+            f"{name_of_source(source)}: no image of a slide is of "
+            f"study {access.study_instance_uid} and series {access.series_instance_uid}"
+        )
     return FileStore(frames for _, frames in images), [dataset for dataset, _ in images]
+
+
+def _is_wanted(dataset: Dataset, access: Access, include_derived: bool) -> bool:
+    """Whether an image is of the study and, if it was scanned, of the series asked for."""
+    if dataset.get("SOPClassUID") in DERIVED and not include_derived:
+        return False
+    if access.study_instance_uid not in (None, dataset.get("StudyInstanceUID")):
+        return False
+    if not is_volume_image(dataset) or dataset.get("SOPClassUID") in DERIVED:
+        return True
+    return access.series_instance_uid in (None, dataset.get("SeriesInstanceUID"))
 
 
 def holds_slide(source: Source) -> bool:

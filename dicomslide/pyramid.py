@@ -1,7 +1,8 @@
 """Image pyramids: the same scene at several resolutions."""
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple, Protocol
 
@@ -9,6 +10,7 @@ from pydicom.dataset import Dataset
 
 from dicomslide.arguments import number, number_pair, require_type
 from dicomslide.errors import ArgumentTypeError, ArgumentValueError, InvalidImageError
+from dicomslide.metadata.flavors import image_flavor
 from dicomslide.metadata.frames import matrix_size
 from dicomslide.metadata.geometry import ImageGeometry, pixel_spacing, read_geometry
 
@@ -26,6 +28,8 @@ __all__ = [
 
 # The distance between pixels in millimetres that goes with the power of an objective lens
 _SPACING_OF_MAGNIFICATION = {2: 0.005, 4: 0.0025, 10: 0.001, 20: 0.0005, 40: 0.00025}
+# Part of the size of a level by which a Pixel Spacing of few digits may mistake it
+_ROUNDED_SPACING = 1e-3
 
 
 class PyramidLevel(NamedTuple):
@@ -36,17 +40,25 @@ class PyramidLevel(NamedTuple):
     pixel_spacing: tuple[float, float]
     """Distance between pixels in millimetres along the row and along the column direction."""
     downsampling_factors: tuple[float, float]
-    """Size of the base level divided by that of this level, in rows and in columns."""
+    """Pixel Spacing divided by that of the base level, between rows and between columns."""
     has_pixels: bool
     """Whether there is an image at this level."""
 
 
 class PlacedImage(Protocol):
-    """An image whose size and place on the slide are known."""
+    """An image that says how large it is and where it lies."""
 
     @property
     def uid(self) -> str:
         """SOP Instance UID."""
+
+    @property
+    def label(self) -> str:
+        """Name used in error messages."""
+
+    @property
+    def metadata(self) -> Dataset:
+        """Image metadata."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -55,6 +67,34 @@ class PlacedImage(Protocol):
     @property
     def geometry(self) -> ImageGeometry:
         """Where the image lies on the slide."""
+
+
+@dataclass(frozen=True)
+class LevelGrid:
+    """The pixels of a level of a pyramid, and where they lie on the slide.
+
+    Parameters
+    ----------
+    size : tuple of int
+        Rows and columns
+    geometry : ImageGeometry
+        Where they lie
+    """
+
+    size: tuple[int, int]
+    geometry: ImageGeometry
+
+    def is_same_as(self, other: "LevelGrid") -> bool:
+        """Whether the pixels are those of another grid, at whatever height they lie."""
+        z = other.geometry.origin[2]
+        return self.size == other.size and self.geometry.at_height(z) == other.geometry
+
+    @property
+    def center(self) -> tuple[float, float]:
+        """(x, y) of the centre of the area in millimetres."""
+        rows, columns = self.size
+        x, y, _ = self.geometry.to_slide(((rows - 1) / 2, (columns - 1) / 2)).tolist()
+        return x, y
 
 
 class Pyramid(Sequence[PyramidLevel]):
@@ -91,8 +131,13 @@ class Pyramid(Sequence[PyramidLevel]):
         if ref_metadata is not None:
             template = _largest_first("ref_metadata", ref_metadata)
         _check_sizes(images, [image.size for image in template])
-        check_alignment([*template[:1], *images, *template[1:]], tolerance)
-        self._levels = make_levels(template, {image.size for image in images})
+        base = base_grid(template[0])
+        for image in (*images, *template):
+            check_fit(image, level_grid(image, base), template[0], base, tolerance, "tolerance")
+        self._levels = make_levels(
+            [level_grid(image, base) for image in template],
+            [image.size in {other.size for other in images} for image in template],
+        )
 
     def __len__(self) -> int:
         return len(self._levels)
@@ -116,28 +161,100 @@ class Pyramid(Sequence[PyramidLevel]):
         return f"<Pyramid of {', '.join(f'{rows} x {columns}' for rows, columns in sizes)}>"
 
 
-def make_levels(
-    images: Sequence[PlacedImage], sizes: Collection[tuple[int, int]]
-) -> tuple[PyramidLevel, ...]:
-    """Make a level of each image, the largest of which comes first.
+def base_grid(image: PlacedImage) -> LevelGrid:
+    """Get the pixels of the base level, which lie where their image says."""
+    return LevelGrid(image.size, image.geometry.squared())
+
+
+def level_grid(image: PlacedImage, base: LevelGrid) -> LevelGrid:
+    """Find the pixels of a level of a pyramid, and where they lie.
+
+    A level that is stored with padding to whole tiles ends where the base level ends.
+
+    Raises
+    ------
+    InvalidImageError
+        When the image is not parallel to the base level, or does not say where it lies
+    """
+    geometry = image.geometry.as_level_of(base.geometry)
+    scale = geometry.scale_to(base.geometry)
+    rows, columns = (
+        _without_padding(*sizes)
+        for sizes in zip(image.size, _tile_size(image), base.size, scale, strict=True)
+    )
+    return LevelGrid((rows, columns), geometry)
+
+
+def _without_padding(stored: int, tile: int, base: int, scale: float) -> int:
+    """Rows or columns of a level that lie in the area of the base level."""
+    # Noise of the division must not add a pixel
+    needed = math.ceil(round(base / scale, 6))
+    is_padded = stored % tile == 0 and 0 <= stored - needed < tile
+    # Where it is less the Pixel Spacing may have been rounded
+    return needed if is_padded and stored - needed > _ROUNDED_SPACING * stored else stored
+
+
+def _tile_size(image: PlacedImage) -> tuple[int, int]:
+    rows, columns = (image.metadata.get(keyword) for keyword in ("Rows", "Columns"))
+    return int(rows or 1), int(columns or 1)
+
+
+def check_fit(
+    image: PlacedImage,
+    grid: LevelGrid,
+    base_image: PlacedImage,
+    base: LevelGrid,
+    tolerance: float,
+    keyword: str,
+) -> None:
+    """Check that an image shows the area of the base level.
+
+    The centres of the areas may be apart by the tolerance, or by one pixel of the coarser image:
+    where the size of a level is no whole part of that of the base level, so much may be missing.
 
     Parameters
     ----------
-    images : sequence of PlacedImage
-        One for each level
-    sizes : collection of tuple of int
-        Rows and columns of the levels that have pixels
+    image, base_image : PlacedImage
+        Images
+    grid, base : LevelGrid
+        Their pixels
+    tolerance : float
+        Tolerated distance in millimetres
+    keyword : str
+        Name of the argument that the tolerance is
+
+    Raises
+    ------
+    ArgumentValueError
+        When it does not, naming both images
     """
-    base_rows, base_columns = images[0].size
+    distance = math.dist(grid.center, base.center)
+    pixel = max(*grid.geometry.spacing, *base.geometry.spacing)
+    if not distance <= max(tolerance, pixel):
+        raise ArgumentValueError(
+            f"{_describe(base_image)} and {_describe(image)} are not aligned: the centres of their "
+            f"areas are {distance:.6g} mm apart, more than the tolerated {tolerance:g} mm and more "
+            f"than one pixel; a larger {keyword} allows it"
+        )
+
+
+def _describe(image: PlacedImage) -> str:
+    rows, columns = image.size
+    kind = image_flavor(image.metadata) or "no flavor"
+    return f"{image.label} ({kind}, {rows} x {columns} pixels)"
+
+
+def make_levels(grids: Sequence[LevelGrid], has_pixels: Sequence[bool]) -> tuple[PyramidLevel, ...]:
+    """Describe levels, the base level of which comes first."""
     levels = []
-    for image in images:
-        (rows, columns), (between_rows, between_columns) = image.size, image.geometry.spacing
+    for grid, filled in zip(grids, has_pixels, strict=True):
+        between_rows, between_columns = grid.geometry.spacing
         levels.append(
             PyramidLevel(
-                total_pixel_matrix_dimensions=(rows, columns),
+                total_pixel_matrix_dimensions=grid.size,
                 pixel_spacing=(between_columns, between_rows),
-                downsampling_factors=(base_rows / rows, base_columns / columns),
-                has_pixels=(rows, columns) in sizes,
+                downsampling_factors=grid.geometry.scale_to(grids[0].geometry),
+                has_pixels=filled,
             )
         )
     return tuple(levels)
@@ -147,13 +264,14 @@ class _Described:
     """An image of which there are only the metadata."""
 
     def __init__(self, dataset: Dataset) -> None:
-        self._dataset = dataset
+        self.metadata = dataset
         self.uid = str(dataset.get("SOPInstanceUID"))
+        self.label = f"image {self.uid}"
         self.size = matrix_size(dataset)
 
     @cached_property
     def geometry(self) -> ImageGeometry:
-        geometry = read_geometry(self._dataset)
+        geometry = read_geometry(self.metadata)
         if geometry is None:
             raise InvalidImageError(
                 f"image {self.uid} has no place on the slide: Pixel Spacing, Image Orientation "
@@ -183,31 +301,6 @@ def _check_sizes(images: Sequence[PlacedImage], levels: Sequence[tuple[int, int]
         found[image.size] = image.uid
 
 
-def check_alignment(images: Sequence[PlacedImage], tolerance: float) -> None:
-    """Check that the centres of images are no further from that of the first than tolerated.
-
-    Raises
-    ------
-    ArgumentValueError
-        When they are, naming both images
-    """
-    base_x, base_y, _ = _center(images[0])
-    for image in images[1:]:
-        x, y, _ = _center(image)
-        distance = math.hypot(x - base_x, y - base_y)
-        if not distance <= tolerance:
-            raise ArgumentValueError(
-                f"images {images[0].uid} and {image.uid} are not aligned: their centres are "
-                f"{distance:g} mm apart, more than the tolerated {tolerance} mm"
-            )
-
-
-def _center(image: PlacedImage) -> tuple[float, float, float]:
-    rows, columns = image.size
-    x, y, z = image.geometry.to_slide(((rows - 1) / 2, (columns - 1) / 2)).tolist()
-    return x, y, z
-
-
 def compute_image_center_position(image: Dataset) -> tuple[float, float, float]:
     """Compute position of image center in slide coordinate system.
 
@@ -226,7 +319,10 @@ def compute_image_center_position(image: Dataset) -> tuple[float, float, float]:
     ValueError
         When the image does not say where it lies
     """
-    return _center(_Described(image))
+    described = _Described(image)
+    rows, columns = described.size
+    x, y, z = described.geometry.to_slide(((rows - 1) / 2, (columns - 1) / 2)).tolist()
+    return x, y, z
 
 
 def get_image_size(image: Dataset) -> int:

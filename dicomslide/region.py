@@ -1,5 +1,8 @@
 """Regions of the slide, upright, from the pixels of one total pixel matrix."""
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -36,7 +39,7 @@ def read_slide_region(
     offset: tuple[float, float],
     size: tuple[float, float],
 ) -> NDArray:
-    """Read a rectangle of the slide.
+    """Read a rectangle of the slide: the pixels whose centres lie in it.
 
     Parameters
     ----------
@@ -47,12 +50,14 @@ def read_slide_region(
     offset : tuple of float
         Smallest x and y in millimetres
     size : tuple of float
-        Width along X and height along Y in millimetres
+        Width along X and height along Y in millimetres: centres on the far edges are not in it
 
     Returns
     -------
     numpy.ndarray
-        Pixels of shape (rows, columns, samples): columns run along +X, rows along -Y
+        Pixels of shape (rows, columns, samples): columns run along +X, rows along -Y. Where the
+        axes of the image are not parallel to those of the slide they are interpolated linearly
+        (segments: nearest pixel), on a grid that begins at `offset`
 
     Raises
     ------
@@ -62,28 +67,120 @@ def read_slide_region(
     if min(size) < 0:
         raise ArgumentValueError(f"size: {size} mm is negative")
     if not geometry.is_axis_aligned:
-        return _resample(matrix, geometry, offset, size)
-    z = geometry.origin[2]
-    (x, y), (width, height) = offset, size
-    corners = nearest_pixels(geometry, [(x, y, z), (x + width, y + height, z)])
-    first = corners.min(axis=0)
-    extent = corners.max(axis=0) - first
-    region = matrix.read_region((int(first[0]), int(first[1])), (int(extent[0]), int(extent[1])))
+        step_x, step_y = geometry.spacing_xy
+        counts = _count(size[1] / step_y), _count(size[0] / step_x)
+        return _resample(matrix, geometry, offset, counts)
+    return _read_upright(matrix, geometry, _pixels_in(geometry, offset, size))
+
+
+def read_annotated_region(
+    matrix: TotalPixelMatrix,
+    geometry: ImageGeometry,
+    low: Sequence[float] | NDArray[np.float64],
+    high: Sequence[float] | NDArray[np.float64],
+    margin: Sequence[float],
+    pixels: Sequence[int],
+) -> NDArray:
+    """Read the bounding box of an annotation, which may be smaller than a pixel.
+
+    Parameters
+    ----------
+    matrix : TotalPixelMatrix
+        Pixels
+    geometry : ImageGeometry
+        Where they lie
+    low, high : sequence of float
+        Smallest and largest (x, y) in millimetres
+    margin : sequence of float
+        What is added at the left (-X), top (+Y), right (+X) and bottom (-Y), in millimetres
+    pixels : sequence of int
+        What is added there, in pixels
+
+    Returns
+    -------
+    numpy.ndarray
+        See `read_slide_region`; at least the pixel next to the centre of the box
+    """
+    left, top, right, bottom = margin
+    offset = float(low[0]) - left, float(low[1]) - bottom
+    size = float(high[0]) + right - offset[0], float(high[1]) + top - offset[1]
+    more_left, more_top, more_right, more_bottom = pixels
+    if not geometry.is_axis_aligned:
+        step_x, step_y = geometry.spacing_xy
+        columns = max(_count(size[0] / step_x), 1) + more_left + more_right
+        rows = max(_count(size[1] / step_y), 1) + more_top + more_bottom
+        corner = offset[0] - more_left * step_x, offset[1] - more_bottom * step_y
+        return _resample(matrix, geometry, corner, (rows, columns))
+    found = _pixels_in(geometry, offset, size)
+    center = (offset[0] + size[0] / 2, offset[1] + size[1] / 2, geometry.origin[2])
+    nearest = nearest_pixels(geometry, [center])[0].tolist()
+    rows_and_columns = [
+        indices if len(indices) else range(index, index + 1)
+        for indices, index in zip(found, nearest, strict=True)
+    ]
+    # Towards smaller indices and towards larger ones, along X and along Y
+    x, y = (more_left, more_right), (more_bottom, more_top)
+    along_columns, along_rows = (x, y) if geometry.rows_run_along_x else (y, x)
+    padded = []
+    for indices, (below, above), direction in zip(
+        rows_and_columns, (along_rows, along_columns), _directions(geometry), strict=True
+    ):
+        before, after = (below, above) if direction > 0 else (above, below)
+        padded.append(range(indices.start - before, indices.stop + after))
+    return _read_upright(matrix, geometry, (padded[0], padded[1]))
+
+
+def _directions(geometry: ImageGeometry) -> tuple[float, float]:
+    """Sign of the X or Y direction that rows follow each other in, and columns."""
+    row, column = geometry.row_direction, geometry.column_direction
+    along = (1, 0) if geometry.rows_run_along_x else (0, 1)
+    return float(np.sign(column[along[0]])), float(np.sign(row[along[1]]))
+
+
+def _pixels_in(
+    geometry: ImageGeometry, offset: tuple[float, float], size: tuple[float, float]
+) -> tuple[range, range]:
+    """Find rows and columns whose centres lie in [offset, offset + size), of an aligned image."""
+    (x, y), (width, height), z = offset, size, geometry.origin[2]
+    # A map and its inverse agree to about 1e-10 pixels; that noise must not decide for an edge
+    corners = geometry.to_pixels([(x, y, z), (x + width, y + height, z)]).round(6)
+    ranges = []
+    for near, far in corners.T:
+        # Where indices descend along the axis of the slide the far edge has the smaller index
+        start, stop = (
+            (np.ceil(near), np.ceil(far))
+            if near <= far
+            else (np.floor(far) + 1, np.floor(near) + 1)
+        )
+        ranges.append(range(int(start), int(stop)))
+    return ranges[0], ranges[1]
+
+
+def _read_upright(
+    matrix: TotalPixelMatrix, geometry: ImageGeometry, pixels: tuple[range, range]
+) -> NDArray:
+    rows, columns = pixels
+    region = matrix.read_region((rows.start, columns.start), (len(rows), len(columns)))
     return to_upright(region, geometry)
+
+
+def _count(length: float) -> int:
+    """Number of whole steps that begin within a length."""
+    return math.ceil(round(length, 6))
 
 
 def _resample(
     matrix: TotalPixelMatrix,
     geometry: ImageGeometry,
     offset: tuple[float, float],
-    size: tuple[float, float],
+    size: tuple[int, int],
 ) -> NDArray:
     step_x, step_y = geometry.spacing_xy
-    rows, columns = round(size[1] / step_y), round(size[0] / step_x)
+    rows, columns = size
     if rows == 0 or columns == 0:
         return np.empty((rows, columns, matrix.shape[2]), matrix.dtype)
     x = offset[0] + step_x * np.arange(columns)
-    y = offset[1] + size[1] - step_y * np.arange(rows)
+    y = offset[1] + step_y * np.arange(rows)[::-1]
     points = np.empty((rows, columns, 3))
     points[..., 0], points[..., 1], points[..., 2] = x, y[:, np.newaxis], geometry.origin[2]
     positions = geometry.to_pixels(points)

@@ -1,6 +1,7 @@
 """What a slide consists of, as tables for people."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 
 from pydicom.uid import UID
 from rich.console import Console
@@ -8,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dicomslide.enum import ChannelTypes
+from dicomslide.errors import SelectionError
 from dicomslide.image import TiledImage
 from dicomslide.metadata.channels import Channel
 from dicomslide.slide import Slide
@@ -31,7 +33,7 @@ def _rotation(degrees: float) -> str:
 
 def print_report(slide: Slide, console: Console) -> None:
     """Print levels, channels, focal planes, associated and derived images of a slide."""
-    base = slide.get_image(0, *_first_plane(slide))
+    base = _any_image(slide, 0)
     console.print(Text(f"Slide {slide.container_identifier or '(no container identifier)'}"))
     facts = {
         "frame of reference": slide.frame_of_reference_uid,
@@ -53,19 +55,12 @@ def print_report(slide: Slide, console: Console) -> None:
             console.print(_channels(heading, channels))
     associated = [("label", i) for i in slide.label_images]
     associated += [("overview", i) for i in slide.overview_images]
+    levels = [_any_image(slide, level) for level in range(slide.num_levels)]
+    associated += [("thumbnail", i) for i in slide.thumbnail_images if i not in levels]
+    associated += [("derived", i) for i in slide.derived_images]
     if associated:
         console.print()
         console.print(_associated(associated))
-
-
-def _first_plane(slide: Slide) -> tuple[int, int]:
-    """A channel and focal plane that has pixels at the base level."""
-    for channel in range(slide.num_channels):
-        for plane in range(slide.num_focal_planes):
-            images = slide.get_volume_images(channel, plane)
-            if images and images[0].size == slide.size:
-                return channel, plane
-    raise AssertionError("a level has at least one image")
 
 
 def _levels(slide: Slide) -> Table:
@@ -92,14 +87,11 @@ def _levels(slide: Slide) -> Table:
 
 
 def _any_image(slide: Slide, level: int) -> TiledImage:
-    size = slide.total_pixel_matrix_dimensions[level]
-    return next(
-        image
-        for channel in range(slide.num_channels)
-        for plane in range(slide.num_focal_planes)
-        for image in slide.get_volume_images(channel, plane)
-        if image.size == size
-    )
+    for channel in range(slide.num_channels):
+        for plane in range(slide.num_focal_planes):
+            with suppress(SelectionError):
+                return slide.get_image(level, channel, plane)
+    raise AssertionError("a level has at least one image")
 
 
 def _kind(image: TiledImage) -> str:

@@ -1,7 +1,7 @@
 """Slides that a client knows of."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import highdicom as hd
@@ -10,19 +10,15 @@ from pydicom.sr.coding import Code
 
 from dicomslide.arguments import require_type
 from dicomslide.errors import ArgumentTypeError
+from dicomslide.grouping import group_slides, is_scanned
 from dicomslide.metadata.channels import channel_items
-from dicomslide.metadata.flavors import (
-    SLIDE_MICROSCOPY,
-    is_label_image,
-    is_overview_image,
-    is_volume_image,
-)
 from dicomslide.metadata.matching import Coded, does_specimen_description_item_match
-from dicomslide.retrieval import DERIVED, retrieve_images
+from dicomslide.places import name_of_source
+from dicomslide.retrieval import retrieve_images
 from dicomslide.slide import Slide
 from dicomslide.sources.dicomweb import service_of_client
 
-__all__ = ["find_slides", "group_images", "shows_only_labels"]
+__all__ = ["find_slides"]
 
 logger = logging.getLogger(__name__)
 
@@ -118,7 +114,7 @@ def find_slides(
         if _is_wanted(dataset, container_id, specimen_stains, optical_path_ids)
     ]
     slides = []
-    for images in filter(_has_pyramid, group_images(datasets)):
+    for images in filter(_has_pyramid, group_slides(datasets, name_of_source(client))):
         try:
             slide = Slide(
                 client,
@@ -157,7 +153,7 @@ def _is_wanted(
         and dataset.get("ContainerIdentifier", container_id) != container_id
     ):
         return False
-    if not is_volume_image(dataset) or dataset.get("SOPClassUID") in DERIVED:
+    if not is_scanned(dataset):
         return True
     if specimen_stains is not None:
         specimens = dataset.get("SpecimenDescriptionSequence") or ()
@@ -173,41 +169,5 @@ def _is_wanted(
     return not identifiers.isdisjoint(map(str, optical_path_ids))
 
 
-def group_images(datasets: Iterable[Dataset]) -> list[list[Dataset]]:
-    """Put the images of one slide together: those of one frame of reference and container.
-
-    Images without a container, as derived ones may be, join the others of their frame of reference.
-    LABEL and OVERVIEW images, whose frame of reference may be their own, join the others of their
-    container, or without one of their series.
-    """
-    groups: dict[tuple[str, str], list[Dataset]] = {}
-    for dataset in datasets:
-        container = str(dataset.get("ContainerIdentifier") or "")
-        groups.setdefault((str(dataset.get("FrameOfReferenceUID")), container), []).append(dataset)
-    for key in list(groups):
-        home = next((other for other in groups if _belongs_to(key, other, groups)), None)
-        if home is not None:
-            groups[home] += groups.pop(key)
-    return list(groups.values())
-
-
-def _belongs_to(
-    key: tuple[str, str], other: tuple[str, str], groups: dict[tuple[str, str], list[Dataset]]
-) -> bool:
-    if key == other:
-        return False
-    if not key[1] and key[0] == other[0]:
-        return True
-    if not shows_only_labels(groups[key]) or key[1] != other[1]:
-        return False
-    series = [{dataset.get("SeriesInstanceUID") for dataset in groups[k]} for k in (key, other)]
-    return bool(key[1]) or not series[0].isdisjoint(series[1])
-
-
-def shows_only_labels(images: Iterable[Dataset]) -> bool:
-    """Whether all images are LABEL or OVERVIEW images, which make no slide without others."""
-    return all(is_label_image(image) or is_overview_image(image) for image in images)
-
-
 def _has_pyramid(images: Sequence[Dataset]) -> bool:
-    return any(is_volume_image(i) and i.get("SOPClassUID") in SLIDE_MICROSCOPY for i in images)
+    return any(map(is_scanned, images))

@@ -1,6 +1,8 @@
 """Slides: all images of one physical glass slide."""
 
 import hashlib
+import os
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,10 +13,10 @@ from numpy.typing import ArrayLike, NDArray
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
-from dicomslide.arguments import integer_pair, number, require_type, selection
+from dicomslide.arguments import integer_pair, number, number_pair, require_type, selection
 from dicomslide.arrangement import Plane, SlideChannel, arrange
 from dicomslide.datatree import TreeChunks, build_groups
-from dicomslide.enum import ChannelTypes
+from dicomslide.enum import ChannelTypes, ImageFlavors
 from dicomslide.errors import (
     ArgumentTypeError,
     ArgumentValueError,
@@ -23,6 +25,7 @@ from dicomslide.errors import (
     SelectionError,
 )
 from dicomslide.image import TiledImage, coordinates, find_focal_plane, region_size
+from dicomslide.matrix import TotalPixelMatrix
 from dicomslide.metadata.channels import Channel, channel_items, channel_type
 from dicomslide.metadata.flavors import (
     SLIDE_MICROSCOPY,
@@ -31,15 +34,15 @@ from dicomslide.metadata.flavors import (
     is_overview_image,
     is_volume_image,
 )
-from dicomslide.metadata.geometry import relative_placement
 from dicomslide.metadata.matching import (
     Coded,
     does_optical_path_item_match,
     does_segment_item_match,
     does_specimen_description_item_match,
 )
-from dicomslide.pyramid import check_alignment, make_levels
-from dicomslide.region import nearest_pixels, read_slide_region
+from dicomslide.pyramid import make_levels
+from dicomslide.region import nearest_pixels, read_annotated_region, read_slide_region
+from dicomslide.sources.clients import frame_source
 from dicomslide.sources.concatenation import join_concatenations
 
 __all__ = ["Slide"]
@@ -55,9 +58,15 @@ class Slide:
     system.
 
     A slide has one image pyramid for each pair of channel and focal plane. Its levels are the
-    sizes that the VOLUME, THUMBNAIL and derived images have, from the largest to the smallest; the
-    images of a level may be tiled differently. Channels are counted over all images: optical
-    paths, then segments, then parameters.
+    sizes that the VOLUME images have, and the THUMBNAIL images that fit, from the largest to the
+    smallest; the images of a level may be tiled differently. Channels are counted over all images:
+    optical paths, then segments, then parameters.
+
+    Where the images lie is decided when the slide is made, and all that the slide offers goes by
+    it: levels that state one Total Pixel Matrix Origin have equal top left corners, and a
+    Segmentation or Parametric Map lies where its own attributes put it. If its pixels are those of
+    a level it belongs to that level, whatever part of it it covers, and ``(row, column)`` are
+    pixels of the level for it, too; otherwise it is one of the `derived_images`.
 
     Unless said otherwise ``level``, ``channel_index`` and ``focal_plane_index`` are zero-based
     indices into the levels, channels and focal planes of the slide, and a ValueError says that
@@ -74,7 +83,8 @@ class Slide:
         Number of decoded frames that are kept for each image instance
     pyramid_tolerance : float, optional
         Largest tolerated distance in millimetres between the centres of images at different
-        pyramid levels in the slide coordinate system
+        pyramid levels in the slide coordinate system; one pixel of the coarser image is always
+        tolerated
     correct_color : bool, optional
         Whether the ICC profiles of the images are applied
 
@@ -84,6 +94,12 @@ class Slide:
         When an argument has the wrong type
     ValueError
         When the images do not make one slide, or one of them cannot be used
+
+    Warns
+    -----
+    UserWarning
+        When an image is set aside because it does not fit, or is left out because it is neither
+        VOLUME, THUMBNAIL, LABEL nor OVERVIEW
     """
 
     def __init__(
@@ -97,6 +113,8 @@ class Slide:
     ) -> None:
         client, datasets = join_concatenations(client, _one_slide(image_metadata))
         tolerance = number("pyramid_tolerance", pyramid_tolerance)
+        if tolerance < 0:
+            raise ArgumentValueError(f"pyramid_tolerance: {tolerance} mm is negative")
 
         def images(condition: Callable[[Dataset], bool]) -> list[TiledImage]:
             return [
@@ -105,29 +123,25 @@ class Slide:
                 if condition(dataset)
             ]
 
-        pyramid_images = images(_is_pyramid_image)
-        if not pyramid_images:
+        scanned, derived = images(_is_scanned), images(_is_derived)
+        if not scanned and not derived:
             raise NoSlideError("there is no VOLUME, THUMBNAIL or derived image")
         self._label_images = tuple(images(is_label_image))
         self._overview_images = tuple(images(is_overview_image))
-        self._arrangement = arrange(pyramid_images)
-        self._template = self._arrangement.template()
-        check_alignment([self._template[0], *pyramid_images], tolerance)
-        self._levels = make_levels(self._template, self._arrangement.sizes)
-        self._placements = tuple(
-            relative_placement(self._template[0].geometry, image.geometry)
-            for image in self._template
-        )
+        _warn_of_others(client, datasets)
+        self._arrangement = arrange(scanned, derived, tolerance)
+        grids = self._arrangement.levels
+        self._levels = make_levels(grids, [True] * len(grids))
 
     @property
     def frame_of_reference_uid(self) -> str:
         """Unique identifier of the frame of reference."""
-        return self._template[0].frame_of_reference_uid
+        return self._arrangement.template[0].frame_of_reference_uid
 
     @property
     def container_identifier(self) -> str:
         """Container Identifier of the glass slide; empty where there is none."""
-        return str(self._template[0].metadata.get("ContainerIdentifier") or "")
+        return str(self._arrangement.template[0].metadata.get("ContainerIdentifier") or "")
 
     @property
     def label_images(self) -> tuple[TiledImage, ...]:
@@ -138,6 +152,26 @@ class Slide:
     def overview_images(self) -> tuple[TiledImage, ...]:
         """OVERVIEW images of the slide."""
         return self._overview_images
+
+    @property
+    def thumbnail_images(self) -> tuple[TiledImage, ...]:
+        """THUMBNAIL images of the slide, whether they are levels or not."""
+        levels = [
+            plane.image
+            for channel in self._arrangement.channels
+            for plane in channel.planes.values()
+        ]
+        found = dict.fromkeys((*levels, *self._arrangement.thumbnails))
+        return tuple(i for i in found if image_flavor(i.metadata) == ImageFlavors.THUMBNAIL.value)
+
+    @property
+    def derived_images(self) -> tuple[TiledImage, ...]:
+        """Images whose pixels are not those of a level: they have coordinates of their own.
+
+        Segmentations and Parametric Maps with another Pixel Spacing or orientation than the levels
+        have, or shifted by a part of a pixel, and optical paths that lie beside the others.
+        """
+        return self._arrangement.off_grid
 
     @property
     def num_channels(self) -> int:
@@ -156,17 +190,20 @@ class Slide:
         Levels are sorted by size in descending order from the base level (highest image
         resolution, smallest pixel spacing) to the top level.
         """
-        return len(self._arrangement.sizes)
+        return len(self._levels)
 
     @property
     def total_pixel_matrix_dimensions(self) -> tuple[tuple[int, int], ...]:
-        """Number of rows and columns of the total pixel matrices at each level."""
-        return self._arrangement.sizes
+        """Number of rows and columns of the total pixel matrices at each level.
+
+        Padding of a level to whole tiles is not part of it.
+        """
+        return tuple(level.total_pixel_matrix_dimensions for level in self._levels)
 
     @property
     def size(self) -> tuple[int, int]:
         """Rows and columns of the largest total pixel matrix."""
-        return self._arrangement.sizes[0]
+        return self._levels[0].total_pixel_matrix_dimensions
 
     @property
     def pixel_spacings(self) -> tuple[tuple[float, float], ...]:
@@ -175,7 +212,7 @@ class Slide:
 
     @property
     def downsampling_factors(self) -> tuple[float, ...]:
-        """Size of the base level relative to each level: the mean of rows and columns."""
+        """Pixel Spacing of each level relative to the base level: the mean of rows and columns."""
         return tuple(sum(level.downsampling_factors) / 2 for level in self._levels)
 
     @property
@@ -403,17 +440,38 @@ class Slide:
         tuple of dicomslide.TiledImage
             Images sorted by size in descending order; derived images for a segment or parameter
         """
-        planes = self._channel(channel_index).planes
+        channel = self._channel(channel_index)
         plane = self._focal_plane(focal_plane_index)
-        return tuple(
-            planes[s, plane].image for s in self._arrangement.sizes if (s, plane) in planes
-        )
+        if not channel.planes:
+            return (channel.first.image,)
+        found = (channel.planes.get((level, plane)) for level in range(self.num_levels))
+        return tuple(place.image for place in found if place is not None)
 
     def get_image(
         self, level: int, channel_index: int = 0, focal_plane_index: int = 0
     ) -> TiledImage:
         """Get the image that shows a channel and focal plane at a level."""
         return self._plane(level, channel_index, focal_plane_index).image
+
+    def get_total_pixel_matrix(
+        self, level: int, channel_index: int = 0, focal_plane_index: int = 0
+    ) -> TotalPixelMatrix:
+        """Get the pixels of a channel and focal plane at a level.
+
+        It has as many rows and columns as the level, also where the image covers only a part of
+        it, or was padded.
+
+        Parameters
+        ----------
+        level, channel_index, focal_plane_index : int
+            See `Slide`
+
+        Returns
+        -------
+        dicomslide.TotalPixelMatrix
+            Total pixel matrix
+        """
+        return self._plane(level, channel_index, focal_plane_index).matrix
 
     def get_image_region(
         self,
@@ -442,9 +500,9 @@ class Slide:
             background: white for colour images, 0 otherwise
         """
         plane = self._plane(level, channel_index, focal_plane_index)
-        start = self._placements[level].pixel_at(integer_pair("offset", offset))
-        matrix = plane.image.get_total_pixel_matrix(plane.channel, plane.focal_plane)
-        return matrix.read_region(start, region_size(size))
+        base = self._arrangement.levels[0].geometry
+        start = plane.geometry.pixel_at(base.to_slide(integer_pair("offset", offset)))
+        return plane.matrix.read_region(start, region_size(size))
 
     def get_slide_region(
         self,
@@ -471,10 +529,16 @@ class Slide:
         -------
         numpy.ndarray
             Pixel array of shape (rows, columns, samples) as seen on the upright slide: columns run
-            along +X and rows along -Y. What lies outside the matrix is background
+            along +X and rows along -Y. It has the pixels whose centres lie in ``[x, x + width)``
+            and ``[y, y + height)``. What lies outside the matrix is background
         """
         plane = self._plane(level, channel_index, focal_plane_index)
-        return plane.image.get_slide_region(offset, size, plane.channel, plane.focal_plane)
+        return read_slide_region(
+            plane.matrix,
+            plane.geometry,
+            number_pair("offset", offset),
+            number_pair("size", size),
+        )
 
     def get_slide_region_for_annotation(
         self,
@@ -501,7 +565,8 @@ class Slide:
         -------
         numpy.ndarray
             Pixel array of shape (rows, columns, samples) of the bounding box of the annotation,
-            as seen on the upright slide
+            as seen on the upright slide: the pixels whose centres lie in it, and at least the one
+            next to its centre
 
         Raises
         ------
@@ -519,12 +584,10 @@ class Slide:
             )
         points = np.asarray(annotation.value, dtype=np.float64).reshape(-1, 3)
         plane = self._plane(level, channel_index, self._nearest_focal_plane(points))
-        left, top, right, bottom = _padding(padding, plane.image.geometry.spacing_xy)
         low, high = _bounding_box(annotation.graphic_type, points)
-        offset = float(low[0]) - left, float(low[1]) - bottom
-        size = float(high[0]) + right - offset[0], float(high[1]) + top - offset[1]
-        matrix = plane.image.get_total_pixel_matrix(plane.channel, plane.focal_plane)
-        return read_slide_region(matrix, plane.image.geometry, offset, size)
+        return read_annotated_region(
+            plane.matrix, plane.geometry, low[:2], high[:2], *_padding(padding)
+        )
 
     def map_pixel_indices_to_slide_coordinates(
         self,
@@ -549,7 +612,7 @@ class Slide:
         """
         plane = self._plane(level, channel_index, focal_plane_index)
         z = self._arrangement.offsets[focal_plane_index] / 1000
-        geometry = plane.image.geometry.at_height(z)
+        geometry = plane.geometry.at_height(z)
         return geometry.to_slide(coordinates("pixel_indices", pixel_indices, 2))
 
     def map_slide_coordinates_to_pixel_indices(
@@ -576,7 +639,7 @@ class Slide:
         """
         plane = self._plane(level, channel_index, focal_plane_index)
         points = coordinates("slide_coordinates", slide_coordinates, 3)
-        return nearest_pixels(plane.image.geometry, points)
+        return nearest_pixels(plane.geometry, points)
 
     def get_slide_offset(
         self,
@@ -599,9 +662,9 @@ class Slide:
         tuple of float
             (x, y) position on the slide in the slide coordinate system in millimetres
         """
-        return self._plane(level, channel_index, focal_plane_index).image.get_slide_offset(
-            pixel_indices
-        )
+        plane = self._plane(level, channel_index, focal_plane_index)
+        x, y, _ = plane.geometry.to_slide(number_pair("pixel_indices", pixel_indices)).tolist()
+        return x, y
 
     def get_pixel_indices(
         self,
@@ -625,7 +688,10 @@ class Slide:
             Zero-based (row, column) position of the nearest pixel in the total pixel matrix. It
             may be negative or extend beyond the matrix if the slide was not imaged there
         """
-        return self._plane(level, channel_index, focal_plane_index).image.get_pixel_indices(offset)
+        geometry = self._plane(level, channel_index, focal_plane_index).geometry
+        x, y = number_pair("offset", offset)
+        row, column = nearest_pixels(geometry, [(x, y, geometry.origin[2])])[0].tolist()
+        return row, column
 
     def to_datatree(self, chunks: TreeChunks = "frames") -> xr.DataTree:
         """Make a tree of labelled arrays with one node for each level.
@@ -662,8 +728,12 @@ class Slide:
         dict
             Path to `xarray.Dataset`
         """
-        associated = {"label": self._label_images, "overview": self._overview_images}
-        return build_groups(self._arrangement, self._placements, associated, chunks, mask_and_scale)
+        associated = {
+            "label": self._label_images,
+            "overview": self._overview_images,
+            "thumbnail": self._arrangement.thumbnails,
+        }
+        return build_groups(self._arrangement, associated, chunks, mask_and_scale)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Slide):
@@ -689,14 +759,16 @@ class Slide:
         return [
             plane.image
             for channel in self._arrangement.channels
-            for (size, _), plane in channel.planes.items()
-            if size == self.size
+            for (level, _), plane in channel.planes.items()
+            if level == 0
         ]
 
     @property
     def _instances(self) -> tuple[str, ...]:
         """SOP Instance UIDs of all images."""
-        images = {plane.image for c in self._arrangement.channels for plane in c.planes.values()}
+        arranged = self._arrangement
+        images = {plane.image for c in arranged.channels for plane in c.planes.values()}
+        images.update(arranged.off_grid, arranged.thumbnails)
         images.update(self._label_images, self._overview_images)
         return tuple(sorted(str(image.metadata.SOPInstanceUID) for image in images))
 
@@ -710,9 +782,14 @@ class Slide:
 
     def _plane(self, level: int, channel_index: int, focal_plane_index: int) -> Plane:
         """Find the image and its own indices for indices of the slide."""
-        size = self._arrangement.sizes[selection("level", level, self.num_levels)]
+        number = selection("level", level, self.num_levels)
         channel = self._channel(channel_index)
-        plane = channel.planes.get((size, self._focal_plane(focal_plane_index)))
+        plane = channel.planes.get((number, self._focal_plane(focal_plane_index)))
+        if plane is None and not channel.planes:
+            raise SelectionError(
+                f"channel_index: {channel.type.value} {channel.identifier!r} has the pixels of no "
+                f"level: read {channel.first.image.label}, one of derived_images, itself"
+            )
         if plane is None:
             raise SelectionError(
                 f"level: {channel.type.value} {channel.identifier!r} has "
@@ -738,7 +815,7 @@ class Slide:
         for index, channel in enumerate(self._arrangement.channels):
             if channel.type is not kind:
                 continue
-            plane = next(iter(channel.planes.values()))
+            plane = channel.first
             items = channel_items(plane.image.metadata)
             item = items[plane.channel] if items else Dataset()
             if matches(plane.image, item):
@@ -746,8 +823,23 @@ class Slide:
         return tuple(found)
 
 
-def _is_pyramid_image(dataset: Dataset) -> bool:
-    return channel_type(dataset) is not ChannelTypes.OPTICAL_PATH or is_volume_image(dataset)
+def _is_derived(dataset: Dataset) -> bool:
+    return channel_type(dataset) is not ChannelTypes.OPTICAL_PATH
+
+
+def _is_scanned(dataset: Dataset) -> bool:
+    return is_volume_image(dataset) and not _is_derived(dataset)
+
+
+def _warn_of_others(client: Any, datasets: Sequence[Dataset]) -> None:
+    """Warn of each image that is neither a level nor an associated image."""
+    for dataset in datasets:
+        flavor = image_flavor(dataset)
+        if not _is_derived(dataset) and flavor not in [item.value for item in ImageFlavors]:
+            name = os.path.basename(frame_source(client, dataset).name)
+            warnings.warn(
+                f"image {name} is left out of the slide: it is a {flavor} image", stacklevel=3
+            )
 
 
 def _one_slide(image_metadata: Sequence[Dataset]) -> list[Dataset]:
@@ -771,7 +863,7 @@ def _one_slide(image_metadata: Sequence[Dataset]) -> list[Dataset]:
     if not datasets:
         raise ArgumentValueError("image_metadata: there are no images")
     for keyword, relevant in (
-        ("FrameOfReferenceUID", _is_pyramid_image),
+        ("FrameOfReferenceUID", lambda dataset: _is_derived(dataset) or _is_scanned(dataset)),
         ("ContainerIdentifier", lambda dataset: dataset.get("ContainerIdentifier")),
     ):
         found: dict[str, str] = {}
@@ -812,16 +904,16 @@ def _channel_type(value: str | ChannelTypes) -> ChannelTypes:
         raise ArgumentValueError(f"channel_type: expected {choices}, got {value!r}") from None
 
 
-def _padding(padding: Any, spacing: tuple[float, float]) -> tuple[float, float, float, float]:
-    """Left, top, right and bottom in millimetres."""
+def _padding(padding: Any) -> tuple[tuple[float, ...], tuple[int, ...]]:
+    """Left, top, right and bottom, as millimetres and as pixels."""
     values = [padding] if np.ndim(padding) == 0 else list(padding)
     if len(values) not in (1, 2, 4):
         raise ArgumentValueError(f"padding: expected 1, 2 or 4 numbers, got {len(values)}")
-    left, top, right, bottom = (
-        number("padding", value)
-        * (spacing[side % 2] if isinstance(value, (int, np.integer)) else 1)
-        for side, value in enumerate((values * 4)[:4])
-    )
-    if min(left, top, right, bottom) < 0:
+    sides = (values * 4)[:4]
+    if min(number("padding", value) for value in sides) < 0:
         raise ArgumentValueError(f"padding: {padding} must not be negative")
-    return left, top, right, bottom
+    is_pixels = [isinstance(value, (int, np.integer)) for value in sides]
+    return (
+        tuple(0.0 if whole else float(side) for side, whole in zip(sides, is_pixels, strict=True)),
+        tuple(int(side) if whole else 0 for side, whole in zip(sides, is_pixels, strict=True)),
+    )

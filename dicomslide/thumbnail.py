@@ -1,6 +1,7 @@
 """Small pictures of slides."""
 
 import math
+from contextlib import suppress
 
 import dask.array as da
 import numpy as np
@@ -8,7 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dicomslide.arguments import integer, require_type, selection
-from dicomslide.errors import ArgumentValueError
+from dicomslide.errors import ArgumentValueError, SelectionError
+from dicomslide.matrix import TotalPixelMatrix
 from dicomslide.slide import Slide
 
 __all__ = ["make_thumbnail"]
@@ -46,25 +48,37 @@ def make_thumbnail(slide: Slide, size: int = 1024, channel_index: int = 0) -> Im
     wanted = integer("size", size)
     if wanted < 1:
         raise ArgumentValueError(f"size: {wanted} must be positive")
-    images = slide.get_volume_images(channel)
-    enough = [image for image in images if max(image.size) >= wanted]
-    image = enough[-1] if enough else images[0]
-    own_channel = image.get_channel_index(slide.get_channel_identifier(channel))
-    matrix = image.get_total_pixel_matrix(own_channel)
+    matrix = _find_matrix(slide, channel, wanted)
+    extent = matrix.shape[:2]
     pixels = matrix.to_dask("auto")
-    factor = max(image.size) // wanted
+    factor = max(extent) // wanted
     if factor > 1:
         # The shorter side may be no longer than a block
-        blocks = {axis: min(factor, size) for axis, size in enumerate(image.size)}
+        blocks = {axis: min(factor, count) for axis, count in enumerate(extent)}
         pixels = da.coarsen(np.mean, pixels, blocks, trim_excess=True)
     reduced = pixels.compute()
     colours = _to_eight_bits(reduced, matrix.dtype)
     picture = Image.fromarray(colours if colours.shape[2] == 3 else colours[..., 0])
-    ratio = wanted / max(image.size)
+    ratio = wanted / max(extent)
     if ratio < 1:
-        rows, columns = (max(math.floor(n * ratio + 0.5), 1) for n in image.size)
+        rows, columns = (max(math.floor(n * ratio + 0.5), 1) for n in extent)
         picture = picture.resize((columns, rows), Image.Resampling.LANCZOS)
     return picture
+
+
+def _find_matrix(slide: Slide, channel: int, wanted: int) -> TotalPixelMatrix:
+    """Find the smallest level that is large enough, or else the largest that shows a channel."""
+    found = []
+    for level, size in enumerate(slide.total_pixel_matrix_dimensions):
+        with suppress(SelectionError):
+            found.append((max(size) >= wanted, slide.get_total_pixel_matrix(level, channel)))
+    if not found:
+        # The image of the channel has the pixels of no level
+        (image,) = slide.get_volume_images(channel)
+        own = image.get_channel_index(slide.get_channel_identifier(channel))
+        return image.get_total_pixel_matrix(own)
+    enough = [matrix for is_enough, matrix in found if is_enough]
+    return enough[-1] if enough else found[0][1]
 
 
 def _to_eight_bits(pixels: NDArray, stored: np.dtype) -> NDArray[np.uint8]:

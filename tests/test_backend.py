@@ -7,6 +7,7 @@ from io import BytesIO
 from itertools import chain
 
 import numpy as np
+import pydicom
 import pydicom.data
 import pytest
 import xarray as xr
@@ -262,11 +263,16 @@ class TestKeywords:
         assert requests == [[0]] * calls
 
     def test_tolerance_of_the_pyramid_decides_what_is_aligned(self, make_slide):
-        # A corner origin at all levels moves the centre by (factor - 1) / 2 pixels of 0.1 mm
-        written = make_slide(factors=(1, 4), level_origins="same", pixel_spacing=0.1)
-        with pytest.raises(ValueError, match="centre"):
-            open_tree(written.folder, pyramid_tolerance=1e-6)
-        assert len(open_tree(written.folder, pyramid_tolerance=1.0).children) == 2
+        written = make_slide(factors=(1, 4))
+        path = written.levels[1].paths[0]
+        moved = pydicom.dcmread(path)
+        moved.TotalPixelMatrixOriginSequence[0].XOffsetInSlideCoordinateSystem += 0.2
+        (written.folder / "moved").mkdir()
+        moved.save_as(written.folder / "moved" / path.name)
+        paths = [written.levels[0].paths[0], written.folder / "moved" / path.name]
+        with pytest.raises(ValueError, match="centres of their areas are"):
+            open_tree(paths)
+        assert len(open_tree(paths, pyramid_tolerance=0.21).children) == 2
 
     def test_one_of_several_slides_is_named(self, make_slide, tmp_path):
         slides = [make_slide(seed=seed) for seed in (1, 2)]

@@ -300,12 +300,9 @@ class TestRotation:
 
 
 def whole_slide_region(image: TiledImage, channel: int = 0, focal_plane: int = 0) -> np.ndarray:
-    """The region of the slide from the first to one beyond the last pixel of the image."""
-    (x, y), (width, height) = image.physical_offset, image.physical_size
-    along_x = image.geometry.orientation[0] + image.geometry.orientation[3]
-    along_y = image.geometry.orientation[1] + image.geometry.orientation[4]
-    left, bottom = (x if along_x > 0 else x - width), (y if along_y > 0 else y - height)
-    return image.get_slide_region((left, bottom), (width, height), channel, focal_plane)
+    """The region of the slide that the pixels of the image cover."""
+    low, _ = image.geometry.bounds(image.size)
+    return image.get_slide_region(low, image.physical_size, channel, focal_plane)
 
 
 any_orientation = st.sampled_from(ORIENTATIONS) | st.builds(
@@ -564,11 +561,12 @@ class TestSlideRegion:
     def test_region_of_an_aligned_image_is_turned_exactly(
         self, image, open_turned, take_region, orientation, first, size
     ):
-        """Between the centres of two pixels, which are the opposite corners of the region."""
+        """From the outer edges of one pixel to those of another one."""
         pixels = image.get_total_pixel_matrix()[...]
         last = (first[0] + size[0], first[1] + size[1])
-        corners = hd.spatial.PixelToReferenceTransformer((*ORIGIN, 0.0), orientation, SPACING)(
-            np.flip([first, last], axis=1)
+        # Image coordinates count from the corner of the top left pixel
+        corners = hd.spatial.ImageToReferenceTransformer((*ORIGIN, 0.0), orientation, SPACING)(
+            np.flip([first, last], axis=1).astype(float)
         )[:, :2]
         low, high = corners.min(axis=0), corners.max(axis=0)
         found = open_turned(orientation).get_slide_region(tuple(low), tuple(high - low))
@@ -593,7 +591,7 @@ class TestSlideRegion:
         found = image.get_slide_region(tuple(center - (0.03, 0.04)), (0.06, 0.08))
         assert found.shape == (80, 60, 3)
         x = center[0] - 0.03 + 0.001 * np.arange(60)
-        y = center[1] + 0.04 - 0.001 * np.arange(80)
+        y = center[1] + 0.039 - 0.001 * np.arange(80)
         points = np.stack([*np.meshgrid(x, y), np.zeros((80, 60))], axis=-1).reshape(-1, 3)
         transformer = hd.spatial.ReferenceToPixelTransformer(
             (*ORIGIN, 0.0), orientation, (0.001, 0.001), round_output=False

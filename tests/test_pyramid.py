@@ -67,7 +67,7 @@ class TestPyramid:
         assert [level.downsampling_factors for level in pyramid] == [
             (1, 1),
             (2, 2),
-            (400 / 58, 600 / 86),
+            (7, 7),
         ]
 
     def test_pixel_spacing_is_along_the_row_first(self):
@@ -128,7 +128,7 @@ class TestTolerance:
 
     def test_error_names_both_images(self):
         images = [make_level(1, uid="1.2.10"), make_level(2, shift=1.0, uid="1.2.20")]
-        with pytest.raises(ValueError, match=r"1\.2\.10 and 1\.2\.20"):
+        with pytest.raises(ValueError, match=r"1\.2\.10 .* and image 1\.2\.20 "):
             Pyramid(images, tolerance=0.1)
 
     def test_every_level_is_checked(self):

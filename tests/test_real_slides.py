@@ -83,12 +83,15 @@ def test_levels_are_the_volume_images_and_the_thumbnail(slide):
     assert flavors == ["VOLUME", "VOLUME", "THUMBNAIL", "VOLUME", "VOLUME", "VOLUME"]
 
 
-def test_downsampling_factors_are_ratios_of_sizes(slide):
-    expected = [
-        (2967 / rows + 2220 / columns) / 2
-        for rows, columns in (*LEVELS[:2], THUMBNAIL, *LEVELS[2:])
-    ]
-    assert slide.downsampling_factors == pytest.approx(expected)
+def test_downsampling_factors_are_ratios_of_pixel_spacings(slide):
+    assert slide.downsampling_factors == (
+        1,
+        2,
+        pytest.approx(THUMBNAIL_SPACING / SPACING),
+        4,
+        8,
+        16,
+    )
 
 
 @pytest.mark.parametrize("size", LEVELS)
@@ -196,8 +199,8 @@ def test_a_range_of_the_slide_selects_matching_areas(slide, pixels):
 
 
 def test_slide_regions_are_upright(slide, pixels):
-    # The image has to be turned by -90 degrees
-    offset = (25.0 - 2000 * SPACING, 50.0 - 1700 * SPACING)
+    # The image has to be turned by -90 degrees; rows 1400 to 1999 end half a pixel beyond centres
+    offset = (25.0 - 1999.5 * SPACING, 50.0 - 1699.5 * SPACING)
     region = slide.get_slide_region(offset, 0, (600 * SPACING, 500 * SPACING))
     expected = np.rot90(pixels[LEVELS[0]][1400:2000, 1200:1700], -1)
     assert region.shape == (500, 600, 3)
@@ -276,5 +279,11 @@ def test_segments_have_the_pixels_of_highdicom():
     for index, number in enumerate(segmentation.segment_numbers):
         (channel,) = slide.find_segments(number=number)
         assert channel == 1 + index
-        region = slide.get_image_region((0, 0), 0, (50, 50), channel)
+        image = slide.get_image(0, channel)
+        region = image.get_image_region((0, 0), (50, 50), image.get_channel_index(str(number)))
         assert np.array_equal(region[..., 0], expected[..., index])
+        # Its origin is one row and one column further than that of the image it was made for
+        region = slide.get_image_region((0, 0), 0, (50, 50), channel)
+        assert np.array_equal(region[1:, 1:, 0], expected[:-1, :-1, index])
+        assert not region[0].any()
+        assert not region[:, 0].any()

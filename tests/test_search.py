@@ -304,7 +304,7 @@ def test_slides_that_cannot_be_used_are_left_out_on_demand(damaged_client, caplo
 
 def test_the_pyramid_tolerance_is_that_of_the_slides(damaged_client, client):
     assert containers(find_slides(damaged_client, pyramid_tolerance=10.1)) == ["A", "B", "C"]
-    with pytest.raises(ValueError, match="tolerated"):
+    with pytest.raises(ValueError, match="pyramid_tolerance"):
         find_slides(client, pyramid_tolerance=-1.0)
 
 

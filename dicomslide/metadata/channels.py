@@ -14,12 +14,18 @@ from dicomslide.metadata.flavors import (
     PARAMETRIC_MAP,
     SEGMENTATION,
     is_label_map,
+    is_one_picture,
 )
 from dicomslide.metadata.functional_groups import frame_groups
 from dicomslide.metadata.matching import code_of, iter_stain_items
 
 __all__ = ["Channel", "channel_type", "read_channels", "read_identifiers"]
 
+_PATH_MARKS = (
+    "OpticalPathDescription",
+    "IlluminationWaveLength",
+    "ImagePathFilterPassThroughWavelength",
+)
 _TYPES = {
     SEGMENTATION: ChannelTypes.SEGMENT,
     LABEL_MAP_SEGMENTATION: ChannelTypes.SEGMENT,
@@ -81,7 +87,8 @@ def channel_items(dataset: Dataset) -> list[Dataset]:
     """Get the sequence items that describe the channels of an image, in their order."""
     kind = channel_type(dataset)
     if kind is ChannelTypes.OPTICAL_PATH:
-        return list(dataset.get("OpticalPathSequence") or ())
+        items = list(dataset.get("OpticalPathSequence") or ())
+        return items[:1] if is_one_picture(dataset) else items
     if kind is ChannelTypes.SEGMENT:
         items = list(dataset.get("SegmentSequence") or ())
         if is_label_map(dataset):
@@ -89,6 +96,24 @@ def channel_items(dataset: Dataset) -> list[Dataset]:
             items = [item for item in items if item.get("SegmentNumber") != 0]
         return items
     return _parameter_items(dataset)
+
+
+@reads_image
+def read_path_marks(dataset: Dataset) -> tuple[tuple[str, ...], ...]:
+    """Read what tells optical paths of one identifier apart; empty where it is not stated.
+
+    Returns
+    -------
+    tuple of tuple of str
+        Description and wavelengths of each channel of the image
+    """
+    items = channel_items(dataset) or [Dataset()]
+    return tuple(tuple(str(item.get(k) or "") for k in _PATH_MARKS) for item in items)
+
+
+def may_be_one_path(first: tuple[str, ...], second: tuple[str, ...]) -> bool:
+    """Whether two optical paths of one identifier say nothing that contradicts each other."""
+    return all(not a or not b or a == b for a, b in zip(first, second, strict=True))
 
 
 @reads_image

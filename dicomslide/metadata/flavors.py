@@ -94,11 +94,12 @@ def is_standard_class(uid: str | None) -> bool:
 
 
 def image_flavor(dataset: Dataset) -> str | None:
-    """Get value 3 of Image Type, such as ``"VOLUME"``; None where there is none."""
+    """Get value 3 of Image Type in capitals, such as ``"VOLUME"``; None where there is none."""
     image_type = dataset.get("ImageType")
     if not image_type or isinstance(image_type, str) or len(image_type) < 3:
         return None
-    return str(image_type[2])
+    # Defined Terms are in capitals, and some writers are not
+    return str(image_type[2]).strip().upper()
 
 
 def is_volume_image(dataset: Dataset) -> bool:
@@ -148,6 +149,17 @@ def is_overview_image(dataset: Dataset) -> bool:
         Whether the data set is an OVERVIEW image (PS3.3 C.8.12.4.1.1)
     """
     return image_flavor(dataset) == ImageFlavors.OVERVIEW.value and is_image(dataset)
+
+
+def is_one_picture(dataset: Dataset) -> bool:
+    """Whether an image shows one picture, whatever its Optical Path Sequence repeats.
+
+    Some writers put all optical paths of the slide into its LABEL, OVERVIEW and THUMBNAIL images.
+    """
+    flavor = image_flavor(dataset)
+    if flavor == ImageFlavors.THUMBNAIL.value:
+        return dataset.get("NumberOfFrames") in (None, "", 1)
+    return flavor in (ImageFlavors.LABEL.value, ImageFlavors.OVERVIEW.value)
 
 
 def is_label_map(dataset: Dataset) -> bool:

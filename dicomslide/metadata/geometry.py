@@ -19,6 +19,10 @@ from dicomslide.metadata.functional_groups import frame_groups
 __all__ = ["ImageGeometry", "pixel_spacing", "read_geometry"]
 
 _PARALLEL = 1e-6
+# Direction cosines of images that are meant to be parallel differ by no more
+_SAME_AXES = 1e-3
+# Centres of one pixel differ by no more, in pixels
+_SAME_PIXEL = 0.01
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,75 @@ class ImageGeometry:
         """The same plane at another Z in millimetres."""
         return replace(self, origin=(self.origin[0], self.origin[1], z))
 
+    def squared(self) -> "ImageGeometry":
+        """The same image, exactly parallel to the axes of the slide if it is nearly so."""
+        if not self.is_axis_aligned:
+            return self
+        a, b, c, d, e, f = (round(cosine) + 0.0 for cosine in self.orientation)
+        return replace(self, orientation=(a, b, c, d, e, f))
+
+    def is_parallel_to(self, other: "ImageGeometry") -> bool:
+        """Whether rows and columns run in the directions of those of another image."""
+        return float(np.abs(np.subtract(self.orientation, other.orientation)).max()) <= _SAME_AXES
+
+    def scale_to(self, base: "ImageGeometry") -> tuple[float, float]:
+        """Rows and columns of a finer image for one of this image, from their Pixel Spacing."""
+        # Decimal Strings have fewer digits than the noise that the division adds to them
+        rows, columns = (
+            round(here / there, 9) for here, there in zip(self.spacing, base.spacing, strict=True)
+        )
+        return rows, columns
+
+    def as_level_of(self, base: "ImageGeometry") -> "ImageGeometry":
+        """Place a level on the slide, beside the base level of its pyramid.
+
+        Total Pixel Matrix Origin is the centre of the top left pixel (PS3.3 C.8.12.14.1.2), so it
+        differs between the levels of an aligned pyramid. Most writers repeat the value of the base
+        level at all levels, meaning the corner of the image: equal origins are read as equal
+        corners, and others as they are stated.
+
+        Raises
+        ------
+        InvalidImageError
+            When the levels are not parallel
+        """
+        if not self.is_parallel_to(base):
+            raise InvalidImageError(
+                "levels of one pyramid must be parallel, but their Image Orientation (Slide) is "
+                f"{base.orientation} and {self.orientation}"
+            )
+        x, y, z = self.origin
+        if np.abs(base.to_pixels((x, y, base.origin[2]))).max() < _SAME_PIXEL:
+            half_pixels = [scale / 2 - 0.5 for scale in self.scale_to(base)]
+            x, y, _ = base.to_slide(half_pixels).tolist()
+        return ImageGeometry((x, y, z), base.orientation, self.spacing)
+
+    def offset_on(self, grid: "ImageGeometry", size: tuple[int, int]) -> tuple[int, int] | None:
+        """Find which pixel of a grid is the top left pixel of this image.
+
+        Parameters
+        ----------
+        grid : ImageGeometry
+            Grid of pixels
+        size : tuple of int
+            Rows and columns of this image
+
+        Returns
+        -------
+        tuple of int or None
+            Row and column, which may lie outside of what the grid covers; None where the pixels of
+            the image are not those of the grid, each to a hundredth of a pixel
+        """
+        if not self.is_parallel_to(grid):
+            return None
+        last = size[0] - 1, size[1] - 1
+        x, y, z = np.transpose(self.to_slide([(0, 0), last]))
+        corners = grid.to_pixels(np.transpose([x, y, np.full_like(z, grid.origin[2])]))
+        offset = np.around(corners[0])
+        if np.abs(corners - (offset, offset + last)).max() > _SAME_PIXEL:
+            return None
+        return int(offset[0]), int(offset[1])
+
     def to_slide(self, pixel_indices: ArrayLike) -> NDArray[np.float64]:
         """Map (row, column) indices, shape (n, 2), to (x, y, z) in millimetres, shape (n, 3).
 
@@ -103,6 +176,12 @@ class ImageGeometry:
         offsets = np.asarray(slide_coordinates, dtype=np.float64) - np.array(self.origin)
         indices: NDArray[np.float64] = offsets @ self._along_axes / np.array(self.spacing)
         return indices
+
+    def pixel_at(self, position: ArrayLike) -> tuple[int, int]:
+        """Find the (row, column) of the pixel in which a position, shape (3,), lies."""
+        # Noise of the division must not decide for a position on the edge between two pixels
+        row, column = np.floor(self.to_pixels(position).round(6) + 0.5).astype(int).tolist()
+        return row, column
 
     @cached_property
     def _along_axes(self) -> NDArray[np.float64]:
@@ -183,8 +262,7 @@ def read_geometry(dataset: Dataset) -> ImageGeometry | None:
     """
     spacing = pixel_spacing(dataset)
     orientation = dataset.get("ImageOrientationSlide")
-    origins = dataset.get("TotalPixelMatrixOriginSequence")
-    if spacing is None or orientation is None or not origins:
+    if spacing is None or orientation is None or not has_origin(dataset):
         return None
     if len(orientation) != 6:
         raise InvalidImageError(f"Image Orientation (Slide) {orientation} has no six values")
@@ -198,6 +276,13 @@ def read_geometry(dataset: Dataset) -> ImageGeometry | None:
         )
     x, y, z = origin_of(dataset)
     return ImageGeometry((x, y, z / 1000), (a, b, c, d, e, f), spacing)
+
+
+@reads_image
+def has_origin(dataset: Dataset) -> bool:
+    """Whether Total Pixel Matrix Origin is stated; an empty item states nothing."""
+    origins = dataset.get("TotalPixelMatrixOriginSequence")
+    return bool(origins) and origins[0].get("XOffsetInSlideCoordinateSystem") is not None
 
 
 @reads_image
@@ -224,59 +309,3 @@ def _pixel_measures(dataset: Dataset) -> Dataset | None:
         groups = frame_groups(dataset)
         measures = groups[0].get("PixelMeasuresSequence") if groups else None
     return measures[0] if measures else None
-
-
-@dataclass(frozen=True)
-class RelativePlacement:
-    """Where the pixels of a level lie on the grid of the base level.
-
-    Along each axis the edge before pixel `i` of the level is at ``start + scale * i`` in units of
-    base pixels, counted from the edge before base pixel 0.
-
-    Parameters
-    ----------
-    scale : tuple of float
-        Rows and columns of the base level for one of the level
-    start : tuple of float
-        Edge of the level's first row and column
-    """
-
-    scale: tuple[float, float]
-    start: tuple[float, float]
-
-    def centers(self, axis: int, count: int) -> NDArray:
-        """Centres of the first `count` pixels along an axis, as base pixel indices."""
-        return self.start[axis] + self.scale[axis] * (np.arange(count) + 0.5) - 0.5
-
-    def pixel_at(self, base_pixel: tuple[int, int]) -> tuple[int, int]:
-        """The pixel of the level in which the centre of a pixel of the base level lies."""
-        row, column = (
-            # Noise of the division must not decide for a centre on the edge between two pixels
-            math.floor(round((base_pixel[axis] + 0.5 - self.start[axis]) / self.scale[axis], 6))
-            for axis in range(2)
-        )
-        return row, column
-
-
-def relative_placement(base: ImageGeometry, level: ImageGeometry) -> RelativePlacement:
-    """Find where a level lies on the grid of the base level.
-
-    Total Pixel Matrix Origin is the centre of the top left pixel (PS3.3 C.8.12.14.1.2), so it
-    differs between the levels of an aligned pyramid. Most writers repeat the value of the base
-    level at all levels, meaning the corner of the image: equal origins are read as equal corners.
-
-    Raises
-    ------
-    InvalidImageError
-        When the levels are not parallel
-    """
-    if np.abs(np.subtract(base.orientation, level.orientation)).max() > 1e-3:
-        raise InvalidImageError(
-            f"levels of one pyramid must be parallel, but their Image Orientation (Slide) is "
-            f"{base.orientation} and {level.orientation}"
-        )
-    scale = level.spacing[0] / base.spacing[0], level.spacing[1] / base.spacing[1]
-    if base.origin[:2] == level.origin[:2]:
-        return RelativePlacement(scale, (0.0, 0.0))
-    row, column = base.to_pixels(level.origin).tolist()
-    return RelativePlacement(scale, (row + 0.5 - scale[0] / 2, column + 0.5 - scale[1] / 2))

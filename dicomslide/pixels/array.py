@@ -65,6 +65,15 @@ class _Piece(NamedTuple):
     """Where in the window they go"""
 
 
+class Window(NamedTuple):
+    """The grid of pixels of an array whose frames cover another rectangle."""
+
+    offset: tuple[int, int]
+    """Row and column where the total pixel matrix begins"""
+    size: tuple[int, int]
+    """Rows and columns"""
+
+
 @dataclass(frozen=True, eq=False)
 class FrameArray:
     """The pixels of one channel and focal plane of an image: lazy, picklable, from any thread.
@@ -89,6 +98,8 @@ class FrameArray:
         Only for label maps: the array says where the pixels have this value
     threads : int, optional
         Threads of one read; all processors on the main thread by default, otherwise one
+    window : Window, optional
+        The grid of pixels that the array has in the place of those of its own matrix
     """
 
     source: FrameSource
@@ -100,11 +111,27 @@ class FrameArray:
     transform: ColorTransform | None = None
     label: int | None = None
     threads: int | None = None
+    window: Window | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """Rows, columns and samples."""
-        return (*self.size, self.pixel_format.shape[2])
+        size = self.size if self.window is None else self.window.size
+        return (*size, self.pixel_format.shape[2])
+
+    def placed(self, offset: tuple[int, int], size: tuple[int, int]) -> "FrameArray":
+        """Get the array as part of another grid: background around it, NaN where it has floats.
+
+        Parameters
+        ----------
+        offset : tuple of int
+            Row and column of the grid where the matrix of this array begins
+        size : tuple of int
+            Rows and columns of the grid
+        """
+        if offset == (0, 0) and size == self.size:
+            return self
+        return replace(self, window=Window(offset, size))
 
     @property
     def ndim(self) -> int:
@@ -117,6 +144,15 @@ class FrameArray:
         return np.dtype(bool) if self.label is not None else self.pixel_format.dtype
 
     @property
+    def background(self) -> float:
+        """Value where there are no pixels."""
+        if self.label is not None:
+            return 0
+        if self.window is not None and self.dtype.kind == "f":
+            return math.nan
+        return self.pixel_format.background
+
+    @property
     def tile_shape(self) -> tuple[int, int, int]:
         """Rows, columns and samples of a tile."""
         return self.pixel_format.shape
@@ -125,7 +161,7 @@ class FrameArray:
     def token(self) -> str:
         """A name that is the same for the same pixels, also in another process."""
         profile = self.transform and hashlib.sha256(self.transform.profile).hexdigest()
-        parts = (self.source.token, self.plane, self.label, profile)
+        parts = (self.source.token, self.plane, self.label, profile, self.window)
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
 
     def __dask_tokenize__(self) -> str:
@@ -179,6 +215,7 @@ class FrameArray:
         self, windows: Sequence[tuple[range, range]], *, crop: bool = True
     ) -> list[NDArray]:
         """Read several windows together; see `read` for what a window is."""
+        windows = [self._in_matrix(rows, columns) for rows, columns in windows]
         arrays = [self._canvas(rows, columns) for rows, columns in windows]
         pieces = [
             piece
@@ -193,32 +230,67 @@ class FrameArray:
     def covered(self, rows: range, columns: range) -> NDArray[np.bool_]:
         """Tell which pixels of a window lie in the matrix and in a frame, shape (rows, columns)."""
         mask = np.zeros((len(rows), len(columns)), bool)
+        rows, columns = self._in_matrix(rows, columns)
         if mask.size:
             for piece in self._pieces(mask, rows, columns, crop=True):
                 piece.out[piece.place] = True
         return mask
 
+    @property
+    def _bounds(self) -> tuple[range, range]:
+        """Rows and columns of the matrix that the array shows."""
+        (top, left), size = self.window or Window((0, 0), self.size)
+        rows, columns = (
+            range(max(-start, 0), min(extent - start, whole))
+            for start, extent, whole in zip((top, left), size, self.size, strict=True)
+        )
+        return rows, columns
+
+    def _in_matrix(self, rows: range, columns: range) -> tuple[range, range]:
+        """Convert indices of the array to those of its matrix."""
+        if self.window is None:
+            return rows, columns
+        top, left = self.window.offset
+        return (
+            range(rows.start - top, rows.stop - top, rows.step),
+            range(columns.start - left, columns.stop - left, columns.step),
+        )
+
+    def lies_in_matrix(self, rows: range, columns: range) -> tuple[NDArray, NDArray]:
+        """Tell which rows and columns of the array are also those of the matrix."""
+        indices = self._in_matrix(rows, columns)
+        in_rows, in_columns = (
+            np.array([index in bound for index in along], bool)
+            for along, bound in zip(indices, self._bounds, strict=True)
+        )
+        return in_rows, in_columns
+
     def _canvas(self, rows: range, columns: range) -> NDArray:
         """Make an array for a window; of background where not all of it will be overwritten."""
         shape = (len(rows), len(columns), self.shape[2])
-        inside = 0 not in shape and rows[0] >= 0 and columns[0] >= 0
-        inside = inside and rows[-1] < self.size[0] and columns[-1] < self.size[1]
+        inside = 0 not in shape and all(
+            indices[0] in bound and indices[-1] in bound
+            for indices, bound in zip((rows, columns), self._bounds, strict=True)
+        )
         if inside and self.tiling.complete:
             return np.empty(shape, self.dtype)
-        background = 0 if self.label is not None else self.pixel_format.background
-        return np.full(shape, background, self.dtype)
+        return np.full(shape, self.background, self.dtype)
 
     def _pieces(self, out: NDArray, rows: range, columns: range, crop: bool) -> Iterator["_Piece"]:
         """Find the frames of a window and which of its pixels each of them holds."""
         height, width = self.tile_shape[:2]
+        bounds = self._bounds
+        top, left = max(rows[0], bounds[0].start), max(columns[0], bounds[1].start)
         bottom, right = rows[-1] + 1, columns[-1] + 1
         if crop:
-            bottom, right = min(bottom, self.size[0]), min(right, self.size[1])
-        frames, positions = self.tiling.find(max(rows[0], 0), max(columns[0], 0), bottom, right)
+            bottom, right = min(bottom, bounds[0].stop), min(right, bounds[1].stop)
+        frames, positions = self.tiling.find(top, left, bottom, right)
         # Most frames share their rows and columns with others
         tops, lefts = map(set, zip(*positions, strict=True)) if positions else ((), ())
-        down = {row: _span(rows, row, height, bottom, self.size[0]) for row in tops}
-        across = {column: _span(columns, column, width, right, self.size[1]) for column in lefts}
+        down = {row: _span(rows, row, height, (top, bottom), self.size[0]) for row in tops}
+        across = {
+            column: _span(columns, column, width, (left, right), self.size[1]) for column in lefts
+        }
         for frame, (row, column) in zip(frames, positions, strict=True):
             in_rows, inner_rows, needed_rows = down[row]
             in_columns, inner_columns, needed_columns = across[column]
@@ -323,15 +395,17 @@ def _batches(frames: list[int], size: int) -> list[list[int]]:
     return [frames[start : start + size] for start in range(0, len(frames), size)]
 
 
-def _span(indices: range, start: int, size: int, stop: int, end: int) -> tuple[slice, slice, int]:
-    """Find what a tile at `start` gives a window along an axis, up to `stop`.
+def _span(
+    indices: range, start: int, size: int, bounds: tuple[int, int], end: int
+) -> tuple[slice, slice, int]:
+    """Find what a tile at `start` gives a window along an axis, within bounds.
 
     Returns
     -------
     tuple of slice, slice and int
         Places in the window, pixels of the tile, and how many of these the matrix has up to `end`
     """
-    places = split_range(indices, max(start, 0), min(start + size, stop))
+    places = split_range(indices, max(start, bounds[0]), min(start + size, bounds[1]))
     inner = indices[places]
     return (
         places,

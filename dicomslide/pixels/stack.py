@@ -29,10 +29,14 @@ class FrameStack:
         no pixels
     samples : bool
         Whether the array has the axis of samples; without it, of the only one
+    scale : tuple of float, optional
+        Slope and intercept by which integers become the values that they stand for, NaN where
+        there are none
     """
 
     planes: tuple[tuple[FrameArray | None, ...], ...]
     samples: bool = True
+    scale: tuple[float, float] | None = None
 
     @property
     def arrays(self) -> Iterator[FrameArray]:
@@ -59,13 +63,14 @@ class FrameStack:
     @property
     def dtype(self) -> np.dtype:
         """Data type of the pixels."""
-        return self.first.dtype
+        return self.first.dtype if self.scale is None else np.dtype(np.float64)
 
     @property
     def token(self) -> str:
         """A name that is the same for the same pixels, also in another process."""
         tokens = [[plane and plane.token for plane in planes] for planes in self.planes]
-        return hashlib.sha256(repr((tokens, self.samples)).encode()).hexdigest()[:32]
+        parts = tokens, self.samples, self.scale
+        return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
 
     def __dask_tokenize__(self) -> str:
         return self.token
@@ -87,9 +92,19 @@ class FrameStack:
         return pixels[tuple(0 if dropped else slice(None) for _, dropped in outer)]
 
     def _read(self, plane: FrameArray | None, axes: Sequence[Axis]) -> NDArray:
-        if plane is not None:
-            return plane.select(axes)
-        return np.full(_shape(axes), self.first.pixel_format.background, self.dtype)
+        if plane is None:
+            background = self.first.background if self.scale is None else np.nan
+            return np.full(_shape(axes), background, self.dtype)
+        pixels = plane.select(axes)
+        if self.scale is None:
+            return pixels
+        slope, intercept = self.scale
+        (rows, no_rows), (columns, no_columns) = axes[:2]
+        in_rows, in_columns = plane.lies_in_matrix(rows, columns)
+        inside = np.logical_and.outer(in_rows, in_columns)
+        inside = inside[0 if no_rows else slice(None)][..., 0 if no_columns else slice(None)]
+        inside = inside.reshape(inside.shape + (1,) * (pixels.ndim - inside.ndim))
+        return np.where(inside, pixels * slope + intercept, np.nan)
 
     def to_dask(self, chunks: Sequence[int]) -> da.Array:
         """Make a dask array with chunks of (rows, columns) of one channel and focal plane."""
@@ -97,7 +112,7 @@ class FrameStack:
             tuple(plane and replace(plane, threads=1) for plane in planes) for planes in self.planes
         )
         sizes = (1, 1, *chunks[:2], self.first.shape[2])[: self.ndim]
-        return as_dask(FrameStack(single, self.samples), f"frames-{self.token}", sizes)
+        return as_dask(replace(self, planes=single), f"frames-{self.token}", sizes)
 
 
 def _shape(axes: Sequence[Axis]) -> tuple[int, ...]:

@@ -1,5 +1,6 @@
 """Pixels of a total pixel matrix and millimetres on the slide (PS3.3 C.8.12.2.1)."""
 
+import dataclasses
 import math
 
 import highdicom as hd
@@ -15,7 +16,6 @@ from dicomslide.metadata.geometry import (
     origin_of,
     pixel_spacing,
     read_geometry,
-    relative_placement,
     spacing_between_planes,
     to_upright,
 )
@@ -256,27 +256,64 @@ class TestLevelsOfAPyramid:
     def level(self, factor: float, origin: tuple[float, float]) -> ImageGeometry:
         return ImageGeometry((*origin, 0.0), self.BASE.orientation, (0.001 * factor,) * 2)
 
+    def centers(self, level: ImageGeometry, count: int) -> np.ndarray:
+        placed = level.as_level_of(self.BASE)
+        return self.BASE.to_pixels(placed.to_slide([(i, i) for i in range(count)]))
+
     @pytest.mark.parametrize("factor", [1, 2, 4, 2.5])
     def test_equal_origins_mean_equal_corners(self, factor):
-        placement = relative_placement(self.BASE, self.level(factor, (10.0, 20.0)))
         expected = (np.arange(3) + 0.5) * factor - 0.5
-        for axis in range(2):
-            assert placement.centers(axis, 3) == pytest.approx(expected)
+        found = self.centers(self.level(factor, (10.0, 20.0)), 3)
+        assert found == pytest.approx(np.stack([expected, expected], -1), abs=1e-9)
 
     @pytest.mark.parametrize("factor", [2, 4, 2.5])
     def test_own_origin_is_the_centre_of_the_own_first_pixel(self, factor):
         """The first pixel of the level lies 3 rows and 7 columns into the base level."""
-        origin = (10.0 - 3 * 0.001, 20.0 - 7 * 0.001)
-        placement = relative_placement(self.BASE, self.level(factor, origin))
-        assert placement.centers(0, 3) == pytest.approx(3 + factor * np.arange(3))
-        assert placement.centers(1, 3) == pytest.approx(7 + factor * np.arange(3))
+        found = self.centers(self.level(factor, (10.0 - 3 * 0.001, 20.0 - 7 * 0.001)), 3)
+        assert found[:, 0] == pytest.approx(3 + factor * np.arange(3))
+        assert found[:, 1] == pytest.approx(7 + factor * np.arange(3))
 
     def test_pixel_at_is_the_pixel_that_covers_a_base_pixel(self):
-        placement = relative_placement(self.BASE, self.level(2, (10.0, 20.0)))
-        covered = [placement.pixel_at((i, i + 2)) for i in range(5)]
+        placed = self.level(2, (10.0, 20.0)).as_level_of(self.BASE)
+        covered = [placed.pixel_at(self.BASE.to_slide((i, i + 2))) for i in range(5)]
         assert covered == [(0, 1), (0, 1), (1, 2), (1, 2), (2, 3)]
 
     def test_levels_must_be_parallel(self):
         turned = ImageGeometry(self.BASE.origin, (1, 0, 0, 0, -1, 0), (0.002, 0.002))
         with pytest.raises(InvalidImageError, match=r"parallel"):
-            relative_placement(self.BASE, turned)
+            turned.as_level_of(self.BASE)
+
+
+class TestPixelsOfAGrid:
+    """Whether the pixels of one image are those of another one."""
+
+    GRID = ImageGeometry((10.0, 20.0, 0.0), (0, -1, 0, -1, 0, 0), (0.001, 0.001))
+
+    def at(self, row: float, column: float, **changes: object) -> ImageGeometry:
+        x, y, _ = self.GRID.to_slide((row, column)).tolist()
+        return dataclasses.replace(self.GRID, origin=(x, y, 0.0), **changes)
+
+    @pytest.mark.parametrize("place", [(0, 0), (3, 7), (-2, 5)])
+    def test_whole_offsets_are_found(self, place):
+        assert self.at(*place).offset_on(self.GRID, (40, 30)) == place
+
+    @pytest.mark.parametrize(
+        ("shift", "expected"), [(0.009, (3, 7)), (0.011, None), (0.5, None), (-0.009, (3, 7))]
+    )
+    def test_offsets_are_whole_to_a_hundredth_of_a_pixel(self, shift, expected):
+        assert self.at(3 + shift, 7).offset_on(self.GRID, (40, 30)) == expected
+
+    def test_a_spacing_that_drifts_by_more_over_the_extent_is_another_grid(self):
+        drifting = self.at(3, 7, spacing=(0.001 * (1 + 1e-4), 0.001))
+        assert drifting.offset_on(self.GRID, (100, 30)) == (3, 7)
+        assert drifting.offset_on(self.GRID, (102, 30)) is None
+
+    def test_a_turned_image_is_on_another_grid(self):
+        turned = self.at(40, 30, orientation=(0, 1, 0, 1, 0, 0))
+        assert turned.offset_on(self.GRID, (40, 30)) is None
+
+    def test_an_image_that_is_nearly_parallel_to_the_slide_is_squared(self):
+        noisy = self.at(0, 0, orientation=(-1e-8, -1.0, 0.0, -1.0, 1e-8, 0.0))
+        assert noisy.squared().orientation == (0, -1, 0, -1, 0, 0)
+        oblique = self.at(0, 0, orientation=(0.6, -0.8, 0.0, -0.8, -0.6, 0.0))
+        assert oblique.squared() == oblique

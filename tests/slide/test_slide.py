@@ -120,7 +120,7 @@ def shift(dataset: Dataset, distance: float) -> Dataset:
     return moved
 
 
-@pytest.mark.parametrize(("distance", "tolerance"), [(0.09, 0.1), (0.3, 0.31), (0.001, 0.002)])
+@pytest.mark.parametrize(("distance", "tolerance"), [(0.09, 0.1), (0.3, 0.31), (0.005, 0.006)])
 def test_levels_may_be_apart_by_the_pyramid_tolerance(metadata, distance, tolerance):
     images = [metadata[0], shift(metadata[1], distance)]
     assert Slide(NoFrames(), images, pyramid_tolerance=tolerance).num_levels == 2
@@ -134,14 +134,16 @@ def test_the_pyramid_tolerance_is_a_tenth_of_a_millimetre_by_default(metadata):
         Slide(NoFrames(), [metadata[0], shift(metadata[1], 0.1001)])
 
 
-def test_the_pyramid_tolerance_holds_for_segmentations(annotated):
-    image, segmentation = (
-        pydicom.dcmread(path, stop_before_pixels=True)
-        for path in (annotated.levels[0].paths[0], annotated.segmentations[0].paths[0])
-    )
-    assert Slide(NoFrames(), [image, shift(segmentation, 0.05)]).num_channels == 3
-    with pytest.raises(ValueError, match=segmentation.SOPInstanceUID):
-        Slide(NoFrames(), [image, shift(segmentation, 0.2)])
+@pytest.mark.parametrize("distance", [0.0, 0.0004, 0.0009])
+def test_levels_may_always_be_apart_by_one_pixel_of_the_coarser(metadata, distance):
+    # Pixels of level 1 are a micrometre wide
+    images = [metadata[0], shift(metadata[1], distance)]
+    assert Slide(NoFrames(), images, pyramid_tolerance=0).num_levels == 2
+
+
+def test_a_negative_pyramid_tolerance_is_a_value_error(metadata):
+    with pytest.raises(ValueError, match=r"pyramid_tolerance: -1"):
+        Slide(NoFrames(), metadata, pyramid_tolerance=-1)
 
 
 def test_the_parts_of_a_concatenation_are_one_image(make_slide, tmp_path):
@@ -200,19 +202,24 @@ def test_levels_are_sorted_from_the_largest(slide):
     assert slide.size == (90, 70)
 
 
-def test_a_level_may_have_segments_only(make_slide):
+def test_segments_at_a_scale_of_no_level_make_no_level(make_slide):
     written = make_slide(**SMALL, segmentations=(SegmentationOptions("BINARY", levels=(0, 2)),))
     slide = open_slide([path for path in written.paths if path.name != "level-2.dcm"])
-    assert slide.total_pixel_matrix_dimensions == ((90, 70), (45, 35), (23, 18))
-    (channel,) = slide.find_segments(number=2)
-    region = slide.get_image_region((0, 0), 2, (23, 18), channel)
+    assert slide.total_pixel_matrix_dimensions == ((90, 70), (45, 35))
+    on_level, beside = slide.find_segments(number=2)
+    region = slide.get_image_region((0, 0), 0, (90, 70), on_level)
+    assert np.array_equal(region[..., 0], written.segmentations[0].mask(0, 2))
+    (image,) = slide.derived_images
+    assert slide.get_volume_images(beside) == (image,)
+    region = image.get_image_region((0, 0), (23, 18), image.get_channel_index("2"))
     assert np.array_equal(region[..., 0], written.segmentations[0].mask(2, 2))
-    with pytest.raises(ValueError, match="level"):
-        slide.get_image_region((0, 0), 2, (23, 18))
+    with pytest.raises(ValueError, match="derived_images"):
+        slide.get_image_region((0, 0), 0, (23, 18), beside)
 
 
 def test_downsampling_factors_are_relative_to_the_base_level(slide):
-    assert slide.downsampling_factors == (1, 2, pytest.approx((90 / 23 + 70 / 18) / 2))
+    # Levels 1 and 2 have 45 x 35 and 23 x 18 pixels: sizes are rounded, Pixel Spacing is not
+    assert slide.downsampling_factors == (1, 2, 4)
 
 
 def test_pixel_spacings_are_along_the_row_then_along_the_column(make_slide):

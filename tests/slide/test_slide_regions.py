@@ -39,6 +39,10 @@ UPRIGHT = {
 def on_slide(level, row: float, column: float) -> tuple[float, float]:
     """X and Y of a pixel of a level (PS3.3 C.8.12.14.1.1)."""
     cosines = level.options.orientation
+    if level.options.level_origins == "same":
+        # One origin of all levels is one corner: the first pixel is centred half of its size within
+        shift = (1 - 1 / level.factor) / 2
+        row, column = row + shift, column + shift
     return tuple(
         level.origin[axis]
         + cosines[axis] * column * level.spacing[1]
@@ -48,9 +52,33 @@ def on_slide(level, row: float, column: float) -> tuple[float, float]:
 
 
 def slide_box(level, first: tuple[int, int], last: tuple[int, int]):
-    """Offset and size in mm of the region that two pixels are opposite corners of."""
-    (x0, y0), (x1, y1) = on_slide(level, *first), on_slide(level, *last)
+    """Offset and size in mm of the area of the pixels from one index up to another one."""
+    corners = [on_slide(level, row - 0.5, column - 0.5) for row, column in (first, last)]
+    (x0, y0), (x1, y1) = corners
     return (min(x0, x1), min(y0, y1)), (abs(x1 - x0), abs(y1 - y0))
+
+
+def pixels_in(level, offset, size, border=160):
+    """First and last (exclusive) index of the pixels whose centres lie in [offset, offset + size).
+
+    Every pixel of the matrix, and as many around it, is asked where it lies.
+    """
+    found = []
+    for axis in range(2):
+        count = level.size[axis] + border
+        indices = range(-border, count)
+        inside = []
+        for index in indices:
+            place = on_slide(level, *((index, 0) if axis == 0 else (0, index)))
+            # Along the X or the Y axis, whichever this index moves along
+            along = 0 if abs(level.options.orientation[3 - 3 * axis]) > 0.5 else 1
+            steps = (place[along] - offset[along]) / level.spacing[axis]
+            extent = size[along] / level.spacing[axis]
+            if 0 <= round(steps, 6) < round(extent, 6):
+                inside.append(index)
+        found.append((min(inside), max(inside) + 1) if inside else (0, 0))
+    (top, bottom), (left, right) = found
+    return (top, left), (bottom, right)
 
 
 def cut(matrix, first, last, background=WHITE):
@@ -226,13 +254,45 @@ def test_any_slide_region_is_upright(make_slide, orientation, level, corners):
     assert np.array_equal(region, UPRIGHT[orientation](cut(known.pixels(), first, last)))
 
 
-def test_a_slide_region_is_bounded_by_the_nearest_pixels(written, slide):
+def test_a_slide_region_has_the_pixels_whose_centres_lie_in_it(written, slide):
     known = written.levels[0]
     (x, y), (width, height) = slide_box(known, (20, 10), (50, 40))
     expected = np.rot90(known.pixels()[20:50, 10:40], 3)
     for shift_x, shift_y in itertools.product([-0.0002, 0.0002], repeat=2):
         region = slide.get_slide_region((x + shift_x, y + shift_y), 0, (width, height))
         assert np.array_equal(region, expected)
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_the_pixel_at_the_offset_is_part_of_a_slide_region(make_slide, orientation):
+    written = make_slide(**SMALL, orientation=orientation)
+    slide, known = open_slide(written.folder), written.levels[1]
+    for row, column in [(0, 0), (17, 5), (44, 34)]:
+        region = slide.get_slide_region(on_slide(known, row, column), 1, known.spacing)
+        assert np.array_equal(region, known.pixels()[row : row + 1, column : column + 1])
+
+
+@settings(max_examples=150)
+@given(
+    orientation=st.sampled_from(ORIENTATIONS),
+    level=st.integers(0, 2),
+    place=st.tuples(st.floats(-60, 120), st.floats(-60, 120)),
+    extent=st.tuples(st.floats(0, 60), st.floats(0, 60)),
+    whole=st.booleans(),
+)
+def test_a_slide_region_is_the_same_tissue_in_every_orientation(
+    make_slide, orientation, level, place, extent, whole
+):
+    written = make_slide(**SMALL, orientation=orientation)
+    known = written.levels[level]
+    if whole:
+        # From centre to centre, where rounding errors would show
+        place, extent = map(round, place), map(round, extent)
+    offset = on_slide(known, *place)
+    size = tuple(length * known.spacing[0] for length in extent)
+    first, last = pixels_in(known, offset, size)
+    region = open_slide(written.folder).get_slide_region(offset, level, size)
+    assert np.array_equal(region, UPRIGHT[orientation](cut(known.pixels(), first, last)))
 
 
 def test_a_slide_region_outside_the_image_is_background(slide):
@@ -258,12 +318,12 @@ def resample(known, offset, size):
     padded = np.pad(known.pixels(), [(border, border)] * 2 + [(0, 0)], constant_values=WHITE)
     a, b, _, d, e, _ = known.options.orientation
     step = known.spacing[0]
-    x, y = offset[0] - known.origin[0], offset[1] + size[1] - known.origin[1]
+    columns, rows = round(size[0] / step), round(size[1] / step)
+    x, y = offset[0] - known.origin[0], offset[1] + (rows - 1) * step - known.origin[1]
     # (column, row) of the output to (column, row) of the matrix
     affine = np.array([[a, -b, (a * x + b * y) / step], [d, -e, (d * x + e * y) / step]])
     # Pillow counts from the corners of pixels
     affine[:, 2] += border + 0.5 - affine[:, :2].sum(axis=1) / 2
-    columns, rows = round(size[0] / step), round(size[1] / step)
     image = Image.fromarray(padded).transform(
         (columns, rows), Image.Transform.AFFINE, affine.ravel(), Image.Resampling.BILINEAR
     )
@@ -298,7 +358,7 @@ def test_segments_of_an_oblique_image_are_resampled_to_the_nearest_pixel(make_sl
     assert region.dtype == bool
     cosine, sine = math.cos(math.radians(33)), math.sin(math.radians(33))
     for i, j in itertools.product(range(rows), range(columns)):
-        right, up = j, rows - i
+        right, up = j, rows - 1 - i
         column, row = 35 + cosine * right + sine * up, 45 + sine * right - cosine * up
         assert region[i, j, 0] == mask[round(row) + 100, round(column) + 100, 0]
 
@@ -320,7 +380,8 @@ def polygon(slide, known, corners, z=0.0):
     return annotation(slide, "POLYGON", [*points, points[0]])
 
 
-CORNERS = [(20, 30), (40, 10), (35, 50)]
+# On the edges of pixels
+CORNERS = [(19.5, 30), (39.5, 9.5), (35, 49.5)]
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
@@ -331,6 +392,16 @@ def test_the_region_of_an_annotation_is_its_bounding_box(make_slide, orientation
         region = slide.get_slide_region_for_annotation(polygon(slide, known, CORNERS), level)
         expected = UPRIGHT[orientation](cut(known.pixels(), (20, 10), (40, 50)))
         assert np.array_equal(region, expected)
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+@pytest.mark.parametrize("place", [(30, 40), (29.6, 40.4), (30.4, 39.6)])
+def test_the_region_of_a_point_is_its_pixel(make_slide, orientation, place):
+    written = make_slide(**SMALL, orientation=orientation)
+    slide, known = open_slide(written.folder), written.levels[0]
+    point = annotation(slide, "POINT", [(*on_slide(known, *place), 0.0)])
+    region = slide.get_slide_region_for_annotation(point, 0)
+    assert np.array_equal(region, known.pixels()[30:31, 40:41])
 
 
 # Of the orientation of SMALL: columns run along -Y, rows along -X
@@ -376,11 +447,11 @@ def test_integer_padding_of_pixels_that_are_not_square(make_slide):
     assert np.array_equal(region, np.rot90(cut(known.pixels(), (16, 6), (44, 54)), 3))
 
 
-def test_the_region_of_a_point_is_its_padding(written, slide):
+def test_the_padding_of_a_point_goes_around_its_pixel(written, slide):
     known = written.levels[0]
     point = annotation(slide, "POINT", [(*on_slide(known, 30, 40), 0.0)])
     region = slide.get_slide_region_for_annotation(point, 0, padding=5)
-    assert np.array_equal(region, np.rot90(known.pixels()[25:35, 35:45], 3))
+    assert np.array_equal(region, np.rot90(known.pixels()[25:36, 35:46], 3))
 
 
 @pytest.mark.parametrize("graphic_type", ["MULTIPOINT", "POLYLINE"])
@@ -392,11 +463,12 @@ def test_the_region_of_several_points_is_their_bounding_box(written, slide, grap
 
 
 def test_the_region_of_an_ellipse_holds_all_of_it(written, slide):
-    # A circle of 10 pixels around (40, 30), by the ends of two of its diameters (PS3.3 C.18.9.1.2)
+    # A circle of 10 pixels around a corner of (40, 30), by the ends of two of its diameters (PS3.3
+    # C.18.9.1.2)
     known = written.levels[0]
     reach = 10 / math.sqrt(2)
     ends = [(-reach, -reach), (reach, reach), (-reach, reach), (reach, -reach)]
-    points = [(*on_slide(known, 40 + down, 30 + across), 0.0) for down, across in ends]
+    points = [(*on_slide(known, 39.5 + down, 29.5 + across), 0.0) for down, across in ends]
     region = slide.get_slide_region_for_annotation(annotation(slide, "ELLIPSE", points), 0)
     assert np.array_equal(region, np.rot90(known.pixels()[30:50, 20:40], 3))
 
@@ -408,7 +480,7 @@ def test_the_region_of_an_ellipsoid_holds_all_of_it(written, slide):
     ends = [(-reach, -reach), (reach, reach), (-reach, reach), (reach, -reach), (0, 0), (0, 0)]
     heights = [0, 0, 0, 0, 0.005, -0.005]
     points = [
-        (*on_slide(known, 40 + down, 30 + across), z)
+        (*on_slide(known, 39.5 + down, 29.5 + across), z)
         for (down, across), z in zip(ends, heights, strict=True)
     ]
     region = slide.get_slide_region_for_annotation(annotation(slide, "ELLIPSOID", points), 0)

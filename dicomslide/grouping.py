@@ -1,0 +1,352 @@
+"""Which images make one slide.
+
+Frame of Reference and container come first: they tell what lies on one glass slide. A glass slide
+may have been scanned several times, or in several places: then each pyramid is a slide of its own.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from pydicom.dataset import Dataset
+
+from dicomslide.enum import ImageFlavors
+from dicomslide.errors import InvalidImageError
+from dicomslide.leniency import share_frame_of_reference, supply_missing
+from dicomslide.metadata.channels import may_be_one_path, read_identifiers, read_path_marks
+from dicomslide.metadata.flavors import (
+    DERIVED,
+    image_flavor,
+    is_label_image,
+    is_overview_image,
+    is_volume_image,
+)
+from dicomslide.metadata.frames import matrix_size
+from dicomslide.metadata.geometry import ImageGeometry, read_geometry
+from dicomslide.metadata.references import referenced_instances
+
+__all__ = ["group_images", "group_slides", "is_scanned", "pyramid_uid_of", "shows_only_labels"]
+
+Glass = tuple[str, str]
+"""Frame of Reference UID and Container Identifier"""
+
+# Distance in millimetres between the centres of areas that are the same
+_SAME_AREA = 0.1
+
+
+def is_scanned(dataset: Dataset) -> bool:
+    """Whether an image is a VOLUME or THUMBNAIL image, and not derived from one."""
+    return dataset.get("SOPClassUID") not in DERIVED and is_volume_image(dataset)
+
+
+def shows_only_labels(images: Iterable[Dataset]) -> bool:
+    """Whether no image makes a slide: there are only LABEL and OVERVIEW images, or unknown ones."""
+    return not any(is_scanned(image) or image.get("SOPClassUID") in DERIVED for image in images)
+
+
+def pyramid_uid_of(images: Sequence[Dataset]) -> str:
+    """Get what tells the pyramid of a slide from others on the same glass slide.
+
+    Returns
+    -------
+    str
+        Pyramid UID (PS3.3 C.8.12.14); SOP Instance UID of the largest image where there is none
+    """
+    scanned = [image for image in images if is_scanned(image)] or list(images)
+    stated = next((str(i.get("PyramidUID")) for i in scanned if i.get("PyramidUID")), "")
+    return stated or str(max(scanned, key=_pixel_count).get("SOPInstanceUID"))
+
+
+def group_slides(datasets: Sequence[Dataset], name: str) -> list[list[Dataset]]:
+    """Put the images of one slide together, and supply what their writers left out.
+
+    Parameters
+    ----------
+    datasets : sequence of pydicom.dataset.Dataset
+        Metadata of images, which may be changed: see `dicomslide.leniency`
+    name : str
+        Name of their source in warnings
+
+    Returns
+    -------
+    list of list of pydicom.dataset.Dataset
+        See `group_images`
+    """
+    share_frame_of_reference(datasets, name)
+    slides = group_images(datasets)
+    supply_missing(slides, name)
+    return slides
+
+
+def group_images(datasets: Iterable[Dataset]) -> list[list[Dataset]]:
+    """Put the images of one slide together.
+
+    Parameters
+    ----------
+    datasets : iterable of pydicom.dataset.Dataset
+        Metadata of images, in any order
+
+    Returns
+    -------
+    list of list of pydicom.dataset.Dataset
+        A list for each slide. LABEL and OVERVIEW images are in the list of each slide of their
+        container
+    """
+    return [slide for glass in _by_glass(datasets) for slide in _by_pyramid(glass)]
+
+
+def _by_glass(datasets: Iterable[Dataset]) -> list[list[Dataset]]:
+    """Put the images of one frame of reference and container together, in their order.
+
+    Images without a container, as derived ones may be, join the others of their frame of reference.
+    LABEL and OVERVIEW images, whose frame of reference may be their own, join the others of their
+    container, or without one of their series.
+    """
+    placed: dict[Glass, list[tuple[int, Dataset]]] = {}
+    derived: list[tuple[int, Dataset]] = []
+    others: list[tuple[int, Dataset]] = []
+    for position, dataset in enumerate(datasets):
+        item = position, dataset
+        if is_scanned(dataset):
+            placed.setdefault(_glass(dataset), []).append(item)
+        else:
+            (derived if dataset.get("SOPClassUID") in DERIVED else others).append(item)
+    by_reference: dict[str, Glass] = {}
+    for reference, container in sorted(placed, key=lambda glass: not glass[1]):
+        by_reference.setdefault(reference, (reference, container))
+    for glass in [glass for glass in placed if not glass[1]]:
+        if by_reference[glass[0]] != glass:
+            placed[by_reference[glass[0]]] += placed.pop(glass)
+    by_container: dict[str, Glass] = {}
+    by_series: dict[str, Glass] = {}
+    for glass, items in placed.items():
+        by_container.setdefault(glass[1], glass)
+        for _, dataset in items:
+            by_series.setdefault(str(dataset.get("SeriesInstanceUID")), glass)
+    for item in derived:
+        reference, container = own = _glass(item[1])
+        home = own if own in placed or container else by_reference.get(reference, own)
+        placed.setdefault(home, []).append(item)
+    for item in others:
+        reference, container = own = _glass(item[1])
+        series = by_series.get(str(item[1].get("SeriesInstanceUID")))
+        if own in placed:
+            home = own
+        elif container and container in by_container:
+            home = by_container[container]
+        elif series and not (container and series[1]):
+            home = series
+        else:
+            home = own if container else by_reference.get(reference, own)
+        placed.setdefault(home, []).append(item)
+    return [[dataset for _, dataset in sorted(items, key=_position)] for items in placed.values()]
+
+
+def _position(item: tuple[int, Dataset]) -> int:
+    return item[0]
+
+
+def _glass(dataset: Dataset) -> Glass:
+    reference = str(dataset.get("FrameOfReferenceUID"))
+    return reference, str(dataset.get("ContainerIdentifier") or "")
+
+
+class _Scan:
+    """A VOLUME image: its pyramid, what it shows, and where, as far as its attributes tell."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset = dataset
+        self.series = str(dataset.get("SeriesInstanceUID"))
+        self.pyramid = str(dataset.get("PyramidUID") or "")
+        self.has_extended_depth = dataset.get("ExtendedDepthOfField") == "YES"
+
+    @cached_property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return matrix_size(self.dataset)
+
+    @cached_property
+    def geometry(self) -> ImageGeometry | None:
+        """Where it lies."""
+        return read_geometry(self.dataset)
+
+    @cached_property
+    def bounds(self) -> tuple[tuple[float, float], tuple[float, float]]:
+        """Smallest and largest (x, y) in millimetres."""
+        if self.geometry is None:
+            return (-math.inf, -math.inf), (math.inf, math.inf)
+        return self.geometry.bounds(self.size)
+
+    @cached_property
+    def paths(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """Identifier and marks of each optical path."""
+        identifiers = read_identifiers(self.dataset)
+        return tuple(zip(identifiers, read_path_marks(self.dataset), strict=True))
+
+    @property
+    def height(self) -> tuple[float, int]:
+        """Z of the first focal plane, and number of focal planes."""
+        z = 0.0 if self.geometry is None else self.geometry.origin[2]
+        return round(z, 6), int(self.dataset.get("TotalPixelMatrixFocalPlanes") or 1)
+
+    def overlaps(self, other: "_Scan") -> bool:
+        """Whether the areas on the slide have a part in common."""
+        return all(
+            low < high
+            for low, high in zip(
+                map(max, self.bounds[0], other.bounds[0]),
+                map(min, self.bounds[1], other.bounds[1]),
+                strict=True,
+            )
+        )
+
+    def is_beside(self, other: "_Scan") -> bool:
+        """Whether both images may be of one slide: they show different paths, or heights.
+
+        Monochrome images of other series that lie exactly alike are other optical paths as well,
+        though all be called alike: a second scan would not lie so.
+        """
+        samples, other_samples = (s.dataset.get("SamplesPerPixel") for s in (self, other))
+        if self.height != other.height or samples != other_samples:
+            return True
+        alike = any(
+            name == other_name and may_be_one_path(marks, other_marks)
+            for name, marks in self.paths
+            for other_name, other_marks in other.paths
+        )
+        is_channel = (
+            self.series != other.series and samples == 1 and self.geometry == other.geometry
+        )
+        return not alike or is_channel
+
+    def rivals(self, other: "_Scan") -> bool:
+        """Whether both show the same level."""
+        return self.size == other.size and not self.is_beside(other)
+
+    def covers_area_of(self, other: "_Scan") -> bool:
+        """Whether the areas of both images are the same."""
+        if self.geometry is None or other.geometry is None:
+            return True
+        if not self.geometry.is_parallel_to(other.geometry):
+            return False
+        centers = [
+            [(low + high) / 2 for low, high in zip(*scan.bounds, strict=True)]
+            for scan in (self, other)
+        ]
+        pixel = max(*self.geometry.spacing, *other.geometry.spacing)
+        return math.dist(*centers) <= max(_SAME_AREA, pixel)
+
+
+@dataclass(eq=False)
+class _Pyramid:
+    """VOLUME images that belong together."""
+
+    scans: list[_Scan]
+
+    @property
+    def largest(self) -> _Scan:
+        return max(self.scans, key=lambda scan: math.prod(scan.size))
+
+    def completes(self, other: "_Pyramid") -> bool:
+        """Whether both make one slide: they show the same area, but not the same of it."""
+        first, second = self.largest, other.largest
+        if first.has_extended_depth != second.has_extended_depth:
+            return False
+        if not first.covers_area_of(second):
+            return False
+        pairs = ((a, b) for a in self.scans for b in other.scans)
+        if first.pyramid and second.pyramid:
+            return all(a.is_beside(b) for a, b in pairs)
+        return not any(a.rivals(b) for a, b in pairs)
+
+
+def _by_pyramid(glass: list[Dataset]) -> list[list[Dataset]]:
+    """Divide the images of a glass slide by pyramids."""
+    scans = [_Scan(dataset) for dataset in glass if is_scanned(dataset)]
+    volumes = [s for s in scans if image_flavor(s.dataset) != ImageFlavors.THUMBNAIL.value]
+    try:
+        pyramids = _find_pyramids(volumes)
+        homes = [(dataset, _homes(dataset, pyramids)) for dataset in glass]
+    except InvalidImageError:
+        # Whoever opens the slide is told what is wrong with the image
+        return [glass]
+    if len(pyramids) < 2:
+        return [glass]
+    return [[dataset for dataset, found in homes if pyramid in found] for pyramid in pyramids]
+
+
+def _find_pyramids(volumes: Sequence[_Scan]) -> list[_Pyramid]:
+    stated: dict[tuple[str, bool], list[_Scan]] = {}
+    for scan in volumes:
+        stated.setdefault((scan.pyramid, scan.has_extended_depth), []).append(scan)
+    parts = [
+        part
+        for (uid, _), scans in stated.items()
+        for area in ([scans] if uid else _by_area(scans))
+        for part in _by_series(area)
+    ]
+    found: list[_Pyramid] = []
+    for part in map(_Pyramid, parts):
+        home = next((pyramid for pyramid in found if pyramid.completes(part)), None)
+        if home is None:
+            found.append(part)
+        else:
+            home.scans += part.scans
+    return found
+
+
+def _by_area(scans: Sequence[_Scan]) -> list[list[_Scan]]:
+    """Divide images whose areas do not overlap."""
+    areas: list[list[_Scan]] = []
+    for scan in scans:
+        touched = [area for area in areas if any(scan.overlaps(other) for other in area)]
+        areas = [area for area in areas if area not in touched]
+        areas.append([*(other for area in touched for other in area), scan])
+    return areas
+
+
+def _by_series(scans: Sequence[_Scan]) -> list[list[_Scan]]:
+    """Divide images by series where two series show the same level, or are not aligned."""
+    by_size: dict[tuple[int, int], list[_Scan]] = {}
+    for scan in scans:
+        by_size.setdefault(scan.size, []).append(scan)
+    series: dict[str, list[_Scan]] = {}
+    for scan in scans:
+        series.setdefault(scan.series, []).append(scan)
+    if len(series) == 1:
+        return [list(scans)]
+    bases = [_Pyramid(members).largest for members in series.values()]
+    are_scans = any(
+        a.rivals(b) for alike in by_size.values() for a, b in _pairs(alike) if a.series != b.series
+    ) or not all(a.covers_area_of(b) for a, b in _pairs(bases))
+    return list(series.values()) if are_scans else [list(scans)]
+
+
+def _pairs(scans: Sequence[_Scan]) -> Iterator[tuple[_Scan, _Scan]]:
+    return ((a, b) for index, a in enumerate(scans) for b in scans[:index])
+
+
+def _homes(dataset: Dataset, pyramids: Sequence[_Pyramid]) -> Sequence[_Pyramid]:
+    """Find the pyramids that an image of a glass slide belongs to."""
+    if len(pyramids) < 2:
+        return pyramids
+    if is_label_image(dataset) or is_overview_image(dataset):
+        return pyramids
+    uid, own = str(dataset.get("SOPInstanceUID")), _Scan(dataset)
+    is_derived = dataset.get("SOPClassUID") in DERIVED
+    related = referenced_instances(dataset) | {uid} if is_derived else {uid}
+    for belongs in (
+        lambda scan: str(scan.dataset.get("SOPInstanceUID")) in related,
+        lambda scan: bool(own.pyramid) and scan.pyramid == own.pyramid,
+        lambda scan: not is_derived and scan.series == own.series,
+        lambda scan: own.geometry is not None and scan.overlaps(own),
+    ):
+        found = [p for p in pyramids if any(belongs(scan) for scan in p.scans)]
+        if found:
+            return found[:1]
+    return pyramids[:1]
+
+
+def _pixel_count(dataset: Dataset) -> int:
+    return math.prod(matrix_size(dataset))

@@ -1,0 +1,47 @@
+"""Instances that an image refers to (PS3.3 C.12.2, C.8.20, C.7.6.16.2.6)."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from pydicom.dataset import Dataset
+
+from dicomslide.damage import reads_image
+
+__all__ = ["Reference", "iter_references", "referenced_instances"]
+
+
+class Reference(NamedTuple):
+    """An instance that is referred to."""
+
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_class_uid: str
+    sop_instance_uid: str
+
+
+def iter_references(dataset: Dataset) -> Iterator[Reference]:
+    """Yield what the Common Instance Reference Module of an image lists."""
+    study_uid = str(dataset.get("StudyInstanceUID", ""))
+    others = dataset.get("StudiesContainingOtherReferencedInstancesSequence") or ()
+    studies = [(study_uid, dataset)]
+    studies += [(str(item.get("StudyInstanceUID", "")), item) for item in others]
+    for study, parent in studies:
+        for series in parent.get("ReferencedSeriesSequence") or ():
+            for item in series.get("ReferencedInstanceSequence") or ():
+                yield Reference(
+                    study,
+                    str(series.get("SeriesInstanceUID", "")),
+                    str(item.get("ReferencedSOPClassUID", "")),
+                    str(item.get("ReferencedSOPInstanceUID", "")),
+                )
+
+
+@reads_image
+def referenced_instances(dataset: Dataset) -> set[str]:
+    """Collect the SOP Instance UIDs of the images that an image was derived from."""
+    found = {reference.sop_instance_uid for reference in iter_references(dataset)}
+    sources = list(dataset.get("SourceImageSequence") or ())
+    for group in dataset.get("SharedFunctionalGroupsSequence") or ():
+        for derivation in group.get("DerivationImageSequence") or ():
+            sources += derivation.get("SourceImageSequence") or ()
+    return found | {str(item.get("ReferencedSOPInstanceUID", "")) for item in sources}
