@@ -1,0 +1,85 @@
+"""The files of a slide that one of them stands for, as OpenSlide finds them."""
+
+import os
+import warnings
+from collections.abc import Iterator
+
+from dicomslide.damage import reading
+from dicomslide.errors import DicomSlideError, InvalidImageError, SourceError
+from dicomslide.metadata.flavors import SLIDE_MICROSCOPY
+from dicomslide.sources.header import read_header, read_sop_class
+from dicomslide.sources.localfile import LocalFile
+
+__all__ = ["find_siblings", "is_slide_file"]
+
+
+def is_slide_file(path: str) -> bool:
+    """Whether a file says that it is a whole slide image; nothing is raised."""
+    try:
+        return read_sop_class(LocalFile.at(path)) in SLIDE_MICROSCOPY
+    except DicomSlideError:
+        return False
+
+
+def find_siblings(path: str) -> list[str]:
+    """Find the files of the slide that an image file belongs to.
+
+    They are the whole slide images in its folder that have its Series Instance UID. Folders in the
+    folder are not searched.
+
+    Parameters
+    ----------
+    path : str
+        Path of a local file for which `is_slide_file` is true
+
+    Returns
+    -------
+    list of str
+        Paths of the files, first the one that was named
+
+    Raises
+    ------
+    InvalidImageError
+        When the file is damaged or has no Series Instance UID
+    SourceError
+        When the file or its folder cannot be read
+
+    Warns
+    -----
+    UserWarning
+        When another file is damaged, so that nobody knows whether it is of the slide
+    """
+    series = _series(path)
+    if not series:
+        raise InvalidImageError(
+            f"{path}: without Series Instance UID it is not known which files belong to it; name "
+            "their folder"
+        )
+    return [path, *(other for other in _others(path) if _is_of(series, other))]
+
+
+def _others(path: str) -> Iterator[str]:
+    """Yield the whole slide images beside a file."""
+    folder, name = os.path.split(path)
+    try:
+        names = sorted(os.listdir(folder or os.curdir))
+    except OSError as error:
+        raise SourceError(f"{folder}: {error.strerror}") from error
+    for other in names:
+        beside = os.path.join(folder, other)
+        if other != name and os.path.isfile(beside) and is_slide_file(beside):
+            yield beside
+
+
+def _is_of(series: str, path: str) -> bool:
+    try:
+        return _series(path) == series
+    except DicomSlideError as error:
+        warnings.warn(f"{error}; left out, it may be of the slide", stacklevel=3)
+        return False
+
+
+def _series(path: str) -> str:
+    dataset = read_header(LocalFile.at(path)).dataset
+    with reading(path):
+        return str(dataset.get("SeriesInstanceUID") or "")
