@@ -1,29 +1,43 @@
 """A slide behind the interface of OpenSlide."""
 
-import hashlib
 import io
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageCms
-from pydicom.dataset import Dataset
-from pydicom.valuerep import VR
 
 from dicomslide.arguments import integer_pair, number, number_pair, require_type, selection
-from dicomslide.enum import ChannelTypes, ImageFlavors
-from dicomslide.errors import ArgumentValueError
+from dicomslide.enum import ChannelTypes
+from dicomslide.errors import (
+    ArgumentTypeError,
+    ArgumentValueError,
+    DicomSlideError,
+    InvalidImageError,
+    UnsupportedError,
+)
 from dicomslide.image import TiledImage
-from dicomslide.metadata.channels import channel_items
-from dicomslide.pixels.array import FrameArray
-from dicomslide.pixels.color import icc_profile
+from dicomslide.opening import open_slide
+from dicomslide.openslide_levels import (
+    ASSOCIATED_NAMES,
+    Level,
+    as_level,
+    find_associated_images,
+    find_levels,
+)
+from dicomslide.openslide_properties import BACKGROUND_COLOR, slide_properties
+from dicomslide.places import Source
 from dicomslide.slide import Slide
+from dicomslide.sources.remotefile import is_url, local_path
+from dicomslide.sources.siblings import find_siblings, is_slide_file
+from dicomslide.sources.urls import without_secrets
 
 __all__ = ["OpenSlide"]
 
-_BACKGROUND = "FFFFFF"
-_PER_FRAME_GROUPS = 0x52009230
-_ALIASES = {"label": ImageFlavors.LABEL.value, "macro": ImageFlavors.OVERVIEW.value}
+_FLAVORS = {name: flavor for flavor, name in ASSOCIATED_NAMES.items()}
 
 
 class OpenSlide:
@@ -33,35 +47,77 @@ class OpenSlide:
     ``openslide.deepzoom.DeepZoomGenerator``. There are two differences to `Slide`: images are
     `PIL.Image.Image` objects, and sizes and positions are (column, row), as is usual with Pillow.
 
+    A path instead of a slide is opened as openslide-python opens it: colours are those that are
+    stored, THUMBNAIL images are no levels, and associated images are listed as ``label``, ``macro``
+    and ``thumbnail``.
+
     Parameters
     ----------
-    slide : dicomslide.Slide
-        DICOM slide: a colour slide with one optical path and one focal plane
+    slide : dicomslide.Slide, or path, URL, sequence of them, or dicomweb_client.api.DICOMClient
+        DICOM slide: a colour slide with one optical path and one focal plane. One local file stands
+        for all images in its folder that have its Series Instance UID, anything else for what
+        `open_slide` opens
+    thumbnail_levels : bool, optional
+        Whether THUMBNAIL images are levels; by default those of a `Slide` are, as they are for
+        `Slide` itself, and those of a path are not
+    correct_color : bool, optional
+        For a path, whether the ICC profiles of the images are applied; not by default. A `Slide`
+        has been opened with corrected colours or without
 
     Raises
     ------
     TypeError
-        When `slide` is no slide
+        When `slide` is neither a slide nor a place
+    OSError
+        When there is no such file, or it cannot be read
     ValueError
-        When the interface cannot express the slide
+        When there is no slide, it is damaged, or the interface cannot express it
+
+    Warns
+    -----
+    UserWarning
+        When images lack attributes that are supplied: see `dicomslide.leniency`; when a file beside
+        the one that was named is left out although it seems to belong to it
     """
 
-    def __init__(self, slide: Slide) -> None:
-        require_type("slide", slide, Slide)
+    def __init__(
+        self,
+        slide: Slide | Source,
+        *,
+        thumbnail_levels: bool | None = None,
+        correct_color: bool | None = None,
+    ) -> None:
+        require_type("thumbnail_levels", thumbnail_levels, bool, type(None))
+        require_type("correct_color", correct_color, bool, type(None))
+        self._source = without_secrets(str(slide)) if is_url(slide) else slide
+        self._like_openslide = not isinstance(slide, Slide)
+        if not isinstance(slide, Slide):
+            slide = _open(slide, correct_color=bool(correct_color))
+        elif correct_color is not None:
+            raise ArgumentValueError(
+                "correct_color: for a path; a slide has its colours from open_slide"
+            )
         paths = [c for c in slide.channels if c.type is ChannelTypes.OPTICAL_PATH]
         if len(paths) != 1 or slide.num_focal_planes != 1:
             raise ArgumentValueError(
                 "slide: OpenSlide has one optical path and one focal plane, this slide has "
                 f"{len(paths)} and {slide.num_focal_planes}"
             )
-        self._images = slide.get_volume_images(0, 0)
-        shape = self._array(0).shape
-        if shape[2] != 3 or self._array(0).dtype != np.uint8:
+        if thumbnail_levels is None:
+            thumbnail_levels = not self._like_openslide
+        self._levels = find_levels(slide, thumbnails=thumbnail_levels)
+        if not self._levels:
             raise ArgumentValueError(
-                f"slide: OpenSlide has RGB images of 8 bits, this slide has {shape[2]} samples of "
-                f"type {self._array(0).dtype}"
+                "slide: there is no VOLUME image; with thumbnail_levels=True the THUMBNAIL image "
+                "is a level"
             )
-        self._slide = slide
+        array = self._levels[0].array
+        if array.shape[2] != 3 or array.dtype != np.uint8:
+            raise ArgumentValueError(
+                f"slide: OpenSlide has RGB images of 8 bits, this slide has {array.shape[2]} "
+                f"samples of type {array.dtype}"
+            )
+        self._associated = find_associated_images(slide)
         self._closed = False
 
     def __enter__(self) -> "OpenSlide":
@@ -71,7 +127,30 @@ class OpenSlide:
         self.close()
 
     def __repr__(self) -> str:
-        return f"OpenSlide({self._slide!r})"
+        return f"OpenSlide({self._source!r})"
+
+    @classmethod
+    def detect_format(cls, path: str | bytes | os.PathLike[Any]) -> str | None:
+        """Detect whether a file is one that can be opened, without opening it.
+
+        Parameters
+        ----------
+        path : path
+            Path of a local file
+
+        Returns
+        -------
+        str or None
+            ``"dicom"`` for a file that says that it is a whole slide image, damaged or not; None
+            for others, for folders, and where there is no file
+
+        Raises
+        ------
+        TypeError
+            When `path` is no path
+        """
+        require_type("path", path, str, bytes, os.PathLike)
+        return "dicom" if is_slide_file(os.fsdecode(path)) else None
 
     def close(self) -> None:
         """Close the slide; no more regions can be read."""
@@ -83,12 +162,12 @@ class OpenSlide:
     @property
     def level_count(self) -> int:
         """Number of pyramid resolution levels."""
-        return len(self._images)
+        return len(self._levels)
 
     @property
     def level_dimensions(self) -> tuple[tuple[int, int], ...]:
         """Width and height of images at each level."""
-        return tuple((image.size[1], image.size[0]) for image in self._images)
+        return tuple(level.dimensions for level in self._levels)
 
     @property
     def dimensions(self) -> tuple[int, int]:
@@ -102,28 +181,51 @@ class OpenSlide:
         return tuple((width / w + height / h) / 2 for w, h in self.level_dimensions)
 
     @property
-    def properties(self) -> Mapping[str, str]:
+    def properties(self) -> dict[str, str]:
         """Metadata about the slide, with the names that OpenSlide gives them."""
-        return _properties(self)
+        return dict(self._properties)
+
+    @cached_property
+    def _properties(self) -> dict[str, str]:
+        associated = {}
+        for flavor in self._listed:
+            # An image that cannot be read is an error when it is asked for
+            with suppress(DicomSlideError):
+                associated[ASSOCIATED_NAMES[flavor]] = as_level(self._associated[flavor])
+        return slide_properties(self._levels, self.level_downsamples, associated)
 
     @property
     def associated_images(self) -> Mapping[str, Image.Image]:
         """Mapping of image flavor (LABEL or OVERVIEW) to RGBA image.
 
-        An image is decoded when it is asked for. The names that OpenSlide has for them, ``label``
-        and ``macro``, can be used too.
+        An image is decoded when it is asked for, by its flavor or by the name that OpenSlide has
+        for it: ``label``, ``macro`` or ``thumbnail``. Flavors are listed for a `Slide`, names for a
+        path. A THUMBNAIL image is listed where it is no level.
         """
-        images = {
-            ImageFlavors.LABEL.value: self._slide.label_images,
-            ImageFlavors.OVERVIEW.value: self._slide.overview_images,
-        }
-        return _AssociatedImages({name: found[0] for name, found in images.items() if found})
+        names = ASSOCIATED_NAMES if self._like_openslide else {}
+        return _AssociatedImages(
+            self._associated, tuple(names.get(flavor, flavor) for flavor in self._listed)
+        )
+
+    @property
+    def _listed(self) -> tuple[str, ...]:
+        """Flavors of associated images that are no levels."""
+        levels = {level.image.uid for level in self._levels}
+        return tuple(f for f, image in self._associated.items() if image.uid not in levels)
 
     @property
     def color_profile(self) -> ImageCms.ImageCmsProfile | None:
-        """ICC profile of the pixels: sRGB if the slide corrects colours, else the scanner's."""
-        profile = _profile_of_pixels(self._images[0])
-        return None if profile is None else ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        """ICC profile of the pixels: sRGB if the slide corrects colours, else the scanner's.
+
+        A ValueError says that it is broken.
+        """
+        base = self._levels[0]
+        if base.profile is None:
+            return None
+        try:
+            return ImageCms.ImageCmsProfile(io.BytesIO(base.profile))
+        except (OSError, ValueError, ImageCms.PyCMSError) as error:
+            raise InvalidImageError(f"{base.image.label}: broken ICC profile: {error}") from error
 
     def get_best_level_for_downsample(self, downsample: float) -> int:
         """Compute best level for displaying the given downsample.
@@ -178,12 +280,12 @@ class OpenSlide:
         factor = self.level_downsamples[index]
         left, top = (int(np.around(int(value) / factor)) for value in (x, y))
         rows, columns = range(top, top + height), range(left, left + width)
-        array = self._array(index)
+        array = self._levels[index].array
         rgba = np.zeros((height, width, 4), np.uint8)
         covered = array.covered(rows, columns)
         rgba[..., 3] = np.where(covered, 255, 0)
         rgba[..., :3] = np.where(covered[..., np.newaxis], array.read(rows, columns), 0)
-        return _with_profile(Image.fromarray(rgba), self._images[index])
+        return _with_profile(Image.fromarray(rgba), self._levels[index])
 
     def get_thumbnail(self, size: tuple[int, int]) -> Image.Image:
         """Create a thumbnail of the slide.
@@ -210,128 +312,75 @@ class OpenSlide:
         downsample = max(self.dimensions[0] / width, self.dimensions[1] / height)
         level = self.get_best_level_for_downsample(downsample)
         region = self.read_region((0, 0), level, self.level_dimensions[level])
-        thumbnail = Image.new("RGB", region.size, f"#{_BACKGROUND}")
+        thumbnail = Image.new("RGB", region.size, f"#{BACKGROUND_COLOR}")
         thumbnail.paste(region, mask=region.getchannel("A"))
         thumbnail.thumbnail((width, height), Image.Resampling.LANCZOS)
-        return _with_profile(thumbnail, self._images[level])
-
-    def _array(self, level: int) -> FrameArray:
-        return self._images[level].get_total_pixel_matrix().array
+        return _with_profile(thumbnail, self._levels[level])
 
 
 class _AssociatedImages(Mapping[str, Image.Image]):
-    """LABEL and OVERVIEW images, decoded when they are asked for."""
+    """Images that are no levels, decoded when they are asked for.
 
-    def __init__(self, images: dict[str, TiledImage]) -> None:
+    Parameters
+    ----------
+    images : dict
+        Flavor to image
+    names : tuple of str
+        What is listed: flavors, or OpenSlide's names for them
+    """
+
+    def __init__(self, images: Mapping[str, TiledImage], names: tuple[str, ...]) -> None:
         self._images = images
+        self._names = names
 
     def __getitem__(self, name: str) -> Image.Image:
-        image = self._images[_ALIASES.get(name, name)]
-        pixels = image.get_total_pixel_matrix()[...]
-        return _with_profile(Image.fromarray(pixels.squeeze()).convert("RGBA"), image)
+        image = self._images.get(_FLAVORS.get(name, name))
+        if image is None:
+            raise KeyError(name)
+        level = as_level(image)
+        samples = level.array.shape[2]
+        if level.array.dtype != np.uint8 or samples not in (1, 3):
+            raise UnsupportedError(
+                f"{image.label}: OpenSlide has images of 8 bits, this one has {samples} samples of "
+                f"type {level.array.dtype}"
+            )
+        pixels = level.array[...]
+        # Gray pixels become three equal samples
+        rgb = np.broadcast_to(pixels, (*pixels.shape[:2], 3))
+        picture = Image.fromarray(np.ascontiguousarray(rgb)).convert("RGBA")
+        return _with_profile(picture, level)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._images)
+        return iter(self._names)
 
     def __len__(self) -> int:
-        return len(self._images)
+        return len(self._names)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._images or _ALIASES.get(str(name)) in self._images
+        return isinstance(name, str) and _FLAVORS.get(name, name) in self._images
 
     def __repr__(self) -> str:
-        return f"<associated images {', '.join(self._images)}>"
+        return f"<associated images {', '.join(self._names)}>"
 
 
-def _profile_of_pixels(image: TiledImage) -> bytes | None:
-    if image.get_total_pixel_matrix().array.transform is not None:
-        return bytes(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
-    return icc_profile(image.metadata)
+def _open(place: Source, *, correct_color: bool) -> Slide:
+    """Open a slide at a place; one local file stands for all files of its slide."""
+    if isinstance(place, (bytes, os.PathLike)):
+        place = os.fsdecode(place)
+    if isinstance(place, str):
+        is_path = os.path.exists(place) or not is_url(place)
+        path = place if is_path else local_path(place)
+        if path is not None and is_slide_file(path):
+            place = find_siblings(path)
+    elif not isinstance(place, Sequence) and not hasattr(place, "retrieve_instance_frames"):
+        raise ArgumentTypeError(
+            "slide: expected a Slide, a path, a URL, a list of them or a client, got "
+            f"{type(place).__name__}"
+        )
+    return open_slide(place, correct_color=correct_color)
 
 
-def _with_profile(picture: Image.Image, image: TiledImage) -> Image.Image:
-    profile = _profile_of_pixels(image)
-    if profile is not None:
-        picture.info["icc_profile"] = profile
+def _with_profile(picture: Image.Image, level: Level) -> Image.Image:
+    if level.profile is not None:
+        picture.info["icc_profile"] = level.profile
     return picture
-
-
-def _properties(slide: OpenSlide) -> dict[str, str]:
-    base = slide._images[0]
-    between_rows, between_columns = base.geometry.spacing
-    found = {
-        "openslide.vendor": "dicom",
-        "openslide.comment": str(base.metadata.get("ImageComments") or ""),
-        "openslide.quickhash-1": _quickhash(slide._images),
-        "openslide.background-color": _BACKGROUND,
-        "openslide.mpp-x": _text(between_columns * 1000),
-        "openslide.mpp-y": _text(between_rows * 1000),
-        **_bounds(slide._array(0)),
-        "openslide.level-count": str(slide.level_count),
-    }
-    powers = [item.get("ObjectiveLensPower") for item in channel_items(base.metadata)]
-    if powers and powers[0] is not None:
-        found["openslide.objective-power"] = _text(float(powers[0]))
-    profile = _profile_of_pixels(base)
-    if profile is not None:
-        found["openslide.icc-size"] = str(len(profile))
-    levels = zip(slide._images, slide.level_dimensions, slide.level_downsamples, strict=True)
-    for index, (image, (width, height), factor) in enumerate(levels):
-        tile = image.get_total_pixel_matrix().tile_shape
-        found |= {
-            f"openslide.level[{index}].downsample": _text(factor),
-            f"openslide.level[{index}].height": str(height),
-            f"openslide.level[{index}].width": str(width),
-            f"openslide.level[{index}].tile-height": str(tile[0]),
-            f"openslide.level[{index}].tile-width": str(tile[1]),
-        }
-    _add_attributes(found, base.metadata, "dicom")
-    return dict(sorted(found.items()))
-
-
-def _quickhash(images: tuple[TiledImage, ...]) -> str:
-    uids = sorted(str(image.metadata.get("SOPInstanceUID")) for image in images)
-    return hashlib.sha256("\n".join(uids).encode()).hexdigest()
-
-
-def _bounds(array: FrameArray) -> dict[str, str]:
-    """The rectangle of the base level that frames cover."""
-    rows, columns = array.size
-    _, positions = array.tiling.find(0, 0, rows, columns)
-    height, width = array.tile_shape[:2]
-    top = max(min((r for r, _ in positions), default=0), 0)
-    left = max(min((c for _, c in positions), default=0), 0)
-    bottom = min(max((r + height for r, _ in positions), default=0), rows)
-    right = min(max((c + width for _, c in positions), default=0), columns)
-    return {
-        "openslide.bounds-x": str(left),
-        "openslide.bounds-y": str(top),
-        "openslide.bounds-width": str(right - left),
-        "openslide.bounds-height": str(bottom - top),
-    }
-
-
-def _add_attributes(found: dict[str, str], dataset: Dataset, prefix: str) -> None:
-    """Add the attributes of a data set by keyword; those with binary values are left out."""
-    for tag in dataset.keys():  # noqa: SIM118
-        # Not even parsed: a sparse slide has tens of thousands of them
-        if tag == _PER_FRAME_GROUPS:
-            continue
-        element = dataset[tag]
-        name = f"{prefix}.{element.keyword}"
-        if not element.keyword:
-            continue
-        if element.VR == VR.SQ:
-            for index, item in enumerate(element.value):
-                _add_attributes(found, item, f"{name}[{index}]")
-        elif isinstance(element.value, bytes):
-            continue
-        elif element.VM > 1:
-            found |= {f"{name}[{i}]": str(value) for i, value in enumerate(element.value)}
-        else:
-            found[name] = str(element.value if element.value is not None else "")
-
-
-def _text(value: float) -> str:
-    """Write a number as OpenSlide does: whole numbers without a fraction."""
-    return f"{value:.17g}" if value != round(value, 12) else f"{round(value, 12):g}"

@@ -374,7 +374,7 @@ def test_segmentations_do_not_matter(make_slide):
     assert np.array_equal(region[..., :3], written.levels[1].pixels())
 
 
-@pytest.mark.parametrize("slide", ["folder", None, 5])
+@pytest.mark.parametrize("slide", [None, 5, {"folder": 1}])
 def test_anything_else_is_no_slide(slide):
     with pytest.raises(TypeError, match=r"^slide:"):
         OpenSlide(slide)

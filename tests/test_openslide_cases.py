@@ -24,7 +24,7 @@ from PIL import Image
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import JPEG2000, JPEG2000Lossless, JPEGBaseline8Bit
 
-from dicomslide import DicomSlideError, Slide, open_slide
+from dicomslide import DicomSlideError, OpenSlide, Slide, open_slide
 from dicomslide.testing import SyntheticSlide
 
 PAGE = Path(__file__).parents[1] / "docs" / "odd-files.md"
@@ -679,6 +679,24 @@ def test_verdict_of_openslide_is_as_stated(item: Case, write: Write, tmp_path: P
             read_with_openslide(tmp_path / item.opened)
     else:
         read_with_openslide(tmp_path / item.opened)
+
+
+@pytest.mark.parametrize(
+    "item", [item for item in KNOWN_TO_LIBRARY if not item.refused], ids=lambda item: item.name
+)
+def test_a_path_has_the_levels_and_names_of_openslide(
+    item: Case, write: Write, tmp_path: Path
+) -> None:
+    item.build(tmp_path, write)
+    path = tmp_path / item.opened
+    with openslide.OpenSlide(path) as library, OpenSlide(path) as ours:
+        assert ours.level_dimensions == library.level_dimensions
+        assert ours.level_downsamples == library.level_downsamples
+        assert set(ours.associated_images) == set(library.associated_images)
+        # Parts of a concatenation have attributes of their own, which are those of one file there
+        for name in library.properties:
+            if name.startswith("openslide."):
+                assert ours.properties.get(name) == library.properties[name], name
 
 
 def test_a_verdict_that_differs_has_a_reason() -> None:

@@ -139,6 +139,46 @@ def test_the_openslide_interface_reads_what_openslide_reads(slide, cmu):
         assert ours.color_profile.tobytes() == library.color_profile.tobytes()
 
 
+@pytest.mark.parametrize("name", ["level-0", "level-3", "label", "thumbnail"])
+def test_a_path_has_the_levels_of_openslide(cmu, name):
+    ours = OpenSlide(cmu / f"{name}.dcm")
+    with openslide.OpenSlide(cmu / f"{name}.dcm") as library:
+        assert ours.level_count == library.level_count == len(LEVELS)
+        assert ours.level_dimensions == library.level_dimensions
+        assert ours.level_downsamples == library.level_downsamples
+        for downsample in (1, 2, 3.99, 4, 8, 15, 100):
+            level = library.get_best_level_for_downsample(downsample)
+            assert ours.get_best_level_for_downsample(downsample) == level
+
+
+def test_a_slide_has_its_thumbnail_among_the_levels_and_can_do_without(slide, cmu):
+    assert OpenSlide(slide).level_count == len(LEVELS) + 1
+    expected = OpenSlide(cmu / "level-0.dcm").level_dimensions
+    assert OpenSlide(slide, thumbnail_levels=False).level_dimensions == expected
+
+
+def test_a_path_has_the_stored_pixels_and_the_profile_of_openslide(cmu):
+    ours = OpenSlide(cmu / "level-1.dcm")
+    with openslide.OpenSlide(cmu / "level-1.dcm") as library:
+        for location in [(0, 0), (1000, 1500), (-100, 2800), (2100, -50)]:
+            region = ours.read_region(location, 0, (300, 200))
+            expected = library.read_region(location, 0, (300, 200))
+            assert np.array_equal(np.asarray(region), np.asarray(expected))
+            assert region.info == expected.info
+        # Larger than half of the slide, so that it is made of the base level
+        thumbnails = [s.get_thumbnail((1800, 1800)) for s in (ours, library)]
+        assert np.array_equal(*map(np.asarray, thumbnails))
+
+
+def test_a_path_has_the_associated_images_of_openslide(cmu):
+    ours = OpenSlide(cmu / "level-0.dcm").associated_images
+    with openslide.OpenSlide(cmu / "level-0.dcm") as library:
+        assert list(ours) == list(library.associated_images) == ["label", "macro", "thumbnail"]
+        for name, expected in library.associated_images.items():
+            assert np.array_equal(np.asarray(ours[name]), np.asarray(expected))
+            assert ours[name].info == expected.info
+
+
 @pytest.mark.parametrize("chunks", ["frames", "auto"])
 def test_means_over_the_dask_tree_are_those_of_the_pixels(slide, pixels, chunks):
     tree = slide.to_datatree(chunks)
@@ -242,6 +282,39 @@ def test_a_slide_that_lacks_attributes_has_the_pixels_of_openslide(incomplete):
     assert len(levels) == 4
     for size, expected in levels.items():
         assert np.array_equal(read_level(slide, size), expected)
+
+
+# Properties of all these slides
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "cmu-1-small-region/overview.dcm",
+        "highdicom/sm_image.dcm",
+        "ims-echo/layer.dcm",
+        "wsi2dcm/level-1-frames-0-9.dcm",
+        "wsi2dcm-2021/jpeg.dicom",
+    ],
+)
+def test_a_path_has_the_properties_of_openslide(path):
+    folder, name = path.split("/")
+    file = folder_of(folder) / name
+    with warnings.catch_warnings(), openslide.OpenSlide(file) as library:
+        # Of attributes that are missing or damaged
+        warnings.simplefilter("ignore")
+        ours = OpenSlide(file)
+        assert ours.level_dimensions == library.level_dimensions
+        expected = dict(library.properties)
+        assert {name: ours.properties.get(name) for name in expected} == expected
+
+
+def test_files_of_whole_slide_images_are_dicom_as_in_openslide():
+    folders = ("3dhistech-bpaec", "annotations", "cmu-1-small-region", "highdicom", "json")
+    paths = [path for name in folders for path in folder_of(name).iterdir()]
+    assert len(paths) > 20
+    for path in paths:
+        assert OpenSlide.detect_format(path) == openslide.OpenSlide.detect_format(path)
 
 
 # Small files of highdicom's test data

@@ -1,0 +1,186 @@
+"""Metadata of a slide under the names that OpenSlide gives them."""
+
+import hashlib
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+from pydicom.tag import BaseTag
+from pydicom.valuerep import STR_VR, VR
+
+from dicomslide.errors import DicomSlideError
+from dicomslide.metadata.channels import channel_items
+from dicomslide.metadata.functional_groups import PER_FRAME_GROUPS
+from dicomslide.openslide_levels import Level
+from dicomslide.pixels.array import FrameArray
+
+__all__ = ["BACKGROUND_COLOR", "slide_properties"]
+
+BACKGROUND_COLOR = "FFFFFF"
+
+
+def slide_properties(
+    levels: Sequence[Level], downsamples: Sequence[float], associated: Mapping[str, Level]
+) -> dict[str, str]:
+    """Describe a slide.
+
+    Parameters
+    ----------
+    levels : sequence of Level
+        Levels, largest first
+    downsamples : sequence of float
+        Their downsampling factors
+    associated : dict
+        Associated images by the names that OpenSlide has for them
+
+    Returns
+    -------
+    dict
+        Properties by name. ``dicom.…`` are the attributes of the base level, without those that are
+        damaged, have binary values or are of single frames
+    """
+    base = levels[0]
+    found = {
+        "openslide.vendor": "dicom",
+        "openslide.background-color": BACKGROUND_COLOR,
+        "openslide.level-count": str(len(levels)),
+        **_attributes_by_name(base.image.metadata, associated),
+        **_scale(base),
+        **_bounds(base.array),
+        **_profile_size("openslide", base),
+    }
+    for index, (level, factor) in enumerate(zip(levels, downsamples, strict=True)):
+        name = f"openslide.level[{index}]"
+        height, width, _ = level.array.tile_shape
+        found |= _size(name, level) | {
+            f"{name}.downsample": _text(factor),
+            f"{name}.tile-height": str(height),
+            f"{name}.tile-width": str(width),
+        }
+    for kind, image in associated.items():
+        name = f"openslide.associated.{kind}"
+        found |= _size(name, image) | _profile_size(name, image)
+    found |= _attributes(getattr(base.image.metadata, "file_meta", Dataset()), "dicom")
+    found |= _attributes(base.image.metadata, "dicom")
+    return dict(sorted(found.items()))
+
+
+def _attributes_by_name(base: Dataset, associated: Mapping[str, Level]) -> dict[str, str]:
+    found = {"openslide.comment": str(_value(base, "ImageComments") or "")}
+    series = _value(base, "SeriesInstanceUID")
+    if series:
+        # OpenSlide hashes the string with the byte that ends it
+        found["openslide.quickhash-1"] = hashlib.sha256(f"{series}\0".encode()).hexdigest()
+    sources = [associated["label"].image.metadata] if "label" in associated else []
+    barcodes = [_value(dataset, "BarcodeValue") for dataset in (*sources, base)]
+    barcode = next(filter(None, barcodes), None)
+    if barcode:
+        found["openslide.barcode"] = str(barcode)
+    for item in channel_items(base)[:1]:
+        power = _number(_value(item, "ObjectiveLensPower"))
+        if power is not None:
+            found["openslide.objective-power"] = _text(power)
+    return found
+
+
+def _scale(base: Level) -> dict[str, str]:
+    between_rows, between_columns = base.image.geometry.spacing
+    return {
+        "openslide.mpp-x": _text(between_columns * 1000),
+        "openslide.mpp-y": _text(between_rows * 1000),
+    }
+
+
+def _bounds(array: FrameArray) -> dict[str, str]:
+    """The rectangle of the base level that frames cover."""
+    rows, columns = array.size
+    _, positions = array.tiling.find(0, 0, rows, columns)
+    height, width = array.tile_shape[:2]
+    top = max(min((r for r, _ in positions), default=0), 0)
+    left = max(min((c for _, c in positions), default=0), 0)
+    bottom = min(max((r + height for r, _ in positions), default=0), rows)
+    right = min(max((c + width for _, c in positions), default=0), columns)
+    return {
+        "openslide.bounds-x": str(left),
+        "openslide.bounds-y": str(top),
+        "openslide.bounds-width": str(right - left),
+        "openslide.bounds-height": str(bottom - top),
+    }
+
+
+def _size(name: str, level: Level) -> dict[str, str]:
+    width, height = level.dimensions
+    return {f"{name}.width": str(width), f"{name}.height": str(height)}
+
+
+def _profile_size(name: str, level: Level) -> dict[str, str]:
+    # Without its profile an image is still described
+    with suppress(DicomSlideError):
+        if level.profile is not None:
+            return {f"{name}.icc-size": str(len(level.profile))}
+    return {}
+
+
+def _value(dataset: Dataset, keyword: str) -> Any:
+    """Value of an attribute; None where there is none, or it is damaged."""
+    try:
+        return dataset.get(keyword)
+    # pydicom converts a value when it is asked for, and fails in many ways
+    except Exception:
+        return None
+
+
+def _number(value: Any) -> float | None:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _attributes(dataset: Dataset, prefix: str) -> Iterator[tuple[str, str]]:
+    for tag in dataset.keys():  # noqa: SIM118
+        # Items for frames are not even parsed: a sparse slide has tens of thousands of them
+        if tag != PER_FRAME_GROUPS and not _is_group_length(tag):
+            yield from _element(dataset, tag, prefix)
+
+
+def _is_group_length(tag: BaseTag) -> bool:
+    """Whether an element says how many bytes follow in its group (PS3.5 7.2)."""
+    return tag.element == 0
+
+
+def _element(dataset: Dataset, tag: BaseTag, prefix: str) -> list[tuple[str, str]]:
+    try:
+        element = dataset[tag]
+        return list(_values(element, f"{prefix}.{element.keyword}")) if element.keyword else []
+    # Damage costs the one attribute
+    except Exception:
+        return []
+
+
+def _values(element: DataElement, name: str) -> Iterator[tuple[str, str]]:
+    """Yield the names and values of an element; binary values are left out."""
+    value = element.value
+    if element.VR == VR.SQ:
+        for index, item in enumerate(value):
+            yield from _attributes(item, f"{name}[{index}]")
+        return
+    values = list(value) if element.VM > 1 else [] if element.is_empty else [value]
+    if element.VR == VR.AT:
+        values = [number for tag in values for number in (tag.group, tag.element)]
+    elif not values and element.VR in STR_VR:
+        values = [""]
+    if any(isinstance(item, bytes) for item in values):
+        return
+    for index, item in enumerate(values):
+        text = _text(item) if type(item) is float else str(item)
+        yield (name if len(values) == 1 else f"{name}[{index}]"), text
+
+
+def _text(value: float) -> str:
+    """Write a number as OpenSlide does: with 17 digits, without zeros at the end."""
+    return f"{value:.17g}"
