@@ -1,7 +1,8 @@
 """Write the Deep Zoom tiles of a slide: ``python from_openslide.py [SLIDE]``.
 
 The generator is that of openslide-python, which knows nothing of dicomslide: it is handed a
-`dicomslide.OpenSlide` in place of its own. Viewers such as OpenSeadragon show the result.
+`dicomslide.OpenSlide` in place of its own. SLIDE is one of the files of a slide, as for OpenSlide,
+or their folder. Viewers such as OpenSeadragon show the result.
 """
 
 import sys
@@ -17,7 +18,7 @@ OUT = Path("deepzoom")
 
 
 def main(source: str) -> None:
-    with dicomslide.OpenSlide(dicomslide.open_slide(source)) as reader:
+    with dicomslide.OpenSlide(source) as reader:
         generator = DeepZoomGenerator(reader, tile_size=254, overlap=1)
         OUT.mkdir(exist_ok=True)
         (OUT / "slide.dzi").write_text(generator.get_dzi("jpeg"))
@@ -36,5 +37,5 @@ if __name__ == "__main__":
         main(sys.argv[1])
     else:
         with TemporaryDirectory() as folder:
-            write_slide(folder, size=(2000, 3000))
-            main(folder)
+            slide = write_slide(folder, size=(2000, 3000))
+            main(str(slide.paths[0]))
