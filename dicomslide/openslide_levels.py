@@ -1,12 +1,14 @@
 """Levels and associated images of a slide, as OpenSlide tells them apart."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, cached_property
 
 from PIL import ImageCms
 
 from dicomslide.enum import ImageFlavors
+from dicomslide.errors import SelectionError
 from dicomslide.image import TiledImage
 from dicomslide.metadata.flavors import image_flavor
 from dicomslide.pixels.array import FrameArray
@@ -41,7 +43,7 @@ class Level:
     @property
     def dimensions(self) -> tuple[int, int]:
         """Width and height in pixels."""
-        rows, columns = self.array.size
+        rows, columns, _ = self.array.shape
         return columns, rows
 
     @cached_property
@@ -53,6 +55,8 @@ class Level:
 def find_levels(slide: Slide, *, thumbnails: bool) -> tuple[Level, ...]:
     """Find the levels of the first optical path and focal plane, largest first.
 
+    Padding to whole tiles is not part of a level, so that positions are the same at all levels.
+
     Parameters
     ----------
     slide : Slide
@@ -60,11 +64,13 @@ def find_levels(slide: Slide, *, thumbnails: bool) -> tuple[Level, ...]:
     thumbnails : bool
         Whether THUMBNAIL images are levels
     """
-    return tuple(
-        as_level(image)
-        for image in slide.get_volume_images(0, 0)
-        if thumbnails or not _is_thumbnail(image)
-    )
+    found = []
+    for number in range(slide.num_levels):
+        with suppress(SelectionError):
+            level = Level(slide.get_image(number), slide.get_total_pixel_matrix(number).array)
+            if thumbnails or not _is_thumbnail(level.image):
+                found.append(level)
+    return tuple(found)
 
 
 def find_associated_images(slide: Slide) -> dict[str, TiledImage]:
@@ -75,7 +81,7 @@ def find_associated_images(slide: Slide) -> dict[str, TiledImage]:
     images: dict[str, Sequence[TiledImage]] = {
         ImageFlavors.LABEL.value: slide.label_images,
         ImageFlavors.OVERVIEW.value: slide.overview_images,
-        ImageFlavors.THUMBNAIL.value: _thumbnail_images(slide),
+        ImageFlavors.THUMBNAIL.value: slide.thumbnail_images,
     }
     return {flavor: found[0] for flavor, found in images.items() if found}
 
@@ -83,10 +89,6 @@ def find_associated_images(slide: Slide) -> dict[str, TiledImage]:
 def as_level(image: TiledImage) -> Level:
     """Take the first channel and focal plane of an image."""
     return Level(image, image.get_total_pixel_matrix().array)
-
-
-def _thumbnail_images(slide: Slide) -> tuple[TiledImage, ...]:
-    return tuple(image for image in slide.get_volume_images(0, 0) if _is_thumbnail(image))
 
 
 def _is_thumbnail(image: TiledImage) -> bool:
