@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Circle, Rectangle
 from PIL import Image
 
-from dicomslide.metadata.geometry import ImageGeometry, relative_placement, to_upright
+from dicomslide.metadata.geometry import ImageGeometry, to_upright
 from dicomslide.testing import SlideOptions, paint
 
 STATIC = Path(__file__).parents[1] / "_static"
@@ -142,9 +142,9 @@ def draw_levels() -> plt.Figure:
         (panels[1], (0.0, 0.0), "all levels repeat the origin of the base level"),
     ):
         level = ImageGeometry((*origin, 0.0), base.orientation, (2 * step, 2 * step))
-        placement = relative_placement(base, level)
+        centers = base.to_pixels(level.as_level_of(base).to_slide([(i, i) for i in range(4)]))
         _grid(axes, np.arange(8), np.arange(4), 1, BLUE, 0.8, 3)
-        columns, rows = (placement.centers(axis, n) for axis, n in ((1, 4), (0, 2)))
+        columns, rows = centers[:, 1], centers[:2, 0]
         _grid(axes, columns, rows, 2, ORANGE, 2.0, 6)
         x, y = origin[0] / step, -origin[1] / step
         axes.add_patch(Circle((x, y), 0.3, fill=False, ec=GREEN, lw=2, zorder=4))
