@@ -1,44 +1,29 @@
 """Metadata of the images of slides, from a client."""
 
 import warnings
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from inspect import signature
-from typing import Any, TypeVar
+from collections.abc import Iterable
+from typing import Any
 
 from pydicom.dataset import Dataset
 
 from dicomslide.errors import SourceError
-from dicomslide.metadata.flavors import (
-    LABEL_MAP_SEGMENTATION,
-    PARAMETRIC_MAP,
-    SEGMENTATION,
-    SLIDE_MICROSCOPY,
-    belongs_to_slide,
-)
+from dicomslide.metadata.flavors import DERIVED, SLIDE_MICROSCOPY, belongs_to_slide
 from dicomslide.metadata.json_model import (
     ICC_PROFILE,
     bulk_data_urls,
     dataset_of_json,
     text_of_json,
 )
-from dicomslide.sources.clients import frame_source
+from dicomslide.series import find_series, matches
+from dicomslide.sources.clients import ask_each, frame_source
 from dicomslide.sources.dicomweb import WebService
 from dicomslide.sources.webframes import WebFrames
 
 __all__ = ["DERIVED", "retrieve_images"]
 
-T = TypeVar("T")
-R = TypeVar("R")
 Json = dict[str, Any]
 
-DERIVED = (SEGMENTATION, LABEL_MAP_SEGMENTATION, PARAMETRIC_MAP)
-
 _SOP_CLASS, _SOP_INSTANCE = "00080016", "00080018"
-_STUDY, _SERIES = "0020000D", "0020000E"
-# Requests at once to a service
-_REQUESTS = 8
 
 
 def retrieve_images(
@@ -72,23 +57,28 @@ def retrieve_images(
     InvalidImageError
         When metadata cannot be parsed
     """
+    filters = filters or {}
     if study_instance_uid and series_instance_uid:
         series = [(study_instance_uid, series_instance_uid)]
+    elif series_instance_uid:
+        wanted = {**filters, "SeriesInstanceUID": series_instance_uid}
+        series = find_series(client, study_instance_uid, wanted, include_derived=False)
     else:
-        filters = dict(filters or {})
-        if series_instance_uid:
-            filters["SeriesInstanceUID"] = series_instance_uid
-        derived = include_derived and not series_instance_uid
-        series = _search(client, study_instance_uid, filters, derived)
-    classes = SLIDE_MICROSCOPY | frozenset(DERIVED if include_derived else ())
+        series = find_series(client, study_instance_uid, filters, include_derived)
+
+    def belongs(item: Json) -> bool:
+        sop_class = text_of_json(item, _SOP_CLASS)
+        # What was derived belongs to its study, whatever it says of the patient
+        is_slide = sop_class in SLIDE_MICROSCOPY and matches(item, filters)
+        return is_slide or (include_derived and sop_class in DERIVED)
 
     def retrieve(uids: tuple[str, str]) -> list[Json]:
         items = client.retrieve_series_metadata(
             study_instance_uid=uids[0], series_instance_uid=uids[1]
         )
-        return [item for item in items if text_of_json(item, _SOP_CLASS) in classes]
+        return [item for item in items if belongs(item)]
 
-    items = [item for found in _each(client, retrieve, series) for item in found]
+    items = [item for found in ask_each(client, retrieve, series) for item in found]
     bulk_data = _bulk_data(client, items, correct_color)
     datasets = []
     for item in items:
@@ -97,48 +87,6 @@ def retrieve_images(
             datasets.append(dataset)
     _supply_transfer_syntax(client, datasets)
     return datasets
-
-
-def _search(
-    client: Any, study_uid: str | None, filters: dict[str, str], include_derived: bool
-) -> list[tuple[str, str]]:
-    """Find the Study and Series Instance UIDs of slides and of what was derived from them."""
-    search_series = _all_results(client.search_for_series)
-    search_instances = _all_results(client.search_for_instances)
-    found = search_series(
-        study_instance_uid=study_uid, search_filters={**filters, "Modality": "SM"}
-    )
-    series = dict.fromkeys(_uids(item, study_uid) for item in found)
-    if include_derived:
-        # Another application may have put any Modality into what it derived
-        queries = [
-            (study, sop_class)
-            for study in dict.fromkeys(study for study, _ in series)
-            for sop_class in DERIVED
-        ]
-
-        def search(query: tuple[str, str]) -> list[tuple[str, str]]:
-            study, sop_class = query
-            found = search_instances(
-                study_instance_uid=study, search_filters={"SOPClassUID": sop_class}
-            )
-            return [_uids(item, study) for item in found]
-
-        for uids in _each(client, search, queries):
-            series.update(dict.fromkeys(uids))
-    return list(series)
-
-
-def _all_results(search: Callable[..., list[Json]]) -> Callable[..., list[Json]]:
-    """Let a client ask again for what a server left out, if that is not what it does anyway."""
-    if "get_remaining" in signature(search).parameters:
-        return partial(search, get_remaining=True)
-    return search
-
-
-def _uids(item: Json, study_uid: str | None) -> tuple[str, str]:
-    """Read the UIDs of study and series; what was asked for may not be repeated in an answer."""
-    return text_of_json(item, _STUDY) or str(study_uid), text_of_json(item, _SERIES)
 
 
 def _bulk_data(client: Any, items: Iterable[Json], correct_color: bool) -> dict[str, bytes]:
@@ -159,7 +107,7 @@ def _bulk_data(client: Any, items: Iterable[Json], correct_color: bool) -> dict[
         except (OSError, ValueError, NotImplementedError) as error:
             return SourceError(f"bulk data were not delivered: {error}")
 
-    found = dict(zip(urls, _each(client, retrieve, list(urls)), strict=True))
+    found = dict(zip(urls, ask_each(client, retrieve, list(urls)), strict=True))
     errors = {url: result for url, result in found.items() if isinstance(result, SourceError)}
     for url, error in errors.items():
         if urls[url] != ICC_PROFILE:
@@ -185,15 +133,6 @@ def _supply_transfer_syntax(client: Any, datasets: list[Dataset]) -> None:
         has_frames = isinstance(frames, WebFrames) and not frames.bulk_url
         return frames.transfer_syntax_uid if has_frames else ""
 
-    for dataset, syntax in zip(lacking, _each(client, ask, lacking), strict=True):
+    for dataset, syntax in zip(lacking, ask_each(client, ask, lacking), strict=True):
         if syntax:
             dataset.AvailableTransferSyntaxUID = syntax
-
-
-def _each(client: Any, function: Callable[[T], R], items: Sequence[T]) -> list[R]:
-    """Call a function that makes a request for each item, several at once where possible."""
-    # Other clients may belong to one thread
-    if len(items) < 2 or not isinstance(client, WebService):
-        return [function(item) for item in items]
-    with ThreadPoolExecutor(min(_REQUESTS, len(items))) as pool:
-        return list(pool.map(function, items))

@@ -64,12 +64,14 @@ class TestInstances:
     def test_slides_and_what_was_derived_from_them(self, server, archive):
         found = retrieve_images(service_at(server))
         assert uids(found) == {instance.uid for instance in archive.instances}
-        # Searches for slides and for three kinds of derived images in a study, each with a second
-        # page that is empty; metadata of each series; bulk data, each once
-        series = {instance.series for instance in archive.instances}
+        # Searches for slides and for the series of their study, each with a second page that is
+        # empty; an instance of each series of another Modality; metadata of each series; bulk data
+        series = {instance.series: instance.dataset.Modality for instance in archive.instances}
+        others = [modality for modality in series.values() if modality not in ("SM", "SEG")]
         assert len(server.matching("/metadata")) == len(series)
-        assert len(server.matching("/frames/")) == 0
-        assert len(server.requests) <= 2 * 4 + len(series) + len(server.matching("/bulkdata/"))
+        assert len(server.matching("/instances?limit=1")) == len(others)
+        bulk = len(server.matching("/bulkdata/"))
+        assert len(server.requests) == 2 * 2 + len(others) + len(series) + bulk
 
     def test_without_those(self, server, archive):
         found = retrieve_images(service_at(server), include_derived=False)
@@ -92,6 +94,13 @@ class TestInstances:
         study = archive.instances[0].study
         assert len(retrieve_images(service_at(server), study)) == len(archive.instances)
         assert retrieve_images(service_at(server), "1.2.3") == []
+
+    def test_search_in_a_study_is_one(self, server, archive):
+        service = service_at(server)
+        retrieve_images(service, archive.instances[0].study, include_derived=False)
+        searches = [r for r in server.requests if r.path.endswith(("/series", "/instances"))]
+        assert len(searches) == 2
+        assert all("Modality" not in request.target for request in searches)
 
     def test_filters(self, server, archive):
         name = archive.instances[0].dataset.PatientID

@@ -1,10 +1,10 @@
 """Frames behind any client of the ``dicomweb_client`` interface."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from dicomweb_client.api import DICOMfileClient
 from pydicom.dataset import Dataset
@@ -16,9 +16,13 @@ from dicomslide.sources.base import FrameSource, FrameStore
 from dicomslide.sources.dicomweb import WebService, service_of_client
 from dicomslide.sources.files import open_image_file
 from dicomslide.sources.folders import find_files, looks_like_dicom
+from dicomslide.sources.sidebyside import side_by_side
 from dicomslide.sources.webframes import batch_size_of, check_frames, frame_bits, web_frames
 
-__all__ = ["ClientFrames", "frame_source"]
+__all__ = ["ClientFrames", "ask_each", "frame_source"]
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 _MEDIA_TYPES = {
     "image/jpeg": ("50", "51", "57", "70"),
@@ -30,6 +34,14 @@ _MEDIA_TYPES = {
 _JPEG_FAMILY = "1.2.840.10008.1.2.4."
 _RLE = "1.2.840.10008.1.2.5"
 _EXPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
+
+
+def ask_each(client: Any, function: Callable[[T], R], items: Sequence[T]) -> list[R]:
+    """Call a function that asks a client for each item, several at once where that is possible."""
+    # Other clients may belong to one thread
+    if isinstance(client, WebService):
+        return side_by_side(function, items)
+    return [function(item) for item in items]
 
 
 def frame_source(client: Any, dataset: Dataset) -> FrameSource:

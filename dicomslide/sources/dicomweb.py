@@ -85,19 +85,27 @@ class WebService:
         self, study_instance_uid: str | None = None, search_filters: dict[str, str] | None = None
     ) -> list[Json]:
         """Search for series (PS3.18 10.6)."""
-        return self._search("series", study_instance_uid, search_filters)
+        return self._search(f"{_path(study_instance_uid or None)}/series", search_filters)
 
     def search_for_instances(
-        self, study_instance_uid: str | None = None, search_filters: dict[str, str] | None = None
+        self,
+        study_instance_uid: str | None = None,
+        series_instance_uid: str | None = None,
+        limit: int | None = None,
     ) -> list[Json]:
-        """Search for instances (PS3.18 10.6)."""
-        return self._search("instances", study_instance_uid, search_filters)
+        """Search for instances of a study or a series (PS3.18 10.6), all or the first ones."""
+        path = _path(study_instance_uid or None, series_instance_uid or None)
+        return self._search(f"{path}/instances", limit=limit)
 
-    def _search(self, what: str, study: str | None, filters: dict[str, str] | None) -> list[Json]:
-        url = f"{self.base_url}{self.search_prefix}{_path(study) if study else ''}/{what}"
+    def _search(
+        self, path: str, filters: dict[str, str] | None = None, limit: int | None = None
+    ) -> list[Json]:
+        url = f"{self.base_url}{self.search_prefix}{path}"
+        params: dict[str, Any] = {**(filters or {}), **({"limit": limit} if limit else {})}
         results: list[Json] = []
         for _ in range(_MAX_PAGES):
-            params = dict(filters or {}) | ({"offset": len(results)} if results else {})
+            if results:
+                params["offset"] = len(results)
             try:
                 page = self.http.get(url, _JSON, _MAX_METADATA, _read_json, params)
             except RefusedRequestError as error:
@@ -108,6 +116,8 @@ class WebService:
             if not page or page[0] in results[:1]:
                 break
             results += page
+            if limit and len(results) >= limit:
+                break
         else:
             raise SourceError(f"{without_secrets(url)}: has over {_MAX_PAGES} pages of results")
         return results
@@ -126,19 +136,24 @@ class WebService:
         except RefusedRequestError as error:
             if error.status in (401, 403):
                 raise
-            instances = self.search_for_instances(
-                study_instance_uid, {"SeriesInstanceUID": series_instance_uid}
-            )
+            instances = self.search_for_instances(study_instance_uid, series_instance_uid)
             uids = [text_of_json(item, "00080018") for item in instances]
             if not uids:
                 raise
         return [
-            item
+            self.retrieve_instance_metadata(study_instance_uid, series_instance_uid, uid)
             for uid in uids
-            for item in self._json(
-                f"{self.instance_url(study_instance_uid, series_instance_uid, uid)}/metadata"
-            )
         ]
+
+    def retrieve_instance_metadata(
+        self, study_instance_uid: str, series_instance_uid: str, sop_instance_uid: str
+    ) -> Json:
+        """Retrieve the metadata of an instance (PS3.18 10.4.1.1.2)."""
+        url = self.instance_url(study_instance_uid, series_instance_uid, sop_instance_uid)
+        items = self._json(f"{url}/metadata")
+        if len(items) != 1:
+            raise SourceError(f"{url}/metadata: has {len(items)} data sets, expected one")
+        return items[0]
 
     def _json(self, url: str) -> list[Json]:
         return self.http.get(url, _JSON, _MAX_METADATA, _read_json)
@@ -244,10 +259,14 @@ class WebService:
         return first + second, syntax
 
 
-def _path(*uids: str) -> str:
-    """Path of a study, of a series of it, and of an instance of that."""
+def _path(*uids: str | None) -> str:
+    """Path of a study, of a series of it, and of an instance of that, as far as they are known."""
     names = ("studies", "series", "instances")
-    return "".join(f"/{name}/{quote(uid, safe='')}" for name, uid in zip(names, uids, strict=False))
+    return "".join(
+        f"/{name}/{quote(uid, safe='')}"
+        for name, uid in zip(names, uids, strict=False)
+        if uid is not None
+    )
 
 
 def _forms(transfer_syntax_uid: str, base_url: str) -> list[str]:

@@ -12,7 +12,8 @@ import fnmatch
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from pydicom.datadict import keyword_for_tag
@@ -91,6 +92,14 @@ class DicomwebServer(HttpServer):
         Largest number of results of a search in one answer
     empty_status : int
         Status of an answer without results: 200 or 204
+    refused_keys : dict
+        Keywords of attributes that are not searched by, and the status of the answer
+    ignored_keys : iterable of str
+        Keywords of attributes that are passed over, with a warning
+    untold : iterable of str
+        Keywords of attributes that results of a search lack
+    frame_list_status : int
+        Status of the answer to a request for several frames, where it is not 200
     """
 
     def __init__(
@@ -108,6 +117,10 @@ class DicomwebServer(HttpServer):
         compresses: bool = True,
         page_size: int | None = None,
         empty_status: int = 200,
+        refused_keys: Mapping[str, int] = MappingProxyType({}),
+        ignored_keys: Iterable[str] = (),
+        untold: Iterable[str] = (),
+        frame_list_status: int = 200,
     ) -> None:
         super().__init__(self._route, authorization)
         self.archive = archive
@@ -121,6 +134,10 @@ class DicomwebServer(HttpServer):
         self.compresses = compresses
         self.page_size = page_size
         self.empty_status = empty_status
+        self.refused_keys = refused_keys
+        self.ignored_keys = tuple(ignored_keys)
+        self.untold = tuple(untold)
+        self.frame_list_status = frame_list_status
         self._bulk: dict[str, bytes] = {}
         self._metadata: dict[str, dict[str, Any]] = {}
 
@@ -158,6 +175,10 @@ class DicomwebServer(HttpServer):
         offset, limit = int(query.pop("offset", 0)), int(query.pop("limit", 2**31))
         for name in ("includefield", "fuzzymatching"):
             query.pop(name, None)
+        for name in query:
+            if name in self.refused_keys:
+                return Answer(self.refused_keys[name], body=f"no search by {name}\n".encode())
+        ignored = [name for name in self.ignored_keys if query.pop(name, None) is not None]
         found: dict[str, list[Instance]] = {}
         for instance in self._found(match):
             if all(_matches(instance.dataset, *condition) for condition in query.items()):
@@ -165,8 +186,12 @@ class DicomwebServer(HttpServer):
         page = list(found.values())[offset : offset + min(limit, self.page_size or limit)]
         if not page and self.empty_status == 204:
             return Answer(204)
+        keywords = tuple(keyword for keyword in keywords if keyword not in self.untold)
         results = [self._result(match["level"], keywords, instances) for instances in page]
-        return self._send_json(request, results)
+        answer = self._send_json(request, results)
+        if ignored:
+            answer.headers["Warning"] = f'299 {self.origin} "not searched by: {ignored}"'
+        return answer
 
     def _result(
         self, level: str, keywords: tuple[str, ...], instances: list[Instance]
@@ -212,6 +237,8 @@ class DicomwebServer(HttpServer):
             return Answer(404)
         (instance,) = instances
         numbers = [int(number) for number in match["numbers"].split(",")]
+        if len(numbers) > 1 and self.frame_list_status != 200:
+            return Answer(self.frame_list_status, body=b"one frame at a time\n")
         try:
             frames = instance.frames
         except ValueError as error:

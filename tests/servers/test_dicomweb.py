@@ -131,6 +131,33 @@ def test_only_what_is_accepted_is_sent(server, slide):
         assert requests.get(url, headers={"Accept": accept}).status_code == code
 
 
+@pytest.mark.parametrize("slide", ["bits"], indirect=True)
+def test_server_need_not_search_by_every_attribute(slide):
+    archive = Archive(slide.paths)
+    path = f"studies/{slide.study_instance_uid}/series"
+    options = {
+        "refused_keys": {"Modality": 501},
+        "ignored_keys": ["SeriesNumber"],
+        "untold": ["Modality"],
+    }
+    with DicomwebServer(archive, **options) as server:
+        assert requests.get(f"{server.url}/{path}", {"Modality": "SM"}).status_code == 501
+        answer = requests.get(f"{server.url}/{path}", {"SeriesNumber": "99"})
+        assert len(answer.json()) == 2
+        assert answer.headers["Warning"].startswith("299 ")
+        assert all("00080060" not in item for item in answer.json())
+        everything = requests.get(f"{server.url}/{path}")
+        assert "Warning" not in everything.headers
+
+
+@pytest.mark.parametrize("slide", ["jpeg"], indirect=True)
+def test_server_need_not_send_lists_of_frames(slide):
+    with DicomwebServer(Archive(slide.paths), frame_list_status=406) as server:
+        url = f"{server.url}{server.archive.instances[0].place}/frames"
+        assert requests.get(f"{url}/1,2").status_code == 406
+        assert requests.get(f"{url}/2").status_code == 200
+
+
 def test_requests_are_noted(server, slide):
     url = f"{server.url}/studies/{slide.study_instance_uid}/series"
     with requests.Session() as session:

@@ -226,6 +226,16 @@ class TestMetadata:
         found = service_at(server).retrieve_series_metadata(first.study, first.series)
         assert found == expected
 
+    def test_instances_are_those_of_the_series_and_the_first_ones_are_enough(self, server):
+        first = server.archive.instances[0]
+        service = service_at(server)
+        assert len(service.search_for_instances(first.study, first.series)) == 2
+        server.behave()
+        (found,) = service.search_for_instances(first.study, first.series, limit=1)
+        assert found["00080018"]["Value"] == [first.uid]
+        (request,) = server.requests
+        assert request.query == [("limit", "1")]
+
     @pytest.mark.parametrize("code", [401, 403])
     def test_not_where_access_is_denied(self, server, code):
         server.misbehave(status(code), "/metadata")

@@ -1,0 +1,170 @@
+"""Series of slides and of what was derived from them, at services that search in different ways.
+
+A service may refuse to match an attribute, or pass over that it was asked to. So hardly any are
+asked for: of a study all series are, and they are chosen by what they say of themselves.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from functools import partial
+from inspect import signature
+from typing import Any
+
+from pydicom.datadict import tag_for_keyword
+
+from dicomslide.errors import SourceError
+from dicomslide.metadata.flavors import SLIDE_CLASSES, SLIDE_MICROSCOPY
+from dicomslide.metadata.json_model import text_of_json
+from dicomslide.sources.clients import ask_each
+from dicomslide.sources.refusals import is_refused, remember_refusal, status_of
+from dicomslide.sources.urls import without_secrets
+
+__all__ = ["find_series", "matches"]
+
+Json = dict[str, Any]
+Uids = tuple[str, str]
+
+_SOP_CLASS, _SOP_INSTANCE, _MODALITY = "00080016", "00080018", "00080060"
+_STUDY, _SERIES = "0020000D", "0020000E"
+# What services answer that do not search by an attribute
+_REFUSED = (400, 501)
+
+
+def find_series(
+    client: Any, study_uid: str | None, filters: Mapping[str, str], include_derived: bool
+) -> list[Uids]:
+    """Find the Study and Series Instance UIDs of slides, and of what was derived from them.
+
+    Parameters
+    ----------
+    client : dicomweb_client.api.DICOMClient or WebService
+        Client
+    study_uid : str, optional
+        Study; without it there is a search for the studies of slides first
+    filters : mapping
+        Keywords of attributes to their values. Series that do not tell them are found, too
+    include_derived : bool
+        Whether series of derived images are looked for in the studies of slides
+
+    Returns
+    -------
+    list of tuple of str
+        Series of slides come first
+    """
+    if study_uid:
+        found = _search_in_study(client, study_uid, filters)
+    else:
+        found = _search(client, {**filters, "Modality": "SM"})
+        if include_derived:
+            studies = list(dict.fromkeys(study for study, _ in found))
+            found = {}
+            for series in ask_each(client, partial(_search_in_study, client), studies):
+                found |= series
+    told = ("SM", "SEG") if include_derived else ("SM",)
+    chosen = [uids for uids, modality in found.items() if modality in told]
+    # Another application may have put any Modality into what it derived
+    others = [
+        uids
+        for uids, modality in found.items()
+        if modality not in told and (include_derived or not modality)
+    ]
+    classes = SLIDE_CLASSES if include_derived else SLIDE_MICROSCOPY
+    sop_classes = ask_each(client, partial(_sop_class, client), others)
+    chosen += [uids for uids, of in zip(others, sop_classes, strict=True) if of in classes]
+    return sorted(chosen, key=lambda uids: found[uids] != "SM")
+
+
+def _search(client: Any, filters: Mapping[str, str]) -> dict[Uids, str]:
+    """Search for series by as many attributes as the service matches; gives their Modality."""
+    service = _name_of(client)
+    asked = [keyword for keyword in filters if not is_refused(service, keyword)]
+    refused = None
+    while True:
+        try:
+            found = _all_results(client.search_for_series)(
+                search_filters={keyword: filters[keyword] for keyword in asked}
+            )
+            break
+        except Exception as error:
+            if status_of(error) not in _REFUSED or not asked:
+                raise
+            refused = asked.pop()
+    if refused:
+        # Of several that were left out this one made the difference
+        remember_refusal(service, refused)
+    return _by_uids(client, found, None, filters)
+
+
+def _search_in_study(
+    client: Any, study_uid: str, filters: Mapping[str, str] | None = None
+) -> dict[Uids, str]:
+    """Search for all series of a study; gives the Modality of those that may have attributes."""
+    found = _all_results(client.search_for_series)(study_instance_uid=study_uid)
+    return _by_uids(client, found, study_uid, filters or {})
+
+
+def _all_results(search: Callable[..., list[Json]]) -> Callable[..., list[Json]]:
+    """Let a client ask again for what a server left out, if that is not what it does anyway."""
+    if "get_remaining" in signature(search).parameters:
+        return partial(search, get_remaining=True)
+    return search
+
+
+def _by_uids(
+    client: Any, found: list[Json], study_uid: str | None, filters: Mapping[str, str]
+) -> dict[Uids, str]:
+    """Read the UIDs of series and their Modality, which is empty where it is not told."""
+    series = {}
+    for item in found:
+        # What was asked for may not be repeated in an answer
+        study, uid = text_of_json(item, _STUDY) or study_uid, text_of_json(item, _SERIES)
+        if not (study and uid):
+            raise SourceError(
+                f"{_name_of(client)}: found a series without Study or Series Instance UID"
+            )
+        if matches(item, filters):
+            series[study, uid] = text_of_json(item, _MODALITY)
+    return series
+
+
+def _sop_class(client: Any, uids: Uids) -> str:
+    """Ask for the SOP Class UID of the first instance of a series; empty where there is none."""
+    place = {"study_instance_uid": uids[0], "series_instance_uid": uids[1]}
+    found = client.search_for_instances(**place, limit=1)
+    if not found:
+        return ""
+    # Not all services tell it in a search
+    return text_of_json(found[0], _SOP_CLASS) or text_of_json(
+        client.retrieve_instance_metadata(
+            **place, sop_instance_uid=text_of_json(found[0], _SOP_INSTANCE)
+        ),
+        _SOP_CLASS,
+    )
+
+
+def _name_of(client: Any) -> str:
+    return without_secrets(str(getattr(client, "base_url", "")))
+
+
+def matches(item: Json, filters: Mapping[str, str]) -> bool:
+    """Whether a data set has attributes, as far as it tells.
+
+    Parameters
+    ----------
+    item : dict
+        Data set in the DICOM JSON Model
+    filters : mapping
+        Keywords of attributes to texts, which may have wild cards (PS3.4 C.2.2.2.4). Upper and
+        lower case are the same, as for some services
+    """
+    return all(
+        _is_like(text_of_json(item, f"{tag_for_keyword(keyword):08X}"), wanted)
+        for keyword, wanted in filters.items()
+    )
+
+
+def _is_like(text: str, wanted: str) -> bool:
+    if not text or not wanted:
+        return True
+    pattern = re.escape(wanted.strip()).replace(r"\*", ".*").replace(r"\?", ".")
+    return re.fullmatch(pattern, text.strip(), re.IGNORECASE | re.DOTALL) is not None
