@@ -16,6 +16,13 @@ from dicomslide.sources.base import FrameSource, FrameStore
 from dicomslide.sources.dicomweb import WebService, service_of_client
 from dicomslide.sources.files import open_image_file
 from dicomslide.sources.folders import find_files, looks_like_dicom
+from dicomslide.sources.refusals import (
+    FRAME_LISTS,
+    UNAUTHORIZED,
+    is_refused,
+    remember_refusal,
+    status_of,
+)
 from dicomslide.sources.sidebyside import side_by_side
 from dicomslide.sources.webframes import batch_size_of, check_frames, frame_bits, web_frames
 
@@ -112,7 +119,7 @@ class ClientFrames:
     @property
     def token(self) -> str:
         """A name that is the same for the same instance of the same service."""
-        return f"{getattr(self.client, 'base_url', '')} {self.instance}"
+        return f"{self._base_url} {self.instance}"
 
     @property
     def remote(self) -> bool:
@@ -122,12 +129,38 @@ class ClientFrames:
     @property
     def batch_size(self) -> int:
         """How many frames are best read with one call."""
-        return batch_size_of(self.frame_bytes, self.transfer_syntax_uid)
+        return batch_size_of(
+            self.frame_bytes, self.transfer_syntax_uid, is_refused(self._base_url, FRAME_LISTS)
+        )
+
+    @property
+    def _base_url(self) -> str:
+        return str(getattr(self.client, "base_url", ""))
 
     def read(self, frames: Sequence[int]) -> list[bytes]:
         """Read encoded frames; see `FrameSource.read`."""
         check_frames(frames, self.count, self.name)
         numbers = [frame + 1 for frame in frames]
+        if len(numbers) < 2:
+            return self._ask(numbers)
+        last: list[bytes] = []
+        if not is_refused(self._base_url, FRAME_LISTS):
+            try:
+                return self._ask(numbers)
+            except SourceError as error:
+                if status_of(error.__cause__) in (None, UNAUTHORIZED):
+                    raise
+            # One frame alone tells whether the list was refused. Where an image has fewer frames
+            # than it says, it is the last one that is missing
+            last = self._ask(numbers[-1:])
+        alone = numbers[: len(numbers) - len(last)]
+        found = [frame for number in alone for frame in self._ask([number])]
+        # Not before all of them came: one that is missing spoils a list, too
+        remember_refusal(self._base_url, FRAME_LISTS)
+        return found + last
+
+    def _ask(self, numbers: list[int]) -> list[bytes]:
+        """Retrieve frames, which are numbered from 1 on, with one request."""
         try:
             found = self.client.retrieve_instance_frames(
                 study_instance_uid=self.study,

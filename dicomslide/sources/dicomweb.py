@@ -1,9 +1,9 @@
 """A DICOMweb service: what there is, metadata, bulk data and frames (PS3.18 8.3, 8.6 and 10)."""
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -13,13 +13,16 @@ from pydicom.uid import ExplicitVRLittleEndian
 from dicomslide.errors import ArgumentValueError, SourceError
 from dicomslide.metadata.json_model import text_of_json
 from dicomslide.metadata.pixel_format import is_encapsulated
+from dicomslide.sources.frameparts import read_frames
 from dicomslide.sources.http import (
     DamagedAnswerError,
     HttpService,
     RefusedRequestError,
     Reply,
 )
-from dicomslide.sources.multipart import Part, parse_content_type, read_parts
+from dicomslide.sources.multipart import read_parts
+from dicomslide.sources.refusals import FRAME_LISTS, UNAUTHORIZED, is_refused, remember_refusal
+from dicomslide.sources.sidebyside import side_by_side
 from dicomslide.sources.urls import join_url, without_secrets
 
 __all__ = ["WebService", "is_service_url", "service_of_client", "service_of_url"]
@@ -49,7 +52,6 @@ _MAX_PAGES = 10_000
 _NO_MORE = (400, 404, 416, 501)
 # The URL is: the frames are asked for in two requests
 _TOO_LONG = (413, 414, 431)
-_FRAME_NUMBER = re.compile(r"/frames/([0-9]{1,9})(?:[?#]|$)")
 # Around the frames of an answer
 _PART_OVERHEAD = 1 << 14
 
@@ -215,48 +217,56 @@ class WebService:
         SourceError
             When the service does not deliver them
         """
+
+        def retrieve(part: Sequence[int]) -> tuple[list[bytes], str]:
+            return self.retrieve_frames(instance_url, part, max_frame_bytes, transfer_syntax_uid)
+
+        def retrieve_alone(part: Sequence[int]) -> list[tuple[list[bytes], str]]:
+            return side_by_side(lambda frame: retrieve([frame]), part)
+
+        if len(frames) > 1 and self.refuses_frame_lists:
+            return _joined(retrieve_alone(frames), instance_url)
+        # One frame alone tells whether the form, the frame or the list was refused. Where an image
+        # has fewer frames than it says, it is the last one that is missing
+        ways = [frames, frames[-1:]] if len(frames) > 1 else [frames]
+        forms = _forms(transfer_syntax_uid, self.base_url)
+        for form, asked in product(forms, ways):
+            try:
+                found = self._ask_for_frames(instance_url, asked, max_frame_bytes, form)
+                break
+            except RefusedRequestError as error:
+                if error.status in _TOO_LONG and len(asked) > 1:
+                    half = len(frames) // 2
+                    halves = [retrieve(frames[:half]), retrieve(frames[half:])]
+                    return _joined(halves, instance_url)
+                may_be_list = len(asked) > 1 and error.status != UNAUTHORIZED
+                may_be_form = form != forms[-1] and error.status in _NOT_SO
+                if not (may_be_list or may_be_form):
+                    raise
+        if form != _NATIVE:
+            # Which would not do for frames that are compressed
+            for refused in forms[: forms.index(form)]:
+                remember_refusal(self.base_url, refused)
+        if len(asked) == len(frames):
+            return found
+        pieces = [*retrieve_alone(frames[:-1]), found]
+        # Not before all of them came: one that is missing spoils a list, too
+        remember_refusal(self.base_url, FRAME_LISTS)
+        return _joined(pieces, instance_url)
+
+    @property
+    def refuses_frame_lists(self) -> bool:
+        """Whether the service was found to send only one frame with each answer."""
+        return is_refused(self.base_url, FRAME_LISTS)
+
+    def _ask_for_frames(
+        self, instance_url: str, frames: Sequence[int], max_frame_bytes: int, form: str
+    ) -> tuple[list[bytes], str]:
+        """Ask for frames with one request, in a form of the header Accept."""
         numbers = [frame + 1 for frame in frames]
         url = f"{instance_url}/frames/{','.join(map(str, numbers))}"
-
-        def read(reply: Reply) -> tuple[list[bytes], str]:
-            parts = read_parts(reply, len(numbers))
-            if len(parts) != len(numbers):
-                raise DamagedAnswerError(f"{len(parts)} frames for {len(numbers)} frames asked for")
-            ordered = _in_order(parts, numbers)
-            syntaxes = {_transfer_syntax(part, reply) for part in ordered}
-            if len(syntaxes) > 1:
-                raise DamagedAnswerError(
-                    f"frames of different transfer syntaxes: {sorted(syntaxes)}"
-                )
-            for number, part in zip(numbers, ordered, strict=True):
-                if not part.content:
-                    raise DamagedAnswerError(f"frame {number} is empty")
-            return [part.content for part in ordered], syntaxes.pop()
-
         limit = len(numbers) * (max_frame_bytes + _PART_OVERHEAD)
-        forms = _forms(transfer_syntax_uid, self.base_url)
-        for form in forms:
-            try:
-                found = self.http.get(url, form, limit, read)
-            except RefusedRequestError as error:
-                if error.status in _TOO_LONG and len(frames) > 1:
-                    break
-                if error.status not in _NOT_SO or form == forms[-1]:
-                    raise
-                continue
-            if form in _AS_STORED:
-                _understood[self.base_url] = form
-            return found
-        half = len(frames) // 2
-        (first, syntax), (second, other) = (
-            self.retrieve_frames(instance_url, part, max_frame_bytes, transfer_syntax_uid)
-            for part in (frames[:half], frames[half:])
-        )
-        if syntax != other:
-            raise SourceError(
-                f"{instance_url}: frames of different transfer syntaxes: {syntax}, {other}"
-            )
-        return first + second, syntax
+        return self.http.get(url, form, limit, lambda reply: read_frames(reply, numbers))
 
 
 def _path(*uids: str | None) -> str:
@@ -272,15 +282,21 @@ def _path(*uids: str | None) -> str:
 def _forms(transfer_syntax_uid: str, base_url: str) -> list[str]:
     """Choose what the header Accept asks for, the best form first."""
     if transfer_syntax_uid and not is_encapsulated(transfer_syntax_uid):
-        return [_NATIVE, _AS_STORED[0]]
-    best = _understood.get(base_url, _AS_STORED[0])
-    forms = [best, *(form for form in _AS_STORED if form != best)]
-    # Some services have this form only for what is not compressed
-    return forms if transfer_syntax_uid else [*forms, _NATIVE]
+        forms = [_NATIVE, _AS_STORED[0]]
+    else:
+        # Some services have the last form only for what is not compressed
+        forms = [*_AS_STORED] if transfer_syntax_uid else [*_AS_STORED, _NATIVE]
+    return sorted(forms, key=lambda form: is_refused(base_url, form))
 
 
-# The form of the header Accept that a service understands
-_understood: dict[str, str] = {}
+def _joined(pieces: list[tuple[list[bytes], str]], instance_url: str) -> tuple[list[bytes], str]:
+    """Put the frames of several answers together."""
+    syntaxes = {syntax for _, syntax in pieces}
+    if len(syntaxes) > 1:
+        raise SourceError(
+            f"{instance_url}: frames of different transfer syntaxes: {', '.join(sorted(syntaxes))}"
+        )
+    return [frame for frames, _ in pieces for frame in frames], syntaxes.pop()
 
 
 def is_service_url(source: Any) -> bool:
@@ -356,32 +372,3 @@ def _read_contents(reply: Reply) -> list[bytes]:
     if len(parts) != 1:
         raise DamagedAnswerError(f"{len(parts)} parts for one value asked for")
     return [parts[0].content]
-
-
-def _in_order(parts: list[Part], numbers: list[int]) -> list[Part]:
-    """Order parts as they were asked for, by the locations that they tell."""
-    found = [_frame_number(part.location) for part in parts]
-    if None in found or found == numbers:
-        return parts
-    by_number = dict(zip(found, parts, strict=True))
-    if by_number.keys() != set(numbers):
-        raise DamagedAnswerError("other frames than those asked for")
-    return [by_number[number] for number in numbers]
-
-
-def _frame_number(location: str) -> int | None:
-    """Read the number at the end of ``…/frames/7``."""
-    match = _FRAME_NUMBER.search(location)
-    return int(match[1]) if match else None
-
-
-def _transfer_syntax(part: Part, reply: Reply) -> str:
-    """Read the transfer syntax from the type of a part, else from that of the whole message."""
-    _, parameters = parse_content_type(part.content_type)
-    syntax = parameters.get("transfer-syntax", "")
-    if not syntax:
-        _, outer = parse_content_type(reply.content_type)
-        syntax = outer.get("transfer-syntax", "")
-        # Some servers write it into the type itself
-        syntax = syntax or parse_content_type(outer.get("type", ""))[1].get("transfer-syntax", "")
-    return "" if syntax == "*" else syntax.strip()

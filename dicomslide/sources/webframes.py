@@ -14,6 +14,7 @@ from dicomslide.sources.dicomweb import WebService
 from dicomslide.sources.http import RefusedRequestError
 from dicomslide.sources.native import read_native_frames
 from dicomslide.sources.readahead import ReadAhead, frames_per_request
+from dicomslide.sources.sidebyside import AT_ONCE
 
 __all__ = ["WebFrames", "batch_size_of", "check_frames", "frame_bits", "web_frames"]
 
@@ -21,6 +22,8 @@ __all__ = ["WebFrames", "batch_size_of", "check_frames", "frame_bits", "web_fram
 _OVERHEAD = 1 << 16
 # Where there are no frames, all pixels are held in memory: not of large images
 _MAX_BULK = 1 << 28
+# Requests for single frames, one after another
+_ROUNDS = 4
 # Tags of Float Pixel Data and Double Float Pixel Data
 _FLOATS = {32: "7fe00008", 64: "7fe00009"}
 
@@ -73,7 +76,9 @@ class WebFrames:
     @property
     def batch_size(self) -> int:
         """How many frames are best read with one call."""
-        return batch_size_of(self.frame_bits // 8, self.transfer_syntax_uid)
+        return batch_size_of(
+            self.frame_bits // 8, self.transfer_syntax_uid, self.service.refuses_frame_lists
+        )
 
     def read(self, frames: Sequence[int]) -> list[bytes]:
         """Read encoded frames; see `FrameSource.read`."""
@@ -86,8 +91,10 @@ class WebFrames:
         # Each frame is asked for once
         wanted = list(dict.fromkeys(frames))
         found: dict[int, bytes] = {}
-        for start in range(0, len(wanted), self.batch_size):
-            batch = wanted[start : start + self.batch_size]
+        # The first answer may change it
+        size = self.batch_size
+        for start in range(0, len(wanted), size):
+            batch = wanted[start : start + size]
             encoded, syntax = self._retrieve(batch)
             if syntax and self.transfer_syntax_uid and syntax != self.transfer_syntax_uid:
                 raise FrameError(
@@ -191,10 +198,17 @@ def check_frames(frames: Sequence[int], count: int, name: str) -> None:
         raise FrameError(f"{name}: frames {outside} are not among its {count}")
 
 
-def batch_size_of(frame_bytes: int, transfer_syntax_uid: str) -> int:
-    """Choose how many frames of a transfer syntax, which may be empty, are asked for at once."""
+def batch_size_of(
+    frame_bytes: int, transfer_syntax_uid: str, refuses_frame_lists: bool = False
+) -> int:
+    """Choose how many frames of a transfer syntax, which may be empty, are asked for at once.
+
+    Those of a service that refuses lists of frames are a request each, side by side: a few rounds
+    of them, so that the first ones can be decoded soon.
+    """
     encapsulated = not transfer_syntax_uid or is_encapsulated(transfer_syntax_uid)
-    return frames_per_request(frame_bytes, encapsulated)
+    size = frames_per_request(frame_bytes, encapsulated)
+    return min(size, _ROUNDS * AT_ONCE) if refuses_frame_lists else size
 
 
 def frame_bits(dataset: Dataset) -> int:

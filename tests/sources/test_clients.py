@@ -126,7 +126,9 @@ class FakeClient:
 
     base_url = "https://example.org/dicomweb"
 
-    def __init__(self, paths, answer=None) -> None:
+    def __init__(self, paths, answer=None, most=1000, base_url=base_url) -> None:
+        self.base_url = base_url
+        self.most = most
         self.frames = {str(metadata_of(path).SOPInstanceUID): frames_of(path) for path in paths}
         self.requests = []
         self.answer = answer
@@ -135,6 +137,10 @@ class FakeClient:
         self.requests.append(request)
         if isinstance(self.answer, Exception):
             raise self.answer
+        if len(request["frame_numbers"]) > self.most:
+            response = requests.Response()
+            response.status_code = 404
+            raise requests.HTTPError("404 Client Error: Not Found", response=response)
         frames = self.frames[request["sop_instance_uid"]]
         found = [frames[number - 1] for number in request["frame_numbers"]]
         return self.answer(found) if self.answer else found
@@ -213,6 +219,28 @@ class TestAnyClient:
         frames = frame_source(FakeClient([path], answer), metadata_of(path))
         with pytest.raises(FrameError, match=rf"{frames.instance}.*3 asked for"):
             frames.read([0, 1, 2])
+
+    @pytest.mark.parametrize("base_url", ["https://single.example.org", ""])
+    def test_frames_are_asked_for_alone_where_lists_are_refused(self, path, base_url):
+        client = FakeClient([path], most=1, base_url=base_url)
+        frames = frame_source(client, metadata_of(path))
+        most = frames.batch_size
+        for numbers in ([4, 0, 7], [3, 2]):
+            assert frames.read(numbers) == [frames_of(path)[n] for n in numbers]
+        asked = [request["frame_numbers"] for request in client.requests]
+        # What has no URL is not remembered
+        again = [] if base_url else [[4, 3]]
+        alone = [[4], [3]] if base_url else [[3], [4]]
+        assert asked == [[5, 1, 8], [8], [5], [1], *again, *alone]
+        assert (frames.batch_size < most) is bool(base_url)
+
+    def test_one_frame_decides_whether_lists_are_refused(self, path):
+        client = FakeClient([path], most=0, base_url="https://empty.example.org")
+        frames = frame_source(client, metadata_of(path))
+        for _ in range(2):
+            with pytest.raises(SourceError, match=r"frames \[8\] were not delivered: 404"):
+                frames.read([4, 0, 7])
+        assert [request["frame_numbers"] for request in client.requests] == 2 * [[5, 1, 8], [8]]
 
     @pytest.mark.parametrize(
         "error",

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dicomslide.errors import DicomSlideError, SourceError
-from dicomslide.sources import dicomweb, retries
+from dicomslide.sources import retries
 from dicomslide.sources.dicomweb import (
     WebService,
     is_service_url,
@@ -30,7 +30,6 @@ JSON = {"Content-Type": "application/dicom+json"}
 def _impatient(monkeypatch):
     monkeypatch.setattr(retries, "_FIRST_PAUSE", 0.0)
     monkeypatch.setattr(retries, "_JITTER", 0.0)
-    monkeypatch.setattr(dicomweb, "_understood", {})
 
 
 @pytest.fixture(scope="module")
@@ -270,11 +269,32 @@ class TestFrames:
         assert 'type="image/jpeg"' in accepted[1]
         assert 'type="image/dicom-rle"' in accepted[1]
 
+    @pytest.mark.parametrize("code", [400, 406, 500])
+    def test_form_that_is_refused_is_no_refusal_of_lists(self, server, code):
+        server.misbehave(
+            status(code), lambda request: request.headers["Accept"].count("multipart") == 1
+        )
+        frames = server.archive.instances[0].frames
+        for _ in range(2):
+            assert retrieve(server) == ([frames[1], frames[2], frames[6]], JPEG)
+        asked = [request.path.rpartition("/")[2] for request in server.requests]
+        assert asked == ["2,3,7", "7", "2,3,7", "2,3,7"]
+
+    def test_form_and_lists_may_be_refused(self, serve):
+        server = serve(frame_list_status=400)
+        server.misbehave(
+            status(400), lambda request: request.headers["Accept"].count("multipart") == 1
+        )
+        frames = server.archive.instances[0].frames
+        for _ in range(2):
+            assert retrieve(server) == ([frames[1], frames[2], frames[6]], JPEG)
+        assert sorted(request.status for request in server.requests) == 6 * [200] + 3 * [400]
+
     @pytest.mark.parametrize(("syntax", "forms"), [(JPEG, 2), ("", 3), (NATIVE, 2)])
     def test_number_of_forms(self, server, syntax, forms):
         server.misbehave(status(406))
         with pytest.raises(RefusedRequestError, match="406"):
-            retrieve(server, syntax=syntax)
+            retrieve(server, [3], syntax)
         accepted = [request.headers["Accept"] for request in server.requests]
         assert len(set(accepted)) == len(accepted) == forms
         assert any(NATIVE in form for form in accepted) is (syntax != JPEG)

@@ -8,7 +8,7 @@ from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, JPEGBaselin
 
 from dicomslide.errors import FrameError, SourceError
 from dicomslide.metadata.json_model import dataset_of_json
-from dicomslide.sources import readahead, retries
+from dicomslide.sources import readahead, retries, webframes
 from dicomslide.sources.clients import frame_source
 from dicomslide.sources.dicomweb import WebService, service_of_url
 from dicomslide.sources.http import RefusedRequestError
@@ -99,6 +99,31 @@ def test_batches(serve, monkeypatch):
     frames = open_frames(server)
     assert frames.read(range(20)) == server.archive.instances[0].frames
     assert [request.path.count(",") + 1 for request in server.requests] == [6, 6, 6, 2]
+
+
+def test_frames_that_come_alone_are_not_read_far_ahead(serve):
+    """No request is spared by that, only a pause before it."""
+    server = serve(frame_list_status=404)
+    frames = open_frames(server)
+    expected, most = server.archive.instances[0].frames, frames.batch_size
+    frames.read(range(20))
+    assert frames.batch_size < most
+    server.behave()
+    for number in (0, 1):
+        assert frames.read([number]) == [expected[number]]
+    # One frame, and then its square of 4 x 4 tiles, as with any service
+    assert len(server.requests) == 1 + 16
+    assert not any("," in request.path for request in server.requests)
+
+
+def test_batches_of_a_read_in_which_lists_turn_out_to_be_refused(serve, monkeypatch):
+    monkeypatch.setattr(webframes, "frames_per_request", lambda *_: 8)
+    monkeypatch.setattr(webframes, "_ROUNDS", 0.25)
+    server = serve(frame_list_status=404)
+    frames = open_frames(server)
+    assert frames.read(range(20)) == server.archive.instances[0].frames
+    assert frames.batch_size == 2
+    assert len(server.requests) == 1 + 20
 
 
 @pytest.mark.parametrize("frame", [-1, 20, 10**9])
