@@ -1,6 +1,5 @@
 """What the total pixel matrices of one image instance share, read from its metadata once."""
 
-import os
 from functools import cached_property
 from typing import Any
 
@@ -24,6 +23,7 @@ from dicomslide.pixels.array import FrameArray
 from dicomslide.pixels.cache import FrameCache
 from dicomslide.pixels.codecs import check_supported
 from dicomslide.pixels.color import color_transform, icc_profile
+from dicomslide.sources.base import image_name
 from dicomslide.sources.clients import frame_source
 from dicomslide.tile import read_tilings
 
@@ -155,4 +155,4 @@ class ImageInstance:
     @property
     def label(self) -> str:
         """What messages call the image."""
-        return f"image {os.path.basename(self.source.name)}"
+        return image_name(self.source)

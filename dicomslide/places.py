@@ -129,10 +129,19 @@ def _files_as_images(
         for dataset, frames in _read_images(source, access.storage_options)
         if _is_wanted(dataset, access, include_derived)
     ]
-    if not any(dataset.get("SOPClassUID") in SLIDE_CLASSES for dataset, _ in images):
+    wanted = [
+        f"{what} {uid}"
+        for what, uid in (
+            ("study", access.study_instance_uid),
+            ("series", access.series_instance_uid),
+        )
+        if uid is not None
+    ]
+    if not images or (wanted and not any(is_volume_image(dataset) for dataset, _ in images)):
         raise NoSlideError(
-            f"{name_of_source(source)}: no image of a slide is of "
-            f"study {access.study_instance_uid} and series {access.series_instance_uid}"
+            f"{name_of_source(source)}: no image of a slide is of {' and '.join(wanted)}"
+            if wanted
+            else f"{name_of_source(source)}: there are only derived images"
         )
     return FileStore(frames for _, frames in images), [dataset for dataset, _ in images]
 

@@ -1,7 +1,6 @@
 """Slides: all images of one physical glass slide."""
 
 import hashlib
-import os
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -42,7 +41,7 @@ from dicomslide.metadata.matching import (
 )
 from dicomslide.pyramid import make_levels
 from dicomslide.region import nearest_pixels, read_annotated_region, read_slide_region
-from dicomslide.sources.clients import frame_source
+from dicomslide.sources.base import FrameStore, image_name
 from dicomslide.sources.concatenation import join_concatenations
 
 __all__ = ["Slide"]
@@ -836,10 +835,10 @@ def _warn_of_others(client: Any, datasets: Sequence[Dataset]) -> None:
     for dataset in datasets:
         flavor = image_flavor(dataset)
         if not _is_derived(dataset) and flavor not in [item.value for item in ImageFlavors]:
-            name = os.path.basename(frame_source(client, dataset).name)
-            warnings.warn(
-                f"image {name} is left out of the slide: it is a {flavor} image", stacklevel=3
-            )
+            name = f"image {dataset.get('SOPInstanceUID')}"
+            if isinstance(client, FrameStore):
+                name = image_name(client.frame_source(dataset))
+            warnings.warn(f"{name} is left out of the slide: it is a {flavor} image", stacklevel=3)
 
 
 def _one_slide(image_metadata: Sequence[Dataset]) -> list[Dataset]:

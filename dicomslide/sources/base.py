@@ -1,11 +1,12 @@
 """The seam between the places where frames are kept and everything above."""
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from pydicom.dataset import Dataset
 
-__all__ = ["File", "FrameSource", "FrameStore", "Ranges"]
+__all__ = ["File", "FrameSource", "FrameStore", "Ranges", "image_name"]
 
 Ranges = Callable[[list[tuple[int, int]]], list[bytes]]
 
@@ -76,6 +77,12 @@ class FrameSource(Protocol):
         SourceError
             When the place does not deliver
         """
+
+
+def image_name(source: FrameSource) -> str:
+    """Name of an image in messages, from that of its file or URL."""
+    name = os.path.basename(source.name)
+    return name if name.startswith("image ") else f"image {name}"
 
 
 @runtime_checkable
