@@ -22,7 +22,7 @@ _START_OF_FRAME = frozenset({*range(0xC0, 0xD0), JPEG_LS}) - {0xC4, 0xC8, 0xCC}
 _SCAN = 0xDA
 _START_OF_SCAN, _END = b"\xff\xda", b"\xff\xd9"
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xD8)})
-_ADOBE = 0xEE
+_JFIF, _ADOBE = 0xE0, 0xEE
 
 # Encoders write ten or so, and each one costs a pass over the frame, however short it is
 _MAX_SCANS = 100
@@ -40,6 +40,10 @@ class JpegHeader(Codestream):
         One byte for each component
     adobe_transform : int, optional
         Colour transform of the Adobe segment, 0 for none; None where there is no segment
+    jfif : bool
+        Whether there is a JFIF segment
+    subsampled : bool
+        Whether the sampling factors of the components differ
     one_scan : bool
         Whether the first scan is the only one that a decoder reads: it has all of all components
     """
@@ -47,6 +51,8 @@ class JpegHeader(Codestream):
     process: int
     component_ids: bytes
     adobe_transform: int | None
+    jfif: bool
+    subsampled: bool
     one_scan: bool
 
 
@@ -84,14 +90,19 @@ def decode_jpeg(
 def _is_ycbcr(header: JpegHeader, pixel_format: PixelFormat) -> bool:
     """Whether the components of a JPEG codestream are YCbCr.
 
-    The Adobe segment and the names of the components were made for saying so; where they do not,
-    the data set does (PS3.5 8.2.1). A JFIF segment tells nothing: encoders write it into streams of
-    any colours.
+    The codestream decides where it tells (PS3.5 8.2.1). The Adobe segment and the names of the
+    components were made for that. JFIF (ITU-T T.871) has no colours but YCbCr, and only chrominance
+    is ever stored with fewer pixels. Many converters encode YCbCr and leave Photometric
+    Interpretation as it was before, which is RGB.
     """
     if header.adobe_transform is not None:
         return header.adobe_transform != 0
     if header.component_ids.upper() == b"RGB":
         return False
+    # JFIF is defined for processes with a DCT alone. Lossless streams keep the colours that they
+    # were made from, whichever segments their encoder writes
+    if header.subsampled or (header.jfif and header.process != _LOSSLESS):
+        return True
     return pixel_format.photometric != "RGB"
 
 
@@ -134,12 +145,14 @@ _last: tuple[bytes, JpegHeader] | None = None
 
 def _parse_header(data: bytes) -> tuple[JpegHeader, int]:
     """Parse a header; return where what it was read from ends, too."""
-    frame, process, adobe, components, end = b"", 0, None, 0, len(data)
+    frame, process, adobe, jfif, components, end = b"", 0, None, False, 0, len(data)
     for marker, segment, after in _iter_segments(data):
         if marker in _START_OF_FRAME and not frame:
             frame, process = segment, marker
         elif marker == _ADOBE and segment.startswith(b"Adobe") and len(segment) >= 12:
             adobe = segment[11]
+        elif marker == _JFIF and segment.startswith(b"JFIF\0"):
+            jfif = True
         elif marker == _SCAN and segment:
             components, end = segment[0], after
     if len(frame) < 9 or len(frame) < 6 + 3 * frame[5]:
@@ -153,6 +166,8 @@ def _parse_header(data: bytes) -> tuple[JpegHeader, int]:
         process=process,
         component_ids=frame[6 : 6 + 3 * samples : 3],
         adobe_transform=adobe,
+        jfif=jfif,
+        subsampled=len(set(frame[7 : 6 + 3 * samples : 3])) > 1,
         one_scan=process != _PROGRESSIVE and components >= samples,
     )
     return header, end

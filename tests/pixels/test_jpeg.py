@@ -222,19 +222,65 @@ class TestColours:
         pixel_format = make_format(components, BASELINE, photometric)
         assert self.is_ycbcr(data, components, pixel_format) is RGB
 
-    @pytest.mark.parametrize(
-        ("photometric", "expected"), [("RGB", RGB), ("YBR_FULL", YCBCR), ("YBR_FULL_422", YCBCR)]
-    )
-    def test_jfif_does_not_tell(self, stream, make_format, photometric, expected):
-        """OpenSlide and wsidicom go by the data set too."""
+    @pytest.mark.parametrize("photometric", ["RGB", "YBR_FULL", "YBR_FULL_422"])
+    def test_jfif_is_ycbcr(self, stream, make_format, photometric):
+        """So it is for Pillow and for pydicom, though OpenSlide and wsidicom see RGB."""
         data, components = stream
+        data = with_segment(data, JFIF)
         pixel_format = make_format(components, BASELINE, photometric)
-        assert self.is_ycbcr(with_segment(data, JFIF), components, pixel_format) is expected
+        assert self.is_ycbcr(data, components, pixel_format) is YCBCR
+        np.testing.assert_array_equal(decode_frame(data, pixel_format), decode_with_pillow(data))
+
+    @pytest.mark.parametrize("segment", [b"\xff\xe0\0\x08JFXX\0\x13", b"\xff\xe1\0\x08JFIF\0\1"])
+    def test_another_segment_is_not_jfif(self, stream, make_format, segment):
+        data, components = stream
+        data = with_segment(data, segment)
+        assert self.is_ycbcr(data, components, make_format(components, BASELINE, "RGB")) is RGB
+
+    @pytest.mark.parametrize("photometric", ["RGB", "YBR_FULL", "YBR_FULL_422"])
+    @pytest.mark.parametrize("subsampling", ["4:2:2", "4:2:0"])
+    def test_subsampled_chroma_is_ycbcr(
+        self, make_pixels, make_format, encode_with_pillow, subsampling, photometric
+    ):
+        pixels = make_pixels(samples=3)
+        data = encode_with_pillow(pixels, "JPEG", quality=90, subsampling=subsampling)
+        decoded = decode_frame(without_markers(data), make_format(pixels, BASELINE, photometric))
+        np.testing.assert_array_equal(decoded, decode_with_pillow(data))
 
     def test_adobe_segment_counts_more_than_jfif(self, stream, make_format):
         data, components = stream
         data = with_segment(with_segment(data, adobe(0)), JFIF)
         assert self.is_ycbcr(data, components, make_format(components, BASELINE)) is RGB
+
+    def test_adobe_segment_counts_more_than_subsampling(
+        self, make_pixels, make_format, encode_with_pillow
+    ):
+        pixels = make_pixels(samples=3)
+        data = without_markers(encode_with_pillow(pixels, "JPEG", subsampling="4:2:2"))
+        pixel_format = make_format(pixels, BASELINE, "YBR_FULL_422")
+        as_rgb, as_ycbcr = (
+            decode_frame(with_segment(data, adobe(transform)), pixel_format).astype(int)
+            for transform in (0, 1)
+        )
+        np.testing.assert_array_equal(as_ycbcr, decode_frame(data, pixel_format))
+        # What is called RGB are the components, of which the last two are grey on the average
+        converted = Image.fromarray(pixels).convert("YCbCr")
+        assert np.abs(as_rgb - np.asarray(converted)).mean() < 6
+
+    def test_names_of_components_count_more_than_jfif(self, stream, make_format):
+        data, components = stream
+        data = with_segment(without_markers(data, b"rgb"), JFIF)
+        assert self.is_ycbcr(data, components, make_format(components, BASELINE)) is RGB
+
+    def test_jfif_tells_nothing_of_lossless_streams(self, make_pixels, make_format, rgb_to_ybr):
+        """JFIF is not defined for them."""
+        rgb = make_pixels(samples=3)
+        data = with_segment(without_markers(encode_lossless(rgb, 8)), JFIF)
+        decoded = decode_frame(data, make_format(rgb, LOSSLESS_SV1, "RGB"))
+        np.testing.assert_array_equal(decoded, rgb)
+        data = with_segment(without_markers(encode_lossless(rgb_to_ybr(rgb), 8)), JFIF)
+        decoded = decode_frame(data, make_format(rgb, LOSSLESS_SV1, "YBR_FULL"))
+        np.testing.assert_allclose(decoded.astype(int), rgb, atol=2)
 
     def test_pillow_keeps_rgb(self, make_pixels, make_format, encode_with_pillow):
         pixels = make_pixels(samples=3)
@@ -251,6 +297,8 @@ class TestHeader:
         assert header.process == 0xC0
         assert header.component_ids == b"\1\2\3"
         assert header.adobe_transform is None
+        assert header.jfif
+        assert header.subsampled
 
     def test_fill_bytes_before_markers(self, make_pixels, encode_with_pillow):
         data = encode_with_pillow(make_pixels(), "JPEG")
