@@ -33,12 +33,15 @@ class Jpeg2000Header(Codestream):
         Number of tiles
     transformed : bool
         Whether there is a multiple component transformation, which a decoder undoes
+    subsampled : bool
+        Whether the last two of three components have half the columns, and maybe half the rows
     end : int
         Position of the first tile part
     """
 
     tiles: int
     transformed: bool
+    subsampled: bool
     end: int
 
 
@@ -55,18 +58,22 @@ def decode_jpeg2000(data: bytes, pixel_format: PixelFormat, needed: tuple[int, i
     # OpenJPEG for both: the other codec for high-throughput streams, twice as fast, crashes on
     # streams that are broken
     pixels = imagecodecs.jpeg2k_decode(data, numthreads=1)
-    if header.samples == 3 and not header.transformed and _is_ybr(pixel_format):
+    # The codec itself repeats the samples of subsampled chroma, and converts what has it
+    if _is_ycbcr(header, pixel_format) and not header.subsampled:
         pixels = ybr_to_rgb(pixels, header.precision)
     return as_stored(pixels, header.precision, pixel_format)
 
 
-def _is_ybr(pixel_format: PixelFormat) -> bool:
-    """Whether the components of a codestream without transformation are YCbCr.
+def _is_ycbcr(header: Jpeg2000Header, pixel_format: PixelFormat) -> bool:
+    """Whether the components of a JPEG 2000 codestream are YCbCr, as nothing transforms them.
 
-    What YBR_ICT makes of colours is YCbCr. Differences as in YBR_RCT need one more bit than the
-    colours and cannot be there: such an image holds RGB.
+    Only chrominance is ever stored with fewer pixels. What YBR_ICT makes of colours is YCbCr.
+    Differences as in YBR_RCT need one more bit than the colours and cannot be there: such an image
+    holds RGB.
     """
-    return pixel_format.photometric.startswith(("YBR_FULL", "YBR_ICT"))
+    if header.samples != 3 or header.transformed:
+        return False
+    return header.subsampled or pixel_format.photometric.startswith(("YBR_FULL", "YBR_ICT"))
 
 
 def extract_codestream(data: bytes) -> bytes:
@@ -85,7 +92,8 @@ def read_jpeg2000_header(data: bytes) -> Jpeg2000Header:
     Raises
     ------
     FrameError
-        When the data are no such codestream, are cut off, or have components that differ
+        When the data are no such codestream, are cut off, or have components that differ in
+        another way than chroma that is subsampled as 4:2:2 or 4:2:0
     """
     segments: dict[bytes, bytes] = {}
     position = 2
@@ -101,9 +109,15 @@ def read_jpeg2000_header(data: bytes) -> Jpeg2000Header:
     right, bottom, left, top, width, height, tiles_left, tiles_top, samples = struct.unpack_from(
         ">8IH", size, 2
     )
-    depth = size[36]
-    if size[36:] != bytes((depth, 1, 1)) * samples or not width or not height:
+    depth, transformed = size[36], style[4] != 0
+    full, halves = bytes((depth, 1, 1)), [bytes((depth, 2, down)) for down in (1, 2)]
+    subsampled = samples == 3 and size[36:] in [full + 2 * half for half in halves]
+    # A transformation needs components of one size, and an image with an offset may begin within
+    # a sample of chroma
+    if size[36:] != full * samples and (not subsampled or transformed or left or top):
         raise FrameError("the components of its JPEG 2000 codestream differ in size or precision")
+    if not width or not height:
+        raise FrameError("the tiles of its JPEG 2000 codestream are empty")
     across, down = -(-(right - tiles_left) // width), -(-(bottom - tiles_top) // height)
     return Jpeg2000Header(
         rows=bottom - top,
@@ -111,7 +125,8 @@ def read_jpeg2000_header(data: bytes) -> Jpeg2000Header:
         samples=samples,
         precision=(depth & 0x7F) + 1,
         tiles=across * down,
-        transformed=style[4] != 0,
+        transformed=transformed,
+        subsampled=subsampled,
         end=position,
     )
 

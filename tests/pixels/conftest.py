@@ -1,9 +1,11 @@
 """Pixels, the formats that they are stored in, and encoders other than those under test."""
 
 import io
+import struct
 import zlib
 from collections.abc import Callable
 
+import imagecodecs
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -70,6 +72,39 @@ def encode_with_pillow() -> Callable[..., bytes]:
         file = io.BytesIO()
         Image.fromarray(pixels).save(file, kind, **options)
         return file.getvalue()
+
+    return encode
+
+
+@pytest.fixture(scope="session")
+def encode_planes() -> Callable[..., bytes]:
+    """Encodes three components in JPEG 2000, of which the last two are subsampled.
+
+    The encoders that there are for Python give all components one size. In the order "component,
+    position, resolution, layer" the packets of one component follow those of another as they are in
+    a codestream of its own (ITU-T T.800 B.12.1.5).
+    """
+
+    def encode(planes: list[NDArray], factors: tuple[int, int], bits: int = 8) -> bytes:
+        streams = [
+            bytes(
+                imagecodecs.jpeg2k_encode(
+                    plane, codecformat="J2K", reversible=True, resolutions=2, bitspersample=bits
+                )
+            )
+            for plane in planes
+        ]
+        coding_style, tile_part, data_start = b"\xff\x52", b"\xff\x90", b"\xff\x93"
+        header = bytearray(streams[0][: streams[0].index(tile_part)])
+        assert len({data[data.index(coding_style) :][:14] for data in streams}) == 1
+        components = bytes((bits - 1, 1, 1)) + 2 * bytes((bits - 1, *factors))
+        struct.pack_into(">H", header, 4, 38 + len(components))
+        struct.pack_into(">H", header, 40, 3)
+        header[header.index(coding_style) + 5] = 4
+        header[42:45] = components
+        packets = b"".join(data[data.index(data_start) + 2 : -2] for data in streams)
+        start = struct.pack(">2s2HI2B", tile_part, 10, 0, 14 + len(packets), 0, 1)
+        return bytes(header) + start + data_start + packets + b"\xff\xd9"
 
     return encode
 

@@ -22,6 +22,7 @@ SYNTAXES = {
     "JPEG 2000 in tiles": ".4.90",
     "JPEG 2000 in a container": ".4.90",
     "JPEG 2000 lossy": ".4.91",
+    "JPEG 2000 subsampled": ".4.91",
     "HTJ2K": ".4.201",
     "HTJ2K lossy": ".4.203",
     "JPEG XL": ".4.110",
@@ -35,7 +36,7 @@ SYNTAXES = {
 
 
 @pytest.fixture(scope="module")
-def frames(make_pixels, make_format, encode_with_pillow, deflate):
+def frames(make_pixels, make_format, encode_with_pillow, encode_planes, deflate):
     """An encoded frame of each kind, with its format and the pixels that it decodes to."""
     rgb, grey = make_pixels(64, 64, 3), make_pixels(64, 64, bits=12)
     rle = get_encoder(RLELossless)
@@ -53,6 +54,9 @@ def frames(make_pixels, make_format, encode_with_pillow, deflate):
         "JPEG 2000 in tiles": encode_with_pillow(rgb, "JPEG2000", tile_size=(32, 32), no_jp2=True),
         "JPEG 2000 in a container": encode_with_pillow(rgb, "JPEG2000"),
         "JPEG 2000 lossy": encode_array(rgb, photometric_interpretation=1, compression_ratios=[10]),
+        "JPEG 2000 subsampled": encode_planes(
+            [rgb[..., 0], rgb[::2, ::2, 1], rgb[::2, ::2, 2]], (2, 2)
+        ),
         "HTJ2K": imagecodecs.htj2k_encode(rgb, reversible=True, tlm=True),
         "HTJ2K lossy": imagecodecs.htj2k_encode(rgb, 0.01, reversible=False),
         "JPEG XL": imagecodecs.jpegxl_encode(rgb, lossless=True),
@@ -68,7 +72,8 @@ def frames(make_pixels, make_format, encode_with_pillow, deflate):
         if name in ("JPEG 12 bits", "JPEG Lossless"):
             pixel_format = make_format(grey, SYNTAXES[name], BitsStored=12)
         else:
-            photometric = "YBR_FULL_422" if name.startswith("JPEG pro") or name == "JPEG" else "RGB"
+            ycbcr = name in ("JPEG", "JPEG progressive", "JPEG 2000 subsampled")
+            photometric = "YBR_FULL_422" if ycbcr else "RGB"
             pixel_format = make_format(rgb, SYNTAXES[name], photometric)
         frames[name] = bytes(data), pixel_format, decode_frame(bytes(data), pixel_format)
     return frames
@@ -157,7 +162,9 @@ def test_jpeg_claims_more_bits(frames, name, bits):
         decode_frame(with_jpeg_frame(data, precision=bits), pixel_format)
 
 
-@pytest.mark.parametrize("name", ["JPEG 2000", "JPEG 2000 in a container", "HTJ2K"])
+@pytest.mark.parametrize(
+    "name", ["JPEG 2000", "JPEG 2000 in a container", "JPEG 2000 subsampled", "HTJ2K"]
+)
 @pytest.mark.parametrize(
     ("rows", "columns"), [(2**31, 2**31), (64, 65), (65, 64), (63, 64), (0, 64)]
 )

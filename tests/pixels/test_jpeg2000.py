@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from openjpeg.utils import decode as decode_with_openjpeg
 from openjpeg.utils import encode_array
+from PIL import Image
 
 from dicomslide.errors import FrameError
 from dicomslide.pixels.codecs import decode_frame
@@ -142,6 +143,77 @@ class TestColours:
         data = encode(rgb_to_ybr(rgb))
         decoded = decode_frame(data, make_format(rgb, LOSSLESS, photometric))
         np.testing.assert_allclose(decoded.astype(int), rgb, atol=2)
+
+
+class TestSubsampledChroma:
+    """YCbCr as the scanners of Aperio store it: Cb and Cr have fewer samples than Y."""
+
+    @pytest.fixture
+    def make_frame(self, make_pixels, rgb_to_ybr, encode_planes):
+        """Makes an encoded frame, and the RGB of its components with each sample repeated."""
+
+        def make(size, factors) -> tuple[bytes, np.ndarray]:
+            across, down = factors
+            ybr = rgb_to_ybr(make_pixels(*size, samples=3))
+            planes = [ybr[..., 0], *(ybr[::down, ::across, i] for i in (1, 2))]
+            whole = ybr.copy()
+            for i in (1, 2):
+                repeated = planes[i].repeat(down, axis=0).repeat(across, axis=1)
+                whole[..., i] = repeated[: size[0], : size[1]]
+            image = Image.frombytes("YCbCr", size[::-1], whole.tobytes())
+            return encode_planes(planes, factors), np.asarray(image.convert("RGB"))
+
+        return make
+
+    @pytest.mark.parametrize("factors", [(2, 1), (2, 2)], ids=["4:2:2", "4:2:0"])
+    @pytest.mark.parametrize("size", [(48, 40), (47, 39), (47, 40), (48, 39), (255, 257)])
+    @pytest.mark.parametrize("photometric", ["YBR_FULL", "YBR_FULL_422", "YBR_ICT", "RGB"])
+    def test_is_converted_whatever_the_data_set_says(
+        self, make_frame, make_format, factors, size, photometric
+    ):
+        data, expected = make_frame(size, factors)
+        decoded = decode_frame(data, make_format(expected, LOSSY, photometric))
+        # OpenJPEG cuts fractions off
+        np.testing.assert_allclose(decoded.astype(int), expected, atol=1)
+
+    def test_frames_may_be_cropped(self, make_frame, make_format):
+        data, expected = make_frame((39, 31), (2, 2))
+        pixel_format = make_format(np.zeros((48, 40, 3), np.uint8), LOSSY, "YBR_FULL_422")
+        decoded = decode_frame(data, pixel_format, (39, 31))
+        np.testing.assert_allclose(decoded[:39, :31].astype(int), expected, atol=1)
+        assert (decoded[39:] == 255).all()
+
+    def test_more_than_8_bits(self, make_pixels, make_format, encode_planes):
+        grey = make_pixels(48, 40, bits=12)
+        neutral = np.full((48, 20), 2048, np.uint16)
+        data = encode_planes([grey, neutral, neutral], (2, 1), bits=12)
+        pixel_format = make_format(
+            np.repeat(grey[..., np.newaxis], 3, axis=2), LOSSY, "YBR_FULL_422", BitsStored=12
+        )
+        for sample in np.moveaxis(decode_frame(data, pixel_format), -1, 0):
+            np.testing.assert_array_equal(sample, grey)
+
+    @pytest.mark.parametrize("factors", [(1, 2), (4, 1), (4, 4), (2, 4), (0, 1)])
+    def test_other_sizes_of_components_are_refused(self, make_frame, make_format, factors):
+        data, expected = make_frame((48, 40), (2, 2))
+        data = data.replace(bytes((7, 2, 2)), bytes((7, *factors)))
+        with pytest.raises(FrameError, match=r"components .* differ"):
+            decode_frame(data, make_format(expected, LOSSY, "YBR_FULL_422"))
+
+    def test_components_of_two_sizes_cannot_be_transformed(self, make_frame, make_format):
+        data, expected = make_frame((48, 40), (2, 1))
+        broken = bytearray(data)
+        broken[data.index(b"\xff\x52") + 8] = 1
+        with pytest.raises(FrameError, match=r"components .* differ"):
+            decode_frame(bytes(broken), make_format(expected, LOSSY, "YBR_FULL_422"))
+
+    def test_image_with_an_offset_is_refused(self, make_frame, make_format):
+        data, expected = make_frame((48, 40), (2, 1))
+        broken = bytearray(data)
+        # Right, bottom, left and top
+        struct.pack_into(">4I", broken, 8, 41, 48, 1, 0)
+        with pytest.raises(FrameError, match=r"components .* differ"):
+            decode_frame(bytes(broken), make_format(expected, LOSSY, "YBR_FULL_422"))
 
 
 class TestSigns:
