@@ -23,6 +23,7 @@ from dicomslide.pixels.array import FrameArray
 from dicomslide.pixels.cache import FrameCache
 from dicomslide.pixels.codecs import check_supported
 from dicomslide.pixels.color import color_transform, icc_profile
+from dicomslide.pixels.notice import Notice
 from dicomslide.sources.base import image_name
 from dicomslide.sources.clients import frame_source
 from dicomslide.tile import read_tilings
@@ -65,6 +66,7 @@ class ImageInstance:
         self.pixel_format = read_pixel_format(dataset, self.source.transfer_syntax_uid)
         self.size = matrix_size(dataset)
         self.cache = FrameCache(self.source.token, max_frame_cache_size)
+        self._notice = Notice(self.source.token)
         self._tilings = read_tilings(dataset)
 
     @property
@@ -145,6 +147,7 @@ class ImageInstance:
             cache=self.cache,
             transform=self._transform(channel) if correct_color else None,
             label=int(self.channel_identifiers[channel]) if label_map else None,
+            notice=self._notice,
         )
 
     def _transform(self, channel: int) -> Any:

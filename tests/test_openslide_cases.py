@@ -11,6 +11,7 @@ import re
 import shutil
 import struct
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,8 @@ class Case:
         What our error says; None where the slide opens
     why : str
         Why our verdict or the slide that opens is another one
+    warns : str, optional
+        What a warning of ours says, when pixels are read
     opened : str
         Name of the file that OpenSlide is given
     since : tuple of int
@@ -74,6 +77,7 @@ class Case:
     refused: bool
     error: str | None
     why: str
+    warns: str | None
     opened: str
     since: tuple[int, ...]
 
@@ -88,13 +92,14 @@ def case(
     refused: bool = True,
     error: str | None = None,
     why: str = "",
+    warns: str | None = None,
     opened: str = LEVEL,
     since: tuple[int, ...] = (4, 0, 1),
 ) -> Callable[[Any], Any]:
     """Add a case, which the decorated function makes."""
 
     def add(build: Callable[[Path, Write], SyntheticSlide]) -> Any:
-        CASES.append(Case(name, situation, build, refused, error, why, opened, since))
+        CASES.append(Case(name, situation, build, refused, error, why, warns, opened, since))
         return build
 
     return add
@@ -405,7 +410,8 @@ for _suffix in ("", ".2"):
 @case(
     "dicom-level-bad-jp2k-ybr-full-422-transfersyntaxuid",
     "Photometric Interpretation YBR_FULL_422 with the transfer syntax of lossless JPEG 2000",
-    why=_CODESTREAM,
+    why=f"{_CODESTREAM}, with a warning",
+    warns=r"level-1\.dcm: .* is YBR_FULL_422, but the frames hold RGB that is transformed within",
 )
 def _(folder: Path, write: Write) -> SyntheticSlide:
     written = write(folder, transfer_syntax=JPEG2000Lossless, photometric="YBR_RCT")
@@ -664,7 +670,8 @@ def test_verdict(item: Case, write: Write, tmp_path: Path) -> None:
         with pytest.raises(DicomSlideError, match=item.error):
             read_everything(open_slide(tmp_path, correct_color=False))
         return
-    levels = read_everything(open_slide(tmp_path, correct_color=False))
+    with pytest.warns(UserWarning, match=item.warns) if item.warns else nullcontext():
+        levels = read_everything(open_slide(tmp_path, correct_color=False))
     assert len(levels) == len(written.levels)
     for pixels, level in zip(levels, written.levels, strict=True):
         # Encoding loses a little of the tissue, a wrong colour would be far off

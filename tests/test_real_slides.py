@@ -1,6 +1,7 @@
 """Files of real slides, beside the libraries that read them too."""
 
 import io
+import itertools
 import warnings
 from pathlib import Path
 
@@ -10,11 +11,15 @@ import openslide
 import pydicom
 import pytest
 from PIL import Image, ImageCms
+from pydicom.encaps import generate_frames
 from wsidicom import WsiDicom
 
 from dicomslide import OpenSlide, open_slide
 
 DATA = Path(__file__).parents[1] / ".." / "shared" / "data"
+CONTRADICTION = "Photometric Interpretation is RGB, but the frames hold YCbCr"
+
+pytestmark = pytest.mark.filterwarnings(f"ignore:.*{CONTRADICTION}:UserWarning")
 
 
 def folder_of(name: str) -> Path:
@@ -22,6 +27,35 @@ def folder_of(name: str) -> Path:
     if not folder.is_dir():
         pytest.skip(f"the real slides of {folder} are not here")
     return folder
+
+
+def read_with_pillow(path: Path) -> np.ndarray:
+    """The pixels of a level, of which each frame is decoded for itself."""
+    dataset = pydicom.dcmread(path)
+    size = dataset.TotalPixelMatrixRows, dataset.TotalPixelMatrixColumns
+    across = -(-size[1] // dataset.Columns)
+    pixels = np.empty((size[0] + dataset.Rows, size[1] + dataset.Columns, 3), np.uint8)
+    frames = generate_frames(dataset.PixelData, number_of_frames=int(dataset.NumberOfFrames))
+    for number, frame in enumerate(frames):
+        image = np.asarray(Image.open(io.BytesIO(frame)))
+        row, column = dataset.Rows * (number // across), dataset.Columns * (number % across)
+        pixels[row : row + image.shape[0], column : column + image.shape[1]] = image
+    return pixels[: size[0], : size[1]]
+
+
+def to_rgb(components: np.ndarray) -> np.ndarray:
+    image = Image.frombytes("YCbCr", components.shape[1::-1], components.tobytes())
+    return np.asarray(image.convert("RGB"))
+
+
+def halve(pixels: np.ndarray) -> np.ndarray:
+    rows, columns = (size // 2 for size in pixels.shape[:2])
+    return pixels[: 2 * rows, : 2 * columns].reshape(rows, 2, columns, 2, 3).mean(axis=(1, 3))
+
+
+def mean_difference(one: np.ndarray, other: np.ndarray) -> float:
+    rows, columns = (min(sizes) for sizes in zip(one.shape[:2], other.shape[:2], strict=True))
+    return float(np.abs(one[:rows, :columns].astype(float) - other[:rows, :columns]).mean())
 
 
 def read_with_wsidicom(folder: Path) -> dict[tuple[int, int], np.ndarray]:
@@ -54,7 +88,8 @@ def read_level(slide, size) -> np.ndarray:
     return slide.get_image_region((0, 0), slide.total_pixel_matrix_dimensions.index(size), size)
 
 
-# CMU-1-Small-Region: Aperio frames, RGB JPEG without an Adobe marker, edge frames cropped
+# CMU-1-Small-Region: the frames of level 0 are the scanner's, RGB with an Adobe segment; those of
+# levels 1 to 4 are JFIF, thus YCbCr, in images that say RGB; edge frames are cropped
 
 LEVELS = [(2967, 2220), (1484, 1110), (742, 555), (371, 278), (186, 139)]
 THUMBNAIL = (768, 574)
@@ -69,7 +104,7 @@ def cmu():
 
 @pytest.fixture(scope="module")
 def pixels(cmu):
-    return read_with_wsidicom(cmu)
+    return {size: read_with_pillow(cmu / f"level-{i}.dcm") for i, size in enumerate(LEVELS)}
 
 
 @pytest.fixture(scope="module")
@@ -95,15 +130,58 @@ def test_downsampling_factors_are_ratios_of_pixel_spacings(slide):
 
 
 @pytest.mark.parametrize("size", LEVELS)
-def test_stored_pixels_are_those_of_wsidicom(slide, pixels, size):
+def test_stored_pixels_are_those_of_pillow(slide, pixels, size):
     assert np.array_equal(read_level(slide, size), pixels[size])
 
 
-def test_stored_pixels_are_those_of_openslide(slide, cmu):
-    levels = read_with_openslide(cmu / "level-0.dcm")
-    assert {LEVELS[0], LEVELS[4]} <= set(levels)
-    for size, expected in levels.items():
-        assert np.array_equal(read_level(slide, size), expected)
+def test_stored_pixels_of_the_base_level_are_those_of_wsidicom_and_openslide(slide, cmu):
+    ours = read_level(slide, LEVELS[0])
+    assert np.array_equal(ours, read_with_wsidicom(cmu)[LEVELS[0]])
+    assert np.array_equal(ours, read_with_openslide(cmu / "level-0.dcm")[LEVELS[0]])
+
+
+def test_levels_have_the_colours_of_the_base_level(slide):
+    """It is what the others were made from: they are no more than halved."""
+    levels = [read_level(slide, size) for size in LEVELS]
+    for finer, coarser in itertools.pairwise(levels):
+        assert mean_difference(coarser, halve(finer)) < 4
+
+
+def test_wsidicom_and_openslide_show_the_components_of_levels_that_say_rgb(slide, cmu, pixels):
+    """They go by Photometric Interpretation: luminance is red there, and chrominance green, blue.
+
+    So the slide changes its colours from level to level.
+    """
+    halved = halve(pixels[LEVELS[0]])
+    others = read_with_wsidicom(cmu), read_with_openslide(cmu / "level-0.dcm")
+    for levels in others:
+        for size in set(levels) & set(LEVELS[1:]):
+            assert mean_difference(to_rgb(levels[size]), read_level(slide, size)) < 1
+    assert mean_difference(read_level(slide, LEVELS[1]), halved) < 4
+    assert mean_difference(others[0][LEVELS[1]], halved) > 40
+    assert LEVELS[4] in others[1]
+
+
+# Levels that say RGB and hold YCbCr
+
+
+def read_all_levels(slide) -> None:
+    for level, size in enumerate(slide.total_pixel_matrix_dimensions):
+        slide.get_image_region((0, 0), level, size)
+
+
+def test_each_image_that_contradicts_itself_is_warned_of_once(cmu):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        slide = open_slide(cmu)
+        for _ in range(2):
+            read_all_levels(slide)
+        for image in (*slide.label_images, *slide.overview_images):
+            image.get_total_pixel_matrix()[...]
+    messages = sorted(str(warning.message) for warning in caught)
+    assert len(messages) == 4
+    for number, message in enumerate(messages, 1):
+        assert f"level-{number}.dcm: {CONTRADICTION}" in message
 
 
 @pytest.mark.parametrize("size", LEVELS)
@@ -276,12 +354,39 @@ def test_a_slide_that_lacks_attributes_opens_with_a_warning_of_each(incomplete):
         assert sum(attribute in message for message in messages) == 1
 
 
-def test_a_slide_that_lacks_attributes_has_the_pixels_of_openslide(incomplete):
+def test_a_slide_that_lacks_attributes_has_the_pixels_of_pillow(incomplete, pixels):
+    folder, slide, _ = incomplete
+    paths = sorted(folder.iterdir())
+    assert len(paths) == slide.num_levels == 4
+    for path, size in zip(paths, slide.total_pixel_matrix_dimensions, strict=True):
+        assert np.array_equal(read_level(slide, size), read_with_pillow(path))
+    # It is the same glass slide
+    assert mean_difference(read_level(slide, LEVELS[0]), pixels[LEVELS[0]]) < 4
+
+
+def test_openslide_shows_the_components_of_a_slide_that_says_rgb(incomplete):
     folder, slide, _ = incomplete
     levels = read_with_openslide(folder / "level-0-frames-0-30.dcm")
     assert len(levels) == 4
-    for size, expected in levels.items():
-        assert np.array_equal(read_level(slide, size), expected)
+    for size, components in levels.items():
+        ours = read_level(slide, size)
+        assert mean_difference(to_rgb(components), ours) < 1
+        assert mean_difference(components, ours) > 40
+
+
+@pytest.mark.filterwarnings("ignore:.*images have no:UserWarning")
+def test_slide_that_says_ycbcr_has_the_pixels_of_pillow():
+    path = folder_of("wsi2dcm-2021") / "jpeg.dicom"
+    expected = read_with_pillow(path)
+    slide = open_slide(path, correct_color=False)
+    assert np.array_equal(read_level(slide, (715, 957)), expected)
+
+
+def test_frame_with_subsampled_rows_and_columns_has_the_pixels_of_pillow():
+    path = folder_of("ims-echo") / "layer.dcm"
+    expected = read_with_pillow(path)
+    slide = open_slide(path, correct_color=False)
+    assert np.array_equal(read_level(slide, (512, 512)), expected)
 
 
 # Properties of all these slides

@@ -4,7 +4,7 @@ import hashlib
 import math
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import dask.array as da
@@ -15,9 +15,10 @@ from dicomslide.errors import FrameError, UnsupportedError
 from dicomslide.metadata.pixel_format import PixelFormat
 from dicomslide.pixels.cache import FrameCache
 from dicomslide.pixels.chunks import Chunks, as_dask, chunk_sizes
-from dicomslide.pixels.codecs import decode_frame
+from dicomslide.pixels.codecs import decode_frame, find_contradiction
 from dicomslide.pixels.color import ColorTransform
 from dicomslide.pixels.indexing import Axis, as_slice, normalize_index, split_range
+from dicomslide.pixels.notice import Notice
 from dicomslide.pixels.threads import default_threads, for_each, one_ahead
 from dicomslide.sources.base import FrameSource
 from dicomslide.tile import Tiling
@@ -100,6 +101,9 @@ class FrameArray:
         Threads of one read; all processors on the main thread by default, otherwise one
     window : Window, optional
         The grid of pixels that the array has in the place of those of its own matrix
+    notice : Notice, optional
+        Given when a frame has other colours than its data set says; shared by all arrays of the
+        image
     """
 
     source: FrameSource
@@ -112,6 +116,7 @@ class FrameArray:
     label: int | None = None
     threads: int | None = None
     window: Window | None = None
+    notice: Notice = field(default_factory=lambda: Notice(""))
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -363,9 +368,16 @@ class FrameArray:
         self, frame: int, data: bytes, needed: tuple[int, int], out: NDArray | None = None
     ) -> NDArray:
         try:
-            return decode_frame(data, self.pixel_format, needed, out)
+            pixels = decode_frame(data, self.pixel_format, needed, out)
         except (FrameError, UnsupportedError) as error:
             raise type(error)(f"{self.source.name}: frame {frame + 1}: {error}") from error
+        if not self.notice.given and (found := find_contradiction(data, self.pixel_format)):
+            self.notice.give(
+                f"{self.source.name}: Photometric Interpretation is "
+                f"{self.pixel_format.photometric}, but the frames hold {found} and are decoded as "
+                "such"
+            )
+        return pixels
 
     def to_dask(self, chunks: Chunks = "frames") -> da.Array:
         """Make a dask array of the pixels.

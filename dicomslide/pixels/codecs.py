@@ -28,8 +28,14 @@ from pydicom.uid import (
 from dicomslide.errors import FrameError, UnsupportedError
 from dicomslide.metadata.pixel_format import PixelFormat
 from dicomslide.pixels.codestream import covers
-from dicomslide.pixels.jpeg import JPEG_LS, decode_jpeg, decode_jpeg_ls, read_jpeg_header
-from dicomslide.pixels.jpeg2000 import decode_jpeg2000
+from dicomslide.pixels.jpeg import (
+    JPEG_LS,
+    decode_jpeg,
+    decode_jpeg_ls,
+    read_jpeg_colours,
+    read_jpeg_header,
+)
+from dicomslide.pixels.jpeg2000 import decode_jpeg2000, read_jpeg2000_colours
 from dicomslide.pixels.jpegxl import decode_jpeg_xl
 from dicomslide.pixels.native import (
     decode_deflated,
@@ -43,6 +49,7 @@ __all__ = [
     "PHOTOMETRIC_INTERPRETATIONS",
     "check_supported",
     "decode_frame",
+    "find_contradiction",
     "supported_transfer_syntaxes",
 ]
 
@@ -82,6 +89,12 @@ _DECODERS: dict[str, Decoder] = {
     _JPEG_XL: decode_jpeg_xl,
     str(RLELossless): decode_rle,
     _DEFLATED_FRAMES: decode_deflated,
+}
+
+# Codestreams that themselves say what their components are
+_COLOURS: dict[Decoder, Callable[[bytes, PixelFormat], tuple[str, bool]]] = {
+    decode_jpeg: read_jpeg_colours,
+    decode_jpeg2000: read_jpeg2000_colours,
 }
 
 PHOTOMETRIC_INTERPRETATIONS = (
@@ -162,6 +175,30 @@ def decode_frame(
             f"{pixel_format.dtype}"
         )
     return pixels
+
+
+def find_contradiction(data: bytes, pixel_format: PixelFormat) -> str | None:
+    """Compare the colours of a frame that was decoded with what its data set says.
+
+    Parameters
+    ----------
+    data : bytes
+        Encoded frame
+    pixel_format : PixelFormat
+        How it is encoded
+
+    Returns
+    -------
+    str, optional
+        What its codestream holds instead of the colours that Photometric Interpretation states;
+        None where the two agree, or nothing but the data set tells
+    """
+    if pixel_format.samples != 3:
+        return None
+    uid = pixel_format.transfer_syntax_uid or _recognize(data, pixel_format)
+    read_colours = _COLOURS.get(_DECODERS[uid])
+    found, agrees = read_colours(data, pixel_format) if read_colours else ("", True)
+    return None if agrees else found
 
 
 def check_supported(pixel_format: PixelFormat) -> None:

@@ -13,7 +13,14 @@ from dicomslide.metadata.pixel_format import PixelFormat
 from dicomslide.pixels.codestream import Codestream, as_stored, check_codestream
 from dicomslide.pixels.colorspace import components_to_rgb, ybr_to_rgb
 
-__all__ = ["JPEG_LS", "JpegHeader", "decode_jpeg", "decode_jpeg_ls", "read_jpeg_header"]
+__all__ = [
+    "JPEG_LS",
+    "JpegHeader",
+    "decode_jpeg",
+    "decode_jpeg_ls",
+    "read_jpeg_colours",
+    "read_jpeg_header",
+]
 
 # Markers of the start of frame; C4, C8 and CC are other ones
 _SEQUENTIAL, _PROGRESSIVE, _LOSSLESS, JPEG_LS = frozenset({0xC0, 0xC1}), 0xC2, 0xC3, 0xF7
@@ -104,6 +111,12 @@ def _is_ycbcr(header: JpegHeader, pixel_format: PixelFormat) -> bool:
     if header.subsampled or (header.jfif and header.process != _LOSSLESS):
         return True
     return pixel_format.photometric != "RGB"
+
+
+def read_jpeg_colours(data: bytes, pixel_format: PixelFormat) -> tuple[str, bool]:
+    """Tell what the three components of a JPEG codestream are, and whether its data set agrees."""
+    ycbcr = _is_ycbcr(read_jpeg_header(data), pixel_format)
+    return "YCbCr" if ycbcr else "RGB", ycbcr == (pixel_format.photometric != "RGB")
 
 
 def decode_jpeg_ls(data: bytes, pixel_format: PixelFormat, needed: tuple[int, int]) -> NDArray:

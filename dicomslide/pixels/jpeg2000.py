@@ -11,7 +11,13 @@ from dicomslide.metadata.pixel_format import PixelFormat
 from dicomslide.pixels.codestream import Codestream, as_stored, check_codestream, iter_boxes
 from dicomslide.pixels.colorspace import ybr_to_rgb
 
-__all__ = ["Jpeg2000Header", "decode_jpeg2000", "extract_codestream", "read_jpeg2000_header"]
+__all__ = [
+    "Jpeg2000Header",
+    "decode_jpeg2000",
+    "extract_codestream",
+    "read_jpeg2000_colours",
+    "read_jpeg2000_header",
+]
 
 _START = b"\xff\x4f\xff\x51"
 _CODING_STYLE = b"\xff\x52"
@@ -74,6 +80,20 @@ def _is_ycbcr(header: Jpeg2000Header, pixel_format: PixelFormat) -> bool:
     if header.samples != 3 or header.transformed:
         return False
     return header.subsampled or pixel_format.photometric.startswith(("YBR_FULL", "YBR_ICT"))
+
+
+def read_jpeg2000_colours(data: bytes, pixel_format: PixelFormat) -> tuple[str, bool]:
+    """Tell what the three components of a codestream are, and whether its data set agrees.
+
+    What is transformed within the codestream may be called RGB: that is what it decodes to.
+    """
+    header = read_jpeg2000_header(extract_codestream(data))
+    photometric = pixel_format.photometric
+    if header.transformed:
+        return "RGB that is transformed within", photometric in ("RGB", "YBR_RCT", "YBR_ICT")
+    if _is_ycbcr(header, pixel_format):
+        return "YCbCr", photometric in ("YBR_FULL", "YBR_FULL_422", "YBR_ICT")
+    return "RGB", photometric == "RGB"
 
 
 def extract_codestream(data: bytes) -> bytes:
