@@ -34,7 +34,7 @@ def make_thumbnail(slide: Slide, size: int = 1024, channel_index: int = 0) -> Im
     -------
     PIL.Image.Image
         RGB image, or grey for a channel of one sample, whose values are stretched from the 0.5th
-        to the 99.5th percentile unless they have 8 bits
+        to the 99.5th percentile unless they have 8 bits, and inverted where they are MONOCHROME1
 
     Raises
     ------
@@ -58,6 +58,9 @@ def make_thumbnail(slide: Slide, size: int = 1024, channel_index: int = 0) -> Im
         pixels = da.coarsen(np.mean, pixels, blocks, trim_excess=True)
     reduced = pixels.compute()
     colours = _to_eight_bits(reduced, matrix.dtype)
+    if image.metadata.PhotometricInterpretation == "MONOCHROME1":
+        # Low values are bright
+        colours = 255 - colours
     picture = Image.fromarray(colours if colours.shape[2] == 3 else colours[..., 0])
     ratio = wanted / max(extent)
     if ratio < 1:

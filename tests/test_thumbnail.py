@@ -76,6 +76,17 @@ class TestChannels:
         picture = make_thumbnail(open_slide(written.folder), 400)
         np.testing.assert_array_equal(np.asarray(picture), written.levels[0].pixels()[..., 0])
 
+    @pytest.mark.parametrize("bits", [8, 16])
+    def test_monochrome1_is_shown_with_low_values_bright(self, make_slide, bits):
+        options = OPTIONS | {"samples": 1, "bits": bits}
+        low_is_bright, low_is_dark = (
+            np.asarray(
+                make_thumbnail(open_slide(make_slide(**options, photometric=name).folder), 400)
+            )
+            for name in ("MONOCHROME1", "MONOCHROME2")
+        )
+        np.testing.assert_array_equal(low_is_bright, 255 - low_is_dark)
+
     def test_channel_is_chosen(self, make_slide):
         paths = (OpticalPath("a"), OpticalPath("b"))
         written = make_slide(**OPTIONS | {"samples": 1, "optical_paths": paths})
