@@ -46,7 +46,8 @@ class Channel:
     label : str
         Optical Path Description, Segment Label or LUT Explanation
     wavelength, emission : float, optional
-        Illumination Wave Length, and Image Path Filter Pass-Through Wavelength, in nanometres
+        Illumination Wave Length, and Image Path Filter Pass-Through Wavelength, in nanometres; None
+        where they are not known
     stains : tuple of str
         Meanings of the substances that the specimen was stained with
     category, property_type, algorithm : str
@@ -169,15 +170,16 @@ def _optical_path(stains: tuple[str, ...], identifier: str, item: Dataset) -> Ch
         ChannelTypes.OPTICAL_PATH,
         identifier=identifier,
         label=str(item.get("OpticalPathDescription") or ""),
-        wavelength=_number(item, "IlluminationWaveLength"),
-        emission=_number(item, "ImagePathFilterPassThroughWavelength"),
+        wavelength=_wavelength(item, "IlluminationWaveLength"),
+        emission=_wavelength(item, "ImagePathFilterPassThroughWavelength"),
         stains=stains,
     )
 
 
-def _number(item: Dataset, keyword: str) -> float | None:
-    value = item.get(keyword)
-    return None if value is None else float(value)
+def _wavelength(item: Dataset, keyword: str) -> float | None:
+    """Read a wavelength; some writers have to give one and write 0."""
+    value = float(item.get(keyword) or 0)
+    return value if value > 0 else None
 
 
 def _fraction(dataset: Dataset) -> float:

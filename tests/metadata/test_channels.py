@@ -89,6 +89,15 @@ class TestOpticalPaths:
         assert (described.label, described.wavelength) == ("DAPI channel", 385.0)
         assert (plain.label, plain.wavelength) == ("", None)
 
+    @pytest.mark.parametrize("value", [0.0, -1.0, None])
+    def test_wavelength_that_no_light_has_is_not_known(self, value):
+        image = make_slide_image("1")
+        image.OpticalPathSequence[0].IlluminationWaveLength = value
+        image.OpticalPathSequence[0].ImagePathFilterPassThroughWavelength = value
+        (channel,) = read_channels(image)
+        assert channel.wavelength is None
+        assert channel.emission is None
+
     def test_stains_of_all_specimens_are_named_once(self):
         image = make_slide_image("1")
         image.SpecimenDescriptionSequence = [
