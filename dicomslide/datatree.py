@@ -283,7 +283,11 @@ def _variable(
     preferred = dict(zip(dims, stack.shape, strict=True)) | {"y": rows, "x": columns}
     preferred |= dict.fromkeys(dims[: dims.index("y")], 1)
     bits = max(other.pixel_format.bits for other in (array, *others))
-    encoding = {"preferred_chunks": preferred, "bits_stored": bits}
+    encoding = {
+        "preferred_chunks": preferred,
+        "bits_stored": bits,
+        "photometric_interpretation": array.pixel_format.photometric,
+    }
     data: Any
     if chunks is None:
         data = indexing.LazilyIndexedArray(_LazyArray(stack))

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from dicomslide.export.fluorophores import named_color, named_emission
+
 __all__ = ["Display", "choose_window", "distinct_color", "image_displays", "parameter_displays"]
 
 _RGB = (("R", "FF0000"), ("G", "00FF00"), ("B", "0000FF"))
@@ -41,19 +43,22 @@ class Display:
         Smallest and largest value that there can be; None where the pixels have to tell
     stretched : bool
         Whether the window shows only the values that occur
+    inverted : bool
+        Whether low values are bright
     """
 
     label: str
     color: str
     limits: tuple[float, float] | None
     stretched: bool
+    inverted: bool = False
 
 
 def image_displays(level: xr.Dataset, name: str) -> tuple[Display, ...]:
     """Choose the display of the optical paths of an image of the tree.
 
     Colour is shown as red, green and blue; other optical paths in the colour of the light that they
-    emit.
+    emit, or else in one that they are named after.
     """
     image = level[name]
     suffix = name.removeprefix("image")
@@ -68,17 +73,19 @@ def image_displays(level: xr.Dataset, name: str) -> tuple[Display, ...]:
             for path in paths
             for label, color in _RGB
         )
-    wavelengths = [
-        _emission(level, suffix, index) if path else np.nan for index, path in enumerate(paths)
-    ]
     colors = [
-        _spectral_color(wavelength)
-        if np.isfinite(wavelength)
-        else (_WHITE if len(paths) == 1 else distinct_color(index))
-        for index, wavelength in enumerate(wavelengths)
+        _path_color(level, suffix, index) if path else None for index, path in enumerate(paths)
     ]
+    inverted = image.encoding.get("photometric_interpretation") == "MONOCHROME1"
     return tuple(
-        Display(path, color, limits, True) for path, color in zip(paths, colors, strict=True)
+        Display(
+            path,
+            color or (_WHITE if len(paths) == 1 else distinct_color(index)),
+            limits,
+            True,
+            inverted,
+        )
+        for index, (path, color) in enumerate(zip(paths, colors, strict=True))
     )
 
 
@@ -137,22 +144,29 @@ def _limits(image: xr.DataArray) -> tuple[float, float] | None:
 
 def _names(level: xr.Dataset, suffix: str) -> list[str]:
     """Descriptions of optical paths, or identifiers where they do not tell them apart."""
-    identifiers = [str(value) for value in np.atleast_1d(level["channel" + suffix].values)]
-    if "description" + suffix not in level.coords:
-        return identifiers
-    described = [str(value) for value in np.atleast_1d(level["description" + suffix].values)]
-    tells = all(described) and len(set(described)) == len(described)
+    identifiers, described = (_texts(level, name + suffix) for name in ("channel", "description"))
+    tells = all(described) and len(set(described)) == len(identifiers)
     return described if tells else identifiers
 
 
-def _emission(level: xr.Dataset, suffix: str, index: int) -> float:
-    """Wavelength of the light that an optical path shows, in nanometres; NaN where not known."""
+def _texts(level: xr.Dataset, name: str) -> list[str]:
+    """Read a coordinate along optical paths; none where there is none."""
+    return (
+        [str(value) for value in np.atleast_1d(level[name].values)] if name in level.coords else []
+    )
+
+
+def _path_color(level: xr.Dataset, suffix: str, index: int) -> str | None:
+    """Choose the colour of an optical path by its light, or else by its name."""
     for name, shift in (("emission", 0.0), ("wavelength", _STOKES_SHIFT)):
         if name + suffix in level.coords:
             value = float(np.atleast_1d(level[name + suffix].values)[index])
-            if np.isfinite(value) and value > 0:
-                return value + shift
-    return float("nan")
+            if np.isfinite(value):
+                return _spectral_color(value + shift)
+    names = [_texts(level, name + suffix) for name in ("description", "channel")]
+    name = " ".join(texts[index] for texts in names if texts)
+    emission = named_emission(name)
+    return named_color(name) if emission is None else _spectral_color(emission)
 
 
 def _spectral_color(wavelength: float) -> str:

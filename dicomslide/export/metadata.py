@@ -121,6 +121,7 @@ def _omero(image: Image, smallest: Any) -> Any:
             "label": display.label,
             "color": display.color,
             "active": True,
+            "inverted": display.inverted,
             "window": choose_window(display, _middle(smallest, channel)),
         }
         for channel, display in enumerate(image.displays)

@@ -8,6 +8,7 @@ import pytest
 import zarr
 
 from dicomslide import open_slide, to_ome_zarr
+from dicomslide.export.fluorophores import named_color, named_emission
 from dicomslide.testing import OpticalPath
 
 
@@ -66,6 +67,124 @@ def test_filter_of_the_image_path_tells_the_emission(make_slide, image_of, tmp_p
     to_ome_zarr(open_slide(tmp_path / "slide.dcm"), tmp_path / "slide.zarr")
     (channel,) = channels_of(image_of, zarr.open_group(str(tmp_path / "slide.zarr")))
     assert channel["color"] == "0000FF"
+
+
+@pytest.mark.parametrize(
+    ("description", "color"),
+    [
+        ("Green", "00FF00"),
+        ("red", "FF0000"),
+        ("BLUE filter", "0000FF"),
+        ("cyan", "00FFFF"),
+        ("Magenta", "FF00FF"),
+        ("yellow", "FFFF00"),
+        ("white", "FFFFFF"),
+        ("grey", "FFFFFF"),
+        ("far-red", "FF0000"),
+    ],
+)
+def test_unknown_light_has_the_color_that_the_description_names(
+    make_slide, export, image_of, description, color
+):
+    paths = (OpticalPath("1", description), OpticalPath("2", "other"))
+    channel, _ = channels_of(image_of, export(make_slide(optical_paths=paths, samples=1)))
+    assert channel["color"] == color
+
+
+@pytest.mark.parametrize(
+    ("description", "wavelength"),
+    [
+        ("DAPI", 461),
+        ("Hoechst 33342", 461),
+        ("FITC", 519),
+        ("anti-GFP", 509),
+        ("EGFP", 509),
+        ("TRITC", 576),
+        ("Cy2", 506),
+        ("cy3", 570),
+        ("Cy3.5", 596),
+        ("Cy5 CD3", 670),
+        ("CD8, Cy5.5", 694),
+        ("Cy 7", 773),
+        ("Texas Red", 615),
+        ("mCherry", 610),
+        ("RFP", 584),
+        ("YFP", 527),
+        ("CFP", 477),
+        ("Alexa Fluor 350", 442),
+        ("AlexaFluor 488", 519),
+        ("alexa-594 phalloidin", 617),
+        ("AF647", 668),
+        ("Alexa Fluor 790", 814),
+    ],
+)
+def test_fluorophores_are_known_by_what_they_emit(description, wavelength):
+    assert named_emission(description) == wavelength
+
+
+@pytest.mark.parametrize(
+    "description", ["", "Greenland", "infrared", "bored", "DAPIX", "Cy31", "Cy4.5", "Alexa 4880"]
+)
+def test_words_in_other_words_name_nothing(description):
+    assert named_emission(description) is None
+    assert named_color(description) is None
+
+
+def test_fluorophore_has_the_color_of_the_light_that_it_emits(make_slide, export, image_of):
+    paths = (OpticalPath("1", "Cy5 CD3"), OpticalPath("FITC"), OpticalPath("3", "Texas Red"))
+    group = export(make_slide(optical_paths=paths, samples=1))
+    cy5, fitc, texas_red = channels_of(image_of, group)
+    # Fluorescein is green, and more than 640 nm are red
+    assert cy5["color"] == "FF0000"
+    assert 115 <= hue(fitc["color"]) <= 125
+    assert 10 <= hue(texas_red["color"]) <= 40
+
+
+def test_wavelength_counts_more_than_the_name(make_slide, export, image_of):
+    paths = (OpticalPath("1", "Green", 700.0), OpticalPath("2", "DAPI", 700.0))
+    group = export(make_slide(optical_paths=paths, samples=1))
+    assert [channel["color"] for channel in channels_of(image_of, group)] == ["FF0000"] * 2
+
+
+def test_wavelength_of_0_is_unknown(make_slide, image_of, tmp_path):
+    dataset = pydicom.dcmread(
+        make_slide(optical_paths=(OpticalPath("1", "Green", 500.0),), samples=1).paths[0]
+    )
+    (item,) = dataset.OpticalPathSequence
+    item.IlluminationWaveLength = item.ImagePathFilterPassThroughWavelength = 0
+    dataset.save_as(tmp_path / "slide.dcm")
+    slide = open_slide(tmp_path / "slide.dcm")
+    level = slide.to_datatree()["level_0"]
+    assert np.isnan(level["wavelength"].values).all()
+    assert np.isnan(level["emission"].values).all()
+    to_ome_zarr(slide, tmp_path / "slide.zarr")
+    (channel,) = channels_of(image_of, zarr.open_group(str(tmp_path / "slide.zarr")))
+    assert channel["color"] == "00FF00"
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5", "0.6"])
+def test_monochrome1_is_inverted_and_stored_as_it_is(make_slide, export, image_of, version):
+    written = make_slide(samples=1, photometric="MONOCHROME1")
+    group = export(written, version=version)
+    (channel,) = channels_of(image_of, group)
+    assert channel["inverted"] is True
+    assert channel["window"]["start"] < channel["window"]["end"]
+    np.testing.assert_array_equal(group["0"][0, 0], written.levels[0].pixels()[..., 0])
+
+
+@pytest.mark.parametrize("options", [{}, {"samples": 1}])
+def test_other_channels_are_not_inverted(make_slide, export, image_of, options):
+    channels = channels_of(image_of, export(make_slide(**options)))
+    assert not any(channel["inverted"] for channel in channels)
+
+
+def test_what_was_computed_from_monochrome1_is_not_inverted(make_slide, image_of, tmp_path):
+    tree = open_slide(make_slide(samples=1, photometric="MONOCHROME1").folder).to_datatree()
+    level = tree["level_0"].to_dataset()
+    tree["level_0"] = level.assign(image=255 - level["image"])
+    to_ome_zarr(tree, tmp_path / "slide.zarr")
+    (channel,) = channels_of(image_of, zarr.open_group(str(tmp_path / "slide.zarr")))
+    assert channel["inverted"] is False
 
 
 def test_single_channel_of_unknown_light_is_white(make_slide, export, image_of):
