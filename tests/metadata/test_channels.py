@@ -89,11 +89,13 @@ class TestOpticalPaths:
         assert (described.label, described.wavelength) == ("DAPI channel", 385.0)
         assert (plain.label, plain.wavelength) == ("", None)
 
-    @pytest.mark.parametrize("value", [0.0, -1.0, None])
-    def test_wavelength_that_no_light_has_is_not_known(self, value):
+    @pytest.mark.parametrize(
+        ("illumination", "filtered"), [(0.0, 0), (-1.0, 0), (float("nan"), 0), (None, None)]
+    )
+    def test_wavelength_that_no_light_has_is_not_known(self, illumination, filtered):
         image = make_slide_image("1")
-        image.OpticalPathSequence[0].IlluminationWaveLength = value
-        image.OpticalPathSequence[0].ImagePathFilterPassThroughWavelength = value
+        image.OpticalPathSequence[0].IlluminationWaveLength = illumination
+        image.OpticalPathSequence[0].ImagePathFilterPassThroughWavelength = filtered
         (channel,) = read_channels(image)
         assert channel.wavelength is None
         assert channel.emission is None
