@@ -58,7 +58,7 @@ def make_thumbnail(slide: Slide, size: int = 1024, channel_index: int = 0) -> Im
         pixels = da.coarsen(np.mean, pixels, blocks, trim_excess=True)
     reduced = pixels.compute()
     colours = _to_eight_bits(reduced, matrix.dtype)
-    if image.metadata.PhotometricInterpretation == "MONOCHROME1":
+    if matrix.array.pixel_format.photometric == "MONOCHROME1":
         # Low values are bright
         colours = 255 - colours
     picture = Image.fromarray(colours if colours.shape[2] == 3 else colours[..., 0])
