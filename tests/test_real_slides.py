@@ -2,6 +2,8 @@
 
 import io
 import itertools
+import json
+import sys
 import warnings
 from pathlib import Path
 
@@ -10,11 +12,17 @@ import numpy as np
 import openslide
 import pydicom
 import pytest
+import xarray as xr
+import zarr
 from PIL import Image, ImageCms
+from pydicom.dataset import Dataset
 from pydicom.encaps import generate_frames
 from wsidicom import WsiDicom
 
-from dicomslide import OpenSlide, open_slide
+from dicomslide import OpenSlide, Slide, open_slide
+from dicomslide.cli import main
+from dicomslide.grouping import group_slides
+from tests.slide.small import NoFrames
 
 DATA = Path(__file__).parents[1] / ".." / "shared" / "data"
 CONTRADICTION = "Photometric Interpretation is RGB, but the frames hold YCbCr"
@@ -465,3 +473,97 @@ def test_segments_have_the_pixels_of_highdicom():
         assert np.array_equal(region[1:, 1:, 0], expected[:-1, :-1, index])
         assert not region[0].any()
         assert not region[:, 0].any()
+
+
+# Everything, at default settings
+
+SLIDES = ["cmu-1-small-region", "wsi2dcm", "wsi2dcm-2021", "3dhistech-bpaec", "ims-echo"]
+FILES = [
+    "highdicom/sm_image.dcm",
+    "highdicom/sm_image_grayscale.dcm",
+    "highdicom/sm_image_jpegls_nobot.dcm",
+    "highdicom/seg_image_sm_numbers.dcm",
+]
+
+
+@pytest.mark.filterwarnings("ignore:.*:UserWarning")
+@pytest.mark.parametrize("name", [*SLIDES, *FILES])
+def test_every_real_slide_opens_with_the_engine_and_reads(name):
+    source = folder_of(name.split("/")[0]).parent / name
+    tree = xr.open_datatree(source, engine="dicomslide")
+    smallest = max((path for path in tree.children if path.startswith("level_")), key=len)
+    for variable in tree[smallest].to_dataset().data_vars.values():
+        assert variable.values.size
+
+
+@pytest.mark.filterwarnings("ignore:.*:UserWarning")
+@pytest.mark.parametrize("name", SLIDES)
+def test_every_real_slide_goes_through_the_command(name, tmp_path, capsys):
+    folder = folder_of(name)
+    assert main(["info", str(folder)]) == 0
+    assert "Levels" in capsys.readouterr().out
+    assert main(["thumbnail", str(folder), str(tmp_path / "small.png"), "--size", "256"]) == 0
+    assert max(Image.open(tmp_path / "small.png").size) == 256
+    assert main(["export", str(folder), str(tmp_path / "slide.ome.zarr")]) == 0
+    image = zarr.open_array(tmp_path / "slide.ome.zarr/0", mode="r")
+    assert image.shape[:2] == (3, 1)
+
+
+@pytest.mark.filterwarnings("ignore:.*Photometric Interpretation:UserWarning")
+def test_levels_of_a_real_slide_have_the_same_area_of_tissue(cmu):
+    sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
+    try:
+        from tissue_area import tissue_area
+    finally:
+        sys.path.pop(0)
+    tree = open_slide(cmu).to_datatree(chunks="auto")
+    areas = [float(tissue_area(tree[f"level_{level}"].to_dataset())) for level in (0, 1, 3, 4, 5)]
+    assert areas == pytest.approx([0.530, 0.539, 0.549, 0.558, 0.563], abs=0.001)
+    assert all(abs(a / b - 1) < 0.03 for a, b in itertools.pairwise(areas))
+
+
+def read_json(name: str) -> list[Dataset]:
+    items = json.loads((folder_of("json") / f"{name}.json").read_text())
+    return [Dataset.from_json(item, bulk_data_uri_handler=lambda *_: b"") for item in items]
+
+
+def test_metadata_of_googles_pipeline_make_a_slide_whose_thumbnail_is_set_aside():
+    with pytest.warns(UserWarning, match=r"10 of 10 images have no Total Pixel Matrix Origin"):
+        (images,) = group_slides(read_json("google-pipeline"), "the pipeline")
+    with pytest.warns(UserWarning, match="no level of the pyramid") as caught:
+        slide = Slide(NoFrames(), images, correct_color=False)
+    assert len(caught) == 1
+    assert slide.num_levels == 9
+    assert slide.size == (46765, 53524)
+    (thumbnail,) = slide.thumbnail_images
+    assert thumbnail.size == (894, 1024)
+    groups = slide.to_datatree(chunks=None).groups
+    assert {"/associated/thumbnail", "/associated/label", "/associated/overview"} <= set(groups)
+
+
+def test_metadata_of_a_slide_of_cptac_have_derived_images_on_the_level_of_the_thumbnail():
+    (images,) = group_slides(read_json("cptac-images-segmentation-map"), "cptac")
+    slide = Slide(NoFrames(), images, correct_color=False)
+    assert slide.total_pixel_matrix_dimensions == (
+        (47007, 47807),
+        (11751, 11951),
+        (2937, 2987),
+        (768, 781),
+    )
+    assert slide.derived_images == ()
+    top = slide.to_datatree(chunks=None)["level_3"]
+    assert {"image", "segmentation", "parametric_map"} <= set(top.data_vars)
+
+
+def test_the_slide_of_3dhistech_has_its_three_paths_at_eight_levels():
+    with pytest.warns(UserWarning, match="1_Map is left out.*REGIONLOCALIZER") as caught:
+        slide = open_slide(folder_of("3dhistech-bpaec"))
+    assert len(caught) == 1
+    assert slide.downsampling_factors == (1, 2, 4, 8, 16, 32, 64, 128)
+    assert [channel.label for channel in slide.channels] == ["Green", "Blue", "Red"]
+    (label,) = slide.label_images
+    assert label.num_channels == 1
+    assert label.get_total_pixel_matrix()[...].shape == (441, 579, 3)
+    level = slide.to_datatree()["level_7"]
+    assert np.isnan(level["wavelength"]).all()
+    assert level["image"].shape == (3, 1, 18, 24, 1)
