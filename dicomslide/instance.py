@@ -65,7 +65,8 @@ class ImageInstance:
         self.source = frame_source(client, dataset)
         self.pixel_format = read_pixel_format(dataset, self.source.transfer_syntax_uid)
         self.size = matrix_size(dataset)
-        self.cache = FrameCache(self.source.token, max_frame_cache_size)
+        key = f"{self.source.token} {self.pixel_format.token}"
+        self.cache = FrameCache(key, max_frame_cache_size)
         self._notice = Notice(self.source.token)
         self._tilings = read_tilings(dataset)
 

@@ -1,7 +1,9 @@
 """Where frames lie in a total pixel matrix and how tiles join (PS3.3 C.7.6.17.3)."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -41,6 +43,10 @@ class Tiling(Protocol):
     @property
     def disjoint(self) -> bool:
         """Whether no two frames overlap."""
+
+    @property
+    def token(self) -> str:
+        """A name that is the same for the same frames at the same places, in any process."""
 
     def find(
         self, top: int, left: int, bottom: int, right: int
@@ -86,6 +92,11 @@ class FullTiling:
     def disjoint(self) -> bool:
         """Whether no two frames overlap."""
         return True
+
+    @property
+    def token(self) -> str:
+        """A name of frames and places; see `Tiling.token`."""
+        return repr(self)
 
     def find(
         self, top: int, left: int, bottom: int, right: int
@@ -133,6 +144,14 @@ class SparseTiling:
     def __post_init__(self) -> None:
         order = np.argsort(self.positions[:, 0], kind="stable")
         object.__setattr__(self, "_order", order)
+
+    @cached_property
+    def token(self) -> str:
+        """A name of frames and places; see `Tiling.token`."""
+        found = hashlib.sha256(repr(self.tile).encode())
+        for array in (self.frames, self.positions):
+            found.update(np.ascontiguousarray(array, "<i8").tobytes())
+        return found.hexdigest()[:32]
 
     def find(
         self, top: int, left: int, bottom: int, right: int

@@ -1,7 +1,9 @@
 """The colours of PALETTE COLOR images (PS3.3 C.7.6.3.1.5, C.7.9)."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +35,12 @@ class Palette:
     first: int
     bits: int
     colours: bytes
+
+    @cached_property
+    def token(self) -> str:
+        """A name that is the same for the same colours, also in another process."""
+        parts = self.first, self.bits, hashlib.sha256(self.colours).hexdigest()
+        return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
 
     @property
     def dtype(self) -> np.dtype:

@@ -1,5 +1,6 @@
 """How the pixels of an image are stored (PS3.3 C.7.6.3, PS3.5 8)."""
 
+import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -81,6 +82,16 @@ class PixelFormat:
     planar: bool
     transfer_syntax_uid: str
     palette: Palette | None = None
+
+    @cached_property
+    def token(self) -> str:
+        """A name of how frames are decoded, also in another process."""
+        fields = [
+            value.token if isinstance(value, Palette) else value
+            for name, value in sorted(vars(self).items())
+            if name in self.__dataclass_fields__
+        ]
+        return hashlib.sha256(repr(fields).encode()).hexdigest()[:32]
 
     @cached_property
     def stored_dtype(self) -> np.dtype:

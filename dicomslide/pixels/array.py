@@ -5,6 +5,7 @@ import math
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import dask.array as da
@@ -162,11 +163,23 @@ class FrameArray:
         """Rows, columns and samples of a tile."""
         return self.pixel_format.shape
 
-    @property
+    @cached_property
     def token(self) -> str:
-        """A name that is the same for the same pixels, also in another process."""
+        """A name that is the same for the same pixels, also in another process.
+
+        It tells where the frames are and in which version, and how they become pixels.
+        """
         profile = self.transform and hashlib.sha256(self.transform.profile).hexdigest()
-        parts = (self.source.token, self.plane, self.label, profile, self.window)
+        parts = (
+            self.source.token,
+            self.pixel_format.token,
+            self.size,
+            self.tiling.token,
+            self.plane,
+            self.label,
+            profile,
+            self.window,
+        )
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
 
     def __dask_tokenize__(self) -> str:

@@ -20,7 +20,7 @@ class FrameCache:
     Parameters
     ----------
     key : str
-        Token of the source of the frames
+        Tokens of the source of the frames and of how they are decoded
     size : int
         Number of frames that are kept; 0 keeps none
     """

@@ -1,5 +1,6 @@
 """The HTTP sessions of a process: which of them may leave it, and in what form."""
 
+import hashlib
 import os
 import threading
 import uuid
@@ -7,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
-from weakref import WeakValueDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -69,12 +70,12 @@ class Sessions:
             session.auth = _authentication(credentials)
         elif session is None or _is_plain(session):
             return cls()
-        key = uuid.uuid4().hex
         if isinstance(session, requests.Session):
-            held = _held_sessions[key] = _Held(session)
+            key = _key_of(session if credentials is None else credentials)
+            held = _held_sessions.setdefault(key, _Held(session))
             return cls(key, None, held)
         if callable(session):
-            return cls(key, session)
+            return cls(_key_of(session), session)
         raise ArgumentTypeError(
             "session: expected a requests.Session or a function that makes one, got "
             f"{type(session).__name__}"
@@ -128,6 +129,23 @@ class Sessions:
 _held_sessions: WeakValueDictionary[str, _Held] = WeakValueDictionary()
 _sessions: OrderedDict[tuple[int, str, str], requests.Session] = OrderedDict()
 _lock = threading.Lock()
+
+
+def _key_of(identity: Any) -> str:
+    """Name a session, a function or credentials: the same one has the same name in a process."""
+    if isinstance(identity, (str, tuple)):
+        # The secret of the process keeps passwords from being guessed from the name
+        return hashlib.blake2b(repr(identity).encode(), key=_SECRET, digest_size=16).hexdigest()
+    with _lock:
+        try:
+            return _keys.setdefault(identity, uuid.uuid4().hex)
+        except TypeError:
+            # What cannot be hashed or referred to weakly is known for the moment only
+            return uuid.uuid4().hex
+
+
+_keys: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
+_SECRET = os.urandom(32)
 
 
 def _arrived(key: str, factory: SessionFactory | None) -> Sessions:

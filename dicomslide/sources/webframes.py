@@ -65,8 +65,8 @@ class WebFrames:
 
     @property
     def token(self) -> str:
-        """A name that is the same for the same instance of the same service."""
-        return self.url
+        """A name that is the same for what the same users see of the same instance."""
+        return _token(self.service, self.url)
 
     @property
     def remote(self) -> bool:
@@ -132,6 +132,11 @@ class WebFrames:
             return self
 
 
+def _token(service: WebService, url: str) -> str:
+    # What one user may see is not for another
+    return f"{service.http.sessions.key} {url}".strip()
+
+
 def web_frames(
     service: WebService, url: str, dataset: Dataset, transfer_syntax_uid: str
 ) -> WebFrames:
@@ -162,8 +167,7 @@ def web_frames(
         count=number_of_frames(dataset),
         frame_bits=frame_bits(dataset),
         transfer_syntax_uid=transfer_syntax_uid,
-        # What one user may see is not for another
-        ahead=ReadAhead(f"{service.http.sessions.key} {url}", tiles_across(dataset)),
+        ahead=ReadAhead(_token(service, url), tiles_across(dataset)),
     )
     bulk_url = str(dataset.get("PixelDataProviderURL") or "")
     if _has_floats(dataset):
