@@ -9,6 +9,7 @@ from xarray.backends import BackendEntrypoint
 from dicomslide.errors import SelectionError
 from dicomslide.opening import open_slide
 from dicomslide.places import holds_slide
+from dicomslide.slide import Slide
 
 __all__ = ["SlideBackendEntrypoint"]
 
@@ -44,23 +45,19 @@ class SlideBackendEntrypoint(BackendEntrypoint):
         """Whether a path seems to hold a slide."""
         return holds_slide(filename_or_obj)
 
-    def open_groups_as_dict(
-        self,
-        filename_or_obj: Any,
-        *,
-        mask_and_scale: bool = True,
-        drop_variables: str | Iterable[str] | None = None,
-        **access: Any,
-    ) -> dict[str, xr.Dataset]:
+    def open_groups_as_dict(self, filename_or_obj: Any, **options: Any) -> dict[str, xr.Dataset]:
         """Open all groups of a slide, by their paths."""
-        slide = open_slide(filename_or_obj, **access)
-        dropped = [drop_variables] if isinstance(drop_variables, str) else drop_variables or []
-        groups = slide.to_groups(chunks=None, mask_and_scale=mask_and_scale)
-        return {path: group.drop_vars(dropped, errors="ignore") for path, group in groups.items()}
+        slide, groups = _open(filename_or_obj, **options)
+        for group in groups.values():
+            group.set_close(slide.close)
+        return groups
 
     def open_datatree(self, filename_or_obj: Any, **options: Any) -> xr.DataTree:
         """Open a slide as a tree."""
-        return xr.DataTree.from_dict(self.open_groups_as_dict(filename_or_obj, **options))
+        slide, groups = _open(filename_or_obj, **options)
+        tree = xr.DataTree.from_dict(groups)
+        tree.set_close(slide.close)
+        return tree
 
     def open_dataset(
         self, filename_or_obj: Any, *, group: str | None = None, **options: Any
@@ -71,3 +68,16 @@ class SlideBackendEntrypoint(BackendEntrypoint):
         if path not in groups:
             raise SelectionError(f"group: there is no {group!r}, only {', '.join(sorted(groups))}")
         return groups[path]
+
+
+def _open(
+    source: Any,
+    *,
+    mask_and_scale: bool = True,
+    drop_variables: str | Iterable[str] | None = None,
+    **access: Any,
+) -> tuple[Slide, dict[str, xr.Dataset]]:
+    slide = open_slide(source, **access)
+    dropped = [drop_variables] if isinstance(drop_variables, str) else drop_variables or []
+    groups = slide.to_groups(chunks=None, mask_and_scale=mask_and_scale)
+    return slide, {path: g.drop_vars(dropped, errors="ignore") for path, g in groups.items()}

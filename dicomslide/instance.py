@@ -156,6 +156,13 @@ class ImageInstance:
             return None
         return color_transform(icc_profile(self.dataset, channel), self.label)
 
+    def close(self) -> None:
+        """Drop decoded frames, and what is held where the frames are."""
+        self.cache.clear()
+        close = getattr(self.source, "close", None)
+        if callable(close):
+            close()
+
     @property
     def label(self) -> str:
         """What messages call the image."""

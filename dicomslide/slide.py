@@ -3,7 +3,7 @@
 import hashlib
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Self
 
 import highdicom as hd
 import numpy as np
@@ -734,6 +734,21 @@ class Slide:
         }
         return build_groups(self._arrangement, associated, chunks, mask_and_scale)
 
+    def close(self) -> None:
+        """Close files and drop all frames that are held for the images of the slide.
+
+        What is read afterwards opens its files again. A slide that nobody uses any more closes by
+        itself, when its arrays are gone too.
+        """
+        for image in self._images:
+            image._instance.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        self.close()
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Slide):
             return NotImplemented
@@ -763,13 +778,18 @@ class Slide:
         ]
 
     @property
-    def _instances(self) -> tuple[str, ...]:
-        """SOP Instance UIDs of all images."""
+    def _images(self) -> set[TiledImage]:
+        """All images."""
         arranged = self._arrangement
         images = {plane.image for c in arranged.channels for plane in c.planes.values()}
         images.update(arranged.off_grid, arranged.thumbnails)
         images.update(self._label_images, self._overview_images)
-        return tuple(sorted(str(image.metadata.SOPInstanceUID) for image in images))
+        return images
+
+    @property
+    def _instances(self) -> tuple[str, ...]:
+        """SOP Instance UIDs of all images."""
+        return tuple(sorted(str(image.metadata.SOPInstanceUID) for image in self._images))
 
     def _channel(self, channel_index: int) -> SlideChannel:
         return self._arrangement.channels[

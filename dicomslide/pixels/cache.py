@@ -55,6 +55,11 @@ class FrameCache:
             while len(self._frames) > self.size:
                 self._frames.popitem(last=False)
 
+    def clear(self) -> None:
+        """Drop all frames."""
+        with self._lock:
+            self._frames.clear()
+
     def __len__(self) -> int:
         return len(self._frames)
 

@@ -29,6 +29,9 @@ class File(Protocol):
     def read(self, ranges: Iterable[tuple[int, int]]) -> list[bytes]:
         """Read (offset, length) ranges."""
 
+    def close(self) -> None:
+        """Let go of what is held for the file; it comes back when the file is read."""
+
 
 @runtime_checkable
 class FrameSource(Protocol):

@@ -82,6 +82,13 @@ class ConcatenatedFrames:
         """How many frames are best read with one call."""
         return self.parts[0].batch_size
 
+    def close(self) -> None:
+        """Let go of what is held for the parts."""
+        for part in self.parts:
+            close = getattr(part, "close", None)
+            if callable(close):
+                close()
+
     def read(self, frames: Sequence[int]) -> list[bytes]:
         """Read encoded frames, with one call for each part; see `FrameSource.read`."""
         found: dict[int, bytes] = {}

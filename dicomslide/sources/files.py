@@ -116,6 +116,12 @@ class FileFrames:
             step=_REMOTE_STEP if self.remote else 8,
         )
 
+    def close(self) -> None:
+        """Close the file, and drop what was read ahead; both come back when it is read."""
+        self.file.close()
+        if self.ahead is not None:
+            self.ahead.clear()
+
     def read(self, frames: Sequence[int]) -> list[bytes]:
         """Read encoded frames; see `FrameSource.read`."""
         for frame in frames:

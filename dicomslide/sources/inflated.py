@@ -4,11 +4,11 @@ import threading
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from dicomslide.errors import SourceError
 from dicomslide.sources.base import File
+from dicomslide.sources.holding import Holder
 
 __all__ = ["InflatedFile"]
 
@@ -30,6 +30,9 @@ class InflatedFile:
     file: File
     start: int
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _arrived, (self.file, self.start)
+
     @property
     def path(self) -> str:
         """Path of the file."""
@@ -45,6 +48,11 @@ class InflatedFile:
         """Number of bytes after decompression."""
         return len(_inflate(self))
 
+    def close(self) -> None:
+        """Drop the data set, and close the file; both come back when it is read."""
+        _inflated.drop(self)
+        self.file.close()
+
     def read(self, ranges: Iterable[tuple[int, int]]) -> list[bytes]:
         """Read (offset, length) ranges; see `File.read`."""
         data = _inflate(self)
@@ -59,14 +67,18 @@ class InflatedFile:
 def _inflate(part: InflatedFile) -> bytes:
     # Threads that read side by side would each hold the whole data set
     with _lock:
-        return _inflated(part)
+        return _inflated.get(part, lambda: _read(part))
 
 
 _lock = threading.Lock()
+_inflated = Holder(_MAX_INFLATED)
 
 
-@lru_cache(maxsize=2)
-def _inflated(part: InflatedFile) -> bytes:
+def _arrived(file: File, start: int) -> InflatedFile:
+    return _inflated.arrived(InflatedFile, file, start)
+
+
+def _read(part: InflatedFile) -> tuple[bytes, int]:
     (compressed,) = part.file.read([(part.start, part.file.size - part.start)])
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
@@ -75,4 +87,4 @@ def _inflated(part: InflatedFile) -> bytes:
         raise SourceError(f"{part.path}: the compressed data set is damaged: {error}") from error
     if inflater.unconsumed_tail:
         raise SourceError(f"{part.path}: the data set has more than {_MAX_INFLATED} bytes")
-    return data
+    return data, len(data)

@@ -4,13 +4,15 @@ import os
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from typing import Any
 
 from dicomslide.errors import SourceError
+from dicomslide.sources.holding import Holder
 
 __all__ = ["LocalFile"]
 
 _MAX_OPEN_FILES = 64
+_open_files = Holder(_MAX_OPEN_FILES)
 
 
 class _Handle:
@@ -44,6 +46,8 @@ class _Handle:
 class LocalFile:
     """A file as it was when it was first looked at.
 
+    It is open from the first read on, until it is collected or closed, or others are needed more.
+
     Parameters
     ----------
     path : str
@@ -74,6 +78,13 @@ class LocalFile:
             raise SourceError(f"{path}: {error.strerror}") from error
         return cls(resolved, status.st_size, status.st_mtime_ns)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _arrived, (self.path, self.size, self.modified)
+
+    def close(self) -> None:
+        """Close the file; it is opened again when it is read."""
+        _open_files.drop(self)
+
     def read(self, ranges: Iterable[tuple[int, int]]) -> list[bytes]:
         """Read (offset, length) ranges.
 
@@ -83,7 +94,7 @@ class LocalFile:
             When the file cannot be read, has changed, or ends before a range does
         """
         try:
-            handle = _open(self)
+            handle = _open_files.get(self, lambda: (_Handle(self.path), 1))
             status = os.fstat(handle.descriptor)
             parts = [handle.read(offset, length) for offset, length in ranges]
         except OSError as error:
@@ -99,6 +110,5 @@ class LocalFile:
         return parts
 
 
-@lru_cache(maxsize=_MAX_OPEN_FILES)
-def _open(file: LocalFile) -> _Handle:
-    return _Handle(file.path)
+def _arrived(path: str, size: int, modified: int) -> LocalFile:
+    return _open_files.arrived(LocalFile, path, size, modified)

@@ -103,6 +103,13 @@ class ReadAhead:
     def __reduce__(self) -> tuple[Any, ...]:
         return _arrived, (self._key, self._across)
 
+    def __del__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Drop what was read ahead."""
+        _buffer.forget(self._key)
+
     def read(self, frames: Sequence[int], count: int, most: int, fetch: Fetch) -> list[bytes]:
         """Read encoded frames, and perhaps some that follow.
 
@@ -261,7 +268,8 @@ class _Buffer:
         self._max_bytes = max_bytes
         self._bytes = 0
         self._items: OrderedDict[tuple[str, int], tuple[bytes, _Square]] = OrderedDict()
-        self._lock = threading.Lock()
+        # Whose frames are dropped may be collected while its thread is here
+        self._lock = threading.RLock()
 
     def get(self, key: str, frame: int) -> tuple[bytes, _Square] | None:
         with self._lock:
@@ -282,6 +290,11 @@ class _Buffer:
         with self._lock:
             while self._items:
                 self._drop()
+
+    def forget(self, key: str) -> None:
+        with self._lock:
+            for item in [item for item in self._items if item[0] == key]:
+                self._bytes -= len(self._items.pop(item)[0])
 
     def _drop(self) -> None:
         _, (data, square) = self._items.popitem(last=False)

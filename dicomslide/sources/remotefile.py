@@ -5,7 +5,6 @@ import re
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, TypeVar
 
 from fsspec import AbstractFileSystem
@@ -13,6 +12,7 @@ from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
 from dicomslide.errors import ArgumentValueError, SourceError
+from dicomslide.sources.holding import Holder
 from dicomslide.sources.retries import Attempts
 from dicomslide.sources.urls import without_secrets
 
@@ -39,6 +39,9 @@ _NO_RANGES = (
     "download files first"
 )
 _URL = re.compile(r"[\w+.:-]+://[^\s'\"]+")
+
+
+_heads = Holder(_MAX_HEADS * _HEAD)
 
 
 @dataclass(frozen=True)
@@ -81,9 +84,17 @@ class RemoteFile:
                     f"{offset + length}; the file is truncated"
                 )
         if ranges and all(offset + length <= _HEAD for offset, length in ranges):
-            head = _head(self)
+            head = _heads.get(self, self._read_head)
             return [head[offset : offset + length] for offset, length in ranges]
         return self._fetch(ranges)
+
+    def _read_head(self) -> tuple[bytes, int]:
+        (data,) = self._fetch([(0, min(_HEAD, self.size))])
+        return data, len(data)
+
+    def close(self) -> None:
+        """Drop the start of the file; it comes back when it is read."""
+        _heads.drop(self)
 
     def _fetch(self, ranges: list[tuple[int, int]]) -> list[bytes]:
         blocks, places = _merged(ranges)
@@ -136,12 +147,6 @@ def _merged(ranges: list[tuple[int, int]]) -> tuple[list[tuple[int, int]], list[
         places[index] = len(blocks)
         blocks.append((start, end))
     return blocks, places
-
-
-@lru_cache(maxsize=_MAX_HEADS)
-def _head(file: RemoteFile) -> bytes:
-    (data,) = file._fetch([(0, min(_HEAD, file.size))])
-    return data
 
 
 def is_url(source: Any) -> bool:

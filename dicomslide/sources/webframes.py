@@ -80,6 +80,10 @@ class WebFrames:
             self.frame_bits // 8, self.transfer_syntax_uid, self.service.refuses_frame_lists
         )
 
+    def close(self) -> None:
+        """Drop what was read ahead."""
+        self.ahead.clear()
+
     def read(self, frames: Sequence[int]) -> list[bytes]:
         """Read encoded frames; see `FrameSource.read`."""
         check_frames(frames, self.count, self.name)

@@ -29,7 +29,7 @@ HEAD, GAP = 1 << 16, 1 << 16
 def _impatient(monkeypatch):
     monkeypatch.setattr(retries, "_FIRST_PAUSE", 0.0)
     monkeypatch.setattr(retries, "_JITTER", 0.0)
-    remotefile._head.cache_clear()
+    remotefile._heads._begin()
 
 
 @pytest.fixture

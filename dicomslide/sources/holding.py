@@ -1,0 +1,105 @@
+"""What is held open or in memory for the files and images that are in use."""
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, TypeVar
+from weakref import ref
+
+__all__ = ["Holder"]
+
+T = TypeVar("T")
+
+# What came from other processes, one task after another, is remembered for the next task
+_MOST_ARRIVALS = 64
+
+
+class Holder:
+    """Holds one thing for each of many owners, and no longer than the owner is there.
+
+    It may be used from any thread. Things that nobody is using are dropped, the least recently used
+    first, while all of them together weigh more than is allowed.
+
+    Parameters
+    ----------
+    most : int
+        Largest weight of all things: a number of them, or of bytes
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._begin()
+        # A forked process has none of the threads that may hold the lock
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._begin)
+
+    def _begin(self) -> None:
+        self._weight = 0
+        self._held: OrderedDict[int, tuple[ref[Any], Any, int]] = OrderedDict()
+        self._arrivals: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
+        # An owner may be collected while its thread is here
+        self._lock = threading.RLock()
+
+    def get(self, owner: Any, make: Callable[[], tuple[T, int]]) -> T:
+        """Get what is held for an owner, or make it.
+
+        Parameters
+        ----------
+        owner : object
+            Object that can be referred to weakly
+        make : callable
+            Makes the thing and tells its weight
+        """
+        key = id(owner)
+        with self._lock:
+            found = self._held.get(key)
+            if found is not None and found[0]() is owner:
+                self._held.move_to_end(key)
+                return found[1]
+        thing, weight = make()
+        with self._lock:
+            # Another thread may have been faster
+            found = self._held.get(key)
+            if found is not None and found[0]() is owner:
+                return found[1]
+            self._held[key] = ref(owner, lambda gone: self._forget(key, gone)), thing, weight
+            self._weight += weight
+            while self._weight > self._most and len(self._held) > 1:
+                self._weight -= self._held.popitem(last=False)[1][2]
+        return thing
+
+    def drop(self, owner: Any) -> None:
+        """Drop what is held for an owner."""
+        with self._lock:
+            found = self._held.get(id(owner))
+            if found is not None and found[0]() is owner:
+                self._weight -= self._held.pop(id(owner))[2]
+
+    def _forget(self, key: int, gone: "ref[Any]") -> None:
+        with self._lock:
+            found = self._held.get(key)
+            if found is not None and found[0] is gone:
+                self._weight -= self._held.pop(key)[2]
+
+    def arrived(self, kind: Callable[..., T], *arguments: Any) -> T:
+        """Make an owner that was pickled, or get the one that arrived before.
+
+        Parameters
+        ----------
+        kind : callable
+            Makes the owner
+        arguments
+            Its arguments, which can be hashed
+        """
+        key = (kind, *arguments)
+        with self._lock:
+            owner = self._arrivals.get(key) or kind(*arguments)
+            self._arrivals[key] = owner
+            self._arrivals.move_to_end(key)
+            if len(self._arrivals) > _MOST_ARRIVALS:
+                self._arrivals.popitem(last=False)
+            return owner
+
+    def __len__(self) -> int:
+        return len(self._held)

@@ -1,0 +1,183 @@
+"""What is open and in memory for a slide, and how long."""
+
+import gc
+import os
+import pickle
+import subprocess
+import sys
+import weakref
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from dicomslide import open_slide
+from dicomslide.sources import inflated, localfile
+from dicomslide.sources.holding import Holder
+from tests.slide.small import SMALL
+
+DEFLATED = "1.2.840.10008.1.2.1.99"
+
+
+class Owner:
+    """Something that can be referred to weakly."""
+
+
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+linux = pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="needs /proc")
+
+
+@linux
+def test_a_closed_slide_has_no_file_open(make_slide):
+    written = make_slide(**SMALL)
+    before = descriptors()
+    with open_slide(written.folder) as slide:
+        for level in range(3):
+            slide.get_image_region((0, 0), level, (5, 5))
+        assert descriptors() == before + 3
+    assert descriptors() == before
+
+
+@linux
+def test_a_slide_that_is_collected_has_no_file_open(make_slide):
+    written = make_slide(**SMALL)
+    gc.collect()
+    before = descriptors()
+    for _ in range(5):
+        slide = open_slide(written.folder)
+        array = slide.get_total_pixel_matrix(0).dask
+        array[:5, :5].compute()
+        del slide
+        gc.collect()
+        # The array still needs its file
+        assert descriptors() == before + 1
+        del array
+        gc.collect()
+        assert descriptors() == before
+
+
+@linux
+def test_many_slides_keep_a_bounded_number_of_files_open(make_slide):
+    written = make_slide(**SMALL)
+    before = descriptors()
+    slides = [open_slide(written.folder) for _ in range(40)]
+    for slide in slides:
+        for level in range(3):
+            slide.get_image_region((0, 0), level, (5, 5))
+    assert descriptors() <= before + 64
+    for slide in slides:
+        assert slide.get_image_region((0, 0), 0, (5, 5)).shape == (5, 5, 3)
+
+
+def test_a_closed_slide_can_be_read_again(make_slide):
+    written = make_slide(**SMALL)
+    slide = open_slide(written.folder)
+    slide.close()
+    region = slide.get_image_region((0, 0), 0, (90, 70))
+    assert np.array_equal(region, written.levels[0].pixels())
+
+
+def test_a_closed_slide_keeps_no_decoded_frames(make_slide):
+    slide = open_slide(make_slide(**SMALL).folder)
+    slide.get_image_region((0, 0), 0, (5, 5))
+    cache = slide.get_image(0)._instance.cache
+    assert len(cache) == 1
+    slide.close()
+    assert len(cache) == 0
+
+
+def test_an_inflated_data_set_goes_with_its_slide(make_slide):
+    written = make_slide(**{**SMALL, "transfer_syntax": DEFLATED})
+    gc.collect()
+    before = len(inflated._inflated)
+    slide = open_slide(written.folder)
+    slide.get_image_region((0, 0), 0, (5, 5))
+    assert len(inflated._inflated) > before
+    slide.close()
+    assert len(inflated._inflated) == before
+    slide.get_image_region((0, 0), 0, (5, 5))
+    del slide
+    gc.collect()
+    assert len(inflated._inflated) == before
+
+
+@linux
+def test_closing_a_tree_of_the_engine_closes_its_slide(make_slide):
+    written = make_slide(**SMALL)
+    before = descriptors()
+    with xr.open_datatree(written.folder, engine="dicomslide") as tree:
+        tree["level_0/image"][0, 0, :5, :5].load()
+        assert descriptors() == before + 3
+    assert descriptors() == before
+    with xr.open_dataset(written.folder, engine="dicomslide") as level:
+        level["image"][0, 0, :5, :5].load()
+    assert descriptors() == before
+
+
+@linux
+def test_arrays_that_arrive_in_a_process_share_their_file(make_slide):
+    written = make_slide(**SMALL)
+    code = """
+import os, pickle, sys
+import dicomslide
+data = sys.stdin.buffer.read()
+before = len(os.listdir("/proc/self/fd"))
+for _ in range(20):
+    assert pickle.loads(data)[:5, :5].shape == (5, 5, 3)
+assert len(os.listdir("/proc/self/fd")) <= before + 1
+"""
+    array = open_slide(written.folder).get_total_pixel_matrix(0).array
+    subprocess.run([sys.executable, "-c", code], input=pickle.dumps(array), check=True)
+
+
+# What holds things
+
+
+def test_a_thing_is_made_once_for_an_owner_and_dropped_with_it():
+    holder, owner = Holder(10), Owner()
+    made = []
+
+    def make():
+        made.append(Owner())
+        return made[-1], 1
+
+    assert holder.get(owner, make) is holder.get(owner, make)
+    gone = weakref.ref(made.pop())
+    del owner
+    gc.collect()
+    assert len(holder) == 0
+    assert gone() is None
+
+
+def test_the_least_recently_used_things_are_dropped_beyond_the_bound():
+    holder, owners = Holder(10), [Owner() for _ in range(4)]
+    for owner in owners[:2]:
+        holder.get(owner, lambda: ("thing", 4))
+    holder.get(owners[0], lambda: ("other", 4))
+    holder.get(owners[2], lambda: ("thing", 4))
+    assert holder.get(owners[0], lambda: ("made again", 4)) == "thing"
+    assert holder.get(owners[1], lambda: ("made again", 4)) == "made again"
+
+
+def test_a_thing_that_is_heavier_than_the_bound_is_held_alone():
+    holder, owners = Holder(10), [Owner(), Owner()]
+    holder.get(owners[0], lambda: ("light", 1))
+    holder.get(owners[1], lambda: ("heavy", 100))
+    assert len(holder) == 1
+    assert holder.get(owners[1], lambda: ("made again", 1)) == "heavy"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_process_begins_with_nothing(make_slide):
+    slide = open_slide(make_slide(**SMALL).folder)
+    slide.get_image_region((0, 0), 0, (5, 5))
+    with localfile._open_files._lock:
+        child = os.fork()
+        if not child:
+            # The lock that is held in the parent is not in the child
+            shape = slide.get_image_region((0, 0), 0, (5, 5)).shape
+            os._exit(0 if shape == (5, 5, 3) else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
