@@ -247,10 +247,12 @@ def _stacked(
     kind = channels[0].type
     name, dimension = (part + suffix for part in _VARIABLES[kind])
     stack = FrameStack(tuple(planes for _, planes in members), kind is ChannelTypes.OPTICAL_PATH)
-    # No integer says that a parameter is not known where a map of a part of the level ends
-    is_part = any(array.window is not None for array in stack.arrays)
+    # No integer says that a parameter is not known where the map has no pixels
     scaled_here = (
-        mask_and_scale and is_part and kind is ChannelTypes.PARAMETER and stack.dtype.kind in "iu"
+        mask_and_scale
+        and kind is ChannelTypes.PARAMETER
+        and stack.dtype.kind in "iu"
+        and not stack.is_complete
     )
     if scaled_here:
         stack = replace(stack, scale=(channels[0].slope, channels[0].intercept))

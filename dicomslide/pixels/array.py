@@ -128,6 +128,8 @@ class FrameArray:
     def placed(self, offset: tuple[int, int], size: tuple[int, int]) -> "FrameArray":
         """Get the array as part of another grid: background around it, NaN where it has floats.
 
+        Gaps between the frames of an array of floats are NaN then, too.
+
         Parameters
         ----------
         offset : tuple of int
@@ -135,7 +137,8 @@ class FrameArray:
         size : tuple of int
             Rows and columns of the grid
         """
-        if offset == (0, 0) and size == self.size:
+        has_gaps = self.dtype.kind == "f" and not self.tiling.complete
+        if offset == (0, 0) and size == self.size and not has_gaps:
             return self
         return replace(self, window=Window(offset, size))
 
@@ -191,13 +194,15 @@ class FrameArray:
 
     def select(self, axes: Sequence[Axis]) -> NDArray:
         """Read pixels by the indices along rows, columns and samples."""
-        (rows, no_rows), (columns, no_columns), (samples, no_samples) = axes
+        (rows, _), (columns, _), (samples, no_samples) = axes
         pixels = self.read(_ascending(rows), _ascending(columns))
-        return pixels[
-            0 if no_rows else _in_order(rows),
-            0 if no_columns else _in_order(columns),
-            samples.start if no_samples else as_slice(samples),
-        ]
+        return pixels[(*map(_kept, axes[:2]), samples.start if no_samples else as_slice(samples))]
+
+    def select_covered(self, axes: Sequence[Axis]) -> NDArray[np.bool_]:
+        """Tell where `select` finds pixels, by the same indices along rows and columns."""
+        (rows, _), (columns, _) = axes[:2]
+        mask = self.covered(_ascending(rows), _ascending(columns))
+        return np.asarray(mask[tuple(map(_kept, axes[:2]))])
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray:
         if copy is False:
@@ -273,15 +278,6 @@ class FrameArray:
             range(rows.start - top, rows.stop - top, rows.step),
             range(columns.start - left, columns.stop - left, columns.step),
         )
-
-    def lies_in_matrix(self, rows: range, columns: range) -> tuple[NDArray, NDArray]:
-        """Tell which rows and columns of the array are also those of the matrix."""
-        indices = self._in_matrix(rows, columns)
-        in_rows, in_columns = (
-            np.array([index in bound for index in along], bool)
-            for along, bound in zip(indices, self._bounds, strict=True)
-        )
-        return in_rows, in_columns
 
     def _canvas(self, rows: range, columns: range) -> NDArray:
         """Make an array for a window; of background where not all of it will be overwritten."""
@@ -443,6 +439,7 @@ def _ascending(indices: range) -> range:
     return indices if indices.step > 0 else indices[::-1]
 
 
-def _in_order(indices: range) -> slice:
-    """Put what was read in ascending order into that of the indices."""
-    return slice(None, None, 1 if indices.step > 0 else -1)
+def _kept(axis: Axis) -> int | slice:
+    """What is taken of an axis that was read in ascending order: the only index, or all of them."""
+    indices, is_one = axis
+    return 0 if is_one else slice(None, None, 1 if indices.step > 0 else -1)

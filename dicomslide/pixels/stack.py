@@ -49,6 +49,15 @@ class FrameStack:
         return next(self.arrays)
 
     @property
+    def is_complete(self) -> bool:
+        """Whether there are pixels everywhere."""
+        return all(
+            plane is not None and plane.window is None and plane.tiling.complete
+            for planes in self.planes
+            for plane in planes
+        )
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """Channels, focal planes, rows, columns and, if it is there, samples."""
         rows, columns, samples = self.first.shape
@@ -93,18 +102,15 @@ class FrameStack:
 
     def _read(self, plane: FrameArray | None, axes: Sequence[Axis]) -> NDArray:
         if plane is None:
-            background = self.first.background if self.scale is None else np.nan
+            background = np.nan if self.dtype.kind == "f" else self.first.background
             return np.full(_shape(axes), background, self.dtype)
         pixels = plane.select(axes)
         if self.scale is None:
             return pixels
         slope, intercept = self.scale
-        (rows, no_rows), (columns, no_columns) = axes[:2]
-        in_rows, in_columns = plane.lies_in_matrix(rows, columns)
-        inside = np.logical_and.outer(in_rows, in_columns)
-        inside = inside[0 if no_rows else slice(None)][..., 0 if no_columns else slice(None)]
-        inside = inside.reshape(inside.shape + (1,) * (pixels.ndim - inside.ndim))
-        return np.where(inside, pixels * slope + intercept, np.nan)
+        known = plane.select_covered(axes)
+        known = known.reshape(known.shape + (1,) * (pixels.ndim - known.ndim))
+        return np.where(known, pixels * slope + intercept, np.nan)
 
     def to_dask(self, chunks: Sequence[int]) -> da.Array:
         """Make a dask array with chunks of (rows, columns) of one channel and focal plane."""
