@@ -254,8 +254,10 @@ class TotalPixelMatrix:
             raise ArgumentValueError(
                 f"frame_number: {number} is no frame of this channel and focal plane"
             )
-        row, column = (max(found[i], 0) // self.tile_shape[i] for i in range(2))
-        return row * self.tile_grid_shape[1] + column
+        window = self._array.window
+        corner = np.add(found, window.offset if window else 0).clip(0).tolist()
+        row, column = (corner[i] // self.tile_shape[i] for i in range(2))
+        return self._index_at("frame_number", (row, column))
 
     def __len__(self) -> int:
         """Number of tiles."""
