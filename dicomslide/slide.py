@@ -217,14 +217,15 @@ class Slide:
     @property
     def physical_offset(self) -> tuple[float, float]:
         """Smallest X and Y of the top left pixels of the base level in millimetres."""
-        offsets = [image.physical_offset for image in self._base_images]
-        return min(x for x, _ in offsets), min(y for _, y in offsets)
+        x, y = np.min([plane.geometry.origin[:2] for plane in self._base_planes], axis=0).tolist()
+        return x, y
 
     @property
     def physical_size(self) -> tuple[float, float]:
         """Largest size of the base level along the X and Y axes of the slide in millimetres."""
-        sizes = [image.physical_size for image in self._base_images]
-        return max(x for x, _ in sizes), max(y for _, y in sizes)
+        bounds = [plane.geometry.bounds(plane.grid.size) for plane in self._base_planes]
+        x, y = np.max([np.subtract(high, low) for low, high in bounds], axis=0).tolist()
+        return x, y
 
     @property
     def channels(self) -> tuple[Channel, ...]:
@@ -768,10 +769,10 @@ class Slide:
         )
 
     @property
-    def _base_images(self) -> list[TiledImage]:
-        """All images of the base level."""
+    def _base_planes(self) -> list[Plane]:
+        """All planes of the base level."""
         return [
-            plane.image
+            plane
             for channel in self._arrangement.channels
             for (level, _), plane in channel.planes.items()
             if level == 0
