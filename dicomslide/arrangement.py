@@ -131,6 +131,10 @@ class Arrangement:
     thumbnails: tuple[TiledImage, ...]
 
 
+_Known = tuple[int | None, LevelGrid, ImageGeometry]
+"""Index of a level, if it is one, its pixels, and where they lie as an image states it."""
+
+
 @dataclass(frozen=True)
 class _Placed:
     """An image, its level if it has one, and its pixels."""
@@ -209,13 +213,15 @@ class _Levels:
         self._base_image = max(volumes, key=_area)
         self._base = base_grid(self._base_image)
         self._tolerance = tolerance
+        # Where the finest image of each Total Pixel Matrix Origin lies
+        self._corners = [self._base.geometry]
         self.grids: list[LevelGrid] = []
         self.stated: list[ImageGeometry] = []
 
     def add(self, image: TiledImage) -> _Placed:
         """Find the level of an image, or begin a new one."""
         try:
-            grid = level_grid(image, self._base)
+            grid = self._grid(image)
         except InvalidImageError as error:
             raise InvalidImageError(f"{image.label}: {error}") from error
         check_fit(image, grid, self._base_image, self._base, self._tolerance, "pyramid_tolerance")
@@ -234,6 +240,15 @@ class _Levels:
         self.stated.append(image.geometry)
         return _Placed(image, len(self.grids) - 1, grid)
 
+    def _grid(self, image: TiledImage) -> LevelGrid:
+        """Find the pixels of an image: all that state one origin have equal top left corners."""
+        own = image.geometry
+        corner = next((first for first in self._corners if own.repeats_origin_of(first)), None)
+        grid = level_grid(image, self._base, corner)
+        if corner is None:
+            self._corners.append(grid.geometry)
+        return grid
+
     def rank(self, index: int) -> tuple[int, tuple[int, int], float]:
         """Value by which levels are sorted: their size, and of equal ones the finer is larger."""
         grid = self.grids[index]
@@ -248,9 +263,13 @@ def _fill(
     aside: Sequence[TiledImage],
 ) -> Arrangement:
     """Distribute channels and focal planes of the placed images over the levels."""
-    others = [_place_derived(image, levels, stated) for image in derived]
+    known: list[_Known] = [
+        (index, *level) for index, level in enumerate(zip(levels, stated, strict=True))
+    ]
+    known += [(None, p.grid, p.image.geometry) for p in placed if _is_off_grid(p, levels)]
+    others = [_place_derived(image, known) for image in derived]
     everything = [*placed, *others]
-    offsets = _focal_planes(everything)
+    offsets = _focal_planes(placed, others)
     channels: list[SlideChannel] = []
     thumbnails = list(aside)
     template: dict[int, TiledImage] = {}
@@ -276,31 +295,37 @@ def _fill(
 
 def _own_geometry(item: _Placed) -> ImageGeometry:
     """Where the first pixel of an image itself lies, which may begin within the grid."""
-    geometry = item.grid.geometry
-    x, y, _ = geometry.to_slide(item.offset).tolist()
-    return ImageGeometry((x, y, geometry.origin[2]), geometry.orientation, geometry.spacing)
+    return item.grid.geometry.starting_at(item.offset)
 
 
 def _is_off_grid(item: _Placed, levels: Sequence[LevelGrid]) -> bool:
     return item.level is None or not item.grid.is_same_as(levels[item.level])
 
 
-def _place_derived(
-    image: TiledImage, levels: Sequence[LevelGrid], stated: Sequence[ImageGeometry]
-) -> _Placed:
+def _place_derived(image: TiledImage, known: Sequence[_Known]) -> _Placed:
     """Find the level whose pixels those of a derived image are, if there is one.
 
-    A Segmentation that was made for a level repeats what the level states, and goes with the level
+    A Segmentation that was made for an image repeats what the image states, and goes with it
     wherever that is placed.
+
+    Parameters
+    ----------
+    image : TiledImage
+        Derived image
+    known : sequence of tuple
+        Levels, largest first, then images beside them
     """
     own = image.geometry
-    for index, (grid, geometry) in enumerate(zip(levels, stated, strict=True)):
-        offset = own.offset_on(geometry, image.size)
-        if offset is not None and _overlaps(offset, image.size, grid.size):
-            placed = LevelGrid(grid.size, grid.geometry.at_height(own.origin[2]))
-            return _Placed(image, index, placed, offset)
+    for level, grid, stated in known:
+        offset = own.offset_on(stated, image.size)
+        if offset is None or not _overlaps(offset, image.size, grid.size):
+            continue
+        geometry = grid.geometry.at_height(own.origin[2])
+        if level is None:
+            return _Placed(image, None, LevelGrid(image.size, geometry.starting_at(offset)))
+        return _Placed(image, level, LevelGrid(grid.size, geometry), offset)
     (left, bottom), (right, top) = own.bounds(image.size)
-    (low_x, low_y), (high_x, high_y) = levels[0].geometry.bounds(levels[0].size)
+    (low_x, low_y), (high_x, high_y) = known[0][1].geometry.bounds(known[0][1].size)
     if right <= low_x or left >= high_x or top <= low_y or bottom >= high_y:
         warnings.warn(
             f"{image.label} lies outside of the area of the slide: from ({left:.6g}, {bottom:.6g}) "
@@ -338,19 +363,20 @@ def _image_offsets(image: TiledImage) -> list[float]:
     return [image.get_focal_plane_offset(index) for index in range(image.num_focal_planes)]
 
 
-def _focal_planes(items: Sequence[_Placed]) -> tuple[float, ...]:
+def _focal_planes(placed: Sequence[_Placed], derived: Sequence[_Placed]) -> tuple[float, ...]:
     """Merge the focal planes of all images.
 
     Levels of one plane each show the same plane, whatever their offsets: writers derive the lower
-    levels without minding Z.
+    levels without minding Z. What was derived from them shows it, too.
     """
+    items = [*placed, *derived]
     if all(item.image.num_focal_planes == 1 for item in items):
         by_level: dict[object, set[float]] = {}
-        for item in items:
+        for item in placed:
             for key in _identities(item.image):
                 by_level.setdefault((item.level, key), set()).update(_image_offsets(item.image))
         if all(len(offsets) == 1 for offsets in by_level.values()):
-            largest = max(items, key=lambda item: _area(item.image))
+            largest = max(placed, key=lambda item: _area(item.image))
             return (largest.image.get_focal_plane_offset(0),)
     merged: list[float] = []
     for offset in sorted(offset for item in items for offset in _image_offsets(item.image)):
@@ -414,7 +440,7 @@ def _find(
         # another Segmentation are other segments
         for channel in same:
             is_free = item.level is not None and channel.planes.keys().isdisjoint(places)
-            if is_free and channel.planes and _family(channel.first.image) == _family(image):
+            if is_free and channel.planes and _continues(channel, image, index):
                 return channel
         return None
     # The series that shows a path at one level shows it at the others, too
@@ -452,4 +478,13 @@ def _series(image: TiledImage) -> str:
     return str(image.metadata.get("PyramidUID") or image.metadata.get("SeriesInstanceUID"))
 
 
-_family = _series
+def _continues(channel: SlideChannel, image: TiledImage, index: int) -> bool:
+    """Whether a segment or parameter is that of a channel, at another level."""
+    if _series(channel.first.image) != _series(image):
+        return False
+    return _meaning(channel.description) == _meaning(image.channels[index])
+
+
+def _meaning(channel: Channel) -> tuple[str, ...]:
+    """What a segment or parameter stands for at all levels."""
+    return channel.label, channel.category, channel.property_type, channel.unit

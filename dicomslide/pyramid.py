@@ -166,17 +166,28 @@ def base_grid(image: PlacedImage) -> LevelGrid:
     return LevelGrid(image.size, image.geometry.squared())
 
 
-def level_grid(image: PlacedImage, base: LevelGrid) -> LevelGrid:
+def level_grid(
+    image: PlacedImage, base: LevelGrid, corner: ImageGeometry | None = None
+) -> LevelGrid:
     """Find the pixels of a level of a pyramid, and where they lie.
 
     A level that is stored with padding to whole tiles ends where the base level ends.
+
+    Parameters
+    ----------
+    image : PlacedImage
+        Image
+    base : LevelGrid
+        Pixels of the base level
+    corner : ImageGeometry, optional
+        Where the finest image of the same Total Pixel Matrix Origin lies, if it is another one
 
     Raises
     ------
     InvalidImageError
         When the image is not parallel to the base level, or does not say where it lies
     """
-    geometry = image.geometry.as_level_of(base.geometry)
+    geometry = image.geometry.as_level_of(corner or base.geometry)
     scale = geometry.scale_to(base.geometry)
     rows, columns = (
         _without_padding(*sizes)

@@ -104,6 +104,16 @@ class ImageGeometry:
         )
         return rows, columns
 
+    def starting_at(self, offset: tuple[int, int]) -> "ImageGeometry":
+        """The same pixels, counted from another (row, column)."""
+        x, y, _ = self.to_slide(offset).tolist()
+        return replace(self, origin=(x, y, self.origin[2]))
+
+    def repeats_origin_of(self, base: "ImageGeometry") -> bool:
+        """Whether Total Pixel Matrix Origin is that of another image, at whatever height."""
+        x, y, _ = self.origin
+        return bool(np.abs(base.to_pixels((x, y, base.origin[2]))).max() < _SAME_PIXEL)
+
     def as_level_of(self, base: "ImageGeometry") -> "ImageGeometry":
         """Place a level on the slide, beside the base level of its pyramid.
 
@@ -123,7 +133,7 @@ class ImageGeometry:
                 f"{base.orientation} and {self.orientation}"
             )
         x, y, z = self.origin
-        if np.abs(base.to_pixels((x, y, base.origin[2]))).max() < _SAME_PIXEL:
+        if self.repeats_origin_of(base):
             half_pixels = [scale / 2 - 0.5 for scale in self.scale_to(base)]
             x, y, _ = base.to_slide(half_pixels).tolist()
         return ImageGeometry((x, y, z), base.orientation, self.spacing)
