@@ -4,6 +4,7 @@ import pytest
 
 from dicomslide import open_slide
 from dicomslide.testing import SegmentationOptions
+from tests.slide.derived import SLIDE
 from tests.slide.small import SMALL, read_metadata
 
 
@@ -38,3 +39,15 @@ def annotated(make_slide):
 @pytest.fixture(scope="module")
 def annotated_slide(annotated):
     return open_slide(annotated.folder)
+
+
+@pytest.fixture(scope="module")
+def plain(make_slide):
+    """A slide of three levels of colour, to derive images from."""
+    return make_slide(**SLIDE)
+
+
+@pytest.fixture(scope="module", params=("centres", "same"))
+def either(request, make_slide):
+    """The same: its levels state their own origins, or repeat that of the base level."""
+    return make_slide(**SLIDE, level_origins=request.param)
