@@ -102,6 +102,11 @@ class SlideChannel:
         """All that the first image that shows the channel says of it."""
         return self.first.image.channels[self.first.channel]
 
+    @property
+    def series(self) -> str:
+        """Pyramid UID of its images, or Series Instance UID where there is none."""
+        return _series(self.first.image)
+
 
 @dataclass(frozen=True)
 class Arrangement:
@@ -480,7 +485,7 @@ def _series(image: TiledImage) -> str:
 
 def _continues(channel: SlideChannel, image: TiledImage, index: int) -> bool:
     """Whether a segment or parameter is that of a channel, at another level."""
-    if _series(channel.first.image) != _series(image):
+    if channel.series != _series(image):
         return False
     return _meaning(channel.description) == _meaning(image.channels[index])
 

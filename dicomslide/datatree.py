@@ -228,6 +228,7 @@ def _label_maps(
             "long_name": "numbers of segments",
             "flag_values": [int(channel.identifier) for channel in channels],
             "flag_meanings": " ".join(channel.label.replace(" ", "_") for channel in channels),
+            "segment_series": segments[0][0].series,
         }
         dims = ("image", "focal_plane", "y", "x")
         variable = _variable(dims, FrameStack((planes,), samples=False), attributes, chunks)
@@ -266,7 +267,8 @@ def _stacked(
     units = {channel.unit for channel in channels}
     if kind is ChannelTypes.PARAMETER and len(units) == 1:
         attributes["units"] = units.pop()
-    coordinates = _channel_coordinates(channels, kind, dimension, suffix)
+    series = [channel.series for channel, _ in members]
+    coordinates = _channel_coordinates(channels, series, kind, dimension, suffix)
     z = [offset / 1000 for offset in offsets]
     coordinates["focal_plane"] = xr.Variable(
         "focal_plane", z, {"units": "mm", "long_name": "Z offset in the slide coordinate system"}
@@ -312,8 +314,14 @@ def _frame_chunks(chunks: Chunks | Mapping[str, int]) -> Chunks:
 
 
 def _channel_coordinates(
-    channels: Sequence[Channel], kind: ChannelTypes, dimension: str, suffix: str
+    channels: Sequence[Channel],
+    series: Sequence[str],
+    kind: ChannelTypes,
+    dimension: str,
+    suffix: str,
 ) -> dict[str, xr.Variable]:
+    about_series = "Pyramid UID, or Series Instance UID where there is none"
+
     def along(values: Sequence[Any] | NDArray, **attributes: str) -> xr.Variable:
         array = np.array(values)
         # Zarr has no strings of a fixed length, and dask cannot measure others
@@ -337,12 +345,14 @@ def _channel_coordinates(
             "algorithm": along([c.algorithm for c in channels]),
             "color": along([c.color for c in channels], long_name="sRGB, hexadecimal"),
             "segmentation_type": along([c.segmentation_type for c in channels]),
+            "segment_series": along(series, long_name=about_series),
         }
     else:
         coordinates = {
             "parameter": along([c.identifier for c in channels]),
             "explanation": along([c.label for c in channels]),
             "units": along([c.unit for c in channels]),
+            "parameter_series": along(series, long_name=about_series),
         }
     return {name + suffix: variable for name, variable in coordinates.items()}
 

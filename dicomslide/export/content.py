@@ -24,6 +24,8 @@ Groups = Mapping[str, xr.Dataset]
 _SMALLEST_LEVEL = 512
 _LEVEL = re.compile(r"/level_(\d+)")
 _CHANNELS = {"image": "channel", "parametric_map": "parameter"}
+# Coordinates that name what an image shows
+_MEANINGS = ("label", "parameter", "channel")
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,11 @@ def find_images(groups: Groups, *, dyadic: bool, labels: bool, associated: bool)
     ------
     ValueError
         When there is no level with an image
+
+    Warns
+    -----
+    UserWarning
+        When there are images whose pixels are those of no level
     """
     levels = {
         int(match[1]): group for path, group in groups.items() if (match := _LEVEL.fullmatch(path))
@@ -90,6 +97,7 @@ def find_images(groups: Groups, *, dyadic: bool, labels: bool, associated: bool)
         raise ArgumentValueError("slide_or_tree: there are no optical paths")
     del variables["image"]
     warn_of_uneven_planes(next(iter(levels.values())))
+    _warn_of_off_grid(groups, labels)
     images = [
         _image(variable, "" if variable == "image" else variable, name, levels, dyadic)
         for variable in ("image", *variables)
@@ -103,6 +111,22 @@ def find_images(groups: Groups, *, dyadic: bool, labels: bool, associated: bool)
             if path.startswith("/associated/") and "image" in group
         ]
     return images
+
+
+def _warn_of_off_grid(groups: Groups, labels: bool) -> None:
+    """Warn of the images that have coordinates of their own: a store has only one pyramid."""
+    names = []
+    for path, group in groups.items():
+        if not path.startswith("/derived/") or not (labels or _CHANNELS.keys() & group.data_vars):
+            continue
+        found = [name for name in _MEANINGS if name in group.coords]
+        about = ", ".join(_values(group, found[0])) if found else ""
+        names.append(path.removeprefix("/") + (f" ({about})" if about else ""))
+    if names:
+        warnings.warn(
+            f"left out, as their pixels are those of no level of the image: {'; '.join(names)}",
+            stacklevel=2,
+        )
 
 
 def _image(
@@ -119,7 +143,8 @@ def _image(
             "slide_or_tree: the largest level does not show all optical paths of their kind"
         )
     # Readers take the channels of all levels for the same
-    same = [level for level in shown.values() if _values(level, coordinate) == channels]
+    identity = _identity(base, coordinate)
+    same = [level for level in shown.values() if _identity(level, coordinate) == identity]
     found = [(_array(level[variable]), Calibration.of(level)) for level in same]
     displays = image_displays if kind == "image" else parameter_displays
     return Image(
@@ -160,6 +185,12 @@ def _values(level: xr.Dataset, coordinate: str) -> list[str]:
     if coordinate not in level.coords:
         return []
     return [str(value) for value in np.atleast_1d(level[coordinate].values)]
+
+
+def _identity(level: xr.Dataset, coordinate: str) -> tuple[list[str], list[str]]:
+    """What tells the channels of an image from others, also from those that mean the same."""
+    series = coordinate.replace("parameter", "parameter_series")
+    return _values(level, coordinate), _values(level, series)
 
 
 def _array(image: xr.DataArray) -> TreeArray:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,8 @@ class Label:
         Value of a label to what it means
     levels : dict
         Number of a level of the tree to its pixels
+    series : str
+        What tells it from another one that means the same; empty where it is not known
     """
 
     name: str
@@ -40,6 +42,7 @@ class Label:
     colors: dict[int, tuple[int, int, int, int]]
     properties: dict[int, dict[str, Any]]
     levels: dict[int, TreeArray] = field(default_factory=dict)
+    series: str = ""
 
 
 def find_labels(levels: Mapping[int, xr.Dataset]) -> list[Label]:
@@ -59,7 +62,7 @@ def find_labels(levels: Mapping[int, xr.Dataset]) -> list[Label]:
     for number, level in levels.items():
         counts: dict[tuple[Any, ...], int] = {}
         for label, array in (*_label_maps(level), *_segments(level)):
-            identity = label.name, repr(label.properties)
+            identity = label.name, repr(label.properties), label.series
             # Equal segments of several Segmentations come in the same order at all levels
             counts[identity] = counts.get(identity, 0) + 1
             found.setdefault((*identity, counts[identity]), label).levels[number] = array
@@ -72,9 +75,7 @@ def _numbered(label: Label, names: dict[str, int]) -> Label:
     names[label.name] = count = names.get(label.name, 0) + 1
     if count == 1:
         return label
-    return Label(
-        f"{label.name}_{count}", label.reduce, label.colors, label.properties, label.levels
-    )
+    return replace(label, name=f"{label.name}_{count}")
 
 
 def _segments(level: xr.Dataset) -> Iterator[tuple[Label, TreeArray]]:
@@ -100,8 +101,11 @@ def _segment(
         name: text for name in _PROPERTIES if (text := _text(level, name + suffix, row))
     }
     color = _color(_text(level, "color" + suffix, row), number)
+    series = _text(level, "segment_series" + suffix, row)
     if variable.dtype == bool:
-        label = Label(_slug(title), mode_of_four, {number: (*color, 255)}, {number: about})
+        label = Label(
+            _slug(title), mode_of_four, {number: (*color, 255)}, {number: about}, series=series
+        )
         return label, TreeArray(variable, Mask(number))
     maximum = _maximum(variable)
     values = range(1, maximum + 1)
@@ -110,6 +114,7 @@ def _segment(
         mean_of_four,
         {value: (*color, round(255 * value / maximum)) for value in values},
         {value: about | {"fraction": value / maximum} for value in values},
+        series=series,
     )
     return label, TreeArray(variable, Fraction(maximum))
 
@@ -131,6 +136,7 @@ def _label_maps(level: xr.Dataset) -> Iterator[tuple[Label, TreeArray]]:
                 number: {"name": meaning.replace("_", " "), "segment": number}
                 for number, meaning in zip(numbers, meanings, strict=True)
             },
+            series=str(variable.attrs.get("segment_series", "")),
         )
         yield label, TreeArray(variable)
 

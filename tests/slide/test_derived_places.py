@@ -347,3 +347,37 @@ def test_regions_of_an_oblique_level_are_part_of_it(make_slide, tmp_path, angle)
     corner = level_positions(written, 1)[11, 8]
     image = slide.get_image(1, 1)
     assert image.physical_offset == pytest.approx(tuple(corner), abs=1e-9)
+
+
+def test_segments_of_one_meaning_are_told_apart_by_their_series(plain, tmp_path):
+    for level in range(2):
+        write_segment(
+            tmp_path / f"{level}.dcm",
+            read_level(plain, level),
+            make_mask((9, 8), level),
+            (1, 2),
+            series=f"1.2.3.{level}",
+        )
+    tree = open_with(plain, *tmp_path.iterdir()).to_datatree(None)
+    for level in range(2):
+        node = tree[f"level_{level}"]
+        assert node["label"].values.tolist() == ["region 1"]
+        assert node["segment_series"].values.tolist() == [f"1.2.3.{level}"]
+
+
+@pytest.mark.parametrize("kind", ["BINARY", "LABELMAP"])
+def test_segments_of_one_pyramid_have_one_series_at_all_levels(plain, tmp_path, kind):
+    for level in range(2):
+        write_segment(
+            tmp_path / f"{level}.dcm",
+            read_level(plain, level),
+            make_mask((9, 8), level).astype(np.uint8),
+            (1, 2),
+            kind=kind,
+            pyramid="1.2.3",
+        )
+    slide = open_with(plain, *tmp_path.iterdir())
+    assert len(slide.find_segments()) == 1
+    tree = slide.to_datatree(None)
+    for level in range(2):
+        assert tree[f"level_{level}"]["segment_series"].values.tolist() == ["1.2.3"]
