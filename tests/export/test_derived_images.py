@@ -33,8 +33,7 @@ def export(written, tmp_path):
     return write
 
 
-@pytest.mark.parametrize("level", range(3))
-@pytest.mark.parametrize("kind", ["BINARY", "FRACTIONAL", "LABELMAP"])
+@pytest.mark.parametrize(("level", "kind"), [(0, "BINARY"), (1, "FRACTIONAL"), (2, "LABELMAP")])
 def test_a_region_is_a_label_image_at_its_place(written, export, tmp_path, kind, level):
     numbers = np.random.default_rng(1).integers(0, 3, (14, 12), dtype=np.uint8)
     numbers[0, 0], at = 2, (5, 3)

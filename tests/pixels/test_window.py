@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -53,6 +53,7 @@ def place(
     return np.where(inside, clipped, np.asarray(around, pixels.dtype))
 
 
+@settings(max_examples=20)
 @given(offset=places, size=grids, key=st.tuples(slices, slices))
 def test_any_part_of_a_placed_array_is_that_of_numpy(image, offset, size, key):
     array, pixels, missing = image
@@ -63,6 +64,7 @@ def test_any_part_of_a_placed_array_is_that_of_numpy(image, offset, size, key):
     np.testing.assert_array_equal(placed.covered(range(size[0]), range(size[1])), covered)
 
 
+@settings(max_examples=20)
 @given(offset=places, size=grids, chunks=st.tuples(*[st.integers(1, 40)] * 2))
 def test_chunks_of_a_placed_array_are_those_of_numpy(image, offset, size, chunks):
     array, pixels, _ = image
@@ -71,6 +73,7 @@ def test_chunks_of_a_placed_array_are_those_of_numpy(image, offset, size, chunks
     np.testing.assert_array_equal(lazy.compute(scheduler="sync")[..., 0], expected)
 
 
+@settings(max_examples=20)
 @given(offset=places, size=grids, corner=places, extent=grids)
 def test_windows_may_reach_beyond_the_grid(image, offset, size, corner, extent):
     array, pixels, _ = image
@@ -80,6 +83,7 @@ def test_windows_may_reach_beyond_the_grid(image, offset, size, corner, extent):
     np.testing.assert_array_equal(placed.read(rows, columns)[..., 0], expected)
 
 
+@settings(max_examples=20)
 @given(offset=places, size=grids, key=st.tuples(slices, slices))
 def test_floats_are_not_known_around_the_matrix(densities, offset, size, key):
     array, pixels = densities
@@ -88,6 +92,7 @@ def test_floats_are_not_known_around_the_matrix(densities, offset, size, key):
     np.testing.assert_array_equal(placed[key][..., 0], place(pixels, offset, size, around)[key])
 
 
+@settings(max_examples=20)
 @given(
     offset=places,
     size=grids,
@@ -105,6 +110,7 @@ def test_scaled_integers_are_not_known_where_no_frame_is(image, offset, size, ke
     np.testing.assert_array_equal(lazy.compute(scheduler="sync"), expected)
 
 
+@settings(max_examples=20)
 @given(offset=places, other=places, size=grids)
 def test_tokens_tell_places_apart(image, offset, other, size):
     array, *_ = image

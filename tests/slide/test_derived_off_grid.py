@@ -38,11 +38,11 @@ OFF_GRID = {
 
 
 @pytest.mark.parametrize("case", OFF_GRID)
-def test_an_image_off_all_grids_has_its_own_coordinates(either, tmp_path, case):
+def test_an_image_off_all_grids_has_its_own_coordinates(plain, tmp_path, case):
     mask, how = make_mask((23, 17)), {"at": (40, 30)} | OFF_GRID[case]
-    path = write_segment(tmp_path / "own.dcm", read_level(either, 0), mask, **how)
-    slide = open_with(either, path)
-    assert_levels_are_those_of_the_images(slide, either)
+    path = write_segment(tmp_path / "own.dcm", read_level(plain, 0), mask, **how)
+    slide = open_with(plain, path)
+    assert_levels_are_those_of_the_images(slide, plain)
     (image,) = slide.derived_images
     channel = channel_of(slide, "region 1")
     assert slide.get_volume_images(channel) == (image,)

@@ -94,8 +94,9 @@ def test_two_regions_of_one_size_and_one_meaning_are_both_there(plain, tmp_path,
         assert {segments[i, 0].values.tobytes() for i in range(2)} == expected
 
 
-@pytest.mark.parametrize("kind", ["BINARY", "FRACTIONAL", "LABELMAP"])
-@pytest.mark.parametrize("at", [(6, 11), (-9, -4), (70, 60)])
+@pytest.mark.parametrize(
+    ("kind", "at"), [("BINARY", (6, 11)), ("FRACTIONAL", (-9, -4)), ("LABELMAP", (70, 60))]
+)
 def test_segments_of_every_kind_are_zero_around_their_region(plain, tmp_path, kind, at):
     numbers = np.random.default_rng(1).integers(0, 4, (33, 21), dtype=np.uint8)
     numbers[0, 0], numbers[-1, -1] = 3, 2
@@ -216,7 +217,7 @@ def moved(path, written, level, at, folder):
     return folder / "moved.dcm"
 
 
-@settings(max_examples=25)
+@settings(max_examples=20)
 @given(
     row=st.integers(-19, 89),
     column=st.integers(-14, 69),
@@ -234,7 +235,7 @@ def test_any_place_within_a_hundredth_of_a_pixel_is_on_the_grid(
     assert slide.derived_images == ()
 
 
-@settings(max_examples=25)
+@settings(max_examples=20)
 @given(
     row=st.integers(0, 60),
     column=st.integers(0, 50),
