@@ -1,34 +1,24 @@
-"""Which image shows which level, channel and focal plane of a slide, and where it lies.
-
-The pixels of a slide are placed here, once: every image gets its place, and all that the slide
-offers follows from it.
-"""
+"""Which image shows which level, channel and focal plane of a slide."""
 
 import math
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from pydicom.dataset import Dataset
-
-from dicomslide.damage import reads_image
-from dicomslide.enum import ChannelTypes, ImageFlavors
-from dicomslide.errors import ArgumentValueError, InvalidImageError
+from dicomslide.enum import ChannelTypes
+from dicomslide.errors import InvalidImageError
 from dicomslide.image import TiledImage
 from dicomslide.matrix import TotalPixelMatrix
 from dicomslide.metadata.channels import Channel, may_be_one_path, read_path_marks
-from dicomslide.metadata.flavors import image_flavor
 from dicomslide.metadata.geometry import ImageGeometry
 from dicomslide.pixels.array import FrameArray
-from dicomslide.pyramid import LevelGrid, base_grid, check_fit, level_grid
+from dicomslide.placement import PlacedImage, is_off_grid, is_thumbnail, place_images
+from dicomslide.pyramid import LevelGrid
 
 __all__ = ["Arrangement", "Plane", "SlideChannel", "arrange"]
 
 _CHANNEL_ORDER = (ChannelTypes.OPTICAL_PATH, ChannelTypes.SEGMENT, ChannelTypes.PARAMETER)
 # Focal planes that are closer than this, in micrometres, are one
 _SAME_PLANE = 1e-3
-# Images of equal size are of one level unless their Pixel Spacing is that of another level
-_SAME_LEVEL = 1.25
 
 
 @dataclass(frozen=True)
@@ -136,148 +126,22 @@ class Arrangement:
     thumbnails: tuple[TiledImage, ...]
 
 
-_Known = tuple[int | None, LevelGrid, ImageGeometry]
-"""Index of a level, if it is one, its pixels, and where they lie as an image states it."""
-
-
-@dataclass(frozen=True)
-class _Placed:
-    """An image, its level if it has one, and its pixels."""
-
-    image: TiledImage
-    level: int | None
-    grid: LevelGrid
-    offset: tuple[int, int] = (0, 0)
-
-
 def arrange(
     images: Iterable[TiledImage], derived: Iterable[TiledImage], tolerance: float
 ) -> Arrangement:
-    """Arrange the images of a slide, and place each of them.
-
-    Levels are what VOLUME images show, and THUMBNAIL images that fit. Derived images never make
-    a level, unless there are no others.
-
-    Parameters
-    ----------
-    images : iterable of TiledImage
-        VOLUME and THUMBNAIL images
-    derived : iterable of TiledImage
-        Segmentations and Parametric Maps
-    tolerance : float
-        Tolerated distance in millimetres between the centres of the areas of levels
+    """Arrange the images of a slide: see `place_images` for the arguments, errors and warnings.
 
     Raises
     ------
-    ArgumentValueError
-        When a level shows another area than the base level
     InvalidImageError
-        When an image does not say where it lies, or two show the same level, channel and focal
-        plane
-
-    Warns
-    -----
-    UserWarning
-        When a THUMBNAIL image or a derived image does not lie where the slide was imaged
+        When two images show the same level, channel and focal plane
     """
-    ordered, rest = (sorted(some, key=lambda i: _order(i.metadata)) for some in (images, derived))
-    volumes = [image for image in ordered if not _is_thumbnail(image)]
-    thumbnails = [image for image in ordered if _is_thumbnail(image)]
-    if not volumes:
-        volumes, thumbnails = thumbnails, []
-    if not volumes:
-        volumes, rest = rest, []
-    levels = _Levels(volumes, tolerance)
-    placed = [levels.add(image) for image in sorted(volumes, key=_area, reverse=True)]
-    placed.sort(key=lambda item: volumes.index(item.image))
-    aside = []
-    for image in thumbnails:
-        try:
-            placed.append(levels.add(image))
-        except (ArgumentValueError, InvalidImageError) as error:
-            warnings.warn(f"{image.label} is no level of the pyramid: {error}", stacklevel=2)
-            aside.append(image)
-    order = sorted(range(len(levels.grids)), key=lambda i: levels.rank(i), reverse=True)
-    return _fill(
-        [levels.grids[i] for i in order],
-        [levels.stated[i] for i in order],
-        [
-            _Placed(item.image, order.index(item.level), item.grid)
-            for item in placed
-            if item.level is not None
-        ],
-        rest,
-        aside,
-    )
-
-
-class _Levels:
-    """The levels of a pyramid, as they are found."""
-
-    def __init__(self, volumes: Sequence[TiledImage], tolerance: float) -> None:
-        self._base_image = max(volumes, key=_area)
-        self._base = base_grid(self._base_image)
-        self._tolerance = tolerance
-        # Where the finest image of each Total Pixel Matrix Origin lies
-        self._corners = [self._base.geometry]
-        self.grids: list[LevelGrid] = []
-        self.stated: list[ImageGeometry] = []
-
-    def add(self, image: TiledImage) -> _Placed:
-        """Find the level of an image, or begin a new one."""
-        try:
-            grid = self._grid(image)
-        except InvalidImageError as error:
-            raise InvalidImageError(f"{image.label}: {error}") from error
-        check_fit(image, grid, self._base_image, self._base, self._tolerance, "pyramid_tolerance")
-        for index, level in enumerate(self.grids):
-            if level.size != grid.size:
-                continue
-            scale = grid.geometry.scale_to(level.geometry)
-            if max(*scale, *(1 / n for n in scale)) > _SAME_LEVEL:
-                continue
-            # Equal grids are one and the same from here on
-            if grid.geometry.offset_on(level.geometry, grid.size) == (0, 0):
-                z = grid.geometry.origin[2]
-                grid = LevelGrid(level.size, level.geometry.at_height(z))
-            return _Placed(image, index, grid)
-        self.grids.append(grid)
-        self.stated.append(image.geometry)
-        return _Placed(image, len(self.grids) - 1, grid)
-
-    def _grid(self, image: TiledImage) -> LevelGrid:
-        """Find the pixels of an image: all that state one origin have equal top left corners."""
-        own = image.geometry
-        corner = next((first for first in self._corners if own.repeats_origin_of(first)), None)
-        grid = level_grid(image, self._base, corner)
-        if corner is None:
-            self._corners.append(grid.geometry)
-        return grid
-
-    def rank(self, index: int) -> tuple[int, tuple[int, int], float]:
-        """Value by which levels are sorted: their size, and of equal ones the finer is larger."""
-        grid = self.grids[index]
-        return math.prod(grid.size), grid.size, -grid.geometry.spacing[0]
-
-
-def _fill(
-    levels: Sequence[LevelGrid],
-    stated: Sequence[ImageGeometry],
-    placed: list[_Placed],
-    derived: Sequence[TiledImage],
-    aside: Sequence[TiledImage],
-) -> Arrangement:
-    """Distribute channels and focal planes of the placed images over the levels."""
-    known: list[_Known] = [
-        (index, *level) for index, level in enumerate(zip(levels, stated, strict=True))
-    ]
-    known += [(None, p.grid, p.image.geometry) for p in placed if _is_off_grid(p, levels)]
-    others = [_place_derived(image, known) for image in derived]
-    everything = [*placed, *others]
-    offsets = _focal_planes(placed, others)
+    placement = place_images(images, derived, tolerance)
+    offsets = _focal_planes(placement.scanned, placement.derived)
     channels: list[SlideChannel] = []
-    thumbnails = list(aside)
+    thumbnails = list(placement.aside)
     template: dict[int, TiledImage] = {}
+    everything = [*placement.scanned, *placement.derived]
     for item in everything:
         used = _add(channels, item, offsets)
         if used and item.level is not None:
@@ -285,109 +149,59 @@ def _fill(
         if not used:
             thumbnails.append(item.image)
     channels.sort(key=lambda channel: _CHANNEL_ORDER.index(channel.type))
-    for item in everything:
-        # What the slide hands out lies where the slide has placed it
-        item.image._place(_own_geometry(item))
     return Arrangement(
-        levels=tuple(levels),
-        template=tuple(template[level] for level in range(len(levels))),
+        levels=placement.levels,
+        template=tuple(template[level] for level in range(len(placement.levels))),
         offsets=offsets,
         channels=tuple(channels),
-        off_grid=tuple(item.image for item in everything if _is_off_grid(item, levels)),
+        off_grid=tuple(i.image for i in everything if is_off_grid(i, placement.levels)),
         thumbnails=tuple(thumbnails),
     )
-
-
-def _own_geometry(item: _Placed) -> ImageGeometry:
-    """Where the first pixel of an image itself lies, which may begin within the grid."""
-    return item.grid.geometry.starting_at(item.offset)
-
-
-def _is_off_grid(item: _Placed, levels: Sequence[LevelGrid]) -> bool:
-    return item.level is None or not item.grid.is_same_as(levels[item.level])
-
-
-def _place_derived(image: TiledImage, known: Sequence[_Known]) -> _Placed:
-    """Find the level whose pixels those of a derived image are, if there is one.
-
-    A Segmentation that was made for an image repeats what the image states, and goes with it
-    wherever that is placed.
-
-    Parameters
-    ----------
-    image : TiledImage
-        Derived image
-    known : sequence of tuple
-        Levels, largest first, then images beside them
-    """
-    own = image.geometry
-    for level, grid, stated in known:
-        offset = own.offset_on(stated, image.size)
-        if offset is None or not _overlaps(offset, image.size, grid.size):
-            continue
-        geometry = grid.geometry.at_height(own.origin[2])
-        if level is None:
-            return _Placed(image, None, LevelGrid(image.size, geometry.starting_at(offset)))
-        return _Placed(image, level, LevelGrid(grid.size, geometry), offset)
-    (left, bottom), (right, top) = own.bounds(image.size)
-    (low_x, low_y), (high_x, high_y) = known[0][1].geometry.bounds(known[0][1].size)
-    if right <= low_x or left >= high_x or top <= low_y or bottom >= high_y:
-        warnings.warn(
-            f"{image.label} lies outside of the area of the slide: from ({left:.6g}, {bottom:.6g}) "
-            f"to ({right:.6g}, {top:.6g}) mm",
-            stacklevel=2,
-        )
-    return _Placed(image, None, LevelGrid(image.size, own.squared()))
-
-
-def _overlaps(offset: tuple[int, int], size: tuple[int, int], whole: tuple[int, int]) -> bool:
-    return all(
-        -count < first < total for first, count, total in zip(offset, size, whole, strict=True)
-    )
-
-
-def _area(image: TiledImage) -> int:
-    return math.prod(image.size)
-
-
-@reads_image
-def _order(dataset: Dataset) -> tuple[int, int, str]:
-    """Instances in the order of their series and instance numbers."""
-    return (
-        int(dataset.get("SeriesNumber") or 0),
-        int(dataset.get("InstanceNumber") or 0),
-        str(dataset.get("SOPInstanceUID")),
-    )
-
-
-def _is_thumbnail(image: TiledImage) -> bool:
-    return image_flavor(image.metadata) == ImageFlavors.THUMBNAIL.value
 
 
 def _image_offsets(image: TiledImage) -> list[float]:
     return [image.get_focal_plane_offset(index) for index in range(image.num_focal_planes)]
 
 
-def _focal_planes(placed: Sequence[_Placed], derived: Sequence[_Placed]) -> tuple[float, ...]:
+def _focal_planes(
+    scanned: Sequence[PlacedImage], derived: Sequence[PlacedImage]
+) -> tuple[float, ...]:
     """Merge the focal planes of all images.
 
     Levels of one plane each show the same plane, whatever their offsets: writers derive the lower
-    levels without minding Z. What was derived from them shows it, too.
+    levels without minding Z. What was derived from the planes shows the nearest ones, and adds
+    planes only where two of its own would be one.
     """
-    items = [*placed, *derived]
-    if all(item.image.num_focal_planes == 1 for item in items):
+    found = _scanned_planes(scanned)
+    for item in derived:
+        own = _image_offsets(item.image)
+        if len({_nearest(found, offset) for offset in own}) < len(own):
+            found = _merged([*found, *own])
+    return found
+
+
+def _scanned_planes(scanned: Sequence[PlacedImage]) -> tuple[float, ...]:
+    if all(item.image.num_focal_planes == 1 for item in scanned):
         by_level: dict[object, set[float]] = {}
-        for item in placed:
+        for item in scanned:
             for key in _identities(item.image):
                 by_level.setdefault((item.level, key), set()).update(_image_offsets(item.image))
         if all(len(offsets) == 1 for offsets in by_level.values()):
-            largest = max(placed, key=lambda item: _area(item.image))
+            largest = max(scanned, key=lambda item: math.prod(item.image.size))
             return (largest.image.get_focal_plane_offset(0),)
+    return _merged(offset for item in scanned for offset in _image_offsets(item.image))
+
+
+def _merged(offsets: Iterable[float]) -> tuple[float, ...]:
     merged: list[float] = []
-    for offset in sorted(offset for item in items for offset in _image_offsets(item.image)):
+    for offset in sorted(offsets):
         if not merged or offset - merged[-1] >= _SAME_PLANE:
             merged.append(offset)
     return tuple(merged)
+
+
+def _nearest(offsets: Sequence[float], offset: float) -> int:
+    return min(range(len(offsets)), key=lambda k: abs(offsets[k] - offset))
 
 
 def _identities(image: TiledImage) -> Iterator[object]:
@@ -398,7 +212,7 @@ def _identities(image: TiledImage) -> Iterator[object]:
         yield image.channel_type.value, identifier, marks
 
 
-def _add(channels: list[SlideChannel], item: _Placed, offsets: tuple[float, ...]) -> bool:
+def _add(channels: list[SlideChannel], item: PlacedImage, offsets: tuple[float, ...]) -> bool:
     """Find the channel of the slide for each channel of an image, or begin a new one.
 
     Returns
@@ -408,10 +222,7 @@ def _add(channels: list[SlideChannel], item: _Placed, offsets: tuple[float, ...]
         pixels than they are
     """
     image = item.image
-    planes = [
-        min(range(len(offsets)), key=lambda k: abs(offsets[k] - offset))
-        for offset in _image_offsets(image)
-    ]
+    planes = [_nearest(offsets, offset) for offset in _image_offsets(image)]
     used = False
     for index, identifier in enumerate(image.channel_identifiers):
         own = {
@@ -421,7 +232,7 @@ def _add(channels: list[SlideChannel], item: _Placed, offsets: tuple[float, ...]
         places = {(level, place): p for (level, place), p in own.items() if level is not None}
         channel = _find(channels, item, index, places)
         if channel is None:
-            if _is_thumbnail(image) and channels:
+            if is_thumbnail(image) and channels:
                 continue
             channel = SlideChannel(image.channel_type, identifier, next(iter(own.values())))
             channels.append(channel)
@@ -433,7 +244,7 @@ def _add(channels: list[SlideChannel], item: _Placed, offsets: tuple[float, ...]
 
 def _find(
     channels: list[SlideChannel],
-    item: _Placed,
+    item: PlacedImage,
     index: int,
     places: dict[tuple[int, int], Plane],
 ) -> SlideChannel | None:
@@ -455,7 +266,7 @@ def _find(
         marks = read_path_marks(first.image.metadata)[first.channel]
         if not may_be_one_path(marks, read_path_marks(image.metadata)[index]):
             continue
-        if _is_thumbnail(image):
+        if is_thumbnail(image):
             return channel if _pixel_kind(first.image) == _pixel_kind(image) else None
         taken = [channel.planes[key].image for key in places if key in channel.planes]
         if not taken:

@@ -45,7 +45,7 @@ class PyramidLevel(NamedTuple):
     """Whether there is an image at this level."""
 
 
-class PlacedImage(Protocol):
+class LocatedImage(Protocol):
     """An image that says how large it is and where it lies."""
 
     @property
@@ -161,13 +161,13 @@ class Pyramid(Sequence[PyramidLevel]):
         return f"<Pyramid of {', '.join(f'{rows} x {columns}' for rows, columns in sizes)}>"
 
 
-def base_grid(image: PlacedImage) -> LevelGrid:
+def base_grid(image: LocatedImage) -> LevelGrid:
     """Get the pixels of the base level, which lie where their image says."""
     return LevelGrid(image.size, image.geometry.squared())
 
 
 def level_grid(
-    image: PlacedImage, base: LevelGrid, corner: ImageGeometry | None = None
+    image: LocatedImage, base: LevelGrid, corner: ImageGeometry | None = None
 ) -> LevelGrid:
     """Find the pixels of a level of a pyramid, and where they lie.
 
@@ -175,7 +175,7 @@ def level_grid(
 
     Parameters
     ----------
-    image : PlacedImage
+    image : LocatedImage
         Image
     base : LevelGrid
         Pixels of the base level
@@ -205,15 +205,15 @@ def _without_padding(stored: int, tile: int, base: int, scale: float) -> int:
     return needed if is_padded and stored - needed > _ROUNDED_SPACING * stored else stored
 
 
-def _tile_size(image: PlacedImage) -> tuple[int, int]:
+def _tile_size(image: LocatedImage) -> tuple[int, int]:
     rows, columns = (image.metadata.get(keyword) for keyword in ("Rows", "Columns"))
     return int(rows or 1), int(columns or 1)
 
 
 def check_fit(
-    image: PlacedImage,
+    image: LocatedImage,
     grid: LevelGrid,
-    base_image: PlacedImage,
+    base_image: LocatedImage,
     base: LevelGrid,
     tolerance: float,
     keyword: str,
@@ -225,7 +225,7 @@ def check_fit(
 
     Parameters
     ----------
-    image, base_image : PlacedImage
+    image, base_image : LocatedImage
         Images
     grid, base : LevelGrid
         Their pixels
@@ -249,7 +249,7 @@ def check_fit(
         )
 
 
-def _describe(image: PlacedImage) -> str:
+def _describe(image: LocatedImage) -> str:
     rows, columns = image.size
     kind = image_flavor(image.metadata) or "no flavor"
     return f"{image.label} ({kind}, {rows} x {columns} pixels)"
@@ -295,7 +295,7 @@ def _largest_first(name: str, metadata: Sequence[Dataset]) -> list[_Described]:
     return [_Described(image) for image in sort_images_by_size(_checked(name, metadata))]
 
 
-def _check_sizes(images: Sequence[PlacedImage], levels: Sequence[tuple[int, int]]) -> None:
+def _check_sizes(images: Sequence[LocatedImage], levels: Sequence[tuple[int, int]]) -> None:
     found: dict[tuple[int, int], str] = {}
     for image in images:
         rows, columns = image.size

@@ -29,6 +29,7 @@ from tests.slide.derived_checks import (
     same,
     tree_arrays,
 )
+from tests.slide.small import FLUORESCENCE
 
 # On the pixels of a level
 
@@ -382,3 +383,18 @@ def test_segments_of_one_pyramid_have_one_series_at_all_levels(plain, tmp_path, 
     tree = slide.to_datatree(None)
     for level in range(2):
         assert tree[f"level_{level}"]["segment_series"].values.tolist() == ["1.2.3"]
+
+
+@pytest.mark.parametrize("height", [0.0, 0.75, 2.9])
+def test_a_derived_image_between_focal_planes_adds_none(make_slide, tmp_path, height):
+    written = make_slide(**FLUORESCENCE, focal_planes=3, segmentations=("BINARY",))
+    path = written.segmentations[0].paths[0]
+    moved = pydicom.dcmread(path)
+    moved.TotalPixelMatrixOriginSequence[0].ZOffsetInSlideCoordinateSystem = height
+    for item in moved.get("PerFrameFunctionalGroupsSequence", ()):
+        for position in item.get("PlanePositionSlideSequence", ()):
+            position.ZOffsetInSlideCoordinateSystem = height
+    moved.save_as(tmp_path / path.name)
+    slide = open_slide([*(p for p in written.paths if p != path), tmp_path / path.name])
+    assert [slide.get_focal_plane_offset(k) for k in range(3)] == [0.0, 1.5, 3.0]
+    assert slide.num_focal_planes == 3

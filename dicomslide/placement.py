@@ -1,0 +1,244 @@
+"""Where the images of a slide lie, decided once for all that the slide offers.
+
+Levels are placed beside the base level of their pyramid, and what was derived from an image goes
+with it.
+"""
+
+import math
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from pydicom.dataset import Dataset
+
+from dicomslide.damage import reads_image
+from dicomslide.enum import ImageFlavors
+from dicomslide.errors import ArgumentValueError, InvalidImageError
+from dicomslide.image import TiledImage
+from dicomslide.metadata.flavors import image_flavor
+from dicomslide.metadata.geometry import ImageGeometry
+from dicomslide.pyramid import LevelGrid, base_grid, check_fit, level_grid
+
+__all__ = ["PlacedImage", "Placement", "is_off_grid", "is_thumbnail", "place_images"]
+
+# Images of equal size are of one level unless their Pixel Spacing is that of another level
+_SAME_LEVEL = 1.25
+
+_Known = tuple[int | None, LevelGrid, ImageGeometry]
+"""Index of a level, if it is one, its pixels, and where they lie as an image states it."""
+
+
+@dataclass(frozen=True)
+class PlacedImage:
+    """An image, its level if it has one, and its pixels.
+
+    Parameters
+    ----------
+    image : TiledImage
+        Image
+    level : int or None
+        Index of its level
+    grid : LevelGrid
+        Pixels that the image is a part of
+    offset : tuple of int
+        Row and column of the grid where the image begins
+    """
+
+    image: TiledImage
+    level: int | None
+    grid: LevelGrid
+    offset: tuple[int, int] = (0, 0)
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Levels of a slide, and where its images lie.
+
+    Parameters
+    ----------
+    levels : tuple of LevelGrid
+        Pixels of each level, those of the largest one first
+    scanned : tuple of PlacedImage
+        VOLUME images, then the THUMBNAIL images that fit
+    derived : tuple of PlacedImage
+        Segmentations and Parametric Maps
+    aside : tuple of TiledImage
+        THUMBNAIL images that do not fit
+    """
+
+    levels: tuple[LevelGrid, ...]
+    scanned: tuple[PlacedImage, ...]
+    derived: tuple[PlacedImage, ...]
+    aside: tuple[TiledImage, ...]
+
+
+def place_images(
+    images: Iterable[TiledImage], derived: Iterable[TiledImage], tolerance: float
+) -> Placement:
+    """Place the images of a slide.
+
+    Levels are what VOLUME images show, and THUMBNAIL images that fit. Derived images never make
+    a level, unless there are no others.
+
+    Parameters
+    ----------
+    images : iterable of TiledImage
+        VOLUME and THUMBNAIL images
+    derived : iterable of TiledImage
+        Segmentations and Parametric Maps
+    tolerance : float
+        Tolerated distance in millimetres between the centres of the areas of levels
+
+    Raises
+    ------
+    ArgumentValueError
+        When a level shows another area than the base level
+    InvalidImageError
+        When an image does not say where it lies
+
+    Warns
+    -----
+    UserWarning
+        When a THUMBNAIL image or a derived image does not lie where the slide was imaged
+    """
+    ordered, rest = (sorted(some, key=lambda i: _order(i.metadata)) for some in (images, derived))
+    volumes = [image for image in ordered if not is_thumbnail(image)]
+    thumbnails = [image for image in ordered if is_thumbnail(image)]
+    if not volumes:
+        volumes, thumbnails = thumbnails, []
+    if not volumes:
+        volumes, rest = rest, []
+    found = _Levels(volumes, tolerance)
+    places = {image.uid: found.add(image) for image in sorted(volumes, key=_area, reverse=True)}
+    placed = [places[image.uid] for image in volumes]
+    aside = []
+    for image in thumbnails:
+        try:
+            placed.append(found.add(image))
+        except (ArgumentValueError, InvalidImageError) as error:
+            warnings.warn(f"{image.label} is no level of the pyramid: {error}", stacklevel=2)
+            aside.append(image)
+    order = sorted(range(len(found.grids)), key=found.rank, reverse=True)
+    levels = tuple(found.grids[i] for i in order)
+    scanned = [replace(item, level=order.index(item.level or 0)) for item in placed]
+    known: list[_Known] = [
+        (level, found.grids[i], found.stated[i]) for level, i in enumerate(order)
+    ]
+    known += [(None, i.grid, i.image.geometry) for i in scanned if is_off_grid(i, levels)]
+    others = [_place_derived(image, known) for image in rest]
+    for item in (*scanned, *others):
+        # What the slide hands out lies where the slide has placed it
+        item.image._place(item.grid.geometry.starting_at(item.offset))
+    return Placement(levels, tuple(scanned), tuple(others), tuple(aside))
+
+
+class _Levels:
+    """The levels of a pyramid, as they are found."""
+
+    def __init__(self, volumes: Sequence[TiledImage], tolerance: float) -> None:
+        self._base_image = max(volumes, key=_area)
+        self._base = base_grid(self._base_image)
+        self._tolerance = tolerance
+        # Where the finest image of each Total Pixel Matrix Origin lies
+        self._corners = [self._base.geometry]
+        self.grids: list[LevelGrid] = []
+        self.stated: list[ImageGeometry] = []
+
+    def add(self, image: TiledImage) -> PlacedImage:
+        """Find the level of an image, or begin a new one."""
+        try:
+            grid = self._grid(image)
+        except InvalidImageError as error:
+            raise InvalidImageError(f"{image.label}: {error}") from error
+        check_fit(image, grid, self._base_image, self._base, self._tolerance, "pyramid_tolerance")
+        for index, level in enumerate(self.grids):
+            if level.size != grid.size:
+                continue
+            scale = grid.geometry.scale_to(level.geometry)
+            if max(*scale, *(1 / n for n in scale)) > _SAME_LEVEL:
+                continue
+            # Equal grids are one and the same from here on
+            if grid.geometry.offset_on(level.geometry, grid.size) == (0, 0):
+                z = grid.geometry.origin[2]
+                grid = LevelGrid(level.size, level.geometry.at_height(z))
+            return PlacedImage(image, index, grid)
+        self.grids.append(grid)
+        self.stated.append(image.geometry)
+        return PlacedImage(image, len(self.grids) - 1, grid)
+
+    def _grid(self, image: TiledImage) -> LevelGrid:
+        """Find the pixels of an image: all that state one origin have equal top left corners."""
+        own = image.geometry
+        corner = next((first for first in self._corners if own.repeats_origin_of(first)), None)
+        grid = level_grid(image, self._base, corner)
+        if corner is None:
+            self._corners.append(grid.geometry)
+        return grid
+
+    def rank(self, index: int) -> tuple[int, tuple[int, int], float]:
+        """Value by which levels are sorted: their size, and of equal ones the finer is larger."""
+        grid = self.grids[index]
+        return math.prod(grid.size), grid.size, -grid.geometry.spacing[0]
+
+
+def is_off_grid(item: PlacedImage, levels: Sequence[LevelGrid]) -> bool:
+    """Whether the pixels of an image are those of no level."""
+    return item.level is None or not item.grid.is_same_as(levels[item.level])
+
+
+def _place_derived(image: TiledImage, known: Sequence[_Known]) -> PlacedImage:
+    """Find the level whose pixels those of a derived image are, if there is one.
+
+    A Segmentation that was made for an image repeats what the image states, and goes with it
+    wherever that is placed.
+
+    Parameters
+    ----------
+    image : TiledImage
+        Derived image
+    known : sequence of tuple
+        Levels, largest first, then images beside them
+    """
+    own = image.geometry
+    for level, grid, stated in known:
+        offset = own.offset_on(stated, image.size)
+        if offset is None or not _overlaps(offset, image.size, grid.size):
+            continue
+        geometry = grid.geometry.at_height(own.origin[2])
+        if level is None:
+            return PlacedImage(image, None, LevelGrid(image.size, geometry.starting_at(offset)))
+        return PlacedImage(image, level, LevelGrid(grid.size, geometry), offset)
+    (left, bottom), (right, top) = own.bounds(image.size)
+    (low_x, low_y), (high_x, high_y) = known[0][1].geometry.bounds(known[0][1].size)
+    if right <= low_x or left >= high_x or top <= low_y or bottom >= high_y:
+        warnings.warn(
+            f"{image.label} lies outside of the area of the slide: from ({left:.6g}, {bottom:.6g}) "
+            f"to ({right:.6g}, {top:.6g}) mm",
+            stacklevel=2,
+        )
+    return PlacedImage(image, None, LevelGrid(image.size, own.squared()))
+
+
+def _overlaps(offset: tuple[int, int], size: tuple[int, int], whole: tuple[int, int]) -> bool:
+    return all(
+        -count < first < total for first, count, total in zip(offset, size, whole, strict=True)
+    )
+
+
+def _area(image: TiledImage) -> int:
+    return math.prod(image.size)
+
+
+@reads_image
+def _order(dataset: Dataset) -> tuple[int, int, str]:
+    """Instances in the order of their series and instance numbers."""
+    return (
+        int(dataset.get("SeriesNumber") or 0),
+        int(dataset.get("InstanceNumber") or 0),
+        str(dataset.get("SOPInstanceUID")),
+    )
+
+
+def is_thumbnail(image: TiledImage) -> bool:
+    """Whether an image is a THUMBNAIL image."""
+    return image_flavor(image.metadata) == ImageFlavors.THUMBNAIL.value
