@@ -5,7 +5,7 @@ may have been scanned several times, or in several places: then each pyramid is 
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -23,16 +23,30 @@ from dicomslide.metadata.flavors import (
     is_volume_image,
 )
 from dicomslide.metadata.frames import matrix_size
-from dicomslide.metadata.geometry import ImageGeometry, read_geometry
+from dicomslide.metadata.geometry import (
+    ImageGeometry,
+    pixel_spacing,
+    read_geometry,
+    spacing_between_planes,
+)
 from dicomslide.metadata.references import referenced_instances
 
-__all__ = ["group_images", "group_slides", "is_scanned", "pyramid_uid_of", "shows_only_labels"]
+__all__ = [
+    "group_images",
+    "group_slides",
+    "is_scanned",
+    "pyramid_uids_of",
+    "series_of",
+    "shows_only_labels",
+]
 
 Glass = tuple[str, str]
 """Frame of Reference UID and Container Identifier"""
 
 # Distance in millimetres between the centres of areas that are the same
 _SAME_AREA = 0.1
+# Ratio of the Pixel Spacing of images that are of one level
+_SAME_LEVEL = 1.25
 
 
 def is_scanned(dataset: Dataset) -> bool:
@@ -45,20 +59,34 @@ def shows_only_labels(images: Iterable[Dataset]) -> bool:
     return not any(is_scanned(image) or image.get("SOPClassUID") in DERIVED for image in images)
 
 
-def pyramid_uid_of(images: Sequence[Dataset]) -> str:
+def pyramid_uids_of(images: Sequence[Dataset]) -> tuple[str, ...]:
     """Get what tells the pyramid of a slide from others on the same glass slide.
 
     Returns
     -------
-    str
-        Pyramid UID (PS3.3 C.8.12.14); SOP Instance UID of the largest image where there is none
+    tuple of str
+        Pyramid UIDs of its images (PS3.3 C.8.12.14), of which there may be none, and the SOP
+        Instance UID of the largest image, which no other slide has
     """
-    scanned = [image for image in images if is_scanned(image)] or list(images)
-    stated = next((str(i.get("PyramidUID")) for i in scanned if i.get("PyramidUID")), "")
-    return stated or str(max(scanned, key=_pixel_count).get("SOPInstanceUID"))
+    scanned = _scanned_or_all(images)
+    stated = dict.fromkeys(str(i.get("PyramidUID")) for i in scanned if i.get("PyramidUID"))
+    largest = max((_pixel_count(image), str(image.get("SOPInstanceUID"))) for image in scanned)
+    return *stated, largest[1]
 
 
-def group_slides(datasets: Sequence[Dataset], name: str) -> list[list[Dataset]]:
+def series_of(images: Sequence[Dataset]) -> tuple[str, ...]:
+    """Get the Series Instance UIDs of the VOLUME and THUMBNAIL images of a slide."""
+    scanned = _scanned_or_all(images)
+    return tuple(dict.fromkeys(str(image.get("SeriesInstanceUID") or "") for image in scanned))
+
+
+def _scanned_or_all(images: Sequence[Dataset]) -> Sequence[Dataset]:
+    return [image for image in images if is_scanned(image)] or images
+
+
+def group_slides(
+    datasets: Sequence[Dataset], name: str, series_instance_uid: str | None = None
+) -> list[list[Dataset]]:
     """Put the images of one slide together, and supply what their writers left out.
 
     Parameters
@@ -67,6 +95,8 @@ def group_slides(datasets: Sequence[Dataset], name: str) -> list[list[Dataset]]:
         Metadata of images, which may be changed: see `dicomslide.leniency`
     name : str
         Name of their source in warnings
+    series_instance_uid : str, optional
+        Series of the VOLUME and THUMBNAIL images of the slides that are wanted
 
     Returns
     -------
@@ -75,8 +105,24 @@ def group_slides(datasets: Sequence[Dataset], name: str) -> list[list[Dataset]]:
     """
     share_frame_of_reference(datasets, name)
     slides = group_images(datasets)
+    if series_instance_uid is not None:
+        # What was derived from another series has been told apart by now
+        slides = _of_series(slides, series_instance_uid)
     supply_missing(slides, name)
     return slides
+
+
+def _of_series(slides: Sequence[list[Dataset]], uid: str) -> list[list[Dataset]]:
+    """Leave VOLUME and THUMBNAIL images of other series out, and slides that have none."""
+    return [
+        [
+            image
+            for image in images
+            if not is_scanned(image) or image.get("SeriesInstanceUID") == uid
+        ]
+        for images in slides
+        if uid in series_of(images)
+    ]
 
 
 def group_images(datasets: Iterable[Dataset]) -> list[list[Dataset]]:
@@ -126,7 +172,8 @@ def _by_glass(datasets: Iterable[Dataset]) -> list[list[Dataset]]:
             by_series.setdefault(str(dataset.get("SeriesInstanceUID")), glass)
     for item in derived:
         reference, container = own = _glass(item[1])
-        home = own if own in placed or container else by_reference.get(reference, own)
+        other = by_reference.get(reference, own)
+        home = own if own in placed or (container and other[1]) else other
         placed.setdefault(home, []).append(item)
     for item in others:
         reference, container = own = _glass(item[1])
@@ -157,6 +204,7 @@ class _Scan:
 
     def __init__(self, dataset: Dataset) -> None:
         self.dataset = dataset
+        self.uid = str(dataset.get("SOPInstanceUID"))
         self.series = str(dataset.get("SeriesInstanceUID"))
         self.pyramid = str(dataset.get("PyramidUID") or "")
         self.has_extended_depth = dataset.get("ExtendedDepthOfField") == "YES"
@@ -172,6 +220,11 @@ class _Scan:
         return read_geometry(self.dataset)
 
     @cached_property
+    def spacing(self) -> tuple[float, float] | None:
+        """Pixel Spacing."""
+        return pixel_spacing(self.dataset)
+
+    @cached_property
     def bounds(self) -> tuple[tuple[float, float], tuple[float, float]]:
         """Smallest and largest (x, y) in millimetres."""
         if self.geometry is None:
@@ -184,21 +237,24 @@ class _Scan:
         identifiers = read_identifiers(self.dataset)
         return tuple(zip(identifiers, read_path_marks(self.dataset), strict=True))
 
-    @property
-    def height(self) -> tuple[float, int]:
-        """Z of the first focal plane, and number of focal planes."""
-        z = 0.0 if self.geometry is None else self.geometry.origin[2]
-        return round(z, 6), int(self.dataset.get("TotalPixelMatrixFocalPlanes") or 1)
+    @cached_property
+    def heights(self) -> tuple[float, float]:
+        """Z of the lowest and of the highest focal plane in millimetres."""
+        low = 0.0 if self.geometry is None else self.geometry.origin[2]
+        count = int(self.dataset.get("TotalPixelMatrixFocalPlanes") or 1)
+        high = low + (count - 1) * spacing_between_planes(self.dataset)
+        return round(low, 6), round(high, 6)
+
+    def is_higher_than(self, other: "_Scan") -> bool:
+        """Whether all focal planes are above those of another image."""
+        return self.heights[0] > other.heights[1]
 
     def overlaps(self, other: "_Scan") -> bool:
         """Whether the areas on the slide have a part in common."""
-        return all(
-            low < high
-            for low, high in zip(
-                map(max, self.bounds[0], other.bounds[0]),
-                map(min, self.bounds[1], other.bounds[1]),
-                strict=True,
-            )
+        (left, bottom), (right, top) = self.bounds
+        (other_left, other_bottom), (other_right, other_top) = other.bounds
+        return (
+            left < other_right and other_left < right and bottom < other_top and other_bottom < top
         )
 
     def is_beside(self, other: "_Scan") -> bool:
@@ -208,7 +264,7 @@ class _Scan:
         though all be called alike: a second scan would not lie so.
         """
         samples, other_samples = (s.dataset.get("SamplesPerPixel") for s in (self, other))
-        if self.height != other.height or samples != other_samples:
+        if self.is_higher_than(other) or other.is_higher_than(self) or samples != other_samples:
             return True
         alike = any(
             name == other_name and may_be_one_path(marks, other_marks)
@@ -220,9 +276,16 @@ class _Scan:
         )
         return not alike or is_channel
 
+    def is_level_of(self, other: "_Scan") -> bool:
+        """Whether both may be of one level: their pixels are equally large."""
+        if self.spacing is None or other.spacing is None:
+            return self.size == other.size
+        ratios = [a / b for a, b in zip(self.spacing, other.spacing, strict=True)]
+        return max(*ratios, *(1 / ratio for ratio in ratios)) <= _SAME_LEVEL
+
     def rivals(self, other: "_Scan") -> bool:
-        """Whether both show the same level."""
-        return self.size == other.size and not self.is_beside(other)
+        """Whether both show the same of one level."""
+        return self.is_level_of(other) and not self.is_beside(other)
 
     def covers_area_of(self, other: "_Scan") -> bool:
         """Whether the areas of both images are the same."""
@@ -255,9 +318,11 @@ class _Pyramid:
             return False
         if not first.covers_area_of(second):
             return False
-        pairs = ((a, b) for a in self.scans for b in other.scans)
+        pairs = [(a, b) for a in self.scans for b in other.scans]
         if first.pyramid and second.pyramid:
-            return all(a.is_beside(b) for a, b in pairs)
+            # Levels of two pyramids do not make one, but channels and focal planes do
+            alike = [(a, b) for a, b in pairs if a.is_level_of(b)]
+            return all(a.is_beside(b) for a, b in alike or pairs)
         return not any(a.rivals(b) for a, b in pairs)
 
 
@@ -267,7 +332,8 @@ def _by_pyramid(glass: list[Dataset]) -> list[list[Dataset]]:
     volumes = [s for s in scans if image_flavor(s.dataset) != ImageFlavors.THUMBNAIL.value]
     try:
         pyramids = _find_pyramids(volumes)
-        homes = [(dataset, _homes(dataset, pyramids)) for dataset in glass]
+        known = {scan.uid: pyramid for pyramid in pyramids for scan in pyramid.scans}
+        homes = [(dataset, _homes(dataset, pyramids, known)) for dataset in glass]
     except InvalidImageError:
         # Whoever opens the slide is told what is wrong with the image
         return [glass]
@@ -308,18 +374,15 @@ def _by_area(scans: Sequence[_Scan]) -> list[list[_Scan]]:
 
 def _by_series(scans: Sequence[_Scan]) -> list[list[_Scan]]:
     """Divide images by series where two series show the same level, or are not aligned."""
-    by_size: dict[tuple[int, int], list[_Scan]] = {}
-    for scan in scans:
-        by_size.setdefault(scan.size, []).append(scan)
     series: dict[str, list[_Scan]] = {}
     for scan in scans:
         series.setdefault(scan.series, []).append(scan)
     if len(series) == 1:
         return [list(scans)]
     bases = [_Pyramid(members).largest for members in series.values()]
-    are_scans = any(
-        a.rivals(b) for alike in by_size.values() for a, b in _pairs(alike) if a.series != b.series
-    ) or not all(a.covers_area_of(b) for a, b in _pairs(bases))
+    are_scans = any(a.series != b.series and a.rivals(b) for a, b in _pairs(scans)) or not all(
+        a.covers_area_of(b) for a, b in _pairs(bases)
+    )
     return list(series.values()) if are_scans else [list(scans)]
 
 
@@ -327,25 +390,30 @@ def _pairs(scans: Sequence[_Scan]) -> Iterator[tuple[_Scan, _Scan]]:
     return ((a, b) for index, a in enumerate(scans) for b in scans[:index])
 
 
-def _homes(dataset: Dataset, pyramids: Sequence[_Pyramid]) -> Sequence[_Pyramid]:
-    """Find the pyramids that an image of a glass slide belongs to."""
+def _homes(
+    dataset: Dataset, pyramids: Sequence[_Pyramid], known: dict[str, _Pyramid]
+) -> Sequence[_Pyramid]:
+    """Find the pyramids that an image of a glass slide belongs to; those of scans are known."""
     if len(pyramids) < 2:
         return pyramids
     if is_label_image(dataset) or is_overview_image(dataset):
         return pyramids
-    uid, own = str(dataset.get("SOPInstanceUID")), _Scan(dataset)
+    own = _Scan(dataset)
     is_derived = dataset.get("SOPClassUID") in DERIVED
-    related = referenced_instances(dataset) | {uid} if is_derived else {uid}
-    for belongs in (
-        lambda scan: str(scan.dataset.get("SOPInstanceUID")) in related,
+    related = referenced_instances(dataset) if is_derived else {own.uid}
+    referenced = {known[uid] for uid in related if uid in known}
+    candidates = [pyramid for pyramid in pyramids if pyramid in referenced] or pyramids
+    criteria: tuple[Callable[[_Scan], bool], ...] = (
         lambda scan: bool(own.pyramid) and scan.pyramid == own.pyramid,
         lambda scan: not is_derived and scan.series == own.series,
         lambda scan: own.geometry is not None and scan.overlaps(own),
-    ):
-        found = [p for p in pyramids if any(belongs(scan) for scan in p.scans)]
-        if found:
-            return found[:1]
-    return pyramids[:1]
+    )
+    for belongs in criteria:
+        if len(candidates) == 1:
+            break
+        found = [p for p in candidates if any(belongs(scan) for scan in p.scans)]
+        candidates = found or candidates
+    return candidates[:1]
 
 
 def _pixel_count(dataset: Dataset) -> int:

@@ -1,5 +1,6 @@
 """From a place where slides are kept to a slide."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,7 +8,7 @@ from pydicom.dataset import Dataset
 
 from dicomslide.damage import reading
 from dicomslide.errors import NoSlideError
-from dicomslide.grouping import group_slides, is_scanned, pyramid_uid_of, shows_only_labels
+from dicomslide.grouping import group_slides, pyramid_uids_of, series_of, shows_only_labels
 from dicomslide.places import Access, Source, find_images, name_of_source
 from dicomslide.slide import Slide
 
@@ -59,8 +60,8 @@ def open_slide(
         Study of the slide, and series of its VOLUME and THUMBNAIL images, where `source` holds
         several. With both of them nothing is searched for at a DICOMweb service
     pyramid_uid : str, optional
-        Pyramid UID of the slide, where one glass slide was scanned several times; the SOP Instance
-        UID of the largest image of a pyramid that has no UID
+        Pyramid UID of the slide, where one glass slide was scanned several times; or the SOP
+        Instance UID of the largest image of a pyramid that has no UID of its own
     session : requests.Session or callable, optional
         Session for the URL of a DICOMweb service, or a function without arguments that makes one.
         Only the function is pickled with arrays, so that workers in other processes make sessions
@@ -174,12 +175,16 @@ def _find_slides(
     with reading(name):
         slides = [
             images
-            for images in group_slides(datasets, name)
+            for images in group_slides(datasets, name, access.series_instance_uid)
             if container_identifier in (None, _container(images))
-            and pyramid_uid in (None, pyramid_uid_of(images))
+            and pyramid_uid in (None, *pyramid_uids_of(images))
         ]
     if not slides:
-        wanted = {"container": container_identifier, "pyramid": pyramid_uid}
+        wanted = {
+            "series": access.series_instance_uid,
+            "container": container_identifier,
+            "pyramid": pyramid_uid,
+        }
         named = " and ".join(f"the {what} {uid!r}" for what, uid in wanted.items() if uid)
         raise NoSlideError(f"{name}: no slide has {named}")
     return client, [images for images in slides if not shows_only_labels(images)] or slides
@@ -191,21 +196,15 @@ def _container(images: Sequence[Dataset]) -> str:
     )
 
 
-def _series(images: Sequence[Dataset]) -> str:
-    scanned = [image for image in images if is_scanned(image)] or images
-    found = {str(image.get("SeriesInstanceUID") or "") for image in scanned}
-    return found.pop() if len(found) == 1 else ""
-
-
 def _choices(slides: Sequence[Sequence[Dataset]]) -> str:
     """Say by which keyword each of several slides is chosen."""
-    for keyword, option, value_of in (
-        ("container_identifier", "--container", _container),
-        ("series_instance_uid", "--series", _series),
-        ("pyramid_uid", "--pyramid", pyramid_uid_of),
+    for keyword, option, names_of in (
+        ("container_identifier", "--container", lambda images: (_container(images),)),
+        ("series_instance_uid", "--series", _only_series),
+        ("pyramid_uid", "--pyramid", pyramid_uids_of),
     ):
-        values = [value_of(images) for images in slides]
-        if all(values) and len(set(values)) == len(values):
+        values = _own_names([names_of(images) for images in slides])
+        if all(values):
             listed = ", ".join(map(repr, values[:_MOST_CHOICES]))
             hidden = len(values) - _MOST_CHOICES
             more = f" and {hidden} more" if hidden > 0 else ""
@@ -214,3 +213,15 @@ def _choices(slides: Sequence[Sequence[Dataset]]) -> str:
                 "open_slides"
             )
     return "open them all with open_slides"
+
+
+def _only_series(images: Sequence[Dataset]) -> tuple[str, ...]:
+    """The series of a slide whose images are all of one."""
+    series = series_of(images)
+    return series if len(series) == 1 else ()
+
+
+def _own_names(names: Sequence[tuple[str, ...]]) -> list[str]:
+    """Find a name of each slide that is of no other; empty where there is none."""
+    counts = Counter(name for found in names for name in found)
+    return [next((name for name in found if counts[name] == 1), "") for found in names]

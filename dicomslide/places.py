@@ -26,7 +26,6 @@ from dicomslide.metadata.flavors import (
     belongs_to_slide,
     has_slide_class,
     is_standard_class,
-    is_volume_image,
 )
 from dicomslide.retrieval import retrieve_images
 from dicomslide.sources.base import File
@@ -129,32 +128,20 @@ def _files_as_images(
         for dataset, frames in _read_images(source, access.storage_options)
         if _is_wanted(dataset, access, include_derived)
     ]
-    wanted = [
-        f"{what} {uid}"
-        for what, uid in (
-            ("study", access.study_instance_uid),
-            ("series", access.series_instance_uid),
-        )
-        if uid is not None
-    ]
-    if not images or (wanted and not any(is_volume_image(dataset) for dataset, _ in images)):
+    if not images:
+        study = access.study_instance_uid
         raise NoSlideError(
-            f"{name_of_source(source)}: no image of a slide is of {' and '.join(wanted)}"
-            if wanted
-            else f"{name_of_source(source)}: there are only derived images"
+            f"{name_of_source(source)}: there is no image of a slide"
+            f"{f' of study {study!r}' if study else ''}"
         )
     return FileStore(frames for _, frames in images), [dataset for dataset, _ in images]
 
 
 def _is_wanted(dataset: Dataset, access: Access, include_derived: bool) -> bool:
-    """Whether an image is of the study and, if it was scanned, of the series asked for."""
+    """Whether an image is of the study asked for."""
     if dataset.get("SOPClassUID") in DERIVED and not include_derived:
         return False
-    if access.study_instance_uid not in (None, dataset.get("StudyInstanceUID")):
-        return False
-    if not is_volume_image(dataset) or dataset.get("SOPClassUID") in DERIVED:
-        return True
-    return access.series_instance_uid in (None, dataset.get("SeriesInstanceUID"))
+    return access.study_instance_uid in (None, dataset.get("StudyInstanceUID"))
 
 
 def holds_slide(source: Source) -> bool:
