@@ -1,7 +1,7 @@
 """Which image shows which level, channel and focal plane of a slide."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from dicomslide.enum import ChannelTypes
@@ -11,7 +11,15 @@ from dicomslide.matrix import TotalPixelMatrix
 from dicomslide.metadata.channels import Channel, may_be_one_path, read_path_marks
 from dicomslide.metadata.geometry import ImageGeometry
 from dicomslide.pixels.array import FrameArray
-from dicomslide.placement import PlacedImage, is_off_grid, is_thumbnail, place_images
+from dicomslide.placement import (
+    Identity,
+    PlacedImage,
+    identities,
+    is_off_grid,
+    is_thumbnail,
+    pixel_kind,
+    place_images,
+)
 from dicomslide.pyramid import LevelGrid
 
 __all__ = ["Arrangement", "Plane", "SlideChannel", "arrange"]
@@ -19,6 +27,9 @@ __all__ = ["Arrangement", "Plane", "SlideChannel", "arrange"]
 _CHANNEL_ORDER = (ChannelTypes.OPTICAL_PATH, ChannelTypes.SEGMENT, ChannelTypes.PARAMETER)
 # Focal planes that are closer than this, in micrometres, are one
 _SAME_PLANE = 1e-3
+
+_Shown = dict[tuple[tuple[str, str], Identity], set[tuple[int | None, int]]]
+"""Levels and focal planes of each channel of each series."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +106,7 @@ class SlideChannel:
     @property
     def series(self) -> str:
         """Pyramid UID of its images, or Series Instance UID where there is none."""
-        return _series(self.first.image)
+        return _family(self.first.image)
 
 
 @dataclass(frozen=True)
@@ -142,8 +153,9 @@ def arrange(
     thumbnails = list(placement.aside)
     template: dict[int, TiledImage] = {}
     everything = [*placement.scanned, *placement.derived]
+    shown = _shown_by_series(everything, offsets)
     for item in everything:
-        used = _add(channels, item, offsets)
+        used = _add(channels, item, offsets, shown)
         if used and item.level is not None:
             template.setdefault(item.level, item.image)
         if not used:
@@ -184,7 +196,7 @@ def _scanned_planes(scanned: Sequence[PlacedImage]) -> tuple[float, ...]:
     if all(item.image.num_focal_planes == 1 for item in scanned):
         by_level: dict[object, set[float]] = {}
         for item in scanned:
-            for key in _identities(item.image):
+            for key in identities(item.image):
                 by_level.setdefault((item.level, key), set()).update(_image_offsets(item.image))
         if all(len(offsets) == 1 for offsets in by_level.values()):
             largest = max(scanned, key=lambda item: math.prod(item.image.size))
@@ -204,15 +216,24 @@ def _nearest(offsets: Sequence[float], offset: float) -> int:
     return min(range(len(offsets)), key=lambda k: abs(offsets[k] - offset))
 
 
-def _identities(image: TiledImage) -> Iterator[object]:
-    """What tells the channels of an image from those of others at its level."""
-    for identifier, marks in zip(
-        image.channel_identifiers, read_path_marks(image.metadata), strict=True
-    ):
-        yield image.channel_type.value, identifier, marks
+def _shown_by_series(items: Sequence[PlacedImage], offsets: tuple[float, ...]) -> _Shown:
+    """Collect the levels and focal planes of each channel of each series."""
+    shown: _Shown = {}
+    for item in items:
+        for identity in identities(item.image):
+            places = shown.setdefault((_series(item.image), identity), set())
+            places.update((item.level, place) for place in _planes_of(item.image, offsets))
+    return shown
 
 
-def _add(channels: list[SlideChannel], item: PlacedImage, offsets: tuple[float, ...]) -> bool:
+def _planes_of(image: TiledImage, offsets: tuple[float, ...]) -> list[int]:
+    """Find the focal plane of the slide for each of an image."""
+    return [_nearest(offsets, offset) for offset in _image_offsets(image)]
+
+
+def _add(
+    channels: list[SlideChannel], item: PlacedImage, offsets: tuple[float, ...], shown: _Shown
+) -> bool:
     """Find the channel of the slide for each channel of an image, or begin a new one.
 
     Returns
@@ -222,7 +243,7 @@ def _add(channels: list[SlideChannel], item: PlacedImage, offsets: tuple[float, 
         pixels than they are
     """
     image = item.image
-    planes = [_nearest(offsets, offset) for offset in _image_offsets(image)]
+    planes = _planes_of(image, offsets)
     used = False
     for index, identifier in enumerate(image.channel_identifiers):
         own = {
@@ -230,7 +251,7 @@ def _add(channels: list[SlideChannel], item: PlacedImage, offsets: tuple[float, 
             for own, place in enumerate(planes)
         }
         places = {(level, place): p for (level, place), p in own.items() if level is not None}
-        channel = _find(channels, item, index, places)
+        channel = _find(channels, item, index, places, shown)
         if channel is None:
             if is_thumbnail(image) and channels:
                 continue
@@ -247,6 +268,7 @@ def _find(
     item: PlacedImage,
     index: int,
     places: dict[tuple[int, int], Plane],
+    shown: _Shown,
 ) -> SlideChannel | None:
     image = item.image
     identifier = image.channel_identifiers[index]
@@ -261,16 +283,22 @@ def _find(
         return None
     # The series that shows a path at one level shows it at the others, too
     same.sort(key=lambda channel: not _share_series(channel, image))
+    own = shown[_series(image), tuple(identities(image))[index]]
     for channel in same:
         first = channel.first
         marks = read_path_marks(first.image.metadata)[first.channel]
         if not may_be_one_path(marks, read_path_marks(image.metadata)[index]):
             continue
         if is_thumbnail(image):
-            return channel if _pixel_kind(first.image) == _pixel_kind(image) else None
+            if pixel_kind(first.image) == pixel_kind(image):
+                return channel
+            continue
         taken = [channel.planes[key].image for key in places if key in channel.planes]
         if not taken:
-            return channel
+            # What another series shows where this one has a path as well is another path
+            if _share_series(channel, image) or own.isdisjoint(channel.planes):
+                return channel
+            continue
         if _series(taken[0]) == _series(image):
             rows, columns = image.size
             raise InvalidImageError(
@@ -281,22 +309,20 @@ def _find(
     return None
 
 
-def _pixel_kind(image: TiledImage) -> tuple[object, object]:
-    return image.metadata.get("SamplesPerPixel"), image.metadata.get("BitsAllocated")
-
-
 def _share_series(channel: SlideChannel, image: TiledImage) -> bool:
     series = {_series(plane.image) for plane in channel.planes.values()}
     return _series(image) in series
 
 
-def _series(image: TiledImage) -> str:
-    return str(image.metadata.get("PyramidUID") or image.metadata.get("SeriesInstanceUID"))
+def _series(image: TiledImage) -> tuple[str, str]:
+    """Pyramid and series: optical paths of one name in others may be other paths."""
+    pyramid, series = map(image.metadata.get, ("PyramidUID", "SeriesInstanceUID"))
+    return str(pyramid or ""), str(series)
 
 
 def _continues(channel: SlideChannel, image: TiledImage, index: int) -> bool:
     """Whether a segment or parameter is that of a channel, at another level."""
-    if channel.series != _series(image):
+    if channel.series != _family(image):
         return False
     return _meaning(channel.description) == _meaning(image.channels[index])
 
@@ -304,3 +330,9 @@ def _continues(channel: SlideChannel, image: TiledImage, index: int) -> bool:
 def _meaning(channel: Channel) -> tuple[str, ...]:
     """What a segment or parameter stands for at all levels."""
     return channel.label, channel.category, channel.property_type, channel.unit
+
+
+def _family(image: TiledImage) -> str:
+    """Pyramid, or else series, whose instances go on with a derived image at other levels."""
+    pyramid, series = _series(image)
+    return pyramid or series

@@ -6,7 +6,7 @@ with it.
 
 import math
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from pydicom.dataset import Dataset
@@ -15,15 +15,27 @@ from dicomslide.damage import reads_image
 from dicomslide.enum import ImageFlavors
 from dicomslide.errors import ArgumentValueError, InvalidImageError
 from dicomslide.image import TiledImage
+from dicomslide.metadata.channels import may_be_one_path, read_path_marks
 from dicomslide.metadata.flavors import image_flavor
 from dicomslide.metadata.geometry import ImageGeometry
 from dicomslide.pyramid import LevelGrid, base_grid, check_fit, level_grid
 
-__all__ = ["PlacedImage", "Placement", "is_off_grid", "is_thumbnail", "place_images"]
+__all__ = [
+    "Identity",
+    "PlacedImage",
+    "Placement",
+    "identities",
+    "is_off_grid",
+    "is_thumbnail",
+    "pixel_kind",
+    "place_images",
+]
 
 # Images of equal size are of one level unless their Pixel Spacing is that of another level
 _SAME_LEVEL = 1.25
 
+Identity = tuple[str, str, tuple[str, ...]]
+"""Type, identifier and marks of a channel."""
 _Known = tuple[int | None, LevelGrid, ImageGeometry]
 """Index of a level, if it is one, its pixels, and where they lie as an image states it."""
 
@@ -104,8 +116,9 @@ def place_images(
     ordered, rest = (sorted(some, key=lambda i: _order(i.metadata)) for some in (images, derived))
     volumes = [image for image in ordered if not is_thumbnail(image)]
     thumbnails = [image for image in ordered if is_thumbnail(image)]
-    if not volumes:
-        volumes, thumbnails = thumbnails, []
+    if not volumes and thumbnails:
+        largest = max(thumbnails, key=_area)
+        volumes, thumbnails = [largest], [image for image in thumbnails if image is not largest]
     if not volumes:
         volumes, rest = rest, []
     found = _Levels(volumes, tolerance)
@@ -113,6 +126,9 @@ def place_images(
     placed = [places[image.uid] for image in volumes]
     aside = []
     for image in thumbnails:
+        if not any(_shows_path_of(image, volume) for volume in volumes):
+            aside.append(image)
+            continue
         try:
             placed.append(found.add(image))
         except (ArgumentValueError, InvalidImageError) as error:
@@ -170,7 +186,7 @@ class _Levels:
         """Find the pixels of an image: all that state one origin have equal top left corners."""
         own = image.geometry
         corner = next((first for first in self._corners if own.repeats_origin_of(first)), None)
-        grid = level_grid(image, self._base, corner)
+        grid = level_grid(image, self._base_image, self._base, corner)
         if corner is None:
             self._corners.append(grid.geometry)
         return grid
@@ -242,3 +258,25 @@ def _order(dataset: Dataset) -> tuple[int, int, str]:
 def is_thumbnail(image: TiledImage) -> bool:
     """Whether an image is a THUMBNAIL image."""
     return image_flavor(image.metadata) == ImageFlavors.THUMBNAIL.value
+
+
+def identities(image: TiledImage) -> Iterator[Identity]:
+    """What tells the channels of an image from those of others at its level."""
+    for identifier, marks in zip(
+        image.channel_identifiers, read_path_marks(image.metadata), strict=True
+    ):
+        yield image.channel_type.value, identifier, marks
+
+
+def _shows_path_of(image: TiledImage, volume: TiledImage) -> bool:
+    """Whether a THUMBNAIL image shows an optical path of a VOLUME image, in the same way."""
+    return pixel_kind(image) == pixel_kind(volume) and any(
+        name == volume_name and may_be_one_path(marks, volume_marks)
+        for _, name, marks in identities(image)
+        for _, volume_name, volume_marks in identities(volume)
+    )
+
+
+def pixel_kind(image: TiledImage) -> tuple[object, object]:
+    """What the pixels of images have to have in common to be of one channel."""
+    return image.metadata.get("SamplesPerPixel"), image.metadata.get("BitsAllocated")

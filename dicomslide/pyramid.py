@@ -133,9 +133,10 @@ class Pyramid(Sequence[PyramidLevel]):
         _check_sizes(images, [image.size for image in template])
         base = base_grid(template[0])
         for image in (*images, *template):
-            check_fit(image, level_grid(image, base), template[0], base, tolerance, "tolerance")
+            grid = level_grid(image, template[0], base)
+            check_fit(image, grid, template[0], base, tolerance, "tolerance")
         self._levels = make_levels(
-            [level_grid(image, base) for image in template],
+            [level_grid(image, template[0], base) for image in template],
             [image.size in {other.size for other in images} for image in template],
         )
 
@@ -167,16 +168,20 @@ def base_grid(image: LocatedImage) -> LevelGrid:
 
 
 def level_grid(
-    image: LocatedImage, base: LevelGrid, corner: ImageGeometry | None = None
+    image: LocatedImage,
+    base_image: LocatedImage,
+    base: LevelGrid,
+    corner: ImageGeometry | None = None,
 ) -> LevelGrid:
     """Find the pixels of a level of a pyramid, and where they lie.
 
-    A level that is stored with padding to whole tiles ends where the base level ends.
+    A level that is stored with padding to whole tiles, those of the base level, ends where the base
+    level ends.
 
     Parameters
     ----------
-    image : LocatedImage
-        Image
+    image, base_image : LocatedImage
+        Images of the level and of the base level
     base : LevelGrid
         Pixels of the base level
     corner : ImageGeometry, optional
@@ -188,10 +193,13 @@ def level_grid(
         When the image is not parallel to the base level, or does not say where it lies
     """
     geometry = image.geometry.as_level_of(corner or base.geometry)
+    tile = _tile_size(image)
+    # A picture in one piece has a frame of its own size, and no padding
+    if tile != _tile_size(base_image):
+        return LevelGrid(image.size, geometry)
     scale = geometry.scale_to(base.geometry)
     rows, columns = (
-        _without_padding(*sizes)
-        for sizes in zip(image.size, _tile_size(image), base.size, scale, strict=True)
+        _without_padding(*sizes) for sizes in zip(image.size, tile, base.size, scale, strict=True)
     )
     return LevelGrid((rows, columns), geometry)
 
