@@ -91,12 +91,15 @@ class SlideChannel:
         A plane of the first image that shows the channel
     planes : dict
         Indices of level and focal plane to a plane; none for an image off the grids of the levels
+    claimed : set
+        Levels and focal planes that the series of the channel show, also those still to come
     """
 
     type: ChannelTypes
     identifier: str
     first: Plane
     planes: dict[tuple[int, int], Plane] = field(default_factory=dict)
+    claimed: set[tuple[int | None, int]] = field(default_factory=set)
 
     @property
     def description(self) -> Channel:
@@ -259,6 +262,7 @@ def _add(
             channels.append(channel)
         new = {key: plane for key, plane in places.items() if key not in channel.planes}
         channel.planes.update(new)
+        channel.claimed |= shown[_series(image), tuple(identities(image))[index]]
         used = used or bool(new) or item.level is None
     return used
 
@@ -296,7 +300,7 @@ def _find(
         taken = [channel.planes[key].image for key in places if key in channel.planes]
         if not taken:
             # What another series shows where this one has a path as well is another path
-            if _share_series(channel, image) or own.isdisjoint(channel.planes):
+            if _share_series(channel, image) or own.isdisjoint(channel.claimed):
                 return channel
             continue
         if _series(taken[0]) == _series(image):

@@ -54,9 +54,10 @@ def find_series(
     if study_uid:
         found = _search_in_study(client, study_uid, filters)
     else:
-        # A series that is named has been chosen already, whatever its Modality
-        slides = {} if "SeriesInstanceUID" in filters else {"Modality": "SM"}
-        found = _search(client, {**filters, **slides})
+        if "SeriesInstanceUID" in filters:
+            # It has been chosen already, whatever its Modality
+            return list(_search(client, filters))
+        found = _search(client, {**filters, "Modality": "SM"})
         if include_derived:
             studies = list(dict.fromkeys(study for study, _ in found))
             found = {}

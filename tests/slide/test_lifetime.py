@@ -23,6 +23,12 @@ class Owner:
     """Something that can be referred to weakly."""
 
 
+@pytest.fixture(autouse=True)
+def _no_other_files():
+    gc.collect()
+    localfile._open_files._begin()
+
+
 def descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
 
