@@ -3,7 +3,6 @@
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any
@@ -35,6 +34,7 @@ from dicomslide.sources.folders import find_files
 from dicomslide.sources.header import read_sop_class
 from dicomslide.sources.localfile import LocalFile
 from dicomslide.sources.remotefile import RemoteFile, find_remote_files, is_url, local_path
+from dicomslide.sources.sidebyside import side_by_side
 from dicomslide.sources.urls import without_secrets
 
 __all__ = ["Access", "Source", "find_images", "holds_slide", "name_of_source"]
@@ -54,8 +54,6 @@ _GROUPING = (
 )
 # How many files of a folder are looked at to tell whether it holds a slide
 _PROBE_LIMIT = 1000
-# Headers of files at other places are read side by side
-_REQUESTS = 8
 
 
 @dataclass(frozen=True)
@@ -226,8 +224,7 @@ def _each_image(files: Iterator[tuple[File, bool]]) -> Iterator[tuple[Dataset, F
         for file, named in rest:
             yield _read_image(file, named)
         return
-    with ThreadPoolExecutor(_REQUESTS, thread_name_prefix="dicomslide-open") as pool:
-        yield from pool.map(lambda item: _read_image(*item), rest)
+    yield from side_by_side(lambda item: _read_image(*item), list(rest))
 
 
 def _read_image(file: File, named: bool) -> tuple[Dataset, FileFrames] | str:

@@ -1,12 +1,13 @@
 """Decoded frames that were used last."""
 
-import threading
 from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Any
 from weakref import WeakValueDictionary
 
 from numpy.typing import NDArray
+
+from dicomslide.processes import Lock
 
 __all__ = ["FrameCache"]
 
@@ -29,7 +30,7 @@ class FrameCache:
         self._key = key
         self.size = size
         self._frames: OrderedDict[int, NDArray] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def get_all(self, frames: Iterable[int]) -> dict[int, NDArray]:
         """Get those of some frames that are there."""
@@ -68,7 +69,7 @@ class FrameCache:
 
 
 _arrivals: WeakValueDictionary[tuple[str, int], FrameCache] = WeakValueDictionary()
-_arrivals_lock = threading.Lock()
+_arrivals_lock = Lock()
 
 
 def _arrived(key: str, size: int) -> FrameCache:

@@ -1,8 +1,9 @@
 """Warnings that are given once for an image, however many of its frames give rise to them."""
 
-import threading
 import warnings
 from typing import Any
+
+from dicomslide.processes import Lock
 
 __all__ = ["Notice"]
 
@@ -21,7 +22,7 @@ class Notice:
 
     def __init__(self, key: str) -> None:
         self._key = key
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self.given = False
 
     def give(self, message: str) -> None:

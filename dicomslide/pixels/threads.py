@@ -4,12 +4,14 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from functools import cache
 from typing import TypeVar
 
 from dicomslide.arguments import integer
 from dicomslide.errors import ArgumentValueError
+from dicomslide.sources.waiting import in_background
 
 __all__ = ["default_threads", "for_each", "one_ahead", "set_threads"]
 
@@ -84,7 +86,10 @@ def for_each(function: Callable[[T], None], items: Sequence[T], threads: int) ->
             raise
 
     pool = _pool(os.getpid(), others_at_most)
-    others = [pool.submit(run, part) for part in parts[1:]]
+    others: list[Future[None]] = []
+    # The pool takes nothing more when the program ends; then the caller does it all
+    with suppress(RuntimeError):
+        others.extend(pool.submit(run, part) for part in parts[1:])
     try:
         run(parts[0])
     finally:
@@ -106,17 +111,19 @@ def _take(own: deque[T], parts: list[deque[T]]) -> Iterator[T]:
 
 
 def one_ahead(function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
-    """Yield the result for each item; while the caller uses one, the next is being made."""
+    """Yield the result for each item; while the caller uses one, the next is being made.
+
+    A caller that stops early, as at Ctrl-C, does not wait for the one that is being made.
+    """
     if len(items) < 2:
         yield from map(function, items)
         return
-    with ThreadPoolExecutor(1, thread_name_prefix="dicomslide-ahead") as thread:
-        coming = thread.submit(function, items[0])
-        for item in items[1:]:
-            result = coming.result()
-            coming = thread.submit(function, item)
-            yield result
-        yield coming.result()
+    coming = in_background(function, items[0])
+    for item in items[1:]:
+        result = coming.result()
+        coming = in_background(function, item)
+        yield result
+    yield coming.result()
 
 
 @cache

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,6 +18,7 @@ from dicomslide.errors import (
 from dicomslide.metadata.flavors import has_slide_class, is_image
 from dicomslide.metadata.frames import number_of_frames, tiles_across
 from dicomslide.metadata.pixel_format import is_encapsulated, read_pixel_format
+from dicomslide.processes import Lock
 from dicomslide.sources.base import File
 from dicomslide.sources.header import Header, read_header
 from dicomslide.sources.localfile import LocalFile
@@ -99,7 +99,7 @@ class FileFrames:
         known = vars(self)
         if "_found" not in known:
             # Threads that make the first read side by side find them once
-            with known.setdefault("_lock", threading.Lock()):
+            with known.setdefault("_lock", Lock()):
                 if "_found" not in known:
                     known["_found"] = self._find_offsets()
         return known["_found"]

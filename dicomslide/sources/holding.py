@@ -1,11 +1,11 @@
 """What is held open or in memory for the files and images that are in use."""
 
-import os
-import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, TypeVar
 from weakref import ref
+
+from dicomslide.processes import Lock, remake_after_fork
 
 __all__ = ["Holder"]
 
@@ -29,17 +29,15 @@ class Holder:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._begin()
-        # A forked process has none of the threads that may hold the lock
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._begin)
+        self._lock = Lock()
+        self.remake()
+        remake_after_fork(self)
 
-    def _begin(self) -> None:
+    def remake(self) -> None:
+        """Begin anew, with nothing."""
         self._weight = 0
         self._held: OrderedDict[int, tuple[ref[Any], Any, int]] = OrderedDict()
         self._arrivals: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
-        # An owner may be collected while its thread is here
-        self._lock = threading.RLock()
 
     def get(self, owner: Any, make: Callable[[], tuple[T, int]]) -> T:
         """Get what is held for an owner, or make it.

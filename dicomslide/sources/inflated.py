@@ -1,12 +1,12 @@
 """Data sets that are compressed in their file (PS3.5 A.5)."""
 
-import threading
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from dicomslide.errors import SourceError
+from dicomslide.processes import Lock
 from dicomslide.sources.base import File
 from dicomslide.sources.holding import Holder
 
@@ -70,7 +70,7 @@ def _inflate(part: InflatedFile) -> bytes:
         return _inflated.get(part, lambda: _read(part))
 
 
-_lock = threading.Lock()
+_lock = Lock()
 _inflated = Holder(_MAX_INFLATED)
 
 

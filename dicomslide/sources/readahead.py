@@ -7,7 +7,6 @@ next such square at once. That is also the order in which dask visits the chunks
 Where tiles were of use and have been dropped since, it starts again.
 """
 
-import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -16,6 +15,7 @@ from typing import Any, Optional
 from weakref import WeakValueDictionary
 
 from dicomslide.errors import DicomSlideError
+from dicomslide.processes import Lock, remake_after_fork
 
 __all__ = ["ReadAhead", "frames_per_request"]
 
@@ -94,7 +94,12 @@ class ReadAhead:
     def __init__(self, key: str, across: int) -> None:
         self._key = key
         self._across = max(across, 1)
-        self._lock = threading.Lock()
+        self._lock = Lock()
+        self.remake()
+        remake_after_fork(self)
+
+    def remake(self) -> None:
+        """Forget what was read and, in the child of a fork, what its parent waits for."""
         self._squares: OrderedDict[tuple[int, int, int], _Square] = OrderedDict()
         # The smallest squares that were read in last
         self._recent: OrderedDict[tuple[int, int, int], None] = OrderedDict()
@@ -266,10 +271,14 @@ class _Buffer:
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
+        self._lock = Lock()
+        self.remake()
+        remake_after_fork(self)
+
+    def remake(self) -> None:
+        """Forget all frames; those of the parent of a fork would count twice."""
         self._bytes = 0
         self._items: OrderedDict[tuple[str, int], tuple[bytes, _Square]] = OrderedDict()
-        # Whose frames are dropped may be collected while its thread is here
-        self._lock = threading.RLock()
 
     def get(self, key: str, frame: int) -> tuple[bytes, _Square] | None:
         with self._lock:
@@ -304,7 +313,7 @@ class _Buffer:
 
 _buffer = _Buffer(_BUFFER_BYTES)
 _arrivals: WeakValueDictionary[str, ReadAhead] = WeakValueDictionary()
-_arrivals_lock = threading.Lock()
+_arrivals_lock = Lock()
 
 
 def _arrived(key: str, across: int) -> ReadAhead:

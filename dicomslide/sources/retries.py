@@ -1,12 +1,12 @@
 """How often, and after which pauses, a place that fails is asked again."""
 
 import logging
-import time
 
 from urllib3.exceptions import MaxRetryError
 from urllib3.util import Retry
 
 from dicomslide.errors import SourceError
+from dicomslide.sources import waiting
 
 __all__ = ["Attempts"]
 
@@ -59,4 +59,4 @@ class Attempts:
             asked = f"; asked {self._most} times" if self._most > 1 else ""
             raise SourceError(f"{self._name}: {reason}{asked}") from cause
         self._logger.info("%s: asked again: %s", self._name, reason)
-        time.sleep(self._retry.get_backoff_time() if pause is None else pause)
+        waiting.pause(self._retry.get_backoff_time() if pause is None else pause)

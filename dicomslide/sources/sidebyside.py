@@ -1,8 +1,11 @@
 """Requests to a service side by side."""
 
+from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import wait
 from typing import TypeVar
+
+from dicomslide.sources.waiting import in_background
 
 __all__ = ["AT_ONCE", "side_by_side"]
 
@@ -15,6 +18,9 @@ AT_ONCE = 8
 
 def side_by_side(function: Callable[[T], R], items: Sequence[T]) -> list[R]:
     """Call a function that makes a request for each item, several at once.
+
+    After an exception no further item is begun. It is raised after those that were begun have
+    ended; only Ctrl-C does not wait for them.
 
     Parameters
     ----------
@@ -30,5 +36,27 @@ def side_by_side(function: Callable[[T], R], items: Sequence[T]) -> list[R]:
     """
     if len(items) < 2:
         return [function(item) for item in items]
-    with ThreadPoolExecutor(min(AT_ONCE, len(items)), "dicomslide-requests") as pool:
-        return list(pool.map(function, items))
+    results: dict[int, R] = {}
+    todo = deque(range(len(items)))
+
+    def work() -> None:
+        while todo:
+            try:
+                index = todo.popleft()
+            except IndexError:
+                # Another thread was faster
+                return
+            try:
+                results[index] = function(items[index])
+            except BaseException:
+                todo.clear()
+                raise
+
+    workers = [in_background(work) for _ in range(min(AT_ONCE, len(items)))]
+    try:
+        wait(workers)
+    finally:
+        todo.clear()
+    for worker in workers:
+        worker.result()
+    return [results[index] for index in range(len(items))]

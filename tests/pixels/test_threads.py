@@ -134,7 +134,7 @@ class TestOneAhead:
         with pytest.raises(ZeroDivisionError):
             next(results)
 
-    def test_nothing_runs_on_when_the_caller_stops(self):
+    def test_nothing_is_begun_when_the_caller_stops(self):
         made = []
 
         def make(item):
@@ -144,9 +144,8 @@ class TestOneAhead:
         results = one_ahead(make, range(20))
         next(results)
         results.close()
-        count = len(made)
         time.sleep(0.05)
-        assert len(made) == count <= 2
+        assert len(made) <= 2
 
 
 class TestDefaultThreads:

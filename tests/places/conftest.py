@@ -63,7 +63,7 @@ def serve(archive: Callable[[str], Archive]) -> Iterator[Callable[..., DicomwebS
 def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Takes note of the pauses after which a place is asked again, which are not made."""
     pauses: list[float] = []
-    monkeypatch.setattr(retries, "time", SimpleNamespace(sleep=pauses.append))
+    monkeypatch.setattr(retries, "waiting", SimpleNamespace(pause=pauses.append))
     return pauses
 
 

@@ -26,7 +26,7 @@ class Owner:
 @pytest.fixture(autouse=True)
 def _no_other_files():
     gc.collect()
-    localfile._open_files._begin()
+    localfile._open_files.remake()
 
 
 def descriptors() -> int:

@@ -29,7 +29,7 @@ HEAD, GAP = 1 << 16, 1 << 16
 def _impatient(monkeypatch):
     monkeypatch.setattr(retries, "_FIRST_PAUSE", 0.0)
     monkeypatch.setattr(retries, "_JITTER", 0.0)
-    remotefile._heads._begin()
+    remotefile._heads.remake()
 
 
 @pytest.fixture
