@@ -1,19 +1,20 @@
 """Bytes of a file at any place that fsspec knows, by offset, from any thread."""
 
 import logging
+import os
 import re
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from fsspec import AbstractFileSystem
-from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
 from dicomslide.errors import ArgumentValueError, SourceError
+from dicomslide.sources.filesystems import Asked, ask, of_this_process, open_file_system
 from dicomslide.sources.holding import Holder
 from dicomslide.sources.retries import Attempts
+from dicomslide.sources.sidebyside import side_by_side
 from dicomslide.sources.urls import without_secrets
 
 __all__ = ["RemoteFile", "find_remote_files", "is_url", "local_path"]
@@ -28,16 +29,21 @@ _MAX_HEADS = 64
 # Ranges closer than this become one request, and none is larger than a block
 _GAP, _BLOCK = 1 << 16, 1 << 24
 _ATTEMPTS = 4
+# What changes when a file changes, by the names that file systems have for it
+_MARKS = ("ETag", "etag", "mtime", "LastModified", "Last-Modified", "created")
 # What asking again does not change
-_FINAL = (FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError, ImportError)
-_DENIED = (401, 403)
-_REQUESTS = 8
-# Seconds to connect to a web server, and between two pieces of its answer
-_TIMEOUT = 10, 60
-_NO_RANGES = (
-    "the server sends the whole file for a part of it; put simplecache:: in front of the URL to "
-    "download files first"
+_FINAL = (
+    FileNotFoundError,
+    PermissionError,
+    NotADirectoryError,
+    IsADirectoryError,
+    ImportError,
+    # No URL, as that of a redirect may be
+    ValueError,
 )
+# Errors of who asks, and too many redirects, but for those that pass (RFC 9110 15.5.9)
+_FINAL_STATUS = frozenset(range(300, 500)) - {408, 429}
+_DENIED = (401, 403)
 _URL = re.compile(r"[\w+.:-]+://[^\s'\"]+")
 
 
@@ -60,6 +66,8 @@ class RemoteFile:
         Where it is
     key : str
         What the file system calls it
+    process : int
+        The process that made the file system
     """
 
     path: str
@@ -67,6 +75,10 @@ class RemoteFile:
     modified: str
     file_system: AbstractFileSystem = field(repr=False)
     key: str = field(repr=False)
+    process: int = field(default_factory=os.getpid, repr=False, compare=False)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return RemoteFile, (self.path, self.size, self.modified, self.file_system, self.key)
 
     def read(self, ranges: Iterable[tuple[int, int]]) -> list[bytes]:
         """Read (offset, length) ranges: those that are close together with one request.
@@ -103,13 +115,18 @@ class RemoteFile:
         starts, ends = zip(*blocks, strict=True)
 
         def fetch() -> list[bytes]:
-            keys = [self.key] * len(blocks)
-            found = self.file_system.cat_ranges(keys, list(starts), list(ends), on_error="raise")
-            for data, start, end in zip(found, starts, ends, strict=True):
+            found = ask(
+                of_this_process(self.file_system, self.process),
+                self.path,
+                "cat_ranges",
+                [self.key] * len(blocks),
+                list(starts),
+                list(ends),
+                about=Asked(self.path, self.size, self.modified, tuple(blocks)),
+            )
+            for data, (start, end) in zip(found, blocks, strict=True):
                 if isinstance(data, Exception):
                     raise data
-                if len(data) == self.size > end - start:
-                    raise SourceError(f"{self.path}: {_NO_RANGES}")
                 if len(data) != end - start:
                     raise OSError(f"{len(data)} bytes were delivered for {end - start} asked for")
             return found
@@ -180,7 +197,7 @@ def find_remote_files(url: str, storage_options: dict[str, Any] | None) -> list[
     """
     file_system, path = _open(url, storage_options or {})
     name = without_secrets(url)
-    found = _persist(lambda: _list(file_system, path, url.endswith("/")), name)
+    found = _persist(lambda: _list(file_system, path, name, url.endswith("/")), name)
     if found.keys() == {path}:
         return [_file(file_system, path, found[path], name)]
     base = name.rstrip("/")
@@ -191,19 +208,12 @@ def find_remote_files(url: str, storage_options: dict[str, Any] | None) -> list[
         return _file(file_system, key, found[key], f"{base}/{below}")
 
     keys = [key for key in sorted(found) if not _is_passed_over(key, root)]
-    with ThreadPoolExecutor(_REQUESTS) as pool:
-        return list(pool.map(make, keys))
+    return side_by_side(make, keys)
 
 
 def _open(url: str, storage_options: dict[str, Any]) -> tuple[AbstractFileSystem, str]:
     try:
-        if url.startswith(("http://", "https://")) and "client_kwargs" not in storage_options:
-            from aiohttp import ClientTimeout
-
-            # The default is five minutes for each request, however large
-            timeout = ClientTimeout(total=None, sock_connect=_TIMEOUT[0], sock_read=_TIMEOUT[1])
-            storage_options = {**storage_options, "client_kwargs": {"timeout": timeout}}
-        return url_to_fs(url, **storage_options)
+        return open_file_system(url, storage_options)
     except ImportError as error:
         raise ArgumentValueError(
             f"source: {without_secrets(url)}: a package that such URLs need is missing: "
@@ -215,13 +225,13 @@ def _open(url: str, storage_options: dict[str, Any]) -> tuple[AbstractFileSystem
         raise SourceError(f"{without_secrets(url)}: {_reason(error)}") from error
 
 
-def _list(file_system: AbstractFileSystem, path: str, is_folder: bool) -> dict[str, Any]:
+def _list(file_system: AbstractFileSystem, path: str, name: str, is_folder: bool) -> dict[str, Any]:
     if not is_folder:
-        information = file_system.info(path)
+        information = ask(file_system, name, "info", path)
         if information.get("type") != "directory":
             return {path: information}
-    found = file_system.find(path, detail=True)
-    if not found and not file_system.exists(path):
+    found = ask(file_system, name, "find", path, detail=True)
+    if not found and not ask(file_system, name, "exists", path):
         raise FileNotFoundError(path)
     return {key: item for key, item in found.items() if item.get("type") != "directory"}
 
@@ -237,11 +247,11 @@ def _file(
 ) -> RemoteFile:
     if information.get("size") is None:
         # Listings of web servers have no sizes
-        information = _persist(lambda: file_system.info(key), name)
+        information = _persist(lambda: ask(file_system, name, "info", key), name)
     size = information.get("size")
     if size is None:
         raise SourceError(f"{name}: the place does not tell its size")
-    marks = (information.get(mark) for mark in ("ETag", "etag", "mtime", "LastModified", "created"))
+    marks = (information.get(mark) for mark in _MARKS)
     modified = next((str(mark) for mark in marks if mark), "")
     return RemoteFile(name, int(size), modified, file_system, key)
 
@@ -257,9 +267,12 @@ def _persist(function: Callable[[], T], name: str) -> T:
             raise
         # Each library behind fsspec has errors of its own
         except Exception as error:
+            if isinstance(error.__cause__, SourceError):
+                # Wrapped by a package, as any error of the system
+                raise error.__cause__ from None
             cause = _cause(error)
             reason = _reason(cause)
-            if isinstance(cause, _FINAL) or getattr(cause, "status", None) in _DENIED:
+            if isinstance(cause, _FINAL) or getattr(cause, "status", None) in _FINAL_STATUS:
                 raise SourceError(f"{name}: {reason}") from error
             attempts.wait(reason, error)
 

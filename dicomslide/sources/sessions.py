@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import threading
 import uuid
 from collections import OrderedDict
 from collections.abc import Callable
@@ -14,6 +13,8 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from dicomslide.errors import ArgumentTypeError, ArgumentValueError, SourceError
+from dicomslide.processes import Lock, remake_after_fork
+from dicomslide.sources.connections import renew_connections, use_lines
 
 __all__ = ["Sessions"]
 
@@ -28,7 +29,45 @@ class _Held:
 
     def __init__(self, session: requests.Session) -> None:
         self.session = session
-        self.process = os.getpid()
+        use_lines(session)
+        remake_after_fork(self)
+
+    def remake(self) -> None:
+        """Give the session connections of its own in the child of a fork."""
+        renew_connections(self.session)
+
+
+class _Made:
+    """The sessions that were made here, those that were not used for long dropped."""
+
+    def __init__(self) -> None:
+        self._sessions: OrderedDict[tuple[str, str], requests.Session] = OrderedDict()
+        self._of_parent: list[Any] = []
+        self._lock = Lock()
+        remake_after_fork(self)
+
+    def remake(self) -> None:
+        """Make new ones in the child of a fork."""
+        # Not taken apart, as that may need a lock that a thread of the parent had
+        self._of_parent.append(self._sessions)
+        self._sessions = OrderedDict()
+
+    def get(self, key: tuple[str, str]) -> requests.Session | None:
+        with self._lock:
+            if key in self._sessions:
+                self._sessions.move_to_end(key)
+            return self._sessions.get(key)
+
+    def keep(self, key: tuple[str, str], session: requests.Session) -> requests.Session:
+        """Keep a session, unless another thread was faster; gives the one that is kept."""
+        with self._lock:
+            session = self._sessions.setdefault(key, session)
+            while len(self._sessions) > _MAX_SESSIONS:
+                self._sessions.popitem(last=False)
+            return session
+
+    def __len__(self) -> int:
+        return len(self._sessions)
 
 
 @dataclass(frozen=True)
@@ -95,40 +134,29 @@ class Sessions:
             When the function makes none
         """
         if self._held is not None:
-            if self._held.process != os.getpid():
-                # After a fork, connections belong to the parent
-                self._held.process = os.getpid()
-                self._held.session.close()
             return self._held.session
         if self.key and self.factory is None:
             raise SourceError(
                 f"{url}: its session with credentials stays in the process that opened it; "
                 "for other processes pass a function that makes the session"
             )
-        key = (os.getpid(), url, self.key)
-        with _lock:
-            session = _sessions.get(key)
+        key = url, self.key
+        session = _sessions.get(key)
         if session is None:
-            # Without the lock: who makes a session may need another one for that
+            # Without a lock: who makes a session may need another one for that
             made = (self.factory or _plain_session)()
             if not isinstance(made, requests.Session):
                 raise ArgumentTypeError(
                     "session: the function has to make a requests.Session, it made "
                     f"{type(made).__name__}"
                 )
-            with _lock:
-                session = _sessions.setdefault(key, made)
-        with _lock:
-            if key in _sessions:
-                _sessions.move_to_end(key)
-            while len(_sessions) > _MAX_SESSIONS:
-                _sessions.popitem(last=False)
+            use_lines(made)
+            session = _sessions.keep(key, made)
         return session
 
 
 _held_sessions: WeakValueDictionary[str, _Held] = WeakValueDictionary()
-_sessions: OrderedDict[tuple[int, str, str], requests.Session] = OrderedDict()
-_lock = threading.Lock()
+_sessions = _Made()
 
 
 def _key_of(identity: Any) -> str:
@@ -136,7 +164,7 @@ def _key_of(identity: Any) -> str:
     if isinstance(identity, (str, tuple)):
         # The secret of the process keeps passwords from being guessed from the name
         return hashlib.blake2b(repr(identity).encode(), key=_SECRET, digest_size=16).hexdigest()
-    with _lock:
+    with _keys_lock:
         try:
             return _keys.setdefault(identity, uuid.uuid4().hex)
         except TypeError:
@@ -146,6 +174,7 @@ def _key_of(identity: Any) -> str:
 
 _keys: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
 _SECRET = os.urandom(32)
+_keys_lock = Lock()
 
 
 def _arrived(key: str, factory: SessionFactory | None) -> Sessions:

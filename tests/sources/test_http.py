@@ -44,7 +44,7 @@ def server():
 def slept(monkeypatch):
     """Takes note of pauses, which are not made."""
     pauses = []
-    monkeypatch.setattr(retries, "time", SimpleNamespace(sleep=pauses.append))
+    monkeypatch.setattr(retries, "waiting", SimpleNamespace(pause=pauses.append))
     return pauses
 
 
@@ -185,7 +185,7 @@ class TestSize:
         assert len(server.requests) == 1
 
     def test_dripping_answer(self, server, monkeypatch):
-        monkeypatch.setattr(http, "_LONGEST_ANSWER", 0.2)
+        monkeypatch.setattr(http, "LONGEST", 0.2)
         server.misbehave(drip(0.02))
         begin = time.monotonic()
         with pytest.raises(SourceError, match="takes longer"):

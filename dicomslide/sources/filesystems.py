@@ -1,0 +1,206 @@
+"""The file systems of fsspec: of this process, asked in time, and only for what they should send.
+
+What an answer says about itself is compared with what was asked for before its body is read. Of web
+servers and S3 it can be had from the answers that come anyway; other packages do not show them.
+"""
+
+import asyncio
+import os
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from fsspec import AbstractFileSystem
+from fsspec.asyn import AsyncFileSystem
+from fsspec.core import url_to_fs
+
+from dicomslide.errors import SourceError
+from dicomslide.sources.waiting import LONGEST, stopped_in_time
+
+__all__ = ["Asked", "ask", "asked", "check_answer", "of_this_process", "open_file_system"]
+
+# Seconds to connect to a web server, and between two pieces of its answer
+_TIMEOUT = 10, 60
+_MAX_FILE_SYSTEMS = 64
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
+_NO_RANGES = (
+    "the server sends the whole file for a part of it; put simplecache:: in front of the URL to "
+    "download files first"
+)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Ranges of a file that are asked for.
+
+    Parameters
+    ----------
+    name : str
+        What messages call the file
+    size : int
+        Its size in bytes
+    modified : str
+        Its entity tag or the time of its last change; empty where that is not known
+    blocks : tuple of tuple of int
+        Start and end of each range
+    """
+
+    name: str
+    size: int
+    modified: str
+    blocks: tuple[tuple[int, int], ...]
+
+
+asked: ContextVar[Asked | None] = ContextVar("asked", default=None)
+"""What the task that reads an answer has asked for."""
+
+
+def open_file_system(url: str, storage_options: dict[str, Any]) -> tuple[AbstractFileSystem, str]:
+    """Make the file system of a URL, and find what it calls the file."""
+    if url.startswith(("http://", "https://")):
+        storage_options = {**storage_options, "client_kwargs": _web_options(storage_options)}
+    return url_to_fs(url, **storage_options)
+
+
+def _web_options(storage_options: dict[str, Any]) -> dict[str, Any]:
+    from aiohttp import ClientTimeout
+
+    from dicomslide.sources.webanswers import CheckedAnswer
+
+    given = dict(storage_options.get("client_kwargs") or {})
+    return {
+        # The default is five minutes for each request, however large
+        "timeout": ClientTimeout(total=LONGEST, sock_connect=_TIMEOUT[0], sock_read=_TIMEOUT[1]),
+        "response_class": CheckedAnswer,
+        **given,
+        # A range of what is compressed on the way is no range of the file
+        "headers": {"Accept-Encoding": "identity", **dict(given.get("headers") or {})},
+    }
+
+
+def of_this_process(file_system: AbstractFileSystem, process: int) -> AbstractFileSystem:
+    """Get a file system that was made in a process, in the child of a fork one like it.
+
+    Its connections, and the thread that serves them, are those of the process that made it.
+    """
+    return file_system if process == os.getpid() else _remade(file_system, os.getpid())
+
+
+@lru_cache(maxsize=_MAX_FILE_SYSTEMS)
+def _remade(file_system: AbstractFileSystem, process: int) -> AbstractFileSystem:
+    make, arguments = file_system.__reduce__()
+    return make(*arguments)
+
+
+def ask(
+    file_system: AbstractFileSystem,
+    name: str,
+    method: str,
+    *args: Any,
+    about: Asked | None = None,
+    **kwargs: Any,
+) -> Any:
+    """Call a method of a file system that asks its place.
+
+    Parameters
+    ----------
+    file_system : fsspec.AbstractFileSystem
+        File system of this process
+    name : str
+        What messages call the file
+    method : str
+        Name of the method
+    *args, **kwargs
+        Its arguments
+    about : Asked, optional
+        What the answers are compared with
+
+    Raises
+    ------
+    SourceError
+        When it takes too long, the answer is not what was asked for, or the program ends
+    """
+    # A cache looks like the file system behind it
+    if not issubclass(type(file_system), AsyncFileSystem):
+        return getattr(file_system, method)(*args, **kwargs)
+    call: Callable[..., Awaitable[Any]] = getattr(file_system, f"_{method}")
+
+    async def run() -> Any:
+        asked.set(about)
+        if about is not None and hasattr(file_system, "get_s3"):
+            await _check_answers_of_s3(file_system, args[0][0])
+        return await call(*args, **kwargs)
+
+    future = asyncio.run_coroutine_threadsafe(run(), file_system.loop)
+    try:
+        with stopped_in_time(name, future.cancel, LONGEST):
+            return future.result()
+    except BaseException:
+        # Such as Ctrl-C
+        future.cancel()
+        raise
+
+
+async def _check_answers_of_s3(file_system: Any, path: str) -> None:
+    await file_system.set_session()
+    client = await file_system.get_s3(file_system.split_path(path)[0])
+    client.meta.events.register(
+        "after-call.s3.GetObject", _check_answer_of_s3, unique_id="dicomslide"
+    )
+
+
+def _check_answer_of_s3(parsed: dict[str, Any], **_: Any) -> None:
+    answer = parsed.get("ResponseMetadata", {})
+    check_answer(answer.get("HTTPStatusCode", 0), answer.get("HTTPHeaders", {}))
+
+
+def check_answer(status: int, headers: Mapping[str, str]) -> int | None:
+    """Compare an answer with what was asked for; errors of the server are left to others.
+
+    Parameters
+    ----------
+    status : int
+        Status code
+    headers : mapping
+        Header fields, found by their names in small letters
+
+    Returns
+    -------
+    int or None
+        Largest body that is as asked for; None where nothing is known to be asked for
+
+    Raises
+    ------
+    SourceError
+        When the answer is another part of the file, the whole file, or of another file
+    """
+    about = asked.get()
+    if about is None or not 200 <= status < 300:
+        return None
+    mark = headers.get("etag" if about.modified.endswith('"') else "last-modified")
+    if about.modified and mark and mark.removeprefix("W/") != about.modified.removeprefix("W/"):
+        raise SourceError(f"{about.name}: the file has changed since it was opened")
+    if status != 206:
+        if about.blocks != ((0, about.size),):
+            raise SourceError(f"{about.name}: {_NO_RANGES}")
+        start, end, size = 0, about.size, headers.get("content-length", "*")
+    else:
+        match = _CONTENT_RANGE.fullmatch(headers.get("content-range", ""))
+        if match is None:
+            raise SourceError(f"{about.name}: the server sends a part, and not which one")
+        start, end, size = int(match[1]), int(match[2]) + 1, match[3]
+    if size not in ("*", str(about.size)):
+        raise SourceError(
+            f"{about.name}: has {size} bytes, and {about.size} when it was opened; it has changed"
+        )
+    if not any(start == first and end <= last for first, last in about.blocks):
+        raise SourceError(f"{about.name}: bytes {start} to {end} were sent, which nobody asked for")
+    length = headers.get("content-length", "")
+    if length.isdecimal() and int(length[:18]) > end - start:
+        raise SourceError(f"{about.name}: {length} bytes were sent for {end - start} asked for")
+    if headers.get("content-encoding", "identity") not in ("identity", ""):
+        raise SourceError(f"{about.name}: a part of the file was sent compressed")
+    return end - start
