@@ -41,7 +41,7 @@ MAX_ATTEMPTS = 5
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes time-outs short."""
     monkeypatch.setattr(http, "_TIMEOUT", (0.6, 0.6))
-    monkeypatch.setattr(http, "LONGEST", 0.6)
+    monkeypatch.setattr(http, "LONGEST", 2.0)
 
 
 @pytest.fixture

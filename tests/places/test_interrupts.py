@@ -37,7 +37,8 @@ def read_frames():
     return matrix.to_dask().compute(scheduler="threads")
 
 def read_late():
-    threading.main_thread().join()
+    if threading.current_thread() is not threading.main_thread():
+        threading.main_thread().join()
     try:
         print(read().shape)
     except dicomslide.DicomSlideError as error:
