@@ -41,8 +41,9 @@ _FINAL = (
     # No URL, as that of a redirect may be
     ValueError,
 )
-# Errors of who asks, and too many redirects, but for those that pass (RFC 9110 15.5.9)
-_FINAL_STATUS = frozenset(range(300, 500)) - {408, 429}
+# Errors of who asks but for those that pass (RFC 9110 15.5.9), and redirects, which are followed;
+# where there are too many of them, the library tells no status
+_FINAL_STATUS = frozenset({0, *range(300, 500)}) - {408, 429}
 _DENIED = (401, 403)
 _URL = re.compile(r"[\w+.:-]+://[^\s'\"]+")
 

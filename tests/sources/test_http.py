@@ -5,6 +5,7 @@ import pickle
 import re
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -25,6 +26,7 @@ from dicomslide.sources.http import (
     Reply,
 )
 from dicomslide.sources.urls import join_url, without_secrets
+from tests.servers.dripping import dripping
 from tests.servers.faults import cut, drip, hang_up, never_end, redirect, silence, status
 from tests.servers.messages import Answer
 from tests.servers.serving import HttpServer
@@ -191,6 +193,29 @@ class TestSize:
         with pytest.raises(SourceError, match="takes longer"):
             get(HttpService.at(server.origin))
         assert time.monotonic() - begin < 3
+
+    @pytest.mark.parametrize("own_session", [False, True])
+    @pytest.mark.parametrize(
+        ("start", "drop"),
+        [
+            (b"HTTP/1.1 2", b"0"),
+            (b"HTTP/1.1 200 OK\r\nX-A: ", b"a"),
+            (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+            (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"0"),
+            (b"HTTP/1.1 200 OK\r\n\r\n", b"a"),
+        ],
+        ids=["status line", "header field", "continue", "chunk size", "body without a length"],
+    )
+    def test_dripping_answer_of_any_kind(self, monkeypatch, start, drop, own_session):
+        monkeypatch.setattr(http, "LONGEST", 1.0)
+        before = threading.active_count()
+        with dripping(drop, start) as origin:
+            service = HttpService.at(origin, make_session() if own_session else None)
+            begin = time.monotonic()
+            with pytest.raises(SourceError, match="takes longer than 1 s"):
+                get(service)
+            assert time.monotonic() - begin < 10
+        assert threading.active_count() <= before
 
 
 class TestOrigin:

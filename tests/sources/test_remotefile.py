@@ -2,6 +2,9 @@
 
 import pickle
 import re
+import time
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -12,9 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dicomslide.errors import DicomSlideError, SourceError
-from dicomslide.sources import remotefile, retries
+from dicomslide.sources import filesystems, remotefile, retries
 from dicomslide.sources.remotefile import RemoteFile, find_remote_files, is_url, local_path
-from tests.servers.faults import cut, hang_up, status
+from tests.servers.dripping import dripping
+from tests.servers.faults import cut, hang_up, never_end, redirect, status, with_headers
 from tests.servers.messages import Answer, Request
 from tests.servers.ranges import RangeServer, shorten_range
 
@@ -235,6 +239,131 @@ class TestFaults:
             with pytest.raises(SourceError) as caught:
                 file.read([(150_000, 5)])
             assert re.search("s3cret|Doe|signature", str(caught.value)) is None
+
+
+class TestAnswers:
+    """What was not asked for is given up before its body is read."""
+
+    @pytest.mark.parametrize(
+        ("change", "reason"),
+        [
+            ({"status": 200}, "simplecache::"),
+            ({"Content-Range": None}, "not which one"),
+            ({"Content-Range": "bytes 0-4999/300000"}, "nobody asked for"),
+            ({"Content-Range": "bytes 150000-155000/300000"}, "nobody asked for"),
+            ({"Content-Range": "bytes 150000-154999/300001"}, "has changed"),
+            ({"Content-Encoding": "gzip"}, "compressed"),
+            ({"announced": 800_000_000}, "800000000 bytes were sent for 5000"),
+            ({"ETag": '"other"'}, "has changed"),
+        ],
+    )
+    def test_that_are_none(self, server, file, change, reason):
+        sent = []
+
+        def endless() -> Iterator[bytes]:
+            for _ in range(4000):
+                sent.append(1)
+                yield bytes(1 << 16)
+
+        def apply(_: Request, answer: Answer) -> Answer:
+            fields = {name: value for name, value in change.items() if name[0].isupper()}
+            headers = {n: v for n, v in {**answer.headers, **fields}.items() if v is not None}
+            others = {name: value for name, value in change.items() if name not in fields}
+            return replace(answer, headers=headers, body=endless(), **others)
+
+        server.misbehave(apply)
+        with pytest.raises(SourceError, match=rf"a\.dcm: .*{reason}"):
+            file.read([(150_000, 5000)])
+        assert len(server.requests) == 1
+        # What fits between the two
+        assert len(sent) < 400
+
+    def test_body_without_an_end(self, server, file):
+        server.misbehave(never_end())
+        with pytest.raises(SourceError, match="more than the 5000 bytes"):
+            file.read([(150_000, 5000)])
+
+    def test_body_of_an_error_is_not_read(self, server, file):
+        server.misbehave(lambda *_: Answer(403, {}, bytes(1 << 20), announced=10**12))
+        with pytest.raises(SourceError, match="denied"):
+            file.read([(150_000, 5000)])
+
+    def test_ranges_are_asked_for_as_they_are_stored(self, server, file):
+        """Some servers compress what they send, ranges included."""
+        expect(file, [(150_000, 5000)])
+        assert [request.headers["Accept-Encoding"] for request in server.requests] == ["identity"]
+
+    @pytest.mark.parametrize("code", [400, 405, 410, 418])
+    def test_that_are_final(self, server, file, code):
+        server.misbehave(status(code))
+        with pytest.raises(SourceError):
+            file.read([(150_000, 5000)])
+        assert len(server.requests) == 1
+
+    def test_that_send_in_circles(self, server, file):
+        server.misbehave(redirect(server.origin))
+        with pytest.raises(SourceError):
+            file.read([(150_000, 5000)])
+        # As many as the library follows, once
+        assert len(server.requests) <= 11
+
+
+class TestReplacedFile:
+    """By one of the same size."""
+
+    def test_on_a_web_server(self, server, folder, file):
+        expect(file, [(150_000, 5000)])
+        (folder / "a.dcm").write_bytes(CONTENT[::-1])
+        server.behave()
+        with pytest.raises(SourceError, match=r"a\.dcm: the file has changed"):
+            file.read([(150_000, 5000)])
+        assert [request.method for request in server.requests] == ["GET"]
+
+    def test_on_a_web_server_with_times_of_changes(self, folder):
+        dated = with_headers(Last_Modified="Mon, 23 Nov 2026 10:00:00 GMT")
+        with RangeServer(folder, tags=False) as server:
+            server.misbehave(dated)
+            (file,) = find_remote_files(server.url(folder / "a.dcm"), None)
+            expect(file, [(150_000, 5000)])
+            server.behave()
+            server.misbehave(with_headers(Last_Modified="Tue, 24 Nov 2026 10:00:00 GMT"))
+            with pytest.raises(SourceError, match=r"a\.dcm: the file has changed"):
+                file.read([(150_000, 5000)])
+
+    def test_in_a_bucket(self, bucket, folder):
+        url = bucket.upload(folder, "replaced")
+        (file,) = find_remote_files(f"{url}a.dcm", bucket.options)
+        expect(file, [(150_000, 5000), (280_000, 100)])
+        (folder / "a.dcm").write_bytes(CONTENT[::-1])
+        bucket.upload(folder, "replaced")
+        bucket.server.behave()
+        with pytest.raises(SourceError, match=r"a\.dcm: the file has changed"):
+            file.read([(150_000, 5000)])
+        assert [request.method for request in bucket.server.requests] == ["GET"]
+
+    def test_bucket_that_ignores_ranges(self, bucket, folder):
+        url = bucket.upload(folder, "whole")
+        (file,) = find_remote_files(f"{url}a.dcm", bucket.options)
+        bucket.server.misbehave(
+            lambda _, answer: replace(answer, status=200, body=CONTENT), "/a.dcm", times=1
+        )
+        with pytest.raises(SourceError, match="whole file for a part"):
+            file.read([(150_000, 5000)])
+        expect(file, [(150_000, 5000)])
+
+
+@pytest.mark.parametrize(
+    ("start", "drop"), [(b"HTTP/1.1 206 P", b"a"), (b"", b"HTTP/1.1 100 Continue\r\n\r\n")]
+)
+def test_dripping_header_is_given_up(monkeypatch, start, drop):
+    monkeypatch.setattr(filesystems, "LONGEST", 1.0)
+    file_system, _ = filesystems.open_file_system("http://127.0.0.1/a", {})
+    with dripping(drop, start) as origin:
+        file = RemoteFile(f"{origin}/a", SIZE, "", file_system, f"{origin}/a")
+        begin = time.monotonic()
+        with pytest.raises(SourceError, match="takes longer than 1 s"):
+            file.read([(150_000, 5000)])
+        assert time.monotonic() - begin < 10
 
 
 class TestFind:
