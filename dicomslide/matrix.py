@@ -330,7 +330,7 @@ class TotalPixelMatrix:
         Raises
         ------
         ValueError
-            When `chunks` is none of these
+            When `chunks` is none of these, or there would be more chunks than dask can hold
         """
         return self._array.to_dask(chunks)
 

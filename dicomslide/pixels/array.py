@@ -12,10 +12,10 @@ import dask.array as da
 import numpy as np
 from numpy.typing import NDArray
 
-from dicomslide.errors import FrameError, UnsupportedError
+from dicomslide.errors import ArgumentValueError, FrameError, UnsupportedError
 from dicomslide.metadata.pixel_format import PixelFormat
 from dicomslide.pixels.cache import FrameCache
-from dicomslide.pixels.chunks import Chunks, as_dask, chunk_sizes
+from dicomslide.pixels.chunks import Chunks, as_dask, chunk_sizes, fewer_chunks
 from dicomslide.pixels.codecs import decode_frame, find_contradiction
 from dicomslide.pixels.color import ColorTransform
 from dicomslide.pixels.indexing import Axis, as_slice, normalize_index, split_range
@@ -401,10 +401,23 @@ class FrameArray:
         dask.array.Array
             Array of shape (rows, columns, samples). Nothing is read, and the cost does not grow
             with the number of frames
+
+        Raises
+        ------
+        ArgumentValueError
+            When these are more chunks than dask can hold
         """
+        sizes = self.chunk_sizes(chunks)
+        rows, columns = fewer_chunks(self.shape, sizes)
+        if (rows, columns) != sizes[:2]:
+            raise ArgumentValueError(
+                f"chunks: {self.shape[0]} x {self.shape[1]} pixels in chunks of {sizes[0]} x "
+                f'{sizes[1]} are more chunks than dask can hold; "auto" or ({rows}, {columns}) '
+                "will do"
+            )
         # A task shares the machine with the tasks beside it
         single = replace(self, threads=1)
-        return as_dask(single, f"total-pixel-matrix-{self.token}", self.chunk_sizes(chunks))
+        return as_dask(single, f"total-pixel-matrix-{self.token}", sizes)
 
     def chunk_sizes(self, chunks: Chunks) -> tuple[int, int, int]:
         """Choose the size of chunks: see `dicomslide.pixels.chunks.chunk_sizes`."""

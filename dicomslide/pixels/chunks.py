@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from dicomslide.arguments import integer
 from dicomslide.errors import ArgumentTypeError, ArgumentValueError
 
-__all__ = ["Chunks", "as_dask", "chunk_sizes"]
+__all__ = ["Chunks", "as_dask", "chunk_sizes", "fewer_chunks"]
 
 Chunks = Literal["frames", "auto"] | int | tuple[int, ...]
 
@@ -28,6 +28,8 @@ _CHUNKS_PER_THREAD = 4
 # A chunk may have one part in so many of the memory of its thread: reductions convert to wider
 # types and hold a few results
 _MEMORY_PARTS = 64
+# dask makes a key for each chunk, however few of them are computed: these are 0.7 GB, and 10 seconds
+_MOST_CHUNKS = 2**22
 _CONTROL_GROUPS = "/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"
 
 
@@ -114,7 +116,32 @@ def chunk_sizes(
     else:
         wanted = [shape[i] if size == -1 else size for i, size in enumerate(_rows_columns(chunks))]
     rows, columns = map(_whole_frames, wanted, tile_shape[:2], shape[:2])
+    if chunks == "auto":
+        rows, columns = fewer_chunks(shape, (rows, columns))
     return rows, columns, shape[2]
+
+
+def fewer_chunks(shape: Sequence[int], sizes: Sequence[int], planes: int = 1) -> tuple[int, int]:
+    """Double the size of chunks until there are no more of them than dask can hold.
+
+    Parameters
+    ----------
+    shape, sizes : sequence of int
+        Rows and columns of the matrix and of a chunk
+    planes : int, optional
+        Number of matrices in one array
+
+    Returns
+    -------
+    tuple of int
+        Rows and columns of a chunk: those given where they will do
+    """
+    (height, width), (rows, columns) = shape[:2], sizes[:2]
+    while planes * -(-height // rows) * -(-width // columns) > _MOST_CHUNKS:
+        if (rows, columns) == (height, width):
+            break
+        rows, columns = min(2 * rows, height), min(2 * columns, width)
+    return rows, columns
 
 
 def _auto_side(grid: tuple[int, ...], frame_bytes: int, request: int) -> int:

@@ -1,6 +1,8 @@
 """Frame arrays of several channels and focal planes as one array."""
 
 import hashlib
+import math
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicomslide.pixels.array import FrameArray
-from dicomslide.pixels.chunks import as_dask
+from dicomslide.pixels.chunks import as_dask, fewer_chunks
 from dicomslide.pixels.indexing import Axis, normalize_index
 
 __all__ = ["FrameStack"]
@@ -113,11 +115,25 @@ class FrameStack:
         return np.where(known, pixels * slope + intercept, np.nan)
 
     def to_dask(self, chunks: Sequence[int]) -> da.Array:
-        """Make a dask array with chunks of (rows, columns) of one channel and focal plane."""
+        """Make a dask array with chunks of (rows, columns) of one channel and focal plane.
+
+        Warns
+        -----
+        UserWarning
+            When these are more chunks than dask can hold, so that they are made larger
+        """
+        rows, columns = fewer_chunks(self.first.shape, chunks, math.prod(self.shape[:2]))
+        if (rows, columns) != tuple(chunks[:2]):
+            warnings.warn(
+                f"an array of {' x '.join(map(str, self.shape))} in chunks of {chunks[0]} x "
+                f"{chunks[1]} pixels would have more chunks than dask can hold; they have {rows} x "
+                f"{columns} pixels",
+                stacklevel=2,
+            )
         single = tuple(
             tuple(plane and replace(plane, threads=1) for plane in planes) for planes in self.planes
         )
-        sizes = (1, 1, *chunks[:2], self.first.shape[2])[: self.ndim]
+        sizes = (1, 1, rows, columns, self.first.shape[2])[: self.ndim]
         return as_dask(replace(self, planes=single), f"frames-{self.token}", sizes)
 
 
