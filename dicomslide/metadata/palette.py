@@ -1,7 +1,6 @@
 """The colours of PALETTE COLOR images (PS3.3 C.7.6.3.1.5, C.7.9)."""
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -120,7 +119,7 @@ def _read_samples(
     samples = np.frombuffer(data[: len(data) // size * size], f"{order}u2" if wide else "u1")
     if keyword == segmented:
         try:
-            samples = np.array(_expand(samples.tolist(), size, entries), np.int64)
+            samples = np.array(_expand(samples, size, entries), np.int64)
         except (IndexError, ValueError) as error:
             raise InvalidImageError(f"{name}: {keyword} cannot be expanded: {error}") from error
     if len(samples) < entries or samples.max() >= 2**bits:
@@ -131,24 +130,29 @@ def _read_samples(
     return samples[:entries]
 
 
-def _expand(words: Sequence[int], size: int, entries: int) -> list[int]:
-    """Expand a segmented lookup table of words of `size` bytes (PS3.3 C.7.9.2)."""
+def _expand(words: NDArray, size: int, entries: int) -> list[int]:
+    """Expand a segmented lookup table of words of `size` bytes (PS3.3 C.7.9.2).
+
+    Every segment has to add entries, so that there are no more steps than entries.
+    """
     values: list[int] = []
 
     def expand_segment(position: int, may_be_indirect: bool) -> int:
-        kind, length = words[position : position + 2]
+        kind, length = words[position : position + 2].tolist()
+        if length == 0:
+            raise ValueError(f"the segment at word {position} has no entries")
         position += 2
         if kind == _DISCRETE:
-            values.extend(words[position : position + length])
+            values.extend(words[position : position + length].tolist())
             return position + length
         if kind == _LINEAR:
-            line = np.linspace(values[-1], words[position], length + 1)[1:]
+            line = np.linspace(values[-1], int(words[position]), length + 1)[1:]
             values.extend(np.rint(line).astype(int).tolist())
             return position + 1
         if kind != _INDIRECT or not may_be_indirect:
             raise ValueError(f"there is a segment of type {kind} at word {position - 2}")
         width = 4 // size
-        parts = words[position : position + width]
+        parts = words[position : position + width].tolist()
         start = sum(part << 8 * size * i for i, part in enumerate(parts)) // size
         for _ in range(length):
             if len(values) < entries:
