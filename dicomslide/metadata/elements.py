@@ -1,5 +1,6 @@
 """Data elements one after the other, without their values (PS3.5 7)."""
 
+import math
 from struct import Struct
 
 from pydicom.datadict import dictionary_VR
@@ -40,6 +41,9 @@ class Elements:
         Whether value representations are not stated
     """
 
+    most: float = math.inf
+    """How many elements there may be"""
+
     def __init__(
         self,
         name: str,
@@ -51,6 +55,7 @@ class Elements:
         self.data = data
         self.big_endian = big_endian
         self.implicit = implicit
+        self._count = 0
 
     def need(self, stop: int) -> None:
         """Have the bytes before an offset.
@@ -67,7 +72,16 @@ class Elements:
             )
 
     def element(self, position: int) -> Element:
-        """Parse the header of an element."""
+        """Parse the header of an element.
+
+        Raises
+        ------
+        InvalidImageError
+            When it is cut off, or one too many
+        """
+        self._count += 1
+        if self._count > self.most:
+            raise InvalidImageError(f"{self.name}: has more than {self.most} data elements")
         if position + 12 > len(self.data):
             self.need(position + 8)
         group, number, vr, short = _HEADER[self.big_endian](self.data, position)

@@ -26,7 +26,7 @@ from pydicom.uid import (
 
 from dicomslide.damage import reading
 from dicomslide.errors import InvalidImageError, NoSlideError, UnsupportedError
-from dicomslide.metadata.elements import UNDEFINED, Element, Elements
+from dicomslide.metadata.elements import UNDEFINED, Element, Elements, is_standard_sequence
 from dicomslide.metadata.functional_groups import PER_FRAME_GROUPS
 from dicomslide.sources.base import File
 from dicomslide.sources.inflated import InflatedFile
@@ -40,12 +40,19 @@ _PIXEL_DATA = {
 }
 _PREFIX = 132
 _CHARACTER_SET = 0x00080005
+# Extended Offset Table and its lengths, which many frames make long
+_OFFSET_TABLES = 0x7FE00001, 0x7FE00002
 # A tag of pydicom takes long to compare
 _GROUPS = int(PER_FRAME_GROUPS)
 # The end of a sequence in front of an element of group 7FE0, with which the header ends
 _END_BEFORE_PIXELS = b"\xfe\xff\xdd\xe0\x00\x00\x00\x00\xe0\x7f"
 _STEP, _MAX_STEP = 1 << 16, 1 << 20
 _MAX_SEARCH, _MAX_HEADER = 1 << 28, 1 << 30
+# Longer values are of no use for the pixels of a slide: they are passed over
+_MAX_VALUE = 1 << 24
+# Elements at the top level, and all together; a few bytes of a compressed file can be many of them
+_MAX_TOP_LEVEL, _MAX_ELEMENTS = 1 << 16, 1 << 18
+_MAX_RATIO = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,21 +87,45 @@ class _FileElements(Elements):
     def __init__(self, file: File) -> None:
         super().__init__(file.path, bytearray())
         self.file = file
+        self.limit = _MAX_VALUE
+        self.origin = 0
+        """Where in the file positions are counted from"""
+
+    def allow_for(self, stored: int) -> None:
+        """Allow for the header of a file of so many bytes, compressed or not."""
+        self.most = _MAX_ELEMENTS + stored // 8
+        self.limit = min(_MAX_VALUE + _MAX_RATIO * stored, _MAX_HEADER)
+
+    @property
+    def end(self) -> int:
+        """Position of the end of the file."""
+        return self.file.size - self.origin
 
     def need(self, stop: int) -> None:
         if stop <= len(self.data):
             return
-        if stop > self.file.size:
+        if stop > self.end:
             raise InvalidImageError(
-                f"{self.name}: the header needs {stop} bytes, the file has {self.file.size}; it is "
-                "damaged or truncated"
+                f"{self.name}: the header needs {self.origin + stop} bytes, the file has "
+                f"{self.file.size}; it is damaged or truncated"
             )
-        if stop > _MAX_HEADER:
-            raise InvalidImageError(f"{self.name}: the header is larger than 1 GiB")
+        if stop > self.limit:
+            raise InvalidImageError(
+                f"{self.name}: the header has more than {self.limit} bytes, which are the most "
+                "for a file of its size"
+            )
         # Doubling keeps the number of reads small, up to where it would read many pixels as well
         ahead = min(max(len(self.data), _STEP), _MAX_STEP)
-        stop = min(max(stop, len(self.data) + ahead), self.file.size)
-        self.data += self.file.read([(len(self.data), stop - len(self.data))])[0]
+        stop = min(max(stop, len(self.data) + ahead), self.end, self.limit)
+        start = len(self.data)
+        self.data += self.file.read([(self.origin + start, stop - start)])[0]
+
+    def skip_to(self, position: int) -> None:
+        """Count positions from here on, and forget what comes before."""
+        if position > self.end:
+            self.need(position)
+        self.origin += position
+        self.data = bytearray()
 
 
 def read_header(file: File) -> Header:
@@ -122,6 +153,7 @@ def read_header(file: File) -> Header:
     if syntax == DeflatedExplicitVRLittleEndian:
         place, start = InflatedFile(file, start), 0
         reader = _FileElements(place)
+    reader.allow_for(file.size)
     # All others, known here or not, are explicit and little endian (PS3.5 10)
     reader.big_endian = syntax == ExplicitVRBigEndian
     reader.implicit = syntax == ImplicitVRLittleEndian
@@ -186,12 +218,20 @@ def _walk(reader: _FileElements, position: int) -> tuple[Dataset, tuple[str | No
     elements: dict[BaseTag, RawDataElement | DataElement] = {}
     encoding: str | list[str] = default_encoding
     pixels: tuple[str | None, int, int] | None = None
-    while position < reader.file.size:
+    count = 0
+    while position < reader.end:
         element = reader.element(position)
         number, vr, value, length = element
         if number in _PIXEL_DATA:
-            pixels = _PIXEL_DATA[number], value, -1 if length == UNDEFINED else length
+            start = reader.origin + value
+            pixels = _PIXEL_DATA[number], start, -1 if length == UNDEFINED else length
             break
+        if (count := count + 1) > _MAX_TOP_LEVEL:
+            raise InvalidImageError(f"{reader.name}: has more than {_MAX_TOP_LEVEL} attributes")
+        if _is_passed_over(element):
+            reader.skip_to(value + length)
+            position = 0
+            continue
         tag = BaseTag(number)
         if number == _GROUPS:
             position, stop = _end_of_groups(reader, element)
@@ -206,7 +246,16 @@ def _walk(reader: _FileElements, position: int) -> tuple[Dataset, tuple[str | No
             encoding = convert_encodings(convert_raw_data_element(elements[tag]).value)
     dataset = Dataset(elements)
     dataset.set_original_encoding(reader.implicit, not reader.big_endian, encoding)
-    return dataset, pixels or (None, position, 0)
+    return dataset, pixels or (None, reader.origin + position, 0)
+
+
+def _is_passed_over(element: Element) -> bool:
+    """Whether the value of an element is too long to be of use for an image of a slide."""
+    number, vr, _, length = element
+    if not _MAX_VALUE < length < UNDEFINED or number in _OFFSET_TABLES:
+        return False
+    # What the standard has no sequence for nobody will look into
+    return bool(number >> 16 & 1) or not (vr == b"SQ" or is_standard_sequence(number))
 
 
 def _raw(
@@ -239,7 +288,7 @@ def _end_of_groups(reader: _FileElements, element: Element) -> tuple[int, int]:
         return end, end
     if not reader.big_endian:
         # Searching is a hundred times as fast as walking; what it finds is checked by who reads it
-        searched, stop = start, min(reader.file.size, start + _MAX_SEARCH)
+        searched, stop = start, min(reader.end, start + _MAX_SEARCH)
         while searched < stop:
             reader.need(min(searched + _STEP, stop))
             found = reader.data.find(_END_BEFORE_PIXELS, searched)

@@ -1,7 +1,7 @@
 """Data sets that are compressed in their file (PS3.5 A.5)."""
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,11 +13,17 @@ from dicomslide.sources.holding import Holder
 __all__ = ["InflatedFile"]
 
 _MAX_INFLATED = 1 << 30
+# Each may be as large as that
+_MOST_DATA_SETS = 2
+_PIECE = 1 << 16
 
 
 @dataclass(frozen=True)
 class InflatedFile:
-    """What is compressed in a file from an offset on, held in memory while it is used.
+    """What is compressed in a file from an offset on.
+
+    Held in memory is what comes before the last byte that was read: how much that may be follows
+    from what the header says of the pixels.
 
     Parameters
     ----------
@@ -46,7 +52,7 @@ class InflatedFile:
     @property
     def size(self) -> int:
         """Number of bytes after decompression."""
-        return len(_inflate(self))
+        return _content(self).size
 
     def close(self) -> None:
         """Drop the data set, and close the file; both come back when it is read."""
@@ -55,36 +61,68 @@ class InflatedFile:
 
     def read(self, ranges: Iterable[tuple[int, int]]) -> list[bytes]:
         """Read (offset, length) ranges; see `File.read`."""
-        data = _inflate(self)
-        parts = []
-        for offset, length in ranges:
-            if offset + length > len(data):
-                raise SourceError(f"{self.path}: the compressed data set is truncated")
-            parts.append(data[offset : offset + length])
-        return parts
+        return _content(self).read(list(ranges))
 
 
-def _inflate(part: InflatedFile) -> bytes:
-    # Threads that read side by side would each hold the whole data set
+class _Content:
+    """The data set of a file: its compressed bytes, and the others as far as they were read."""
+
+    def __init__(self, part: InflatedFile) -> None:
+        self._path = part.path
+        (self._compressed,) = part.file.read([(part.start, part.file.size - part.start)])
+        self._data = bytearray()
+        self._more = self._pieces()
+        self._size: int | None = None
+        # Threads that read side by side would each hold the whole data set
+        self._lock = Lock()
+
+    @property
+    def size(self) -> int:
+        """Number of bytes of the data set, which are counted and not kept."""
+        with self._lock:
+            if self._size is None:
+                size = 0
+                for piece in self._pieces():
+                    size += len(piece)
+                    if size > _MAX_INFLATED:
+                        raise SourceError(
+                            f"{self._path}: the data set has more than {_MAX_INFLATED} bytes"
+                        )
+                self._size = size
+            return self._size
+
+    def read(self, ranges: list[tuple[int, int]]) -> list[bytes]:
+        """Read (offset, length) ranges."""
+        end = max((offset + length for offset, length in ranges), default=0)
+        with self._lock:
+            while len(self._data) < end and (piece := next(self._more, b"")):
+                self._data += piece
+            if len(self._data) < end:
+                raise SourceError(f"{self._path}: the compressed data set is truncated")
+            return [bytes(self._data[offset : offset + length]) for offset, length in ranges]
+
+    def _pieces(self) -> Iterator[bytes]:
+        inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+        try:
+            for start in range(0, len(self._compressed), _PIECE):
+                rest = self._compressed[start : start + _PIECE]
+                while piece := inflater.decompress(rest, _PIECE):
+                    yield piece
+                    rest = inflater.unconsumed_tail
+        except zlib.error as error:
+            raise SourceError(
+                f"{self._path}: the compressed data set is damaged: {error}"
+            ) from error
+
+
+def _content(part: InflatedFile) -> _Content:
     with _lock:
-        return _inflated.get(part, lambda: _read(part))
+        return _inflated.get(part, lambda: (_Content(part), 1))
 
 
 _lock = Lock()
-_inflated = Holder(_MAX_INFLATED)
+_inflated = Holder(_MOST_DATA_SETS)
 
 
 def _arrived(file: File, start: int) -> InflatedFile:
     return _inflated.arrived(InflatedFile, file, start)
-
-
-def _read(part: InflatedFile) -> tuple[bytes, int]:
-    (compressed,) = part.file.read([(part.start, part.file.size - part.start)])
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    try:
-        data = inflater.decompress(compressed, _MAX_INFLATED)
-    except zlib.error as error:
-        raise SourceError(f"{part.path}: the compressed data set is damaged: {error}") from error
-    if inflater.unconsumed_tail:
-        raise SourceError(f"{part.path}: the data set has more than {_MAX_INFLATED} bytes")
-    return data, len(data)
