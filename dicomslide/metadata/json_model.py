@@ -16,6 +16,7 @@ from pydicom.tag import BaseTag
 from pydicom.valuerep import format_number_as_ds
 
 from dicomslide.damage import reading
+from dicomslide.errors import InvalidImageError
 from dicomslide.metadata.functional_groups import PER_FRAME_GROUPS
 
 __all__ = ["ICC_PROFILE", "bulk_data_urls", "dataset_of_json", "text_of_json"]
@@ -31,6 +32,8 @@ _PIXELS = "7FE0"
 # Float, Double Float and other Pixel Data, and the bits of the floats
 _PIXEL_DATA = {"7FE00008": 32, "7FE00009": 64, "7FE00010": None}
 _MAX_DEPTH = 16
+# As many as in a file, where items and sequences are counted
+_MAX_NESTED = 32
 _NUMBERS = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d"}
 _TEXTS = frozenset({"AE", "AS", "CS", "DA", "DT", "LO", "LT", "SH", "ST", "TM", "UI"})
 _MAX_SHORT = 0xFFFE
@@ -140,15 +143,19 @@ def _find_pixels(dataset: Dataset, item: Json) -> None:
                 dataset.PixelDataProviderURL = str(element["BulkDataURI"])
 
 
-def _without_bulk_data(item: Json, bulk_data: Mapping[str, bytes]) -> Json:
+def _without_bulk_data(item: Json, bulk_data: Mapping[str, bytes], depth: int = 0) -> Json:
     """Leave out the attributes whose bulk data are not there."""
+    if depth > _MAX_NESTED:
+        raise InvalidImageError("sequences are nested too deeply")
     kept = {}
     for tag, element in item.items():
         url = element.get("BulkDataURI")
         if url is not None and (url[0] if isinstance(url, list) else url) not in bulk_data:
             continue
         if element.get("vr") == "SQ" and element.get("Value"):
-            values = [_without_bulk_data(value or {}, bulk_data) for value in element["Value"]]
+            values = [
+                _without_bulk_data(value or {}, bulk_data, depth + 1) for value in element["Value"]
+            ]
             element = element | {"Value": values}
         kept[tag] = element
     return kept

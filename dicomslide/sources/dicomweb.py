@@ -23,7 +23,7 @@ from dicomslide.sources.http import (
 from dicomslide.sources.multipart import read_parts
 from dicomslide.sources.refusals import FRAME_LISTS, UNAUTHORIZED, is_refused, remember_refusal
 from dicomslide.sources.sidebyside import side_by_side
-from dicomslide.sources.urls import join_url, without_secrets
+from dicomslide.sources.urls import join_url, name_of_url, without_secrets
 
 __all__ = ["WebService", "is_service_url", "service_of_client", "service_of_url"]
 
@@ -47,7 +47,9 @@ _AS_STORED = (
 _NOT_SO = (400, 406, 415, 500, 501)
 _MAX_METADATA = 1 << 30
 _MAX_BULK_DATA = 1 << 28
-_MAX_PAGES = 10_000
+_MAX_PAGES, _MAX_RESULTS = 10_000, 1_000_000
+# An attribute takes about 30 bytes, two of them brackets: Python needs 64 bytes for each bracket
+_BYTES_PER_BRACKET, _SOME_BRACKETS = 8, 10_000
 # There is nothing at this offset, or offsets are not known
 _NO_MORE = (400, 404, 416, 501)
 # The URL is: the frames are asked for in two requests
@@ -120,6 +122,8 @@ class WebService:
             results += page
             if limit and len(results) >= limit:
                 break
+            if len(results) > _MAX_RESULTS:
+                raise SourceError(f"{without_secrets(url)}: has over {_MAX_RESULTS} results")
         else:
             raise SourceError(f"{without_secrets(url)}: has over {_MAX_PAGES} pages of results")
         return results
@@ -357,9 +361,17 @@ def service_of_client(client: Any) -> WebService | None:
 def _read_json(reply: Reply) -> list[Json]:
     if not reply.body.strip():
         return []
+    brackets = reply.body.count(b"{") + reply.body.count(b"[")
+    if brackets > _SOME_BRACKETS + len(reply.body) // _BYTES_PER_BRACKET:
+        raise SourceError(
+            f"{name_of_url(reply.url)}: JSON of {len(reply.body)} bytes with {brackets} brackets is "
+            "no metadata of images"
+        )
     try:
         found = json.loads(reply.body)
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        raise SourceError(f"{name_of_url(reply.url)}: JSON that is nested too deeply") from None
+    except ValueError as error:
         raise DamagedAnswerError(f"no JSON: {error}") from error
     items = found if isinstance(found, list) else [found]
     if not all(isinstance(item, dict) for item in items):
