@@ -56,6 +56,8 @@ _VARIABLES = {
     ChannelTypes.SEGMENT: ("segmentation", "segment"),
     ChannelTypes.PARAMETER: ("parametric_map", "parameter"),
 }
+# Of longer coordinates there are no lists of values, which would be 8 MiB each
+_MOST_VALUES = 2**20
 _ROOT_ATTRIBUTES = {
     "container_identifier": "ContainerIdentifier",
     "frame_of_reference_uid": "FrameOfReferenceUID",
@@ -176,14 +178,13 @@ def _node(
     """Build a node of channels whose pixels are those of one grid."""
     # One point has the same y and x in all nodes that are parallel to the levels
     zero = base if grid.geometry.is_parallel_to(base) else grid.geometry
-    dataset = xr.Dataset(
-        coords=_pixel_coordinates(zero, grid),
-        attrs={**_image_attributes(image), **_geometry_attributes(grid.geometry, zero)},
-    )
+    dataset = _pixel_coordinates(zero, grid)
     for variables in _variables(shown, offsets, chunks, mask_and_scale):
-        dataset = dataset.assign(variables.data_vars).assign_coords(variables.coords)
-    decoded = xr.decode_cf(dataset, mask_and_scale=mask_and_scale, decode_times=False)
-    return _indexed(decoded)
+        decoded = xr.decode_cf(variables, mask_and_scale=mask_and_scale, decode_times=False)
+        dataset = dataset.assign(decoded.data_vars).assign_coords(decoded.coords)
+    return dataset.assign_attrs(
+        {**_image_attributes(image), **_geometry_attributes(grid.geometry, zero)}
+    )
 
 
 def _variables(
@@ -357,8 +358,8 @@ def _channel_coordinates(
     return {name + suffix: variable for name, variable in coordinates.items()}
 
 
-def _pixel_coordinates(zero: ImageGeometry, grid: LevelGrid) -> dict[str, xr.Variable]:
-    """Coordinates of the pixels of a grid along y and x, in millimetres.
+def _pixel_coordinates(zero: ImageGeometry, grid: LevelGrid) -> xr.Dataset:
+    """Make a data set of the coordinates of the pixels of a grid, in millimetres.
 
     Parameters
     ----------
@@ -369,31 +370,45 @@ def _pixel_coordinates(zero: ImageGeometry, grid: LevelGrid) -> dict[str, xr.Var
     """
     geometry = grid.geometry
     start = zero.to_pixels(geometry.at_height(zero.origin[2]).origin) * zero.spacing
-    y, x = (start[a] + geometry.spacing[a] * np.arange(grid.size[a]) for a in range(2))
-    coordinates = {
-        "y": xr.Variable("y", y, {"units": "mm", "long_name": "distance along the columns"}),
-        "x": xr.Variable("x", x, {"units": "mm", "long_name": "distance along the rows"}),
-    }
+    lines = [
+        ("y", "y", start[0], geometry.spacing[0], "distance along the columns"),
+        ("x", "x", start[1], geometry.spacing[1], "distance along the rows"),
+    ]
     if geometry.is_axis_aligned:
+        steps = [
+            along * spacing
+            for along, spacing in zip(
+                (geometry.column_direction, geometry.row_direction), geometry.spacing, strict=True
+            )
+        ]
         for axis, name in enumerate(("slide_x", "slide_y")):
             along_x = geometry.rows_run_along_x == (axis == 0)
-            indices = np.zeros((grid.size[1 if along_x else 0], 2))
-            indices[:, 1 if along_x else 0] = np.arange(len(indices))
-            values = geometry.to_slide(indices)[:, axis]
-            attributes = {
-                "units": "mm",
-                "long_name": f"{'XY'[axis]} in the slide coordinate system",
-            }
-            coordinates[name] = xr.Variable("x" if along_x else "y", values, attributes)
-    return coordinates
-
-
-def _indexed(dataset: xr.Dataset) -> xr.Dataset:
-    """Make the slide coordinates selectable beside y and x."""
-    for name in ("slide_x", "slide_y"):
-        if name in dataset.coords:
-            dataset = dataset.set_xindex(name)
+            step = steps[1 if along_x else 0][axis]
+            long_name = f"{'XY'[axis]} in the slide coordinate system"
+            lines.append((name, "x" if along_x else "y", geometry.origin[axis], step, long_name))
+    sizes = dict(zip("yx", grid.size, strict=True))
+    dataset = xr.Dataset()
+    for name, dimension, first, step, long_name in lines:
+        line = _line(name, dimension, float(first), float(step), sizes[dimension])
+        dataset = dataset.assign_coords(line)
+        dataset[name].attrs = {"units": "mm", "long_name": long_name}
     return dataset
+
+
+def _line(name: str, dimension: str, first: float, step: float, count: int) -> xr.Coordinates:
+    """Make an indexed coordinate of evenly spaced values, which are not listed if they are many."""
+    if count <= _MOST_VALUES:
+        values = xr.Variable(dimension, first + step * np.arange(count))
+        dataset = xr.Dataset(coords={name: values})
+        # One that is called like its dimension has an index already
+        return (dataset if name == dimension else dataset.set_xindex(name)).coords
+    # Older versions of xarray do not have it, and no slide is so large
+    from xarray.indexes import RangeIndex
+
+    index = RangeIndex.linspace(
+        first, first + step * count, num=count, endpoint=False, dim=dimension, coord_name=name
+    )
+    return xr.Coordinates.from_xindex(index)
 
 
 def _associated(image: TiledImage, chunks: TreeChunks) -> xr.Dataset:
