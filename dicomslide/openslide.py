@@ -1,8 +1,9 @@
 """A slide behind the interface of OpenSlide."""
 
 import io
+import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from typing import Any
@@ -29,14 +30,18 @@ from dicomslide.openslide_levels import (
     find_levels,
 )
 from dicomslide.openslide_properties import BACKGROUND_COLOR, slide_properties
+from dicomslide.pixels.array import FrameArray
 from dicomslide.places import Source
 from dicomslide.slide import Slide
 from dicomslide.sources.remotefile import is_url, local_path
 from dicomslide.sources.siblings import find_siblings, is_slide_file
 from dicomslide.sources.urls import without_secrets
+from dicomslide.thumbnail import check_pixel_count
 
 __all__ = ["OpenSlide"]
 
+# Rows and columns that are read at once for a thumbnail
+_PART = 2048
 _FLAVORS = {name: flavor for flavor, name in ASSOCIATED_NAMES.items()}
 
 
@@ -280,12 +285,8 @@ class OpenSlide:
         factor = self.level_downsamples[index]
         left, top = (int(np.around(int(value) / factor)) for value in (x, y))
         rows, columns = range(top, top + height), range(left, left + width)
-        array = self._levels[index].array
-        rgba = np.zeros((height, width, 4), np.uint8)
-        covered = array.covered(rows, columns)
-        rgba[..., 3] = np.where(covered, 255, 0)
-        rgba[..., :3] = np.where(covered[..., np.newaxis], array.read(rows, columns), 0)
-        return _with_profile(Image.fromarray(rgba), self._levels[index])
+        region = _read(self._levels[index].array, rows, columns)
+        return _with_profile(region, self._levels[index])
 
     def get_thumbnail(self, size: tuple[int, int]) -> Image.Image:
         """Create a thumbnail of the slide.
@@ -311,10 +312,7 @@ class OpenSlide:
             raise ArgumentValueError(f"size: {width} x {height} pixels must be positive")
         downsample = max(self.dimensions[0] / width, self.dimensions[1] / height)
         level = self.get_best_level_for_downsample(downsample)
-        region = self.read_region((0, 0), level, self.level_dimensions[level])
-        thumbnail = Image.new("RGB", region.size, f"#{BACKGROUND_COLOR}")
-        thumbnail.paste(region, mask=region.getchannel("A"))
-        thumbnail.thumbnail((width, height), Image.Resampling.LANCZOS)
+        thumbnail = _shrink(self._levels[level], (width, height))
         return _with_profile(thumbnail, self._levels[level])
 
 
@@ -378,6 +376,55 @@ def _open(place: Source, *, correct_color: bool) -> Slide:
             f"{type(place).__name__}"
         )
     return open_slide(place, correct_color=correct_color)
+
+
+def _read(array: FrameArray, rows: range, columns: range) -> Image.Image:
+    """Read an RGBA image, transparent where there are no pixels."""
+    rgba = np.zeros((len(rows), len(columns), 4), np.uint8)
+    covered = array.covered(rows, columns)
+    rgba[..., 3] = np.where(covered, 255, 0)
+    rgba[..., :3] = np.where(covered[..., np.newaxis], array.read(rows, columns), 0)
+    return Image.fromarray(rgba)
+
+
+def _shrink(level: Level, most: tuple[int, int]) -> Image.Image:
+    """Shrink a level as Pillow does it, which averages blocks first, a part at a time."""
+    whole = level.dimensions
+    check_pixel_count(level.array)
+    size = _fit(whole, most)
+    factors = [
+        min(int(length / short / 2) or 1, _PART) for length, short in zip(whole, size, strict=True)
+    ]
+    width, height = (-(-length // factor) for length, factor in zip(whole, factors, strict=True))
+    reduced = Image.new("RGB", (width, height))
+    # A part has whole blocks
+    across, down = (_PART // factor * factor for factor in factors)
+    for top in range(0, whole[1], down):
+        for left in range(0, whole[0], across):
+            rows = range(top, min(top + down, whole[1]))
+            region = _read(level.array, rows, range(left, min(left + across, whole[0])))
+            part = Image.new("RGB", region.size, f"#{BACKGROUND_COLOR}")
+            part.paste(region, mask=region.getchannel("A"))
+            reduced.paste(part.reduce(factors), (left // factors[0], top // factors[1]))
+    if size == whole:
+        return reduced
+    box = (0, 0, whole[0] / factors[0], whole[1] / factors[1])
+    return reduced.resize(size, Image.Resampling.LANCZOS, box)
+
+
+def _fit(size: tuple[int, int], most: tuple[int, int]) -> tuple[int, int]:
+    """Find the largest width and height within limits whose ratio is kept best."""
+    width, height = most
+    if width >= size[0] and height >= size[1]:
+        return size
+    ratio = size[0] / size[1]
+    if width / height >= ratio:
+        return _nearest(height * ratio, lambda n: abs(ratio - n / height)), height
+    return width, _nearest(width / ratio, lambda n: abs(ratio - width / n) if n else 0)
+
+
+def _nearest(value: float, distance: Callable[[int], float]) -> int:
+    return max(min(math.floor(value), math.ceil(value), key=distance), 1)
 
 
 def _with_profile(picture: Image.Image, level: Level) -> Image.Image:

@@ -9,11 +9,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dicomslide.arguments import integer, require_type, selection
-from dicomslide.errors import ArgumentValueError, SelectionError
+from dicomslide.errors import ArgumentValueError, SelectionError, UnsupportedError
 from dicomslide.matrix import TotalPixelMatrix
+from dicomslide.pixels.array import FrameArray
 from dicomslide.slide import Slide
 
-__all__ = ["make_thumbnail"]
+__all__ = ["check_pixel_count", "make_thumbnail"]
+
+# A hundred times as many as a slide has; there is no end to reading more
+_MOST_PIXELS = 2**40
 
 
 def make_thumbnail(slide: Slide, size: int = 1024, channel_index: int = 0) -> Image.Image:
@@ -41,7 +45,8 @@ def make_thumbnail(slide: Slide, size: int = 1024, channel_index: int = 0) -> Im
     TypeError
         When an argument has the wrong type
     ValueError
-        When the size is not positive or there is no such channel
+        When the size is not positive, there is no such channel, or the smallest level that is
+        large enough has over 2^40 pixels
     """
     require_type("slide", slide, Slide)
     channel = selection("channel_index", channel_index, slide.num_channels)
@@ -49,6 +54,7 @@ def make_thumbnail(slide: Slide, size: int = 1024, channel_index: int = 0) -> Im
     if wanted < 1:
         raise ArgumentValueError(f"size: {wanted} must be positive")
     matrix = _find_matrix(slide, channel, wanted)
+    check_pixel_count(matrix.array)
     extent = matrix.shape[:2]
     pixels = matrix.to_dask("auto")
     factor = max(extent) // wanted
@@ -67,6 +73,22 @@ def make_thumbnail(slide: Slide, size: int = 1024, channel_index: int = 0) -> Im
         rows, columns = (max(math.floor(n * ratio + 0.5), 1) for n in extent)
         picture = picture.resize((columns, rows), Image.Resampling.LANCZOS)
     return picture
+
+
+def check_pixel_count(array: FrameArray) -> None:
+    """Check that reading all pixels of a level has an end.
+
+    Raises
+    ------
+    UnsupportedError
+        When there are more than any slide has
+    """
+    rows, columns, _ = array.shape
+    if rows * columns > _MOST_PIXELS:
+        raise UnsupportedError(
+            f"{array.source.name}: a level of {rows} x {columns} pixels is too large for a "
+            "thumbnail"
+        )
 
 
 def _find_matrix(slide: Slide, channel: int, wanted: int) -> TotalPixelMatrix:

@@ -28,7 +28,7 @@ _CHUNKS_PER_THREAD = 4
 # A chunk may have one part in so many of the memory of its thread: reductions convert to wider
 # types and hold a few results
 _MEMORY_PARTS = 64
-# dask makes a key for each chunk, however few of them are computed: these are 0.7 GB, and 10 seconds
+# dask makes a key for each chunk, however few are computed: these take 0.7 GB and 10 seconds
 _MOST_CHUNKS = 2**22
 _CONTROL_GROUPS = "/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"
 

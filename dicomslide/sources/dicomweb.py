@@ -364,8 +364,8 @@ def _read_json(reply: Reply) -> list[Json]:
     brackets = reply.body.count(b"{") + reply.body.count(b"[")
     if brackets > _SOME_BRACKETS + len(reply.body) // _BYTES_PER_BRACKET:
         raise SourceError(
-            f"{name_of_url(reply.url)}: JSON of {len(reply.body)} bytes with {brackets} brackets is "
-            "no metadata of images"
+            f"{name_of_url(reply.url)}: JSON of {len(reply.body)} bytes with {brackets} brackets "
+            "is no metadata of images"
         )
     try:
         found = json.loads(reply.body)
