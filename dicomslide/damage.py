@@ -1,8 +1,11 @@
-"""One kind of error for all that damaged attributes lead to.
+"""What is damage to a file and what is not.
 
-pydicom converts a value when it is asked for, and fails in many ways if it cannot.
+pydicom converts a value when it is asked for, and fails in many ways if it cannot. That is damage,
+and so is a value that a function of metadata cannot convert. Whatever else goes wrong is a mistake
+of this package or a lack of memory, and no file is blamed for it.
 """
 
+import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -12,15 +15,31 @@ from pydicom.dataset import Dataset
 
 from dicomslide.errors import DicomSlideError, InvalidImageError, NoSlideError, UnsupportedError
 
-__all__ = ["reading", "reads_image"]
+__all__ = ["naming", "reading", "reads_image"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
+# What comes of a value that has another type, another number of items or other digits
+_CONVERSION = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, struct.error)
+
+
+@contextmanager
+def naming(name: str) -> Iterator[None]:
+    """Name the place in errors that its images lead to, and in those of pydicom."""
+    with _renaming(name, ()):
+        yield
+
 
 @contextmanager
 def reading(name: str) -> Iterator[None]:
-    """Name the place in errors that its attributes lead to, if they do not name it."""
+    """Name the place in errors that its attributes lead to, where nothing is done but read them."""
+    with _renaming(name, _CONVERSION):
+        yield
+
+
+@contextmanager
+def _renaming(name: str, damage: tuple[type[Exception], ...]) -> Iterator[None]:
     try:
         yield
     except (InvalidImageError, NoSlideError, UnsupportedError) as error:
@@ -30,7 +49,20 @@ def reading(name: str) -> Iterator[None]:
     except (DicomSlideError, MemoryError, Warning):
         raise
     except Exception as error:
+        if not isinstance(error, damage) and not _is_of_pydicom(error):
+            raise
         raise InvalidImageError(f"{name}: damaged attributes: {error}") from error
+
+
+def _is_of_pydicom(error: Exception) -> bool:
+    """Whether pydicom, or what it calls, raised an error and not this package."""
+    package, traceback = "", error.__traceback__
+    while traceback is not None:
+        module = str(traceback.tb_frame.f_globals.get("__name__", "")).partition(".")[0]
+        if module in ("dicomslide", "pydicom"):
+            package = module
+        traceback = traceback.tb_next
+    return package == "pydicom"
 
 
 def reads_image(

@@ -11,6 +11,7 @@ from functools import cached_property
 
 from pydicom.dataset import Dataset
 
+from dicomslide.damage import reads_image
 from dicomslide.enum import ImageFlavors
 from dicomslide.errors import InvalidImageError
 from dicomslide.leniency import share_frame_of_reference, supply_missing
@@ -49,6 +50,7 @@ _SAME_AREA = 0.1
 _SAME_LEVEL = 1.25
 
 
+@reads_image
 def is_scanned(dataset: Dataset) -> bool:
     """Whether an image is a VOLUME or THUMBNAIL image, and not derived from one."""
     return dataset.get("SOPClassUID") not in DERIVED and is_volume_image(dataset)
@@ -194,9 +196,15 @@ def _position(item: tuple[int, Dataset]) -> int:
     return item[0]
 
 
+@reads_image
 def _glass(dataset: Dataset) -> Glass:
     reference = str(dataset.get("FrameOfReferenceUID"))
     return reference, str(dataset.get("ContainerIdentifier") or "")
+
+
+@reads_image
+def _count_planes(dataset: Dataset) -> int:
+    return int(dataset.get("TotalPixelMatrixFocalPlanes") or 1)
 
 
 class _Scan:
@@ -241,7 +249,7 @@ class _Scan:
     def heights(self) -> tuple[float, float]:
         """Z of the lowest and of the highest focal plane in millimetres."""
         low = 0.0 if self.geometry is None else self.geometry.origin[2]
-        count = int(self.dataset.get("TotalPixelMatrixFocalPlanes") or 1)
+        count = _count_planes(self.dataset)
         high = low + (count - 1) * spacing_between_planes(self.dataset)
         return round(low, 6), round(high, 6)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 
-from dicomslide.damage import reading
+from dicomslide.damage import naming
 from dicomslide.errors import NoSlideError
 from dicomslide.grouping import group_slides, pyramid_uids_of, series_of, shows_only_labels
 from dicomslide.places import Access, Source, find_images, name_of_source
@@ -111,7 +111,7 @@ def open_slide(
     name = name_of_source(source)
     if len(slides) > 1:
         raise NoSlideError(f"{name}: there are {len(slides)} slides: {_choices(slides)}")
-    with reading(name):
+    with naming(name):
         return Slide(
             client, slides[0], max_frame_cache_size, pyramid_tolerance, correct_color=correct_color
         )
@@ -150,7 +150,7 @@ def open_slides(
         container_identifier,
         pyramid_uid,
     )
-    with reading(name_of_source(source)):
+    with naming(name_of_source(source)):
         return [
             Slide(
                 client, images, max_frame_cache_size, pyramid_tolerance, correct_color=correct_color
@@ -172,7 +172,7 @@ def _find_slides(
     client, datasets = find_images(
         source, access, correct_color=correct_color, include_derived=include_derived
     )
-    with reading(name):
+    with naming(name):
         slides = [
             images
             for images in group_slides(datasets, name, access.series_instance_uid)

@@ -5,6 +5,7 @@ from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 from pydicom.uid import UID
 
+from dicomslide.damage import reads_image
 from dicomslide.enum import ImageFlavors
 
 __all__ = [
@@ -70,6 +71,7 @@ def is_tiled_image(dataset: Dataset) -> bool:
     return is_image(dataset) and dataset.keys() >= _MATRIX_SIZE
 
 
+@reads_image
 def belongs_to_slide(dataset: Dataset) -> bool:
     """Whether an image is of a slide: derived images without a total pixel matrix are of others."""
     sop_class = dataset.get("SOPClassUID")
@@ -77,6 +79,7 @@ def belongs_to_slide(dataset: Dataset) -> bool:
     return sop_class in SLIDE_MICROSCOPY or (sop_class in DERIVED and has_matrix)
 
 
+@reads_image
 def has_slide_class(dataset: Dataset) -> bool:
     """Whether the SOP Class is one that images of slides have.
 
@@ -93,6 +96,7 @@ def is_standard_class(uid: str | None) -> bool:
     return bool(uid) and UID(uid, validation_mode=IGNORE).type == "SOP Class"
 
 
+@reads_image
 def image_flavor(dataset: Dataset) -> str | None:
     """Get value 3 of Image Type in capitals, such as ``"VOLUME"``; None where there is none."""
     image_type = dataset.get("ImageType")
@@ -151,6 +155,7 @@ def is_overview_image(dataset: Dataset) -> bool:
     return image_flavor(dataset) == ImageFlavors.OVERVIEW.value and is_image(dataset)
 
 
+@reads_image
 def is_one_picture(dataset: Dataset) -> bool:
     """Whether an image shows one picture, whatever its Optical Path Sequence repeats.
 
@@ -162,6 +167,7 @@ def is_one_picture(dataset: Dataset) -> bool:
     return flavor in (ImageFlavors.LABEL.value, ImageFlavors.OVERVIEW.value)
 
 
+@reads_image
 def is_label_map(dataset: Dataset) -> bool:
     """Whether the SOP Class is Label Map Segmentation: a frame holds the numbers of segments."""
     return dataset.get("SOPClassUID") == LABEL_MAP_SEGMENTATION

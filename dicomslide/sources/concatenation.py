@@ -10,6 +10,7 @@ from typing import Any
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 
+from dicomslide.damage import reads_image
 from dicomslide.errors import FrameError, InvalidImageError
 from dicomslide.metadata.frames import number_of_frames
 from dicomslide.metadata.functional_groups import PER_FRAME_GROUPS, frame_groups
@@ -176,7 +177,7 @@ def _ordered(uid: str, parts: list[Dataset]) -> list[Dataset]:
     """Check that all parts are there, and put them in order."""
     by_number: dict[int, Dataset] = {}
     for part in parts:
-        number = int(part.get("InConcatenationNumber") or 0)
+        number = _integer(part, "InConcatenationNumber") or 0
         if number in by_number:
             raise InvalidImageError(
                 f"concatenation {uid}: images {_uid(by_number[number])} and {_uid(part)} are both "
@@ -189,7 +190,7 @@ def _ordered(uid: str, parts: list[Dataset]) -> list[Dataset]:
             f"concatenation {uid}: In-concatenation Number of image {_uid(by_number[numbers[0]])} "
             f"is {numbers[0]}, parts are counted from 1"
         )
-    total = max(int(part.get("InConcatenationTotalNumber") or 0) for part in parts)
+    total = max(_integer(part, "InConcatenationTotalNumber") or 0 for part in parts)
     # The total is optional, but one part alone is no concatenation
     if len(numbers) != max(total or 2, numbers[-1]):
         missing = next(number for number in count(1) if number not in by_number)
@@ -202,8 +203,8 @@ def _ordered(uid: str, parts: list[Dataset]) -> list[Dataset]:
     start = 0
     for part in ordered:
         _check_same(uid, ordered[0], part)
-        offset = part.get("ConcatenationFrameOffsetNumber")
-        if offset is not None and int(offset) != start:
+        offset = _integer(part, "ConcatenationFrameOffsetNumber")
+        if offset is not None and offset != start:
             raise InvalidImageError(
                 f"concatenation {uid}: Concatenation Frame Offset Number of image {_uid(part)} is "
                 f"{offset}, but {start} frames come before it"
@@ -254,6 +255,12 @@ def _joined_groups(parts: list[Dataset]) -> Any:
     joined = copy(parts[0][PER_FRAME_GROUPS])
     joined.value = items
     return joined
+
+
+@reads_image
+def _integer(dataset: Dataset, keyword: str) -> int | None:
+    value = dataset.get(keyword)
+    return None if value is None else int(value)
 
 
 def _uid(dataset: Dataset) -> str:
