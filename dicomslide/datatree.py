@@ -31,11 +31,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
+from pydicom.dataset import Dataset
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from dicomslide.arrangement import Arrangement, Plane, SlideChannel
-from dicomslide.damage import reading
+from dicomslide.damage import reads_image
 from dicomslide.enum import ChannelTypes
 from dicomslide.errors import ArgumentValueError, InvalidImageError
 from dicomslide.image import TiledImage
@@ -98,7 +99,7 @@ def build_groups(
         When `chunks` is none of these
     """
     base = arrangement.levels[0].geometry
-    groups = {"/": xr.Dataset(attrs=_root_attributes(arrangement.template[0]))}
+    groups = {"/": xr.Dataset(attrs=_root_attributes(arrangement.template[0].metadata))}
     for level, (image, grid) in enumerate(
         zip(arrangement.template, arrangement.levels, strict=True)
     ):
@@ -396,7 +397,7 @@ def _pixel_coordinates(zero: ImageGeometry, grid: LevelGrid) -> xr.Dataset:
 
 
 def _line(name: str, dimension: str, first: float, step: float, count: int) -> xr.Coordinates:
-    """Make an indexed coordinate of evenly spaced values, which are not listed if they are many."""
+    """Make a coordinate of evenly spaced values, which are not listed if they are many."""
     if count <= _MOST_VALUES:
         values = xr.Variable(dimension, first + step * np.arange(count))
         dataset = xr.Dataset(coords={name: values})
@@ -408,7 +409,9 @@ def _line(name: str, dimension: str, first: float, step: float, count: int) -> x
     index = RangeIndex.linspace(
         first, first + step * count, num=count, endpoint=False, dim=dimension, coord_name=name
     )
-    return xr.Coordinates.from_xindex(index)
+    coordinates = xr.Coordinates.from_xindex(index)
+    # Such an index selects only by a coordinate that is called like its dimension
+    return coordinates if name == dimension else coordinates.to_dataset().drop_indexes(name).coords
 
 
 def _associated(image: TiledImage, chunks: TreeChunks) -> xr.Dataset:
@@ -426,9 +429,9 @@ def _placement(image: TiledImage) -> dict[str, Any]:
         return {}
 
 
-def _root_attributes(image: TiledImage) -> dict[str, Any]:
-    with reading(image.label):
-        values = {name: image.metadata.get(key) for name, key in _ROOT_ATTRIBUTES.items()}
+@reads_image
+def _root_attributes(dataset: Dataset) -> dict[str, Any]:
+    values = {name: dataset.get(key) for name, key in _ROOT_ATTRIBUTES.items()}
     return {name: str(value) for name, value in values.items() if value not in (None, "")}
 
 

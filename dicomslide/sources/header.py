@@ -51,7 +51,7 @@ _MAX_SEARCH, _MAX_HEADER = 1 << 28, 1 << 30
 # Longer values are of no use for the pixels of a slide: they are passed over
 _MAX_VALUE = 1 << 24
 # Elements at the top level, and all together; a few bytes of a compressed file can be many of them
-_MAX_TOP_LEVEL, _MAX_ELEMENTS = 1 << 16, 1 << 18
+_MAX_TOP_LEVEL, _MAX_ELEMENTS = 1 << 14, 1 << 18
 _MAX_RATIO = 64
 
 
