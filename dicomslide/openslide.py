@@ -405,7 +405,9 @@ def _shrink(level: Level, most: tuple[int, int]) -> Image.Image:
             region = _read(level.array, rows, range(left, min(left + across, whole[0])))
             part = Image.new("RGB", region.size, f"#{BACKGROUND_COLOR}")
             part.paste(region, mask=region.getchannel("A"))
-            reduced.paste(part.reduce(factors), (left // factors[0], top // factors[1]))
+            reduced.paste(
+                part.reduce((factors[0], factors[1])), (left // factors[0], top // factors[1])
+            )
     if size == whole:
         return reduced
     box = (0, 0, whole[0] / factors[0], whole[1] / factors[1])
