@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from typing import ParamSpec, TypeVar
 
 from dicomslide.errors import SourceError
+from dicomslide.processes import remake_after_fork
 
 __all__ = ["LONGEST", "in_background", "pause", "stopped_in_time"]
 
@@ -20,7 +21,21 @@ LONGEST = 600.0
 _ENDS = "nothing is read any more, as the program ends"
 
 _ending = threading.Event()
-_stops: set[Callable[[str], None]] = set()
+
+
+class _Waits:
+    """The waits of this process, by what stops them."""
+
+    def __init__(self) -> None:
+        self.remake()
+        remake_after_fork(self)
+
+    def remake(self) -> None:
+        """Leave those of the parent of a fork alone: a child shares its connections."""
+        self.stops: set[Callable[[str], None]] = set()
+
+
+_waits = _Waits()
 
 
 @contextmanager
@@ -51,7 +66,7 @@ def stopped_in_time(name: str, stop: Callable[[], object], seconds: float) -> It
         raise SourceError(f"{name}: {_ENDS}")
     timer = threading.Timer(seconds, end, [f"takes longer than {seconds:.0f} s"])
     timer.daemon = True
-    _stops.add(end)
+    _waits.stops.add(end)
     cause = None
     try:
         # No thread begins while the interpreter ends, and then nobody needs a deadline
@@ -64,7 +79,7 @@ def stopped_in_time(name: str, stop: Callable[[], object], seconds: float) -> It
         cause = error
     finally:
         timer.cancel()
-        _stops.discard(end)
+        _waits.stops.discard(end)
     # What was stopped may look like an answer that is over
     if reasons:
         raise SourceError(f"{name}: {reasons[0]}") from cause
@@ -102,7 +117,7 @@ def in_background(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -
 
 def _end() -> None:
     _ending.set()
-    for stop in list(_stops):
+    for stop in list(_waits.stops):
         stop(_ENDS)
 
 

@@ -5,6 +5,7 @@ import operator
 import os
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from threading import Event, Thread
 from typing import Any
@@ -39,7 +40,10 @@ def in_child(function: Callable[..., Any], *args: Any) -> Any:
     child.start()
     try:
         assert here.poll(SECONDS), "the child waits for something"
-        return here.recv()
+        found = here.recv()
+        child.join(SECONDS)
+        assert child.exitcode == 0
+        return found
     finally:
         child.kill()
         child.join()
@@ -118,6 +122,30 @@ def waiting_for(
     finally:
         server.stop()
         thread.join()
+
+
+@pytest.mark.parametrize("place", ["dicomweb", "http"])
+def test_end_of_a_child_leaves_its_parent_alone(serve, write_kind, monkeypatch, place):
+    monkeypatch.setattr(remotefile, "_HEAD", 256)
+    written = write_kind("brightfield")
+    expected = READ(open_slide(written.folder))
+    with RangeServer(written.folder) as files:
+        if place == "dicomweb":
+            server = serve("brightfield")
+            slide = open_slide(f"dicomweb+{server.url}")
+        else:
+            server = files
+            slide = open_slide([files.url(path) for path in written.paths])
+        server.behave()
+        server.misbehave(silence(2), times=1)
+        with ThreadPoolExecutor(1) as pool:
+            read = pool.submit(READ, slide)
+            while not server.requests:
+                time.sleep(0.01)
+            assert in_child(os.getppid) == os.getpid()
+            np.testing.assert_array_equal(read.result(), expected)
+        targets = [(request.target, request.headers["Range"]) for request in server.requests]
+        assert len(targets) == len(set(targets))
 
 
 class Patches:
