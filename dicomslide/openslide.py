@@ -392,9 +392,11 @@ def _shrink(level: Level, most: tuple[int, int]) -> Image.Image:
     whole = level.dimensions
     check_pixel_count(level.array)
     size = _fit(whole, most)
-    factors = [
+    # Pillow leaves half of the way to the filter that comes last
+    by_width, by_height = (
         min(int(length / short / 2) or 1, _PART) for length, short in zip(whole, size, strict=True)
-    ]
+    )
+    factors = by_width, by_height
     width, height = (-(-length // factor) for length, factor in zip(whole, factors, strict=True))
     reduced = Image.new("RGB", (width, height))
     # A part has whole blocks
