@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from ftplib import error_perm
 from typing import Any, TypeVar
 
 from fsspec import AbstractFileSystem
@@ -15,6 +16,7 @@ from dicomslide.sources.filesystems import Asked, ask, of_this_process, open_fil
 from dicomslide.sources.holding import Holder
 from dicomslide.sources.retries import Attempts
 from dicomslide.sources.sidebyside import side_by_side
+from dicomslide.sources.turns import holds_connection, turn
 from dicomslide.sources.urls import without_secrets
 
 __all__ = ["RemoteFile", "find_remote_files", "is_url", "local_path"]
@@ -40,6 +42,7 @@ _FINAL = (
     ImportError,
     # No URL, as that of a redirect may be
     ValueError,
+    error_perm,
 )
 # Errors of who asks but for those that pass (RFC 9110 15.5.9), and redirects, which are followed;
 # where there are too many of them, the library tells no status
@@ -115,9 +118,11 @@ class RemoteFile:
             return [b"" for _ in ranges]
         starts, ends = zip(*blocks, strict=True)
 
+        file_system = of_this_process(self.file_system, self.process)
+
         def fetch() -> list[bytes]:
             found = ask(
-                of_this_process(self.file_system, self.process),
+                file_system,
                 self.path,
                 "cat_ranges",
                 [self.key] * len(blocks),
@@ -132,7 +137,7 @@ class RemoteFile:
                     raise OSError(f"{len(data)} bytes were delivered for {end - start} asked for")
             return found
 
-        found = _persist(fetch, self.path)
+        found = _persist(fetch, file_system, self.path)
         return [
             found[place][offset - starts[place] : offset - starts[place] + length]
             for (offset, length), place in zip(ranges, places, strict=True)
@@ -198,7 +203,7 @@ def find_remote_files(url: str, storage_options: dict[str, Any] | None) -> list[
     """
     file_system, path = _open(url, storage_options or {})
     name = without_secrets(url)
-    found = _persist(lambda: _list(file_system, path, name, url.endswith("/")), name)
+    found = _persist(lambda: _list(file_system, path, name, url.endswith("/")), file_system, name)
     if found.keys() == {path}:
         return [_file(file_system, path, found[path], name)]
     base = name.rstrip("/")
@@ -248,7 +253,7 @@ def _file(
 ) -> RemoteFile:
     if information.get("size") is None:
         # Listings of web servers have no sizes
-        information = _persist(lambda: ask(file_system, name, "info", key), name)
+        information = _persist(lambda: ask(file_system, name, "info", key), file_system, name)
     size = information.get("size")
     if size is None:
         raise SourceError(f"{name}: the place does not tell its size")
@@ -257,13 +262,19 @@ def _file(
     return RemoteFile(name, int(size), modified, file_system, key)
 
 
-def _persist(function: Callable[[], T], name: str) -> T:
+def _persist(function: Callable[[], T], file_system: AbstractFileSystem, name: str) -> T:
     """Call a function that asks a place, a few times where that may help."""
     # The packages for buckets do so themselves
-    attempts = Attempts(name, _ATTEMPTS if name.startswith("http") else 1, logger)
+    is_asked_again = name.startswith("http") or holds_connection(file_system)
+    attempts = Attempts(name, _ATTEMPTS if is_asked_again else 1, logger)
+    fails = False
     while True:
         try:
-            return function()
+            with turn(file_system):
+                if fails and holds_connection(file_system):
+                    # What is left of an answer would be taken for that to the next request
+                    file_system._connect()
+                return function()
         except SourceError:
             raise
         # Each library behind fsspec has errors of its own
@@ -276,6 +287,7 @@ def _persist(function: Callable[[], T], name: str) -> T:
             if isinstance(cause, _FINAL) or getattr(cause, "status", None) in _FINAL_STATUS:
                 raise SourceError(f"{name}: {reason}") from error
             attempts.wait(reason, error)
+            fails = True
 
 
 def _cause(error: Exception) -> BaseException:
@@ -283,12 +295,16 @@ def _cause(error: Exception) -> BaseException:
     cause = error.__cause__
     if not isinstance(error, FileNotFoundError) or cause is None:
         return error
+    if isinstance(cause, (LookupError, StopIteration)):
+        # It is not in the listing of its folder
+        return error
     return error if getattr(cause, "status", None) in (404, 410) else cause
 
 
 def _reason(error: BaseException) -> str:
     """Say in one line what went wrong; the URLs in it may have signatures."""
-    if isinstance(error, FileNotFoundError):
+    # The package for WebDAV, which need not be there, has an error of its own
+    if isinstance(error, FileNotFoundError) or type(error).__name__ == "ResourceNotFound":
         return "no such file or folder"
     if isinstance(error, PermissionError) or getattr(error, "status", None) in _DENIED:
         return "access is denied"

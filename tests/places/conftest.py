@@ -14,6 +14,7 @@ from tests.places.kinds import BASE, KINDS
 from tests.places.places import PLACES, Arguments
 from tests.servers.archive import Archive
 from tests.servers.dicomweb import DicomwebServer
+from tests.servers.folders import run_ftp, run_webdav
 
 
 @pytest.fixture(scope="session")
@@ -50,6 +51,20 @@ def serve_dicomweb(servers: ExitStack) -> Callable[[Path], DicomwebServer]:
         return servers.enter_context(DicomwebServer(Archive(sorted(folder.glob("*.dcm")))))
 
     return serve
+
+
+@pytest.fixture(scope="session")
+def ftp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a real FTP server of the folders of all slides."""
+    with run_ftp(tmp_path_factory.getbasetemp(), tmp_path_factory.mktemp("ftp")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def webdav(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a real WebDAV server of the folders of all slides."""
+    with run_webdav(tmp_path_factory.getbasetemp(), tmp_path_factory.mktemp("webdav")) as url:
+        yield url
 
 
 @pytest.fixture

@@ -4,6 +4,8 @@ Each is a function that puts a slide there, and gives the keyword arguments of `
 is opened with. What runs at a place is among the fixtures.
 """
 
+import tarfile
+import zipfile
 from collections.abc import Callable
 from typing import Any
 
@@ -80,6 +82,37 @@ def in_memory(request: pytest.FixtureRequest, slide: SyntheticSlide) -> Argument
     return {"source": f"memory://slides/{slide.folder.name}"}
 
 
+def in_zip(request: pytest.FixtureRequest, slide: SyntheticSlide) -> Arguments:
+    path = request.getfixturevalue("tmp_path") / "slide.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in slide.paths:
+            archive.write(file, f"slide/{file.name}")
+    return {"source": f"zip://::{path}"}
+
+
+def in_tar(request: pytest.FixtureRequest, slide: SyntheticSlide) -> Arguments:
+    path = request.getfixturevalue("tmp_path") / "slide.tar"
+    with tarfile.open(path, "w") as archive:
+        for file in slide.paths:
+            archive.add(file, f"slide/{file.name}")
+    return {"source": f"tar://slide::{path}"}
+
+
+def in_ftp(request: pytest.FixtureRequest, slide: SyntheticSlide) -> Arguments:
+    return {"source": f"{request.getfixturevalue('ftp')}{_below_all(request, slide)}/"}
+
+
+def in_webdav(request: pytest.FixtureRequest, slide: SyntheticSlide) -> Arguments:
+    options = {"base_url": request.getfixturevalue("webdav")}
+    return {"source": f"webdav://{_below_all(request, slide)}", "storage_options": options}
+
+
+def _below_all(request: pytest.FixtureRequest, slide: SyntheticSlide) -> str:
+    """Path of a slide below the folder of all tests, which these servers serve."""
+    folder = request.getfixturevalue("tmp_path_factory").getbasetemp()
+    return slide.folder.relative_to(folder).as_posix()
+
+
 PLACES: dict[str, Callable[[pytest.FixtureRequest, SyntheticSlide], Arguments]] = {
     "folder": in_folder,
     "file client": in_file_client,
@@ -92,6 +125,10 @@ PLACES: dict[str, Callable[[pytest.FixtureRequest, SyntheticSlide], Arguments]] 
     "http folder": in_http_folder,
     "http files": in_http_files,
     "memory": in_memory,
+    "zip": in_zip,
+    "tar": in_tar,
+    "ftp": in_ftp,
+    "webdav": in_webdav,
 }
 SERVICES = ("orthanc", "dicomweb", "web client")
 FILES = tuple(name for name in PLACES if name not in (*SERVICES, "file client"))

@@ -108,12 +108,14 @@ def test_service_without_the_study(put, make_slide, uid):
 
 
 @pytest.mark.parametrize("place", FILES, indirect=True)
-def test_place_without_files(put, make_slide):
+def test_place_without_files(put, place, make_slide):
     arguments = put(make_slide())
     source = arguments.pop("source")
     if isinstance(source, list):
         elsewhere = [source[0].replace("level-0", "level-9")]
         missing = elsewhere[0]
+    elif place in ("zip", "tar"):
+        missing = elsewhere = f"{place}://no/such/place::{source.partition('::')[2]}"
     else:
         missing = elsewhere = f"{str(source).rstrip('/')}/no/such/place"
     with pytest.raises(SourceError, match="no such file or folder") as caught:

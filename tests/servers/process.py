@@ -18,7 +18,9 @@ _WRAPPER = ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []
 
 
 @contextmanager
-def run_server(command: Callable[[int], Sequence[str]], log: Path) -> Iterator[int]:
+def run_server(
+    command: Callable[[int], Sequence[str]], log: Path, *, speaks_http: bool = True
+) -> Iterator[int]:
     """Run a server program on a free port of the loopback interface.
 
     Parameters
@@ -27,6 +29,8 @@ def run_server(command: Callable[[int], Sequence[str]], log: Path) -> Iterator[i
         Makes the program and its arguments of the port
     log : pathlib.Path
         File for what the program prints
+    speaks_http : bool
+        Whether it answers a request for ``/`` when it is ready; others only take connections
 
     Yields
     ------
@@ -44,7 +48,7 @@ def run_server(command: Callable[[int], Sequence[str]], log: Path) -> Iterator[i
                 stderr=subprocess.STDOUT,
             )
         try:
-            if _answers(process, port):
+            if _answers(process, port, speaks_http):
                 yield port
                 return
         finally:
@@ -58,13 +62,15 @@ def _free_port() -> int:
         return probe.getsockname()[1]
 
 
-def _answers(process: subprocess.Popen, port: int) -> bool:
+def _answers(process: subprocess.Popen, port: int, speaks_http: bool) -> bool:
     end = time.monotonic() + _SECONDS
     while process.poll() is None and time.monotonic() < end:
         with closing(HTTPConnection("127.0.0.1", port, timeout=5)) as connection:
             try:
-                connection.request("GET", "/")
-                connection.getresponse()
+                connection.connect()
+                if speaks_http:
+                    connection.request("GET", "/")
+                    connection.getresponse()
                 return True
             except (OSError, HTTPException):
                 pass
