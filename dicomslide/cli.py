@@ -21,6 +21,7 @@ from dicomslide.export.ome_zarr import to_ome_zarr
 from dicomslide.opening import open_slide
 from dicomslide.report import print_report
 from dicomslide.slide import Slide
+from dicomslide.terminal import printable
 from dicomslide.thumbnail import make_thumbnail
 
 __all__ = ["main"]
@@ -51,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except (DicomSlideError, OSError) as error:
             if options.debug:
                 raise
-            print(f"dicomslide: error: {error}", file=sys.stderr)
+            print(f"dicomslide: error: {printable(error)}", file=sys.stderr)
             return _FAILED
         except KeyboardInterrupt:
             print("dicomslide: interrupted", file=sys.stderr)
@@ -268,4 +269,4 @@ def _show_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    print(f"dicomslide: warning: {message}", file=file or sys.stderr)
+    print(f"dicomslide: warning: {printable(message)}", file=file or sys.stderr)

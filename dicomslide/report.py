@@ -13,6 +13,7 @@ from dicomslide.errors import SelectionError
 from dicomslide.image import TiledImage
 from dicomslide.metadata.channels import Channel
 from dicomslide.slide import Slide
+from dicomslide.terminal import printable
 
 __all__ = ["print_report"]
 
@@ -34,7 +35,8 @@ def _rotation(degrees: float) -> str:
 def print_report(slide: Slide, console: Console) -> None:
     """Print levels, channels, focal planes, associated and derived images of a slide."""
     base = _any_image(slide, 0)
-    console.print(Text(f"Slide {slide.container_identifier or '(no container identifier)'}"))
+    name = printable(slide.container_identifier)
+    console.print(Text(f"Slide {name or '(no container identifier)'}"))
     facts = {
         "frame of reference": slide.frame_of_reference_uid,
         "manufacturer": _join(base, "Manufacturer", "ManufacturerModelName"),
@@ -45,7 +47,7 @@ def print_report(slide: Slide, console: Console) -> None:
     }
     for name, value in facts.items():
         if value:
-            console.print(Text(f"  {name:20}{value}"))
+            console.print(Text(f"  {name:20}{printable(value)}"))
     console.print()
     console.print(_levels(slide))
     for kind, heading in _HEADINGS.items():
@@ -73,7 +75,8 @@ def _levels(slide: Slide) -> Table:
         spacing = f"{along_column:.6g}"
         if along_row != along_column:
             spacing += f" x {along_row:.6g}"
-        table.add_row(
+        _add_row(
+            table,
             str(level),
             str(rows),
             str(columns),
@@ -97,7 +100,7 @@ def _any_image(slide: Slide, level: int) -> TiledImage:
 def _kind(image: TiledImage) -> str:
     values = [str(value) for value in image.metadata.get("ImageType") or ()]
     flavor = values[2] if len(values) > 2 else image.channel_type.value
-    return f"{flavor}, {image.metadata.get('PhotometricInterpretation')}"
+    return f"{flavor}, {_attribute(image, 'PhotometricInterpretation')}"
 
 
 def _channels(heading: str, channels: Iterable[tuple[int, Channel]]) -> Table:
@@ -106,7 +109,7 @@ def _channels(heading: str, channels: Iterable[tuple[int, Channel]]) -> Table:
     for index, channel in channels:
         about = [channel.label, channel.category, channel.property_type, channel.unit]
         about += [f"{channel.wavelength:g} nm" if channel.wavelength else "", *channel.stains]
-        table.add_row(str(index), channel.identifier, ", ".join(filter(None, about)))
+        _add_row(table, str(index), channel.identifier, ", ".join(filter(None, about)))
     return table
 
 
@@ -114,8 +117,13 @@ def _associated(images: Iterable[tuple[str, TiledImage]]) -> Table:
     table = _table("Associated images", "name", "rows", "columns", "kind", "transfer syntax")
     for name, image in images:
         rows, columns = image.size
-        table.add_row(name, str(rows), str(columns), _kind(image), _transfer_syntax(image))
+        _add_row(table, name, str(rows), str(columns), _kind(image), _transfer_syntax(image))
     return table
+
+
+def _add_row(table: Table, *cells: str) -> None:
+    # A plain str would be read as markup
+    table.add_row(*(Text(printable(cell)) for cell in cells))
 
 
 def _table(title: str, *columns: str) -> Table:
@@ -136,5 +144,14 @@ def _transfer_syntax(image: TiledImage) -> str:
 
 
 def _join(image: TiledImage, *keywords: str) -> str:
-    values = [str(image.metadata.get(keyword) or "") for keyword in keywords]
+    values = [_attribute(image, keyword) for keyword in keywords]
     return " ".join(dict.fromkeys(filter(None, values)))
+
+
+def _attribute(image: TiledImage, keyword: str) -> str:
+    """Read an attribute that nothing depends on; empty where there is none."""
+    try:
+        return str(image.metadata.get(keyword) or "")
+    # pydicom fails on a damaged value in many ways
+    except Exception:
+        return "(cannot be read)"
