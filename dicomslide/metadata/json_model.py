@@ -59,8 +59,16 @@ _UNUSUAL = (
 def text_of_json(item: Json, tag: str) -> str:
     """Read the first value of an attribute as text; empty where there is none."""
     element = item.get(tag)
-    values = element.get("Value") if isinstance(element, dict) else None
-    return str(values[0]) if isinstance(values, list) and values else ""
+    values = _values(element) if isinstance(element, dict) else []
+    return str(values[0]) if values else ""
+
+
+def _values(element: Json) -> list[Any]:
+    """Get the values of an element; some writers have no list around one that is alone."""
+    values = element.get("Value")
+    if values is None:
+        return []
+    return values if isinstance(values, list) else [values]
 
 
 def bulk_data_urls(item: Json) -> Iterator[tuple[str, str]]:
@@ -84,10 +92,9 @@ def _elements(item: Json, depth: int = 0) -> Iterator[tuple[str, Json]]:
         if not isinstance(element, dict):
             continue
         yield tag, element
-        values = element.get("Value")
         # Frames have no bulk data of use here, and there are many of them
-        if element.get("vr") == "SQ" and isinstance(values, list) and tag != _GROUPS:
-            for value in values:
+        if element.get("vr") == "SQ" and tag != _GROUPS:
+            for value in _values(element):
                 if isinstance(value, dict) and depth < _MAX_DEPTH:
                     yield from _elements(value, depth + 1)
 
@@ -154,9 +161,11 @@ def _without_bulk_data(item: Json, bulk_data: Mapping[str, bytes], depth: int = 
             continue
         if element.get("vr") == "SQ" and element.get("Value"):
             values = [
-                _without_bulk_data(value or {}, bulk_data, depth + 1) for value in element["Value"]
+                _without_bulk_data(value or {}, bulk_data, depth + 1) for value in _values(element)
             ]
             element = element | {"Value": values}
+        elif not isinstance(element.get("Value", []), list):
+            element = element | {"Value": _values(element)}
         kept[tag] = element
     return kept
 
@@ -168,7 +177,7 @@ def _encoded_groups(groups: Json, bulk_data: Mapping[str, bytes]) -> bytes | Non
         url = groups["BulkDataURI"]
         return bulk_data.get(url[0] if isinstance(url, list) else url, b"")
     try:
-        return _encode_items(groups.get("Value") or [], 0)
+        return _encode_items(_values(groups), 0)
     except _UNUSUAL:
         return None
 
@@ -184,7 +193,7 @@ def _encode_items(items: list[Json], depth: int) -> bytes:
 
 
 def _encode(tag: str, element: Json, depth: int) -> bytes:
-    vr, values = element["vr"], element.get("Value", [])
+    vr, values = element["vr"], _values(element)
     if vr == "SQ":
         content = _encode_items(values, depth + 1)
         return b"%b\0\0%b%b" % (_head(tag, vr), len(content).to_bytes(4, "little"), content)

@@ -85,6 +85,10 @@ class WebService:
         """URL of an instance."""
         return f"{self.base_url}{self.retrieve_prefix}{_path(study, series, instance)}"
 
+    def search_for_studies(self) -> list[Json]:
+        """Search for all studies (PS3.18 10.6)."""
+        return self._search("/studies")
+
     def search_for_series(
         self, study_instance_uid: str | None = None, search_filters: dict[str, str] | None = None
     ) -> list[Json]:
@@ -167,26 +171,45 @@ class WebService:
     def retrieve_bulkdata(self, url: str, max_bytes: int = _MAX_BULK_DATA) -> list[bytes]:
         """Retrieve bulk data of a limited size (PS3.18 10.4.1.1.5).
 
-        A URL of another origin, such as one that a proxy hides, is looked for at the service.
+        A URL of another origin, such as one that a proxy hides, is looked for at the service; one
+        of its own origin, too, where there is nothing or nothing that may be seen.
         """
         target, limit = self._own_url(url), max_bytes + _PART_OVERHEAD
         try:
-            return self.http.get(target, _BULK_DATA, limit, _read_contents)
+            return self._bulk_data(target, limit)
+        except RefusedRequestError as error:
+            elsewhere = self._below_base(target)
+            if error.status not in (403, 404) or elsewhere in ("", target):
+                raise
+            return self._bulk_data(elsewhere, limit)
+
+    def _bulk_data(self, url: str, limit: int) -> list[bytes]:
+        try:
+            return self.http.get(url, _BULK_DATA, limit, _read_contents)
         except RefusedRequestError as error:
             if error.status not in _NOT_SO:
                 raise
-            return self.http.get(target, "*/*", limit, _read_contents)
+            return self.http.get(url, "*/*", limit, _read_contents)
 
     def _own_url(self, url: str) -> str:
-        """Map a BulkDataURI to the service."""
+        """Map a BulkDataURI to the origin of the service."""
         if self.http.is_own(absolute := join_url(f"{self.base_url}/", url)):
             return absolute
         parts = urlsplit(absolute)
         if parts.scheme not in ("http", "https"):
             raise SourceError(f"{without_secrets(url)}: bulk data that is not at a web service")
+        if below := self._below_base(absolute):
+            return below
+        target = join_url(f"{self.base_url}/", parts.path)
+        return f"{target}?{parts.query}" if parts.query else target
+
+    def _below_base(self, url: str) -> str:
+        """Move what is behind ``/studies/`` to the URL of the service; empty without that."""
+        parts = urlsplit(url)
         _, below, path = parts.path.partition("/studies/")
-        base = f"{self.base_url}{self.retrieve_prefix}" if below else f"{self.base_url}/"
-        target = base + below + path if below else join_url(base, parts.path)
+        if not below:
+            return ""
+        target = f"{self.base_url}{self.retrieve_prefix}{below}{path}"
         return f"{target}?{parts.query}" if parts.query else target
 
     def retrieve_frames(
@@ -374,6 +397,11 @@ def _read_json(reply: Reply) -> list[Json]:
     except ValueError as error:
         raise DamagedAnswerError(f"no JSON: {error}") from error
     items = found if isinstance(found, list) else [found]
+    if items and all(isinstance(item, str) for item in items):
+        raise SourceError(
+            f"{without_secrets(reply.url)}: names instead of data sets; is this the URL of the "
+            "DICOMweb service? That of Orthanc ends with /dicom-web"
+        )
     if not all(isinstance(item, dict) for item in items):
         raise DamagedAnswerError("no data sets in JSON")
     return items

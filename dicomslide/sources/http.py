@@ -52,7 +52,7 @@ _MAX_REDIRECTS = 5
 # Digits of a length; Python does not convert any number of them
 _MAX_DIGITS = 18
 _HINTS = {
-    401: "; the service wants credentials",
+    401: "; the service wants credentials, or others than those that were given",
     403: "; the credentials do not suffice",
 }
 

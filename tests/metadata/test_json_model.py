@@ -329,7 +329,7 @@ class TestBulkData:
         ({"vr": "IS", "Value": [5, 6]}, "5"),
         ({"vr": "UI", "Value": []}, ""),
         ({"vr": "UI"}, ""),
-        ({"vr": "UI", "Value": "1.2"}, ""),
+        ({"vr": "UI", "Value": "1.2"}, "1.2"),
         (None, ""),
         ([1], ""),
     ],
