@@ -26,6 +26,7 @@ from dicomslide.metadata.flavors import (
 from dicomslide.metadata.frames import matrix_size
 from dicomslide.metadata.geometry import (
     ImageGeometry,
+    has_origin,
     pixel_spacing,
     read_geometry,
     spacing_between_planes,
@@ -33,6 +34,7 @@ from dicomslide.metadata.geometry import (
 from dicomslide.metadata.references import referenced_instances
 
 __all__ = [
+    "check_image",
     "group_images",
     "group_slides",
     "is_scanned",
@@ -84,6 +86,20 @@ def series_of(images: Sequence[Dataset]) -> tuple[str, ...]:
 
 def _scanned_or_all(images: Sequence[Dataset]) -> Sequence[Dataset]:
     return [image for image in images if is_scanned(image)] or images
+
+
+def check_image(dataset: Dataset) -> None:
+    """Raise an InvalidImageError where the attributes cannot be read that slides are grouped by.
+
+    Other attributes are looked at when the slide is made.
+    """
+    is_derived = dataset.get("SOPClassUID") in DERIVED
+    if is_derived:
+        referenced_instances(dataset)
+    if is_derived or is_scanned(dataset):
+        matrix_size(dataset)
+        if not has_origin(dataset):
+            pixel_spacing(dataset)
 
 
 def group_slides(

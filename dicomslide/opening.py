@@ -2,13 +2,15 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from pydicom.dataset import Dataset
 
-from dicomslide.damage import naming
-from dicomslide.errors import NoSlideError
-from dicomslide.grouping import group_slides, pyramid_uids_of, series_of, shows_only_labels
+from dicomslide.assembly import assemble, choose_whole, container_of, leave_out, make_slides
+from dicomslide.errors import ArgumentValueError, NoSlideError
+from dicomslide.failures import Failure, Failures
+from dicomslide.grouping import pyramid_uids_of, series_of, shows_only_labels
 from dicomslide.places import Access, Source, find_images, name_of_source
 from dicomslide.slide import Slide
 
@@ -100,21 +102,28 @@ def open_slide(
     ...     "dicomweb+https://example.org/dicom-web", study_instance_uid="1.2.3"
     ... )  # doctest: +SKIP
     """
-    client, slides = _find_slides(
-        source,
-        Access(study_instance_uid, series_instance_uid, session, credentials, storage_options),
-        correct_color,
-        include_derived,
-        container_identifier,
-        pyramid_uid,
-    )
     name = name_of_source(source)
-    if len(slides) > 1:
-        raise NoSlideError(f"{name}: there are {len(slides)} slides: {_choices(slides)}")
-    with naming(name):
-        return Slide(
-            client, slides[0], max_frame_cache_size, pyramid_tolerance, correct_color=correct_color
-        )
+    access = Access(study_instance_uid, series_instance_uid, session, credentials, storage_options)
+    failures: list[Failure] = []
+    client, groups = _find_groups(source, access, correct_color, include_derived, failures)
+    wanted = _Wanted(container_identifier, pyramid_uid, series_instance_uid)
+    if wanted.anything:
+        groups = wanted.choose(groups, name, failures)
+    elif failures and len(groups) < 2:
+        raise failures[0].error
+    if len(groups) > 1:
+        more = f"; and {failures[0].reason}" if failures else ""
+        raise NoSlideError(f"{name}: there are {len(groups)} slides: {_choices(groups)}{more}")
+    (slide,) = make_slides(
+        client,
+        groups,
+        name,
+        None,
+        max_frame_cache_size=max_frame_cache_size,
+        pyramid_tolerance=pyramid_tolerance,
+        correct_color=correct_color,
+    )
+    return slide
 
 
 def open_slides(
@@ -131,75 +140,113 @@ def open_slides(
     session: Any = None,
     credentials: tuple[str, str] | str | None = None,
     storage_options: dict[str, Any] | None = None,
+    errors: Literal["raise", "skip"] = "raise",
 ) -> list[Slide]:
     """Open all slides at a place.
 
     The parameters and errors are those of `open_slide`, but there may be several slides: also of
     one glass slide that was scanned several times, or in several places.
 
+    Parameters
+    ----------
+    errors : {"raise", "skip"}, optional
+        What happens when a slide cannot be opened, or an image cannot be read: an error, or the
+        slides that it costs are left out, and the logger ``dicomslide`` tells once which, and why.
+        A file or a series that does not tell which slide it is of is left out alone
+
     Returns
     -------
     list of Slide
-        At least one slide
+        At least one slide, unless slides were left out
     """
-    client, slides = _find_slides(
-        source,
-        Access(study_instance_uid, series_instance_uid, session, credentials, storage_options),
-        correct_color,
-        include_derived,
-        container_identifier,
-        pyramid_uid,
+    if errors not in ("raise", "skip"):
+        raise ArgumentValueError(f"errors: expected 'raise' or 'skip', got {errors!r}")
+    skips = errors == "skip"
+    name = name_of_source(source)
+    access = Access(study_instance_uid, series_instance_uid, session, credentials, storage_options)
+    wanted = _Wanted(container_identifier, pyramid_uid, series_instance_uid)
+    failures: Failures = [] if skips or wanted.anything else None
+    client, groups = _find_groups(source, access, correct_color, include_derived, failures)
+    if skips:
+        groups = leave_out(groups, failures or ())
+        groups = [images for images in groups if wanted.matches(images)]
+    elif wanted.anything:
+        groups = wanted.choose(groups, name, failures or [])
+    return make_slides(
+        client,
+        groups,
+        name,
+        [] if skips else None,
+        max_frame_cache_size=max_frame_cache_size,
+        pyramid_tolerance=pyramid_tolerance,
+        correct_color=correct_color,
     )
-    with naming(name_of_source(source)):
-        return [
-            Slide(
-                client, images, max_frame_cache_size, pyramid_tolerance, correct_color=correct_color
-            )
-            for images in slides
-        ]
 
 
-def _find_slides(
+@dataclass(frozen=True)
+class _Wanted:
+    """Which of several slides is asked for."""
+
+    container: str | None
+    pyramid: str | None
+    series: str | None
+
+    @property
+    def anything(self) -> bool:
+        """Whether one is asked for at all."""
+        return (self.container, self.pyramid, self.series) != (None, None, None)
+
+    def matches(self, images: Sequence[Dataset]) -> bool:
+        """Whether a slide is asked for; its series was looked for already."""
+        return self.container in (None, container_of(images)) and self.pyramid in (
+            None,
+            *pyramid_uids_of(images),
+        )
+
+    def choose(
+        self, groups: list[list[Dataset]], name: str, failures: Sequence[Failure]
+    ) -> list[list[Dataset]]:
+        """Choose the slides that are asked for; an error says why there is none."""
+        found = choose_whole(groups, self.matches, self.series, failures)
+        if found:
+            return found
+        for failure in failures:
+            if self.container in (None, failure.marks.container):
+                raise failure.error
+        wanted = {
+            "series": self.series,
+            "container": self.container,
+            "pyramid": self.pyramid,
+        }
+        named = " and ".join(f"the {what} {uid!r}" for what, uid in wanted.items() if uid)
+        raise NoSlideError(
+            f"{name}: no slide has {named}" + "".join(f"; {f.reason}" for f in failures[:1])
+        )
+
+
+def _find_groups(
     source: Source,
     access: Access,
     correct_color: bool,
     include_derived: bool,
-    container_identifier: str | None,
-    pyramid_uid: str | None,
+    failures: Failures,
 ) -> tuple[Any, list[list[Dataset]]]:
-    """Find the metadata of the images of each slide that is asked for, and where its frames are."""
-    name = name_of_source(source)
+    """Find the metadata of the images of each slide, and where their frames are."""
     client, datasets = find_images(
-        source, access, correct_color=correct_color, include_derived=include_derived
+        source,
+        access,
+        correct_color=correct_color,
+        include_derived=include_derived,
+        failures=failures,
     )
-    with naming(name):
-        slides = [
-            images
-            for images in group_slides(datasets, name, access.series_instance_uid)
-            if container_identifier in (None, _container(images))
-            and pyramid_uid in (None, *pyramid_uids_of(images))
-        ]
-    if not slides:
-        wanted = {
-            "series": access.series_instance_uid,
-            "container": container_identifier,
-            "pyramid": pyramid_uid,
-        }
-        named = " and ".join(f"the {what} {uid!r}" for what, uid in wanted.items() if uid)
-        raise NoSlideError(f"{name}: no slide has {named}")
-    return client, [images for images in slides if not shows_only_labels(images)] or slides
-
-
-def _container(images: Sequence[Dataset]) -> str:
-    return next(
-        (str(i.get("ContainerIdentifier")) for i in images if i.get("ContainerIdentifier")), ""
-    )
+    groups = assemble(datasets, name_of_source(source), failures, access.series_instance_uid)
+    return client, [images for images in groups if not shows_only_labels(images)] or groups
 
 
 def _choices(slides: Sequence[Sequence[Dataset]]) -> str:
     """Say by which keyword each of several slides is chosen."""
     for keyword, option, names_of in (
-        ("container_identifier", "--container", lambda images: (_container(images),)),
+        ("container_identifier", "--container", lambda images: (container_of(images),)),
         ("series_instance_uid", "--series", _only_series),
         ("pyramid_uid", "--pyramid", pyramid_uids_of),
     ):

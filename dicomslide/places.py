@@ -3,9 +3,12 @@
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from itertools import chain, islice
+from tarfile import is_tarfile
 from typing import Any
+from zipfile import is_zipfile
 
 from pydicom.config import IGNORE
 from pydicom.dataset import Dataset
@@ -19,6 +22,8 @@ from dicomslide.errors import (
     InvalidImageError,
     NoSlideError,
 )
+from dicomslide.failures import Failure, Failures, Marks, collecting, marks_of
+from dicomslide.grouping import check_image
 from dicomslide.metadata.flavors import (
     DERIVED,
     SLIDE_CLASSES,
@@ -31,7 +36,7 @@ from dicomslide.sources.base import File
 from dicomslide.sources.dicomweb import is_service_url, service_of_client, service_of_url
 from dicomslide.sources.files import FileFrames, FileStore, open_image_file
 from dicomslide.sources.folders import find_files
-from dicomslide.sources.header import read_sop_class
+from dicomslide.sources.header import read_header, read_sop_class
 from dicomslide.sources.localfile import LocalFile
 from dicomslide.sources.remotefile import RemoteFile, find_remote_files, is_url, local_path
 from dicomslide.sources.sidebyside import side_by_side
@@ -68,7 +73,12 @@ class Access:
 
 
 def find_images(
-    source: Source, access: Access, *, correct_color: bool, include_derived: bool = True
+    source: Source,
+    access: Access,
+    *,
+    correct_color: bool,
+    include_derived: bool = True,
+    failures: Failures = None,
 ) -> tuple[Any, list[Dataset]]:
     """Find the images of slides at a place.
 
@@ -82,13 +92,15 @@ def find_images(
         Whether ICC profiles are needed
     include_derived : bool
         Whether Segmentations and Parametric Maps are looked for
+    failures : list of Failure, optional
+        Takes up what cannot be read; without it the first failure is raised
 
     Returns
     -------
     client : dicomweb_client.api.DICOMClient or FrameStore
         Where the frames are
     datasets : list of pydicom.dataset.Dataset
-        Metadata of the images, at least one
+        Metadata of the images, at least one unless there are failures
 
     Raises
     ------
@@ -104,29 +116,38 @@ def find_images(
             raise ArgumentValueError("session: the client has one of its own")
         client, study, series = service_of_client(source) or source, None, None
     else:
-        return _files_as_images(source, access, include_derived)
+        return _files_as_images(source, access, include_derived, failures)
+    if access.storage_options is not None:
+        raise ArgumentValueError(
+            "storage_options: for files, not for DICOMweb services; a session has its options"
+        )
     study = access.study_instance_uid or study
     series = access.series_instance_uid or series
     datasets = retrieve_images(
-        client, study, series, include_derived=include_derived, correct_color=correct_color
+        client,
+        study,
+        series,
+        include_derived=include_derived,
+        correct_color=correct_color,
+        failures=failures,
     )
-    if not datasets:
+    if not datasets and not failures:
         raise NoSlideError(f"{name_of_source(source)}: no slide was found there")
     return client, datasets
 
 
 def _files_as_images(
-    source: Source, access: Access, include_derived: bool
+    source: Source, access: Access, include_derived: bool, failures: Failures
 ) -> tuple[FileStore, list[Dataset]]:
     given = [name for name in ("session", "credentials") if getattr(access, name) is not None]
     if given:
         raise ArgumentValueError(f"{given[0]}: for DICOMweb services, not for files")
     images = [
         (dataset, frames)
-        for dataset, frames in _read_images(source, access.storage_options)
+        for dataset, frames in _read_images(source, access.storage_options, failures)
         if _is_wanted(dataset, access, include_derived)
     ]
-    if not images:
+    if not images and not failures:
         study = access.study_instance_uid
         raise NoSlideError(
             f"{name_of_source(source)}: there is no image of a slide"
@@ -187,6 +208,11 @@ def _files_of(
     item: str | os.PathLike[str], options: dict[str, Any] | None
 ) -> Iterator[tuple[File, bool]]:
     path = os.fspath(item)
+    if is_url(path) and "/studies/" in path and path.startswith(("http://", "https://")):
+        raise ArgumentValueError(
+            f"source: {without_secrets(path)}: files are looked for at this URL; with dicomweb+ in "
+            "front of it, it is that of a DICOMweb service"
+        )
     if is_url(path) and not os.path.exists(path):
         local = local_path(path)
         if local is None:
@@ -197,17 +223,17 @@ def _files_of(
 
 
 def _read_images(
-    source: Source, options: dict[str, Any] | None
+    source: Source, options: dict[str, Any] | None, failures: Failures
 ) -> list[tuple[Dataset, FileFrames]]:
     """Read the headers of the images of slides; a file that was named has to be one."""
     images = []
     others: Counter[str] = Counter()
-    for found in _each_image(_find_files(source, options)):
+    for found in _each_image(_find_files(source, options), failures):
         if isinstance(found, str):
             others[found] += 1
         else:
             images.append(found)
-    if not images:
+    if not images and not failures:
         kinds = ", ".join(f"{count} x {kind}" for kind, count in others.items())
         raise NoSlideError(
             f"{name_of_source(source)}: no slide in it; it holds {kinds or 'no files'}"
@@ -215,16 +241,33 @@ def _read_images(
     return images
 
 
-def _each_image(files: Iterator[tuple[File, bool]]) -> Iterator[tuple[Dataset, FileFrames] | str]:
+def _each_image(
+    files: Iterator[tuple[File, bool]], failures: Failures
+) -> Iterator[tuple[Dataset, FileFrames] | str]:
     first = next(files, None)
     if first is None:
         return
     rest = chain([first], files)
     if not isinstance(first[0], RemoteFile):
         for file, named in rest:
-            yield _read_image(file, named)
+            yield _try_image(file, named, failures)
         return
-    yield from side_by_side(lambda item: _read_image(*item), list(rest))
+    yield from side_by_side(lambda item: _try_image(item[0], item[1], failures), list(rest))
+
+
+def _try_image(file: File, named: bool, failures: Failures) -> tuple[Dataset, FileFrames] | str:
+    """Read the header of an image, or collect why that fails, with what is known of its slide."""
+    if failures is None:
+        return _read_image(file, named)
+    found: list[Failure] = []
+    with collecting(found, file.path):
+        return _read_image(file, named)
+    marks = Marks()
+    # The header may be whole where the pixels are not
+    with suppress(DicomSlideError):
+        marks = marks_of(read_header(file).dataset)
+    failures += [replace(failure, marks=marks) for failure in found]
+    return "damaged file"
 
 
 def _read_image(file: File, named: bool) -> tuple[Dataset, FileFrames] | str:
@@ -233,15 +276,16 @@ def _read_image(file: File, named: bool) -> tuple[Dataset, FileFrames] | str:
         return kind
     try:
         dataset, frames = open_image_file(file)
-    except NoSlideError:
+    except NoSlideError as error:
         if named:
-            raise
+            raise NoSlideError(f"{error}{_hint(file)}") from error
         return "no image"
     with reading(file.path):
         if belongs_to_slide(dataset):
             # Converted here, where it is known which file they are of
             for keyword in _GROUPING:
                 dataset.get(keyword)
+            check_image(dataset)
             return dataset, frames
         sop_class = dataset.get("SOPClassUID")
         if sop_class not in SLIDE_CLASSES and has_slide_class(dataset):
@@ -250,6 +294,15 @@ def _read_image(file: File, named: bool) -> tuple[Dataset, FileFrames] | str:
     if named:
         raise NoSlideError(f"{file.path}: a DICOM image, but not of a slide: {kind}")
     return kind
+
+
+def _hint(file: File) -> str:
+    """Say what helps with a file that is no DICOM file, but was named."""
+    for protocol, is_archive in (("zip", is_zipfile), ("tar", is_tarfile)):
+        if isinstance(file, LocalFile) and is_archive(file.path):
+            return f"; the slide in an archive opens as {protocol}://::{file.path}"
+    is_page = isinstance(file, RemoteFile) and file.path.startswith(("http://", "https://"))
+    return "; the URL of a folder has to end with a slash" if is_page else ""
 
 
 def _kind_of_file(file: File) -> str | None:

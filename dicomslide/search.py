@@ -1,6 +1,5 @@
 """Slides that a client knows of."""
 
-import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,8 +8,11 @@ from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
 from dicomslide.arguments import require_type
+from dicomslide.assembly import assemble, leave_out, make_slides
+from dicomslide.damage import reading
 from dicomslide.errors import ArgumentTypeError
-from dicomslide.grouping import group_slides, is_scanned
+from dicomslide.failures import Failures, collecting, marks_of
+from dicomslide.grouping import is_scanned
 from dicomslide.metadata.channels import channel_items
 from dicomslide.metadata.matching import Coded, does_specimen_description_item_match
 from dicomslide.places import name_of_source
@@ -19,8 +21,6 @@ from dicomslide.slide import Slide
 from dicomslide.sources.dicomweb import service_of_client
 
 __all__ = ["find_slides"]
-
-logger = logging.getLogger(__name__)
 
 
 def find_slides(
@@ -58,8 +58,8 @@ def find_slides(
         Largest tolerated distance in millimetres between the centres of images at different
         pyramid levels in the slide coordinate system
     fail_on_error : bool, optional
-        Whether an error is raised when the images of a slide cannot be used; otherwise the slide is
-        left out and the error is logged
+        Whether an error is raised when the images of a slide cannot be retrieved or used; otherwise
+        the slide is left out, and the logger ``dicomslide`` tells once which, and why
     include_derived : bool, optional
         Whether derived images (Segmentation or Parametric Map instances, whatever Modality they
         declare) are included in their slides
@@ -81,6 +81,9 @@ def find_slides(
         When an argument has the wrong type
     ValueError
         When the images of a slide cannot be used, unless `fail_on_error` is False
+    OSError
+        When the service cannot be searched; and when it does not deliver what it found, unless
+        `fail_on_error` is False
     """
     if not callable(getattr(client, "search_for_series", None)):
         raise ArgumentTypeError(
@@ -102,34 +105,31 @@ def find_slides(
         if value is not None
     }
     client = service_of_client(client) or client
-    datasets = [
-        dataset
-        for dataset in retrieve_images(
-            client,
-            study_instance_uid,
-            filters=filters,
-            include_derived=include_derived,
-            correct_color=correct_color,
-        )
-        if _is_wanted(dataset, container_id, specimen_stains, optical_path_ids)
-    ]
-    slides = []
-    for images in filter(_has_pyramid, group_slides(datasets, name_of_source(client))):
-        try:
-            slide = Slide(
-                client,
-                images,
-                max_frame_cache_size,
-                pyramid_tolerance,
-                correct_color=correct_color,
-            )
-        except (ValueError, OSError) as error:
-            if fail_on_error:
-                raise
-            logger.warning("slide %s is left out: %s", images[0].get("ContainerIdentifier"), error)
-            continue
-        slides.append(slide)
-    return slides
+    name = name_of_source(client)
+    failures: Failures = None if fail_on_error else []
+    datasets = []
+    for dataset in retrieve_images(
+        client,
+        study_instance_uid,
+        filters=filters,
+        include_derived=include_derived,
+        correct_color=correct_color,
+        failures=failures,
+    ):
+        image = f"image {dataset.get('SOPInstanceUID')}"
+        with collecting(failures, image, marks_of(dataset)), reading(image):
+            if _is_wanted(dataset, container_id, specimen_stains, optical_path_ids):
+                datasets.append(dataset)
+    groups = assemble(datasets, name, failures)
+    return make_slides(
+        client,
+        [images for images in leave_out(groups, failures or ()) if _has_pyramid(images)],
+        name,
+        None if fail_on_error else [],
+        max_frame_cache_size=max_frame_cache_size,
+        pyramid_tolerance=pyramid_tolerance,
+        correct_color=correct_color,
+    )
 
 
 def _require_sequence(name: str, values: Any, *types: type) -> None:

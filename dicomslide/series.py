@@ -13,9 +13,10 @@ from typing import Any
 from pydicom.datadict import tag_for_keyword
 
 from dicomslide.errors import SourceError
+from dicomslide.failures import Failures, Marks, collecting
 from dicomslide.metadata.flavors import SLIDE_CLASSES, SLIDE_MICROSCOPY
 from dicomslide.metadata.json_model import text_of_json
-from dicomslide.sources.clients import ask_each
+from dicomslide.sources.clients import ask_each, asking
 from dicomslide.sources.refusals import is_refused, remember_refusal, status_of
 from dicomslide.sources.urls import without_secrets
 
@@ -28,10 +29,17 @@ _SOP_CLASS, _SOP_INSTANCE, _MODALITY = "00080016", "00080018", "00080060"
 _STUDY, _SERIES = "0020000D", "0020000E"
 # What services answer that do not search by an attribute
 _REFUSED = (400, 501)
+# What they answer that only search in a study
+_ABSENT = (404, 405)
+_ALL_SERIES = "search for series of all studies"
 
 
 def find_series(
-    client: Any, study_uid: str | None, filters: Mapping[str, str], include_derived: bool
+    client: Any,
+    study_uid: str | None,
+    filters: Mapping[str, str],
+    include_derived: bool,
+    failures: Failures = None,
 ) -> list[Uids]:
     """Find the Study and Series Instance UIDs of slides, and of what was derived from them.
 
@@ -45,6 +53,8 @@ def find_series(
         Keywords of attributes to their values. Series that do not tell them are found, too
     include_derived : bool
         Whether series of derived images are looked for in the studies of slides
+    failures : list of Failure, optional
+        Takes up studies and series that the service does not tell about
 
     Returns
     -------
@@ -56,13 +66,11 @@ def find_series(
     else:
         if "SeriesInstanceUID" in filters:
             # It has been chosen already, whatever its Modality
-            return list(_search(client, filters))
-        found = _search(client, {**filters, "Modality": "SM"})
+            return list(_search(client, filters, failures))
+        found = _search(client, {**filters, "Modality": "SM"}, failures)
         if include_derived:
             studies = list(dict.fromkeys(study for study, _ in found))
-            found = {}
-            for series in ask_each(client, partial(_search_in_study, client), studies):
-                found |= series
+            found |= _search_in_studies(client, studies, {}, failures)
     told = ("SM", "SEG") if include_derived else ("SM",)
     chosen = [uids for uids, modality in found.items() if modality in told]
     # Another application may have put any Modality into what it derived
@@ -72,37 +80,71 @@ def find_series(
         if modality not in told and (include_derived or not modality)
     ]
     classes = SLIDE_CLASSES if include_derived else SLIDE_MICROSCOPY
-    sop_classes = ask_each(client, partial(_sop_class, client), others)
+    sop_classes = ask_each(client, partial(_sop_class, client, failures), others)
     chosen += [uids for uids, of in zip(others, sop_classes, strict=True) if of in classes]
     return sorted(chosen, key=lambda uids: found[uids] != "SM")
 
 
-def _search(client: Any, filters: Mapping[str, str]) -> dict[Uids, str]:
+def _search(client: Any, filters: Mapping[str, str], failures: Failures) -> dict[Uids, str]:
     """Search for series by as many attributes as the service matches; gives their Modality."""
     service = _name_of(client)
     asked = [keyword for keyword in filters if not is_refused(service, keyword)]
     refused = None
-    while True:
+    while not is_refused(service, _ALL_SERIES):
         try:
-            found = _all_results(client.search_for_series)(
-                search_filters={keyword: filters[keyword] for keyword in asked}
-            )
-            break
-        except Exception as error:
-            if status_of(error) not in _REFUSED or not asked:
+            with asking(client):
+                found = _all_results(client.search_for_series)(
+                    search_filters={keyword: filters[keyword] for keyword in asked}
+                )
+        except SourceError as error:
+            status = status_of(error)
+            if status in _REFUSED and asked:
+                refused = asked.pop()
+                continue
+            if status not in _ABSENT:
                 raise
-            refused = asked.pop()
-    if refused:
-        # Of several that were left out this one made the difference
-        remember_refusal(service, refused)
-    return _by_uids(client, found, None, filters)
+            try:
+                studies = _find_studies(client, filters)
+            except SourceError:
+                # There is no service at all
+                raise error from None
+            remember_refusal(service, _ALL_SERIES)
+            return _search_in_studies(client, studies, filters, failures)
+        if refused:
+            # Of several that were left out this one made the difference
+            remember_refusal(service, refused)
+        return _by_uids(client, found, None, filters)
+    return _search_in_studies(client, _find_studies(client, filters), filters, failures)
+
+
+def _find_studies(client: Any, filters: Mapping[str, str]) -> list[str]:
+    """Find all studies of a service that has no search for the series of all of them."""
+    with asking(client):
+        found = _all_results(client.search_for_studies)()
+    uids = [text_of_json(item, _STUDY) for item in found if matches(item, filters)]
+    return [uid for uid in uids if uid]
+
+
+def _search_in_studies(
+    client: Any, studies: list[str], filters: Mapping[str, str], failures: Failures
+) -> dict[Uids, str]:
+    def search(study: str) -> dict[Uids, str]:
+        with collecting(failures, f"study {study}"):
+            return _search_in_study(client, study, filters)
+        return {}
+
+    series: dict[Uids, str] = {}
+    for found in ask_each(client, search, studies):
+        series |= found
+    return series
 
 
 def _search_in_study(
     client: Any, study_uid: str, filters: Mapping[str, str] | None = None
 ) -> dict[Uids, str]:
     """Search for all series of a study; gives the Modality of those that may have attributes."""
-    found = _all_results(client.search_for_series)(study_instance_uid=study_uid)
+    with asking(client):
+        found = _all_results(client.search_for_series)(study_instance_uid=study_uid)
     return _by_uids(client, found, study_uid, filters or {})
 
 
@@ -130,19 +172,21 @@ def _by_uids(
     return series
 
 
-def _sop_class(client: Any, uids: Uids) -> str:
+def _sop_class(client: Any, failures: Failures, uids: Uids) -> str:
     """Ask for the SOP Class UID of the first instance of a series; empty where there is none."""
     place = {"study_instance_uid": uids[0], "series_instance_uid": uids[1]}
-    found = client.search_for_instances(**place, limit=1)
-    if not found:
-        return ""
-    # Not all services tell it in a search
-    return text_of_json(found[0], _SOP_CLASS) or text_of_json(
-        client.retrieve_instance_metadata(
-            **place, sop_instance_uid=text_of_json(found[0], _SOP_INSTANCE)
-        ),
-        _SOP_CLASS,
-    )
+    with collecting(failures, f"series {uids[1]}", Marks(series=uids[1])), asking(client):
+        found = client.search_for_instances(**place, limit=1)
+        if not found:
+            return ""
+        # Not all services tell it in a search
+        return text_of_json(found[0], _SOP_CLASS) or text_of_json(
+            client.retrieve_instance_metadata(
+                **place, sop_instance_uid=text_of_json(found[0], _SOP_INSTANCE)
+            ),
+            _SOP_CLASS,
+        )
+    return ""
 
 
 def _name_of(client: Any) -> str:

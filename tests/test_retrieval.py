@@ -9,7 +9,7 @@ from dicomweb_client.api import DICOMfileClient
 from pydicom.uid import ExplicitVRLittleEndian
 
 from dicomslide.errors import SourceError
-from dicomslide.retrieval import retrieve_images
+from dicomslide.retrieval import retrieve_images, supply_transfer_syntax
 from dicomslide.sources import retries
 from dicomslide.sources.dicomweb import service_of_url
 from dicomslide.testing import make_srgb_profile
@@ -134,7 +134,10 @@ class TestTransferSyntax:
     @pytest.mark.parametrize("tells", [False, True])
     def test_is_supplied(self, archive, tells):
         with DicomwebServer(archive, tells_transfer_syntax=tells) as server:
-            found = retrieve_images(service_at(server))
+            service = service_at(server)
+            found = retrieve_images(service)
+            assert server.matching("/frames/") == []
+            supply_transfer_syntax(service, found)
             assert {d.AvailableTransferSyntaxUID for d in found} == {ExplicitVRLittleEndian}
             # One frame of each image
             assert len(server.matching("/frames/")) == (0 if tells else len(found))

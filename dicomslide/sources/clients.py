@@ -1,7 +1,8 @@
 """Frames behind any client of the ``dicomweb_client`` interface."""
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,9 +25,10 @@ from dicomslide.sources.refusals import (
     status_of,
 )
 from dicomslide.sources.sidebyside import side_by_side
+from dicomslide.sources.urls import without_secrets
 from dicomslide.sources.webframes import batch_size_of, check_frames, frame_bits, web_frames
 
-__all__ = ["ClientFrames", "ask_each", "frame_source"]
+__all__ = ["ClientFrames", "ask_each", "asking", "frame_source"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -49,6 +51,20 @@ def ask_each(client: Any, function: Callable[[T], R], items: Sequence[T]) -> lis
     if isinstance(client, WebService):
         return side_by_side(function, items)
     return [function(item) for item in items]
+
+
+@contextmanager
+def asking(client: Any) -> Iterator[None]:
+    """Have whatever a client raises end as a SourceError, with its status where it tells one."""
+    try:
+        yield
+    except DicomSlideError:
+        raise
+    # Each client has errors of its own
+    except Exception as error:
+        name = without_secrets(str(getattr(client, "base_url", ""))) or "the client"
+        text = " ".join(str(error).split())
+        raise SourceError(f"{name}: {type(error).__name__}: {without_secrets(text)}") from error
 
 
 def frame_source(client: Any, dataset: Dataset) -> FrameSource:

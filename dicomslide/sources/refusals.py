@@ -33,5 +33,7 @@ def is_refused(service: str, what: str) -> bool:
 def status_of(error: BaseException | None) -> int | None:
     """Find the HTTP status that an error of this package or of a client tells; None without."""
     response = getattr(error, "response", None)
+    if response is None and error is not None and error.__cause__ is not None:
+        response = getattr(error.__cause__, "response", None)
     status = getattr(error, "status", None) or getattr(response, "status_code", None)
     return int(status) if isinstance(status, int) else None

@@ -7,10 +7,12 @@
 
 import json
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import requests
 
@@ -61,7 +63,12 @@ def find_orthanc() -> tuple[str, str] | None:
 
 
 @contextmanager
-def run_orthanc(folder: Path, user: tuple[str, str] | None = None) -> Iterator[Orthanc]:
+def run_orthanc(
+    folder: Path,
+    user: tuple[str, str] | None = None,
+    settings: Mapping[str, Any] = MappingProxyType({}),
+    web_settings: Mapping[str, Any] = MappingProxyType({}),
+) -> Iterator[Orthanc]:
     """Run Orthanc with an empty storage.
 
     Parameters
@@ -70,6 +77,8 @@ def run_orthanc(folder: Path, user: tuple[str, str] | None = None) -> Iterator[O
         Where it stores everything
     user : tuple of str, optional
         Name and password that every request needs
+    settings, web_settings : mapping
+        More of its configuration, and of that of its DICOMweb plugin
 
     Raises
     ------
@@ -83,7 +92,9 @@ def run_orthanc(folder: Path, user: tuple[str, str] | None = None) -> Iterator[O
     configuration = folder / "orthanc.json"
 
     def command(port: int) -> list[str]:
-        configuration.write_text(json.dumps(_configure(folder / "storage", port, plugin, user)))
+        found = _configure(folder / "storage", port, plugin, user)
+        web = {**found["DicomWeb"], **web_settings}
+        configuration.write_text(json.dumps({**found, **settings, "DicomWeb": web}))
         return [program, str(configuration)]
 
     with run_server(command, folder / "orthanc.log") as port:

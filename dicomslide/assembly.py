@@ -1,0 +1,146 @@
+"""From the metadata of images to slides, where some of the images may be damaged."""
+
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from pydicom.dataset import Dataset
+
+from dicomslide.damage import naming
+from dicomslide.failures import (
+    Failure,
+    Failures,
+    collecting,
+    log_failure,
+    marks_of,
+    slides_hit_by,
+)
+from dicomslide.grouping import check_image, group_slides
+from dicomslide.retrieval import supply_transfer_syntax
+from dicomslide.slide import Slide
+
+__all__ = ["assemble", "choose_whole", "container_of", "leave_out", "make_slides"]
+
+Images = list[Dataset]
+"""Metadata of the images of a slide."""
+
+
+def assemble(
+    datasets: Iterable[Dataset],
+    name: str,
+    failures: Failures,
+    series_instance_uid: str | None = None,
+) -> list[Images]:
+    """Put the images of each slide together, without those that cannot be grouped.
+
+    Parameters
+    ----------
+    datasets : iterable of pydicom.dataset.Dataset
+        Metadata of images, which may be changed: see `dicomslide.leniency`
+    name : str
+        What messages call the place of the images
+    failures : list of Failure, optional
+        Takes up what cannot be grouped
+    series_instance_uid : str, optional
+        Series of the VOLUME and THUMBNAIL images of the slides that are wanted
+    """
+    sound = []
+    for dataset in datasets:
+        image = f"image {dataset.get('SOPInstanceUID')}"
+        with collecting(failures, image, marks_of(dataset)), naming(name):
+            check_image(dataset)
+            sound.append(dataset)
+    with naming(name):
+        return group_slides(sound, name, series_instance_uid)
+
+
+def leave_out(slides: Sequence[Images], failures: Iterable[Failure]) -> list[Images]:
+    """Leave out the slides of which an image could not be read, and log why."""
+    hit: set[int] = set()
+    for failure in failures:
+        found = slides_hit_by(failure, slides)
+        log_failure(failure, [container_of(slides[index]) for index in found])
+        hit.update(found)
+    return [images for index, images in enumerate(slides) if index not in hit]
+
+
+def choose_whole(
+    slides: Sequence[Images],
+    is_chosen: Callable[[Images], bool],
+    series: str | None,
+    failures: Iterable[Failure],
+) -> list[Images]:
+    """Choose slides of which all images could be read, whatever became of those of others.
+
+    Parameters
+    ----------
+    slides : sequence of list of pydicom.dataset.Dataset
+        Metadata of the images of each slide
+    is_chosen : callable
+        Whether a slide is chosen
+    series : str, optional
+        Series Instance UID of the VOLUME and THUMBNAIL images, where they were chosen by it
+    failures : iterable of Failure
+        What could not be read
+
+    Raises
+    ------
+    DicomSlideError
+        When an image of a slide that is chosen could not be read
+
+    Warns
+    -----
+    UserWarning
+        When something could not be read that may be of a slide that is chosen
+    """
+    chosen = [images for images in slides if is_chosen(images)]
+    for failure in failures:
+        hit = [slides[index] for index in slides_hit_by(failure, slides)]
+        is_of_another_series = series is not None and failure.marks.series not in ("", series)
+        if any(map(is_chosen, hit)) and not is_of_another_series:
+            raise failure.error
+        if chosen and not (hit or failure.marks.tell_slide):
+            warnings.warn(
+                f"{failure.name} may be of the slide that was chosen, and cannot be read: "
+                f"{failure.reason}",
+                stacklevel=2,
+            )
+    return chosen
+
+
+def make_slides(
+    client: Any, slides: Sequence[Images], name: str, failures: Failures, **options: Any
+) -> list[Slide]:
+    """Make slides.
+
+    Parameters
+    ----------
+    client : dicomweb_client.api.DICOMClient or FrameStore
+        Where the frames are
+    slides : sequence of list of pydicom.dataset.Dataset
+        Metadata of the images of each slide
+    name : str
+        What messages call the place of the images
+    failures : list of Failure, optional
+        When it is given, slides that cannot be made are left out and logged
+    **options
+        Parameters of `Slide`
+    """
+    lost: Failures = None if failures is None else []
+    supply_transfer_syntax(client, [image for images in slides for image in images], lost)
+    made = []
+    for images in leave_out(slides, lost or ()):
+        found: Failures = None if failures is None else []
+        called = f"slide {container_of(images)!r}"
+        with collecting(found, called), naming(name):
+            made.append(Slide(client, images, **options))
+        for failure in found or ():
+            log_failure(failure)
+    return made
+
+
+def container_of(images: Sequence[Dataset]) -> str:
+    """Get the Container Identifier of a slide; empty where there is none."""
+    return next(
+        (str(i.get("ContainerIdentifier")) for i in images if i.get("ContainerIdentifier")), ""
+    )

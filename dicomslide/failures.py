@@ -1,0 +1,133 @@
+"""What cannot be read among much that can: why, and which slides it costs."""
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from pydicom.dataset import Dataset
+
+from dicomslide.errors import ArgumentTypeError, DicomSlideError
+
+__all__ = ["Failure", "Failures", "Marks", "collecting", "log_failure", "marks_of", "slides_hit_by"]
+
+logger = logging.getLogger("dicomslide")
+
+
+@dataclass(frozen=True)
+class Marks:
+    """By what an image is known to be of a slide; empty where that is not known."""
+
+    series: str = ""
+    container: str = ""
+    frame_of_reference: str = ""
+
+    @property
+    def tell_slide(self) -> bool:
+        """Whether an image with these marks can be told from those of all other slides."""
+        return bool(self.container or self.frame_of_reference)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Something that could not be read.
+
+    Parameters
+    ----------
+    name : str
+        What messages call it
+    error : DicomSlideError
+        Why it could not be read
+    marks : Marks
+        What is known of its slide
+    """
+
+    name: str
+    error: DicomSlideError
+    marks: Marks = Marks()
+
+    @property
+    def reason(self) -> str:
+        """The error, which names what failed."""
+        text = str(self.error)
+        return text if self.name in text else f"{self.name}: {text}"
+
+
+Failures = list[Failure] | None
+"""Where failures are collected; None where the first one is raised."""
+
+
+@dataclass(frozen=True)
+class _Collector:
+    """Collects what goes wrong while its context lasts."""
+
+    failures: Failures
+    name: str
+    marks: Marks
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: object
+    ) -> bool:
+        if self.failures is None or not isinstance(error, DicomSlideError):
+            return False
+        if isinstance(error, ArgumentTypeError):
+            return False
+        self.failures.append(Failure(self.name, error, self.marks))
+        return True
+
+
+def collecting(failures: Failures, name: str, marks: Marks | None = None) -> _Collector:
+    """Collect what goes wrong in a context, and go on behind it.
+
+    Parameters
+    ----------
+    failures : list of Failure, optional
+        Takes up the error; without it, it is raised as usual
+    name : str
+        What messages call that which is read
+    marks : Marks, optional
+        What is known of its slide
+    """
+    return _Collector(failures, name, marks or Marks())
+
+
+def marks_of(dataset: Dataset) -> Marks:
+    """Read the marks of an image, as far as they can be read."""
+    values = []
+    for keyword in ("SeriesInstanceUID", "ContainerIdentifier", "FrameOfReferenceUID"):
+        try:
+            values.append(str(dataset.get(keyword) or ""))
+        # A damaged attribute, which pydicom fails on in many ways
+        except Exception:
+            values.append("")
+    return Marks(*values)
+
+
+def slides_hit_by(failure: Failure, slides: Sequence[Sequence[Dataset]]) -> list[int]:
+    """Find the slides that lack an image because of a failure; gives their indices.
+
+    It is of the slides of its series; otherwise of those of its container, or else of its frame of
+    reference.
+    """
+    marks = [{marks_of(image) for image in images} for images in slides]
+    for field in ("series", "container", "frame_of_reference"):
+        own = getattr(failure.marks, field)
+        found = [
+            index
+            for index, of_slide in enumerate(marks)
+            if own and any(getattr(mark, field) == own for mark in of_slide)
+        ]
+        if found:
+            return found
+    return []
+
+
+def log_failure(failure: Failure, containers: Iterable[str] = ()) -> None:
+    """Log what is left out, and why."""
+    names = ", ".join(f"slide {container!r}" for container in containers)
+    if not names:
+        of = failure.marks.container
+        names = f"{failure.name} of slide {of!r}" if of else failure.name
+    logger.warning("%s is left out: %s", names, failure.reason)
