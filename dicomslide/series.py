@@ -5,7 +5,9 @@ asked for: of a study all series are, and they are chosen by what they say of th
 """
 
 import re
+import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from inspect import signature
 from typing import Any
@@ -17,6 +19,7 @@ from dicomslide.failures import Failures, Marks, collecting
 from dicomslide.metadata.flavors import SLIDE_CLASSES, SLIDE_MICROSCOPY
 from dicomslide.metadata.json_model import text_of_json
 from dicomslide.sources.clients import ask_each, asking
+from dicomslide.sources.dicomweb import WebService
 from dicomslide.sources.refusals import is_refused, remember_refusal, status_of
 from dicomslide.sources.urls import without_secrets
 
@@ -27,6 +30,8 @@ Uids = tuple[str, str]
 
 _SOP_CLASS, _SOP_INSTANCE, _MODALITY = "00080016", "00080018", "00080060"
 _STUDY, _SERIES = "0020000D", "0020000E"
+# Number of Study Related Series
+_SERIES_COUNT = "00201206"
 # What services answer that do not search by an attribute
 _REFUSED = (400, 501)
 # What they answer that only search in a study
@@ -145,7 +150,27 @@ def _search_in_study(
     """Search for all series of a study; gives the Modality of those that may have attributes."""
     with asking(client):
         found = _all_results(client.search_for_series)(study_instance_uid=study_uid)
+    _warn_where_cut(client, study_uid, len(found))
     return _by_uids(client, found, study_uid, filters or {})
+
+
+def _warn_where_cut(client: Any, study_uid: str, found: int) -> None:
+    """Say that a study has more series than a search has found: a service may have a limit."""
+    if not isinstance(client, WebService):
+        return
+    items: list[Json] = []
+    # Of a service that cannot tell nothing is known
+    with suppress(SourceError):
+        items = client.search_for_studies({"StudyInstanceUID": study_uid}, limit=1)
+    for item in items:
+        count = text_of_json(item, _SERIES_COUNT)
+        if text_of_json(item, _STUDY) == study_uid and count.isdecimal() and int(count) > found:
+            warnings.warn(
+                f"{_name_of(client)}: has {count} series of study {study_uid}, but tells only "
+                f"{found} when it is searched: images may be missing. What limits its results has "
+                "to be raised, such as LimitFindResults of Orthanc",
+                stacklevel=2,
+            )
 
 
 def _all_results(search: Callable[..., list[Json]]) -> Callable[..., list[Json]]:

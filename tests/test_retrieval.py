@@ -65,13 +65,14 @@ class TestInstances:
         found = retrieve_images(service_at(server))
         assert uids(found) == {instance.uid for instance in archive.instances}
         # Searches for slides and for the series of their study, each with a second page that is
-        # empty; an instance of each series of another Modality; metadata of each series; bulk data
+        # empty; for how many series the study has; for an instance of each series of another
+        # Modality; metadata of each series; bulk data
         series = {instance.series: instance.dataset.Modality for instance in archive.instances}
         others = [modality for modality in series.values() if modality not in ("SM", "SEG")]
         assert len(server.matching("/metadata")) == len(series)
         assert len(server.matching("/instances?limit=1")) == len(others)
         bulk = len(server.matching("/bulkdata/"))
-        assert len(server.requests) == 2 * 2 + len(others) + len(series) + bulk
+        assert len(server.requests) == 2 * 2 + 1 + len(others) + len(series) + bulk
 
     def test_without_those(self, server, archive):
         found = retrieve_images(service_at(server), include_derived=False)

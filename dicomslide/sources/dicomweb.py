@@ -85,9 +85,11 @@ class WebService:
         """URL of an instance."""
         return f"{self.base_url}{self.retrieve_prefix}{_path(study, series, instance)}"
 
-    def search_for_studies(self) -> list[Json]:
-        """Search for all studies (PS3.18 10.6)."""
-        return self._search("/studies")
+    def search_for_studies(
+        self, search_filters: dict[str, str] | None = None, limit: int | None = None
+    ) -> list[Json]:
+        """Search for studies (PS3.18 10.6), for all or the first ones."""
+        return self._search("/studies", search_filters, limit)
 
     def search_for_series(
         self, study_instance_uid: str | None = None, search_filters: dict[str, str] | None = None

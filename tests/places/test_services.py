@@ -38,6 +38,19 @@ def test_orthanc_that_keeps_few_attributes_of_series(write_kind, tmp_path, kept)
 
 
 @pytest.mark.skipif(find_orthanc() is None, reason="Orthanc is not installed")
+def test_search_that_a_limit_cuts_is_warned_of(write_kind, tmp_path):
+    written = write_kind("derived")
+    with run_orthanc(tmp_path, settings={"LimitFindResults": 2}) as server:
+        server.upload(written.paths)
+        with pytest.warns(UserWarning, match=r"has \d+ series of study .* LimitFindResults"):
+            open_slides(
+                f"dicomweb+{server.url}",
+                study_instance_uid=written.study_instance_uid,
+                errors="skip",
+            )
+
+
+@pytest.mark.skipif(find_orthanc() is None, reason="Orthanc is not installed")
 def test_root_of_orthanc_is_no_dicomweb_service(write_kind, tmp_path):
     with run_orthanc(tmp_path) as server:
         server.upload(write_kind("plain").paths)
