@@ -343,6 +343,9 @@ class _AssociatedImages(Mapping[str, Image.Image]):
                 f"type {level.array.dtype}"
             )
         pixels = level.array[...]
+        if level.array.pixel_format.photometric == "MONOCHROME1":
+            # Low values are bright
+            pixels = 255 - pixels
         # Gray pixels become three equal samples
         rgb = np.broadcast_to(pixels, (*pixels.shape[:2], 3))
         picture = Image.fromarray(np.ascontiguousarray(rgb)).convert("RGBA")

@@ -5,6 +5,7 @@ import itertools
 
 import numpy as np
 import openslide
+import pydicom
 import pytest
 from openslide.deepzoom import DeepZoomGenerator
 from PIL import Image, ImageCms
@@ -213,6 +214,20 @@ def test_associated_images_also_have_the_names_of_openslide(exact):
         assert_same_image(exact.ours.associated_images[name], exact.library.associated_images[name])
     with pytest.raises(KeyError):
         exact.ours.associated_images["barcode"]
+
+
+def test_an_associated_image_of_monochrome1_is_shown_the_right_way_round(make_slide, tmp_path):
+    written = make_slide(**EXACT)
+    label = pydicom.dcmread(written.folder / "label.dcm")
+    grey = written.label[..., 0]
+    label.SamplesPerPixel, label.PhotometricInterpretation = 1, "MONOCHROME1"
+    del label.PlanarConfiguration
+    label.PixelData = grey.tobytes() + b"\0" * (grey.size % 2)
+    label.save_as(tmp_path / "label.dcm")
+    slide = open_slide([*(level.paths[0] for level in written.levels), tmp_path / "label.dcm"])
+    shown = np.asarray(OpenSlide(slide).associated_images["label"])
+    assert np.array_equal(shown[..., 0], 255 - grey)
+    assert np.array_equal(slide.label_images[0].get_total_pixel_matrix()[..., 0], grey)
 
 
 def test_a_slide_without_label_has_no_associated_images(make_slide):

@@ -401,8 +401,8 @@ def _read_json(reply: Reply) -> list[Json]:
     items = found if isinstance(found, list) else [found]
     if items and all(isinstance(item, str) for item in items):
         raise SourceError(
-            f"{without_secrets(reply.url)}: names in JSON instead of data sets; is this the URL of the "
-            "DICOMweb service? That of Orthanc ends with /dicom-web"
+            f"{without_secrets(reply.url)}: names in JSON instead of data sets; is this the URL of "
+            "the DICOMweb service? That of Orthanc ends with /dicom-web"
         )
     if not all(isinstance(item, dict) for item in items):
         raise DamagedAnswerError("no data sets in JSON")
