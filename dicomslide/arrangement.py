@@ -9,6 +9,7 @@ from dicomslide.errors import InvalidImageError
 from dicomslide.image import TiledImage
 from dicomslide.matrix import TotalPixelMatrix
 from dicomslide.metadata.channels import Channel, may_be_one_path, read_path_marks
+from dicomslide.metadata.flavors import is_thumbnail
 from dicomslide.metadata.geometry import ImageGeometry
 from dicomslide.pixels.array import FrameArray
 from dicomslide.placement import (
@@ -16,7 +17,6 @@ from dicomslide.placement import (
     PlacedImage,
     identities,
     is_off_grid,
-    is_thumbnail,
     pixel_kind,
     place_images,
 )
@@ -92,7 +92,8 @@ class SlideChannel:
     planes : dict
         Indices of level and focal plane to a plane; none for an image off the grids of the levels
     claimed : set
-        Levels and focal planes that the series of the channel show, also those still to come
+        Levels and focal planes at which the series of the channel show it, including those of
+        images that are still to be added
     """
 
     type: ChannelTypes
@@ -250,13 +251,13 @@ def _add(
     used = False
     for index, identifier in enumerate(image.channel_identifiers):
         own = {
-            (item.level, place): Plane(image, index, own, item.grid, item.offset)
-            for own, place in enumerate(planes)
+            (item.level, place): Plane(image, index, of_image, item.grid, item.offset)
+            for of_image, place in enumerate(planes)
         }
         places = {(level, place): p for (level, place), p in own.items() if level is not None}
         channel = _find(channels, item, index, places, shown)
         if channel is None:
-            if is_thumbnail(image) and channels:
+            if is_thumbnail(image.metadata) and any(c.first.image is not image for c in channels):
                 continue
             channel = SlideChannel(image.channel_type, identifier, next(iter(own.values())))
             channels.append(channel)
@@ -288,14 +289,14 @@ def _find(
     # The series that shows a path at one level shows it at the others, too
     same.sort(key=lambda channel: not _share_series(channel, image))
     own = shown[_series(image), tuple(identities(image))[index]]
+    marks = read_path_marks(image.metadata)[index]
     for channel in same:
-        first = channel.first
-        marks = read_path_marks(first.image.metadata)[first.channel]
-        if not may_be_one_path(marks, read_path_marks(image.metadata)[index]):
-            continue
-        if is_thumbnail(image):
-            if pixel_kind(first.image) == pixel_kind(image):
+        if is_thumbnail(image.metadata):
+            if any(_shows_like(plane, image, marks) for plane in channel.planes.values()):
                 return channel
+            continue
+        first = channel.first
+        if not may_be_one_path(read_path_marks(first.image.metadata)[first.channel], marks):
             continue
         taken = [channel.planes[key].image for key in places if key in channel.planes]
         if not taken:
@@ -311,6 +312,13 @@ def _find(
                 "plane"
             )
     return None
+
+
+def _shows_like(plane: Plane, image: TiledImage, marks: tuple[str, ...]) -> bool:
+    """Whether an image of the slide shows a path as a THUMBNAIL image does."""
+    own = read_path_marks(plane.image.metadata)[plane.channel]
+    same_kind = pixel_kind(plane.image.metadata) == pixel_kind(image.metadata)
+    return same_kind and may_be_one_path(own, marks)
 
 
 def _share_series(channel: SlideChannel, image: TiledImage) -> bool:
@@ -337,6 +345,6 @@ def _meaning(channel: Channel) -> tuple[str, ...]:
 
 
 def _family(image: TiledImage) -> str:
-    """Pyramid, or else series, whose instances go on with a derived image at other levels."""
+    """Pyramid UID, or Series Instance UID: derived images that share it may be of one pyramid."""
     pyramid, series = _series(image)
     return pyramid or series

@@ -38,7 +38,7 @@ def assemble(
     datasets : iterable of pydicom.dataset.Dataset
         Metadata of images, which may be changed: see `dicomslide.leniency`
     name : str
-        What messages call the place of the images
+        Name of the place of the images in messages
     failures : list of Failure, optional
         Takes up what cannot be grouped
     series_instance_uid : str, optional
@@ -120,7 +120,7 @@ def make_slides(
     slides : sequence of list of pydicom.dataset.Dataset
         Metadata of the images of each slide
     name : str
-        What messages call the place of the images
+        Name of the place of the images in messages
     failures : list of Failure, optional
         When it is given, slides that cannot be made are left out and logged
     **options

@@ -16,8 +16,8 @@
 ``y`` and ``x`` run along the columns and rows of the total pixel matrix; their coordinates are the
 centres of the pixels in millimetres from the centre of the base level's top left pixel. Where the
 image is parallel to the axes of the slide, ``slide_x`` and ``slide_y`` are the positions in the
-slide coordinate system, indexed too, each along the dimension that it varies with. One point of the
-slide has the same coordinates at all levels.
+slide coordinate system, indexed too (up to a million pixels), each along the dimension that it
+varies with. One point of the slide has the same coordinates at all levels.
 
 Images whose pixels are those of no level are below ``derived``, each with coordinates of its own:
 ``y`` and ``x`` are those of the levels where the image is parallel to them, and otherwise count
@@ -41,7 +41,7 @@ from dicomslide.enum import ChannelTypes
 from dicomslide.errors import ArgumentValueError, InvalidImageError
 from dicomslide.image import TiledImage
 from dicomslide.metadata.channels import Channel
-from dicomslide.metadata.flavors import is_label_map
+from dicomslide.metadata.flavors import is_label_map, read_image_type
 from dicomslide.metadata.geometry import ImageGeometry
 from dicomslide.pixels.array import FrameArray
 from dicomslide.pixels.chunks import Chunks
@@ -450,7 +450,7 @@ def _image_attributes(image: TiledImage) -> dict[str, Any]:
     return {
         "sop_instance_uid": str(metadata.get("SOPInstanceUID", "")),
         "series_instance_uid": str(metadata.get("SeriesInstanceUID", "")),
-        "image_type": [str(value) for value in metadata.get("ImageType") or ()],
+        "image_type": list(read_image_type(metadata)),
         "transfer_syntax_uid": image.transfer_syntax_uid,
         "photometric_interpretation": str(metadata.get("PhotometricInterpretation", "")),
     }

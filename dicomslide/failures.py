@@ -1,4 +1,4 @@
-"""What cannot be read among much that can: why, and which slides it costs."""
+"""Files and images that cannot be read, and the slides that lack them."""
 
 import logging
 from collections.abc import Iterable, Sequence
@@ -15,7 +15,7 @@ logger = logging.getLogger("dicomslide")
 
 @dataclass(frozen=True)
 class Marks:
-    """By what an image is known to be of a slide; empty where that is not known."""
+    """Identifiers that tell which slide an image belongs to; empty where they are not known."""
 
     series: str = ""
     container: str = ""
@@ -34,7 +34,7 @@ class Failure:
     Parameters
     ----------
     name : str
-        What messages call it
+        Name used in messages
     error : DicomSlideError
         Why it could not be read
     marks : Marks
@@ -86,7 +86,7 @@ def collecting(failures: Failures, name: str, marks: Marks | None = None) -> _Co
     failures : list of Failure, optional
         Takes up the error; without it, it is raised as usual
     name : str
-        What messages call that which is read
+        Name of what is read, in messages
     marks : Marks, optional
         What is known of its slide
     """

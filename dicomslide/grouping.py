@@ -12,20 +12,20 @@ from functools import cached_property
 from pydicom.dataset import Dataset
 
 from dicomslide.damage import reads_image
-from dicomslide.enum import ImageFlavors
 from dicomslide.errors import InvalidImageError
 from dicomslide.leniency import share_frame_of_reference, supply_missing
 from dicomslide.metadata.channels import may_be_one_path, read_identifiers, read_path_marks
 from dicomslide.metadata.flavors import (
     DERIVED,
-    image_flavor,
     is_label_image,
     is_overview_image,
+    is_thumbnail,
     is_volume_image,
 )
 from dicomslide.metadata.frames import matrix_size
 from dicomslide.metadata.geometry import (
     ImageGeometry,
+    are_of_one_level,
     has_origin,
     pixel_spacing,
     read_geometry,
@@ -48,8 +48,6 @@ Glass = tuple[str, str]
 
 # Distance in millimetres between the centres of areas that are the same
 _SAME_AREA = 0.1
-# Ratio of the Pixel Spacing of images that are of one level
-_SAME_LEVEL = 1.25
 
 
 @reads_image
@@ -214,8 +212,13 @@ def _position(item: tuple[int, Dataset]) -> int:
 
 @reads_image
 def _glass(dataset: Dataset) -> Glass:
-    reference = str(dataset.get("FrameOfReferenceUID"))
+    reference = str(dataset.get("FrameOfReferenceUID") or "")
     return reference, str(dataset.get("ContainerIdentifier") or "")
+
+
+@reads_image
+def _samples(dataset: Dataset) -> object:
+    return dataset.get("SamplesPerPixel")
 
 
 @reads_image
@@ -273,6 +276,11 @@ class _Scan:
         """Whether all focal planes are above those of another image."""
         return self.heights[0] > other.heights[1]
 
+    @cached_property
+    def samples(self) -> object:
+        """Samples per Pixel."""
+        return _samples(self.dataset)
+
     def overlaps(self, other: "_Scan") -> bool:
         """Whether the areas on the slide have a part in common."""
         (left, bottom), (right, top) = self.bounds
@@ -287,8 +295,9 @@ class _Scan:
         Monochrome images of other series that lie exactly alike are other optical paths as well,
         though all be called alike: a second scan would not lie so.
         """
-        samples, other_samples = (s.dataset.get("SamplesPerPixel") for s in (self, other))
-        if self.is_higher_than(other) or other.is_higher_than(self) or samples != other_samples:
+        if self.is_higher_than(other) or other.is_higher_than(self):
+            return True
+        if self.samples != other.samples:
             return True
         alike = any(
             name == other_name and may_be_one_path(marks, other_marks)
@@ -296,7 +305,7 @@ class _Scan:
             for other_name, other_marks in other.paths
         )
         is_channel = (
-            self.series != other.series and samples == 1 and self.geometry == other.geometry
+            self.series != other.series and self.samples == 1 and self.geometry == other.geometry
         )
         return not alike or is_channel
 
@@ -304,8 +313,7 @@ class _Scan:
         """Whether both may be of one level: their pixels are equally large."""
         if self.spacing is None or other.spacing is None:
             return self.size == other.size
-        ratios = [a / b for a, b in zip(self.spacing, other.spacing, strict=True)]
-        return max(*ratios, *(1 / ratio for ratio in ratios)) <= _SAME_LEVEL
+        return are_of_one_level(self.spacing, other.spacing)
 
     def rivals(self, other: "_Scan") -> bool:
         """Whether both show the same of one level."""
@@ -353,7 +361,7 @@ class _Pyramid:
 def _by_pyramid(glass: list[Dataset]) -> list[list[Dataset]]:
     """Divide the images of a glass slide by pyramids."""
     scans = [_Scan(dataset) for dataset in glass if is_scanned(dataset)]
-    volumes = [s for s in scans if image_flavor(s.dataset) != ImageFlavors.THUMBNAIL.value]
+    volumes = [scan for scan in scans if not is_thumbnail(scan.dataset)]
     try:
         pyramids = _find_pyramids(volumes)
         known = {scan.uid: pyramid for pyramid in pyramids for scan in pyramid.scans}

@@ -13,8 +13,9 @@ from dicomslide.errors import ArgumentTypeError, ArgumentValueError, SelectionEr
 from dicomslide.instance import ImageInstance
 from dicomslide.matrix import TotalPixelMatrix
 from dicomslide.metadata.channels import Channel
+from dicomslide.metadata.flavors import read_image_type
 from dicomslide.metadata.geometry import ImageGeometry
-from dicomslide.metadata.references import iter_references
+from dicomslide.metadata.references import read_references
 from dicomslide.region import nearest_pixels, read_slide_region
 
 __all__ = ["TiledImage"]
@@ -84,7 +85,7 @@ class TiledImage:
 
     @property
     def label(self) -> str:
-        """What messages call the image."""
+        """Name of the image in messages."""
         return self._instance.label
 
     @property
@@ -274,7 +275,7 @@ class TiledImage:
         """
         return [
             (study, series, instance)
-            for study, series, sop_class, instance in iter_references(self.metadata)
+            for study, series, sop_class, instance in read_references(self.metadata)
             if sop_class_uid in (None, sop_class)
         ]
 
@@ -518,7 +519,7 @@ class TiledImage:
 
     def __repr__(self) -> str:
         rows, columns = self.size
-        flavor = "/".join(map(str, self.metadata.get("ImageType") or ()))
+        flavor = "/".join(read_image_type(self.metadata))
         return (
             f"<TiledImage {rows} x {columns}, {self.num_channels} {self.channel_type.value} x "
             f"{self.num_focal_planes} focal planes, {flavor}, {self._instance.uid}>"

@@ -165,5 +165,5 @@ class ImageInstance:
 
     @property
     def label(self) -> str:
-        """What messages call the image."""
+        """Name of the image in messages."""
         return image_name(self.source)

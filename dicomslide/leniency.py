@@ -14,6 +14,9 @@ from dicomslide.metadata.geometry import has_origin, pixel_spacing
 
 __all__ = ["share_frame_of_reference", "supply_missing"]
 
+_FROM_OTHERS = "the origin of the other images is taken"
+_FROM_NOTHING = "it is taken for (0, 0)"
+
 
 def supply_missing(slides: Sequence[Sequence[Dataset]], name: str) -> None:
     """Supply attributes that VL Whole Slide Microscopy Images need and some writers leave out.
@@ -53,7 +56,7 @@ def _pyramid_images(images: Iterable[Dataset]) -> Iterable[Dataset]:
 
 def _supply_origins(slides: Sequence[Sequence[Dataset]], name: str) -> None:
     """Give images without Total Pixel Matrix Origin that of the other images of their slide."""
-    counts = {"the origin of the other images is taken": 0, "it is taken for (0, 0)": 0}
+    counts = {_FROM_OTHERS: 0, _FROM_NOTHING: 0}
     total = 0
     for slide in slides:
         placed = [
@@ -70,7 +73,7 @@ def _supply_origins(slides: Sequence[Sequence[Dataset]], name: str) -> None:
         stated.sort(key=matrix_size, reverse=True)
         for image in lacking:
             image.TotalPixelMatrixOriginSequence = [_origin_for(image, stated)]
-        counts[list(counts)[0 if stated else 1]] += len(lacking)
+        counts[_FROM_OTHERS if stated else _FROM_NOTHING] += len(lacking)
     for consequence, count in counts.items():
         if count:
             warnings.warn(
@@ -84,12 +87,12 @@ def _origin_for(image: Dataset, stated: Sequence[Dataset]) -> Dataset:
     """Copy the origin of the image of equal Pixel Spacing, or else of the largest one."""
     spacing = pixel_spacing(image)
     alike = [other for other in stated if pixel_spacing(other) == spacing]
+    found = alike or stated
+    source = found[0].TotalPixelMatrixOriginSequence[0] if found else Dataset()
     item = Dataset()
     for axis in "XYZ":
         keyword = f"{axis}OffsetInSlideCoordinateSystem"
-        source = (alike or stated or [None])[0]
-        sequence = source.TotalPixelMatrixOriginSequence if source is not None else [Dataset()]
-        setattr(item, keyword, sequence[0].get(keyword) or 0.0)
+        setattr(item, keyword, source.get(keyword) or 0.0)
     return item
 
 
@@ -111,7 +114,7 @@ def share_frame_of_reference(datasets: Sequence[Dataset], name: str) -> None:
         by_series.setdefault(key, []).append(image)
     replaced: dict[str, str] = {}
     for (series, _), levels in by_series.items():
-        references = [str(image.get("FrameOfReferenceUID")) for image in levels]
+        references = [str(image.get("FrameOfReferenceUID") or "") for image in levels]
         sizes = {matrix_size(image) for image in levels}
         if len(set(references)) > 1 and len(sizes) == len(levels):
             warnings.warn(
@@ -120,11 +123,12 @@ def share_frame_of_reference(datasets: Sequence[Dataset], name: str) -> None:
                 stacklevel=3,
             )
             largest_first = sorted(levels, key=matrix_size, reverse=True)
-            shared = next(filter(None, (i.get("FrameOfReferenceUID") for i in largest_first)))
+            stated = (str(i.get("FrameOfReferenceUID") or "") for i in largest_first)
+            shared = next(filter(None, stated))
             replaced |= dict.fromkeys(references, shared)
             for image in levels:
                 image.FrameOfReferenceUID = shared
     for image in datasets:
-        own = str(image.get("FrameOfReferenceUID"))
+        own = str(image.get("FrameOfReferenceUID") or "")
         if replaced and own in replaced and image.get("SOPClassUID") in DERIVED:
             image.FrameOfReferenceUID = replaced[own]

@@ -96,8 +96,9 @@ class OpenSlide:
         require_type("correct_color", correct_color, bool, type(None))
         self._source = without_secrets(str(slide)) if is_url(slide) else slide
         self._like_openslide = not isinstance(slide, Slide)
+        self._owned: Slide | None = None
         if not isinstance(slide, Slide):
-            slide = _open(slide, correct_color=bool(correct_color))
+            slide = self._owned = _open(slide, correct_color=bool(correct_color))
         elif correct_color is not None:
             raise ArgumentValueError(
                 "correct_color: for a path; a slide has its colours from open_slide"
@@ -158,8 +159,17 @@ class OpenSlide:
         return "dicom" if is_slide_file(os.fsdecode(path)) else None
 
     def close(self) -> None:
-        """Close the slide; no more regions can be read."""
+        """Close the slide; no more regions can be read.
+
+        A `Slide` that was given stays open, one that was opened from a path is closed.
+        """
         self._closed = True
+        if self._owned is not None:
+            self._owned.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ArgumentValueError("the slide is closed")
 
     def set_cache(self, cache: Any) -> None:
         """Accept a cache and ignore it: decoded frames are kept by the images of the slide."""
@@ -275,8 +285,7 @@ class OpenSlide:
         ValueError
             When the size is negative, there is no such level, or the slide is closed
         """
-        if self._closed:
-            raise ArgumentValueError("the slide is closed")
+        self._check_open()
         x, y = number_pair("location", location)
         width, height = integer_pair("size", size)
         if width < 0 or height < 0:
@@ -305,8 +314,9 @@ class OpenSlide:
         Raises
         ------
         ValueError
-            When the size is not positive
+            When the size is not positive, or the slide is closed
         """
+        self._check_open()
         width, height = integer_pair("size", size)
         if width < 1 or height < 1:
             raise ArgumentValueError(f"size: {width} x {height} pixels must be positive")
@@ -336,6 +346,7 @@ class _AssociatedImages(Mapping[str, Image.Image]):
         if image is None:
             raise KeyError(name)
         level = as_level(image)
+        check_pixel_count(level.array)
         samples = level.array.shape[2]
         if level.array.dtype != np.uint8 or samples not in (1, 3):
             raise UnsupportedError(

@@ -10,7 +10,7 @@ from PIL import ImageCms
 from dicomslide.enum import ImageFlavors
 from dicomslide.errors import SelectionError
 from dicomslide.image import TiledImage
-from dicomslide.metadata.flavors import image_flavor
+from dicomslide.metadata.flavors import is_thumbnail
 from dicomslide.pixels.array import FrameArray
 from dicomslide.pixels.color import icc_profile
 from dicomslide.slide import Slide
@@ -68,7 +68,7 @@ def find_levels(slide: Slide, *, thumbnails: bool) -> tuple[Level, ...]:
     for number in range(slide.num_levels):
         with suppress(SelectionError):
             level = Level(slide.get_image(number), slide.get_total_pixel_matrix(number).array)
-            if thumbnails or not _is_thumbnail(level.image):
+            if thumbnails or not is_thumbnail(level.image.metadata):
                 found.append(level)
     return tuple(found)
 
@@ -89,10 +89,6 @@ def find_associated_images(slide: Slide) -> dict[str, TiledImage]:
 def as_level(image: TiledImage) -> Level:
     """Take the first channel and focal plane of an image."""
     return Level(image, image.get_total_pixel_matrix().array)
-
-
-def _is_thumbnail(image: TiledImage) -> bool:
-    return image_flavor(image.metadata) == ImageFlavors.THUMBNAIL.value
 
 
 @cache

@@ -12,12 +12,11 @@ from dataclasses import dataclass, replace
 from pydicom.dataset import Dataset
 
 from dicomslide.damage import reads_image
-from dicomslide.enum import ImageFlavors
 from dicomslide.errors import ArgumentValueError, InvalidImageError
 from dicomslide.image import TiledImage
 from dicomslide.metadata.channels import may_be_one_path, read_path_marks
-from dicomslide.metadata.flavors import image_flavor
-from dicomslide.metadata.geometry import ImageGeometry
+from dicomslide.metadata.flavors import is_thumbnail
+from dicomslide.metadata.geometry import ImageGeometry, are_of_one_level
 from dicomslide.pyramid import LevelGrid, base_grid, check_fit, level_grid
 
 __all__ = [
@@ -26,13 +25,9 @@ __all__ = [
     "Placement",
     "identities",
     "is_off_grid",
-    "is_thumbnail",
     "pixel_kind",
     "place_images",
 ]
-
-# Images of equal size are of one level unless their Pixel Spacing is that of another level
-_SAME_LEVEL = 1.25
 
 Identity = tuple[str, str, tuple[str, ...]]
 """Type, identifier and marks of a channel."""
@@ -114,8 +109,8 @@ def place_images(
         When a THUMBNAIL image or a derived image does not lie where the slide was imaged
     """
     ordered, rest = (sorted(some, key=lambda i: _order(i.metadata)) for some in (images, derived))
-    volumes = [image for image in ordered if not is_thumbnail(image)]
-    thumbnails = [image for image in ordered if is_thumbnail(image)]
+    volumes = [image for image in ordered if not is_thumbnail(image.metadata)]
+    thumbnails = [image for image in ordered if is_thumbnail(image.metadata)]
     if not volumes and thumbnails:
         largest = max(thumbnails, key=_area)
         volumes, thumbnails = [largest], [image for image in thumbnails if image is not largest]
@@ -136,7 +131,9 @@ def place_images(
             aside.append(image)
     order = sorted(range(len(found.grids)), key=found.rank, reverse=True)
     levels = tuple(found.grids[i] for i in order)
-    scanned = [replace(item, level=order.index(item.level or 0)) for item in placed]
+    scanned = [
+        replace(item, level=order.index(item.level)) for item in placed if item.level is not None
+    ]
     known: list[_Known] = [
         (level, found.grids[i], found.stated[i]) for level, i in enumerate(order)
     ]
@@ -162,16 +159,20 @@ class _Levels:
 
     def add(self, image: TiledImage) -> PlacedImage:
         """Find the level of an image, or begin a new one."""
+        # All that state one origin have equal top left corners
+        own = image.geometry
+        corner = next((first for first in self._corners if own.repeats_origin_of(first)), None)
         try:
-            grid = self._grid(image)
+            grid = level_grid(image, self._base_image, self._base, corner)
         except InvalidImageError as error:
             raise InvalidImageError(f"{image.label}: {error}") from error
         check_fit(image, grid, self._base_image, self._base, self._tolerance, "pyramid_tolerance")
+        if corner is None:
+            self._corners.append(grid.geometry)
         for index, level in enumerate(self.grids):
             if level.size != grid.size:
                 continue
-            scale = grid.geometry.scale_to(level.geometry)
-            if max(*scale, *(1 / n for n in scale)) > _SAME_LEVEL:
+            if not are_of_one_level(grid.geometry.spacing, level.geometry.spacing):
                 continue
             # Equal grids are one and the same from here on
             if grid.geometry.offset_on(level.geometry, grid.size) == (0, 0):
@@ -181,15 +182,6 @@ class _Levels:
         self.grids.append(grid)
         self.stated.append(image.geometry)
         return PlacedImage(image, len(self.grids) - 1, grid)
-
-    def _grid(self, image: TiledImage) -> LevelGrid:
-        """Find the pixels of an image: all that state one origin have equal top left corners."""
-        own = image.geometry
-        corner = next((first for first in self._corners if own.repeats_origin_of(first)), None)
-        grid = level_grid(image, self._base_image, self._base, corner)
-        if corner is None:
-            self._corners.append(grid.geometry)
-        return grid
 
     def rank(self, index: int) -> tuple[int, tuple[int, int], float]:
         """Value by which levels are sorted: their size, and of equal ones the finer is larger."""
@@ -255,11 +247,6 @@ def _order(dataset: Dataset) -> tuple[int, int, str]:
     )
 
 
-def is_thumbnail(image: TiledImage) -> bool:
-    """Whether an image is a THUMBNAIL image."""
-    return image_flavor(image.metadata) == ImageFlavors.THUMBNAIL.value
-
-
 def identities(image: TiledImage) -> Iterator[Identity]:
     """What tells the channels of an image from those of others at its level."""
     for identifier, marks in zip(
@@ -270,13 +257,14 @@ def identities(image: TiledImage) -> Iterator[Identity]:
 
 def _shows_path_of(image: TiledImage, volume: TiledImage) -> bool:
     """Whether a THUMBNAIL image shows an optical path of a VOLUME image, in the same way."""
-    return pixel_kind(image) == pixel_kind(volume) and any(
+    return pixel_kind(image.metadata) == pixel_kind(volume.metadata) and any(
         name == volume_name and may_be_one_path(marks, volume_marks)
         for _, name, marks in identities(image)
         for _, volume_name, volume_marks in identities(volume)
     )
 
 
-def pixel_kind(image: TiledImage) -> tuple[object, object]:
-    """What the pixels of images have to have in common to be of one channel."""
-    return image.metadata.get("SamplesPerPixel"), image.metadata.get("BitsAllocated")
+@reads_image
+def pixel_kind(dataset: Dataset) -> tuple[object, object]:
+    """Read what the pixels of images have in common that are of one channel."""
+    return dataset.get("SamplesPerPixel"), dataset.get("BitsAllocated")

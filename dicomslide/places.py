@@ -320,7 +320,7 @@ def _name_of_class(uid: str) -> str:
 
 
 def name_of_source(source: Source) -> str:
-    """What messages call a source."""
+    """Name of a source in messages."""
     if is_url(source):
         return without_secrets(source)
     if isinstance(source, (str, os.PathLike)):

@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 from pydicom.dataset import Dataset
 
 from dicomslide.arguments import number, number_pair, require_type
+from dicomslide.damage import reads_image
 from dicomslide.errors import ArgumentTypeError, ArgumentValueError, InvalidImageError
 from dicomslide.metadata.flavors import image_flavor
 from dicomslide.metadata.frames import matrix_size
@@ -193,9 +194,9 @@ def level_grid(
         When the image is not parallel to the base level, or does not say where it lies
     """
     geometry = image.geometry.as_level_of(corner or base.geometry)
-    tile = _tile_size(image)
+    tile = _tile_size(image.metadata)
     # A picture in one piece has a frame of its own size, and no padding
-    if tile != _tile_size(base_image):
+    if tile != _tile_size(base_image.metadata):
         return LevelGrid(image.size, geometry)
     scale = geometry.scale_to(base.geometry)
     rows, columns = (
@@ -213,8 +214,9 @@ def _without_padding(stored: int, tile: int, base: int, scale: float) -> int:
     return needed if is_padded and stored - needed > _ROUNDED_SPACING * stored else stored
 
 
-def _tile_size(image: LocatedImage) -> tuple[int, int]:
-    rows, columns = (image.metadata.get(keyword) for keyword in ("Rows", "Columns"))
+@reads_image
+def _tile_size(dataset: Dataset) -> tuple[int, int]:
+    rows, columns = (dataset.get(keyword) for keyword in ("Rows", "Columns"))
     return int(rows or 1), int(columns or 1)
 
 

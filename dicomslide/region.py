@@ -10,7 +10,7 @@ from dicomslide.errors import ArgumentValueError
 from dicomslide.matrix import TotalPixelMatrix
 from dicomslide.metadata.geometry import ImageGeometry, to_upright
 
-__all__ = ["nearest_pixels", "read_slide_region"]
+__all__ = ["nearest_pixels", "read_annotated_region", "read_slide_region"]
 
 
 def nearest_pixels(geometry: ImageGeometry, slide_coordinates: object) -> NDArray[np.int64]:

@@ -12,6 +12,7 @@ from dicomslide.enum import ChannelTypes
 from dicomslide.errors import SelectionError
 from dicomslide.image import TiledImage
 from dicomslide.metadata.channels import Channel
+from dicomslide.metadata.flavors import read_image_type
 from dicomslide.slide import Slide
 from dicomslide.terminal import printable
 
@@ -98,7 +99,7 @@ def _any_image(slide: Slide, level: int) -> TiledImage:
 
 
 def _kind(image: TiledImage) -> str:
-    values = [str(value) for value in image.metadata.get("ImageType") or ()]
+    values = read_image_type(image.metadata)
     flavor = values[2] if len(values) > 2 else image.channel_type.value
     return f"{flavor}, {_attribute(image, 'PhotometricInterpretation')}"
 

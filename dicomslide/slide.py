@@ -14,6 +14,7 @@ from pydicom.sr.coding import Code
 
 from dicomslide.arguments import integer_pair, number, number_pair, require_type, selection
 from dicomslide.arrangement import Plane, SlideChannel, arrange
+from dicomslide.damage import reading
 from dicomslide.datatree import TreeChunks, build_groups
 from dicomslide.enum import ChannelTypes, ImageFlavors
 from dicomslide.errors import (
@@ -31,6 +32,7 @@ from dicomslide.metadata.flavors import (
     image_flavor,
     is_label_image,
     is_overview_image,
+    is_thumbnail,
     is_volume_image,
 )
 from dicomslide.metadata.matching import (
@@ -97,8 +99,8 @@ class Slide:
     Warns
     -----
     UserWarning
-        When an image is set aside because it does not fit, or is left out because it is neither
-        VOLUME, THUMBNAIL, LABEL nor OVERVIEW
+        When an image is set aside because it does not fit, is left out because it is neither
+        VOLUME, THUMBNAIL, LABEL nor OVERVIEW, or was derived from another part of the glass
     """
 
     def __init__(
@@ -161,7 +163,7 @@ class Slide:
             for plane in channel.planes.values()
         ]
         found = dict.fromkeys((*levels, *self._arrangement.thumbnails))
-        return tuple(i for i in found if image_flavor(i.metadata) == ImageFlavors.THUMBNAIL.value)
+        return tuple(image for image in found if is_thumbnail(image.metadata))
 
     @property
     def derived_images(self) -> tuple[TiledImage, ...]:
@@ -838,8 +840,9 @@ class Slide:
             plane = channel.first
             items = channel_items(plane.image.metadata)
             item = items[plane.channel] if items else Dataset()
-            if matches(plane.image, item):
-                found.append(index)
+            with reading(plane.image.label):
+                if matches(plane.image, item):
+                    found.append(index)
         return tuple(found)
 
 
@@ -889,7 +892,7 @@ def _one_slide(image_metadata: Sequence[Dataset]) -> list[Dataset]:
         found: dict[str, str] = {}
         for uid, dataset in datasets.items():
             if relevant(dataset):
-                found.setdefault(str(dataset.get(keyword)), uid)
+                found.setdefault(str(dataset.get(keyword) or ""), uid)
         if len(found) > 1:
             (first, first_uid), (second, second_uid) = list(found.items())[:2]
             raise ArgumentValueError(

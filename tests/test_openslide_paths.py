@@ -517,3 +517,17 @@ def test_a_closed_path_reads_no_more(base):
         ours.read_region((0, 0), 0, (8, 8))
     with pytest.raises(ValueError, match="closed"):
         ours.read_region((0, 0), 0, (8, 8))
+
+
+def test_a_closed_slide_of_a_path_has_no_file_open_and_gives_no_pictures(make_slide):
+    slide = OpenSlide(make_slide(**EXACT).levels[0].paths[0])
+    slide.read_region((0, 0), 0, (5, 5))
+    slide.close()
+    cache = slide._levels[0].array.cache
+    assert len(cache) == 0
+    for ask in (
+        lambda: slide.read_region((0, 0), 0, (5, 5)),
+        lambda: slide.get_thumbnail((5, 5)),
+    ):
+        with pytest.raises(ValueError, match="closed"):
+            ask()

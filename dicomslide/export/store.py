@@ -48,7 +48,7 @@ class Target:
     place : zarr.storage.StorePath
         The store, and the path of its group in it
     name : str
-        What messages call it
+        Name used in messages
     """
 
     place: StorePath

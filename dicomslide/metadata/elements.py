@@ -32,7 +32,7 @@ class Elements:
     Parameters
     ----------
     name : str
-        What messages call them
+        Name used in messages
     data : bytes or bytearray
         The elements
     big_endian : bool

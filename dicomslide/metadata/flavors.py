@@ -99,11 +99,18 @@ def is_standard_class(uid: str | None) -> bool:
 @reads_image
 def image_flavor(dataset: Dataset) -> str | None:
     """Get value 3 of Image Type in capitals, such as ``"VOLUME"``; None where there is none."""
-    image_type = dataset.get("ImageType")
-    if not image_type or isinstance(image_type, str) or len(image_type) < 3:
+    image_type = read_image_type(dataset)
+    if len(image_type) < 3:
         return None
     # Defined Terms are in capitals, and some writers are not
-    return str(image_type[2]).strip().upper()
+    return image_type[2].strip().upper()
+
+
+@reads_image
+def read_image_type(dataset: Dataset) -> tuple[str, ...]:
+    """Read the values of Image Type (PS3.3 C.8.12.4.1.1)."""
+    values = dataset.get("ImageType") or ()
+    return (values,) if isinstance(values, str) else tuple(map(str, values))
 
 
 def is_volume_image(dataset: Dataset) -> bool:
@@ -121,6 +128,11 @@ def is_volume_image(dataset: Dataset) -> bool:
     """
     flavors = (ImageFlavors.VOLUME.value, ImageFlavors.THUMBNAIL.value)
     return image_flavor(dataset) in flavors and is_image(dataset)
+
+
+def is_thumbnail(dataset: Dataset) -> bool:
+    """Whether a data set is a THUMBNAIL image."""
+    return image_flavor(dataset) == ImageFlavors.THUMBNAIL.value
 
 
 def is_label_image(dataset: Dataset) -> bool:

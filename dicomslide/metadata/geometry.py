@@ -16,11 +16,22 @@ from dicomslide.damage import reads_image
 from dicomslide.errors import InvalidImageError
 from dicomslide.metadata.functional_groups import frame_groups
 
-__all__ = ["ImageGeometry", "pixel_spacing", "read_geometry"]
+__all__ = [
+    "ImageGeometry",
+    "are_of_one_level",
+    "has_origin",
+    "origin_of",
+    "pixel_spacing",
+    "read_geometry",
+    "spacing_between_planes",
+    "to_upright",
+]
 
 _PARALLEL = 1e-6
 # Direction cosines of images that are meant to be parallel differ by no more
 _SAME_AXES = 1e-3
+# Levels differ by more, as the ratio of their Pixel Spacing
+_SAME_LEVEL = 1.25
 # Centres of one pixel differ by no more, in pixels
 _SAME_PIXEL = 0.01
 
@@ -226,6 +237,12 @@ def to_upright(region: NDArray, geometry: ImageGeometry) -> NDArray:
         region = region.swapaxes(0, 1)
         row_x, column_y = column_x, row_y
     return region[:: -1 if column_y > 0 else 1, :: -1 if row_x < 0 else 1]
+
+
+def are_of_one_level(first: tuple[float, float], second: tuple[float, float]) -> bool:
+    """Whether two Pixel Spacings are those of one level, which writers may round."""
+    ratios = [a / b for a, b in zip(first, second, strict=True)]
+    return max(*ratios, *(1 / ratio for ratio in ratios)) <= _SAME_LEVEL
 
 
 @reads_image

@@ -109,7 +109,7 @@ def dataset_of_json(item: Json, bulk_data: Mapping[str, bytes], name: str) -> Da
     bulk_data : mapping
         URL to value. Attributes whose value is not in it are left out
     name : str
-        What messages call the image
+        Name of the image in messages
 
     Raises
     ------

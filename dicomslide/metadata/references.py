@@ -1,13 +1,12 @@
 """Instances that an image refers to (PS3.3 C.12.2, C.8.20, C.7.6.16.2.6)."""
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from pydicom.dataset import Dataset
 
 from dicomslide.damage import reads_image
 
-__all__ = ["Reference", "iter_references", "referenced_instances"]
+__all__ = ["Reference", "read_references", "referenced_instances"]
 
 
 class Reference(NamedTuple):
@@ -19,8 +18,10 @@ class Reference(NamedTuple):
     sop_instance_uid: str
 
 
-def iter_references(dataset: Dataset) -> Iterator[Reference]:
-    """Yield what the Common Instance Reference Module of an image lists."""
+@reads_image
+def read_references(dataset: Dataset) -> list[Reference]:
+    """Read what the Common Instance Reference Module of an image lists."""
+    found = []
     study_uid = str(dataset.get("StudyInstanceUID", ""))
     others = dataset.get("StudiesContainingOtherReferencedInstancesSequence") or ()
     studies = [(study_uid, dataset)]
@@ -28,18 +29,19 @@ def iter_references(dataset: Dataset) -> Iterator[Reference]:
     for study, parent in studies:
         for series in parent.get("ReferencedSeriesSequence") or ():
             for item in series.get("ReferencedInstanceSequence") or ():
-                yield Reference(
-                    study,
-                    str(series.get("SeriesInstanceUID", "")),
-                    str(item.get("ReferencedSOPClassUID", "")),
-                    str(item.get("ReferencedSOPInstanceUID", "")),
+                uids = (
+                    series.get("SeriesInstanceUID", ""),
+                    item.get("ReferencedSOPClassUID", ""),
+                    item.get("ReferencedSOPInstanceUID", ""),
                 )
+                found.append(Reference(study, *map(str, uids)))
+    return found
 
 
 @reads_image
 def referenced_instances(dataset: Dataset) -> set[str]:
     """Collect the SOP Instance UIDs of the images that an image was derived from."""
-    found = {reference.sop_instance_uid for reference in iter_references(dataset)}
+    found = {reference.sop_instance_uid for reference in read_references(dataset)}
     sources = list(dataset.get("SourceImageSequence") or ())
     for group in dataset.get("SharedFunctionalGroupsSequence") or ():
         for derivation in group.get("DerivationImageSequence") or ():

@@ -6,7 +6,9 @@ from typing import Any, Protocol, runtime_checkable
 
 from pydicom.dataset import Dataset
 
-__all__ = ["File", "FrameSource", "FrameStore", "Ranges", "image_name"]
+from dicomslide.errors import SourceError
+
+__all__ = ["File", "FrameSource", "FrameStore", "Ranges", "check_ranges", "image_name"]
 
 Ranges = Callable[[list[tuple[int, int]]], list[bytes]]
 
@@ -16,7 +18,7 @@ class File(Protocol):
 
     @property
     def path(self) -> str:
-        """What messages call the file."""
+        """Name of the file in messages."""
 
     @property
     def size(self) -> int:
@@ -42,7 +44,7 @@ class FrameSource(Protocol):
 
     @property
     def name(self) -> str:
-        """What messages call the instance: its file or its URL."""
+        """Name of the instance in messages: its file or its URL."""
 
     @property
     def token(self) -> str:
@@ -80,6 +82,22 @@ class FrameSource(Protocol):
         SourceError
             When the place does not deliver
         """
+
+
+def check_ranges(path: str, size: int, ranges: Iterable[tuple[int, int]]) -> None:
+    """Check that (offset, length) ranges end within a file, before anything is read of them.
+
+    Raises
+    ------
+    SourceError
+        When one does not
+    """
+    for offset, length in ranges:
+        if offset + length > size:
+            raise SourceError(
+                f"{path}: ends at byte {size}, expected data up to byte {offset + length}; the "
+                "file is truncated"
+            )
 
 
 def image_name(source: FrameSource) -> str:

@@ -129,7 +129,7 @@ class ClientFrames:
 
     @property
     def name(self) -> str:
-        """What messages call the instance."""
+        """Name of the instance in messages."""
         return f"image {self.instance}"
 
     @property

@@ -59,7 +59,7 @@ class ConcatenatedFrames:
 
     @property
     def name(self) -> str:
-        """What messages call the image."""
+        """Name of the image in messages."""
         return f"{self.parts[0].name} and {len(self.parts) - 1} more parts"
 
     @property

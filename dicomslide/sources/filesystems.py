@@ -39,7 +39,7 @@ class Asked:
     Parameters
     ----------
     name : str
-        What messages call the file
+        Name of the file in messages
     size : int
         Its size in bytes
     modified : str
@@ -110,7 +110,7 @@ def ask(
     file_system : fsspec.AbstractFileSystem
         File system of this process
     name : str
-        What messages call the file
+        Name of the file in messages
     method : str
         Name of the method
     *args, **kwargs
@@ -123,8 +123,8 @@ def ask(
     SourceError
         When it takes too long, the answer is not what was asked for, or the program ends
     """
-    # A cache looks like the file system behind it
-    if not issubclass(type(file_system), AsyncFileSystem):
+    # A cache looks like the file system behind it, and a folder is one whatever is behind it
+    if not (issubclass(type(file_system), AsyncFileSystem) and _is_async(file_system)):
         return getattr(file_system, method)(*args, **kwargs)
     call: Callable[..., Awaitable[Any]] = getattr(file_system, f"_{method}")
 
@@ -142,6 +142,13 @@ def ask(
         # Such as Ctrl-C
         future.cancel()
         raise
+
+
+def _is_async(file_system: AbstractFileSystem) -> bool:
+    inner = getattr(file_system, "fs", None)
+    while isinstance(inner, AbstractFileSystem):
+        file_system, inner = inner, getattr(inner, "fs", None)
+    return bool(file_system.async_impl)
 
 
 async def _check_answers_of_s3(file_system: Any, path: str) -> None:

@@ -1,4 +1,4 @@
-"""What is held open or in memory for the files and images that are in use."""
+"""Open files and data in memory, kept for as long as their owners are in use."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -18,6 +18,9 @@ _MOST_ARRIVALS = 64
 class Holder:
     """Holds one thing for each of many owners, and no longer than the owner is there.
 
+    The last owners that arrived from other processes are kept, so that one task after another
+    shares them.
+
     It may be used from any thread. Things that nobody is using are dropped, the least recently used
     first, while all of them together weigh more than is allowed.
 
@@ -35,7 +38,6 @@ class Holder:
 
     def remake(self) -> None:
         """Begin anew, with nothing."""
-        self._weight = 0
         self._held: OrderedDict[int, tuple[ref[Any], Any, int]] = OrderedDict()
         self._arrivals: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
 
@@ -62,9 +64,8 @@ class Holder:
             if found is not None and found[0]() is owner:
                 return found[1]
             self._held[key] = ref(owner, lambda gone: self._forget(key, gone)), thing, weight
-            self._weight += weight
-            while self._weight > self._most and len(self._held) > 1:
-                self._weight -= self._held.popitem(last=False)[1][2]
+            while len(self._held) > 1 and self._weight() > self._most:
+                self._held.popitem(last=False)
         return thing
 
     def drop(self, owner: Any) -> None:
@@ -72,13 +73,17 @@ class Holder:
         with self._lock:
             found = self._held.get(id(owner))
             if found is not None and found[0]() is owner:
-                self._weight -= self._held.pop(id(owner))[2]
+                del self._held[id(owner)]
 
     def _forget(self, key: int, gone: "ref[Any]") -> None:
         with self._lock:
             found = self._held.get(key)
             if found is not None and found[0] is gone:
-                self._weight -= self._held.pop(key)[2]
+                del self._held[key]
+
+    def _weight(self) -> int:
+        # Owners may be collected at any time, so that a running sum would not stay right
+        return sum(weight for _, _, weight in list(self._held.values()))
 
     def arrived(self, kind: Callable[..., T], *arguments: Any) -> T:
         """Make an owner that was pickled, or get the one that arrived before.

@@ -3,6 +3,7 @@
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from dicomslide.errors import SourceError
@@ -69,12 +70,18 @@ class _Content:
 
     def __init__(self, part: InflatedFile) -> None:
         self._path = part.path
-        (self._compressed,) = part.file.read([(part.start, part.file.size - part.start)])
+        # Not the part itself: what is held would keep its owner
+        self._file, self._start = part.file, part.start
         self._data = bytearray()
         self._more = self._pieces()
         self._size: int | None = None
         # Threads that read side by side would each hold the whole data set
         self._lock = Lock()
+
+    @cached_property
+    def _compressed(self) -> bytes:
+        (compressed,) = self._file.read([(self._start, self._file.size - self._start)])
+        return compressed
 
     @property
     def size(self) -> int:
@@ -116,11 +123,9 @@ class _Content:
 
 
 def _content(part: InflatedFile) -> _Content:
-    with _lock:
-        return _inflated.get(part, lambda: (_Content(part), 1))
+    return _inflated.get(part, lambda: (_Content(part), 1))
 
 
-_lock = Lock()
 _inflated = Holder(_MOST_DATA_SETS)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dicomslide.errors import SourceError
+from dicomslide.sources.base import check_ranges
 from dicomslide.sources.holding import Holder
 
 __all__ = ["LocalFile"]
@@ -93,20 +94,20 @@ class LocalFile:
         SourceError
             When the file cannot be read, has changed, or ends before a range does
         """
+        ranges = list(ranges)
         try:
             handle = _open_files.get(self, lambda: (_Handle(self.path), 1))
             status = os.fstat(handle.descriptor)
+            if (status.st_size, status.st_mtime_ns) != (self.size, self.modified):
+                raise SourceError(f"{self.path}: the file has changed since it was opened")
+            check_ranges(self.path, self.size, ranges)
             parts = [handle.read(offset, length) for offset, length in ranges]
+        except SourceError:
+            raise
         except OSError as error:
             raise SourceError(f"{self.path}: {error.strerror or error}") from error
-        if (status.st_size, status.st_mtime_ns) != (self.size, self.modified):
-            raise SourceError(f"{self.path}: the file has changed since it was opened")
-        for part, (offset, length) in zip(parts, ranges, strict=True):
-            if len(part) != length:
-                raise SourceError(
-                    f"{self.path}: ends at byte {self.size}, expected data up to byte "
-                    f"{offset + length}; the file is truncated"
-                )
+        if any(len(part) != length for part, (_, length) in zip(parts, ranges, strict=True)):
+            raise SourceError(f"{self.path}: the file was truncated while it was read")
         return parts
 
 

@@ -12,6 +12,7 @@ from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
 from dicomslide.errors import ArgumentValueError, SourceError
+from dicomslide.sources.base import check_ranges
 from dicomslide.sources.filesystems import Asked, ask, of_this_process, open_file_system
 from dicomslide.sources.holding import Holder
 from dicomslide.sources.retries import Attempts
@@ -93,12 +94,7 @@ class RemoteFile:
             When the place does not deliver, or the file ends before a range does
         """
         ranges = list(ranges)
-        for offset, length in ranges:
-            if offset + length > self.size:
-                raise SourceError(
-                    f"{self.path}: ends at byte {self.size}, expected data up to byte "
-                    f"{offset + length}; the file is truncated"
-                )
+        check_ranges(self.path, self.size, ranges)
         if ranges and all(offset + length <= _HEAD for offset, length in ranges):
             head = _heads.get(self, self._read_head)
             return [head[offset : offset + length] for offset, length in ranges]

@@ -20,7 +20,7 @@ class Attempts:
     Parameters
     ----------
     name : str
-        What messages call it
+        Name used in messages
     most : int
         Number of attempts, the first one included
     logger : logging.Logger

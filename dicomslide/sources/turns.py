@@ -4,11 +4,11 @@ Many of them have one connection, or one open archive, for all threads. Used sid
 fail, or deliver other bytes than those asked for without an error.
 """
 
-import os
-import threading
 from contextlib import AbstractContextManager, nullcontext
 
 from fsspec import AbstractFileSystem
+
+from dicomslide.processes import Lock
 
 __all__ = ["holds_connection", "turn"]
 
@@ -30,10 +30,7 @@ def turn(file_system: AbstractFileSystem) -> AbstractContextManager[object]:
     alone = next((layer for layer in layers[::-1] if not _bears_threads(layer)), None)
     if alone is None:
         return nullcontext()
-    # A lock that a thread held while the process forked is never released in the new process
-    lock: AbstractContextManager[object] = vars(alone).setdefault(
-        f"_dicomslide_turn_{os.getpid()}", threading.Lock()
-    )
+    lock: AbstractContextManager[object] = vars(alone).setdefault("_dicomslide_turn", Lock())
     return lock
 
 

@@ -21,7 +21,7 @@ def without_secrets(url: str) -> str:
 
 
 def name_of_url(url: str) -> str:
-    """What messages call a URL: those of hundreds of frames are shortened."""
+    """Name of a URL in messages: those of hundreds of frames are shortened."""
     name = without_secrets(url)
     return name if len(name) <= _MAX_NAME else f"{name[: _MAX_NAME - 20]}…{name[-20:]}"
 

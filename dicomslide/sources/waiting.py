@@ -45,7 +45,7 @@ def stopped_in_time(name: str, stop: Callable[[], object], seconds: float) -> It
     Parameters
     ----------
     name : str
-        What messages call the place
+        Name of the place in messages
     stop : callable
         Makes the wait fail; called from another thread
     seconds : float

@@ -634,3 +634,36 @@ def test_a_selection_and_get_pixel_indices_name_the_same_pixel(
 def opened(folder: Path):
     slide = open_slide(folder)
     return slide, slide.to_datatree(None)
+
+
+def test_a_thumbnail_that_shows_the_path_of_a_lower_level_only_is_a_level(make_slide):
+    written = make_slide(**{**SMALL, "size": (600, 500), "factors": (1, 4)}, thumbnail=True)
+    images = read_metadata(written)
+    for image, description in zip(images, ("A", None, "B"), strict=True):
+        item = image.OpticalPathSequence[0]
+        item.pop("OpticalPathDescription", None)
+        if description is not None:
+            item.OpticalPathDescription = description
+    slide = Slide(NoFrames(), images)
+    assert slide.total_pixel_matrix_dimensions == ((600, 500), (512, 427), (150, 125))
+
+
+def test_levels_with_an_empty_and_without_a_frame_of_reference_are_one_slide(make_slide, tmp_path):
+    written = make_slide(**SMALL)
+    for path in written.paths:
+        dataset = pydicom.dcmread(path)
+        if path.name == "level-0.dcm":
+            dataset.FrameOfReferenceUID = ""
+        else:
+            del dataset.FrameOfReferenceUID
+        dataset.save_as(tmp_path / path.name)
+    slide = open_slide(tmp_path)
+    assert slide.num_levels == 3
+    assert slide.frame_of_reference_uid == ""
+
+
+def test_an_image_type_of_one_value_is_no_sequence_of_letters(make_slide):
+    images = read_metadata(make_slide(**{**SMALL, "segmentations": ("BINARY",)}))
+    images[-1].ImageType = "DERIVED"
+    slide = Slide(NoFrames(), images)
+    assert "DERIVED" in repr(slide.get_image(0, 1))

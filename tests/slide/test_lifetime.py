@@ -27,6 +27,7 @@ class Owner:
 def _no_other_files():
     gc.collect()
     localfile._open_files.remake()
+    inflated._inflated.remake()
 
 
 def descriptors() -> int:
