@@ -40,7 +40,7 @@ MIB = 2**20
 
 
 @contextmanager
-def bounded(megabytes: float, seconds: float = 5):
+def bounded(megabytes: float, seconds: float = 20):
     """Check that little memory and time is taken; times of busy machines vary much."""
     tracemalloc.start()
     started = time.process_time()
