@@ -154,6 +154,7 @@ def test_pauses_become_longer(server, slide, slept):
 @pytest.mark.parametrize(
     ("retry_after", "least", "most"),
     [("3", 3, 3.5), ("0", 0, 0.5), (date_in(12), 0, 12.5), (date_in(-60), 0, 0.5)],
+    ids=["seconds", "at once", "a time", "a time that has passed"],
 )
 def test_server_may_say_when_it_can_be_asked_again(
     server, slide, slept, expected, retry_after, least, most
@@ -163,7 +164,9 @@ def test_server_may_say_when_it_can_be_asked_again(
     assert least <= slept[0] <= most
 
 
-@pytest.mark.parametrize("retry_after", ["1000000", "9" * 400, date_in(86400)])
+@pytest.mark.parametrize(
+    "retry_after", ["1000000", "9" * 400, date_in(86400)], ids=["days", "ages", "a day"]
+)
 def test_nobody_waits_for_long(server, slide, slept, retry_after):
     server.misbehave(status(503, retry_after=retry_after), FRAMES)
     with pytest.raises(SourceError, match="503"):

@@ -14,6 +14,7 @@ import xarray as xr
 from dicomslide import open_slide
 from dicomslide.sources import inflated, localfile
 from dicomslide.sources.holding import Holder
+from tests.descriptors import listed, open_files
 from tests.slide.small import SMALL
 
 DEFLATED = "1.2.840.10008.1.2.1.99"
@@ -30,29 +31,20 @@ def _no_other_files():
     inflated._inflated.remake()
 
 
-def descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
-
-
-linux = pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="needs /proc")
-
-
-@linux
+@listed
 def test_a_closed_slide_has_no_file_open(make_slide):
     written = make_slide(**SMALL)
-    before = descriptors()
     with open_slide(written.folder) as slide:
         for level in range(3):
             slide.get_image_region((0, 0), level, (5, 5))
-        assert descriptors() == before + 3
-    assert descriptors() == before
+        assert open_files(written.folder) == 3
+    assert open_files(written.folder) == 0
 
 
-@linux
+@listed
 def test_a_slide_that_is_collected_has_no_file_open(make_slide):
     written = make_slide(**SMALL)
     gc.collect()
-    before = descriptors()
     for _ in range(5):
         slide = open_slide(written.folder)
         array = slide.get_total_pixel_matrix(0).dask
@@ -60,21 +52,20 @@ def test_a_slide_that_is_collected_has_no_file_open(make_slide):
         del slide
         gc.collect()
         # The array still needs its file
-        assert descriptors() == before + 1
+        assert open_files(written.folder) == 1
         del array
         gc.collect()
-        assert descriptors() == before
+        assert open_files(written.folder) == 0
 
 
-@linux
+@listed
 def test_many_slides_keep_a_bounded_number_of_files_open(make_slide):
     written = make_slide(**SMALL)
-    before = descriptors()
     slides = [open_slide(written.folder) for _ in range(40)]
     for slide in slides:
         for level in range(3):
             slide.get_image_region((0, 0), level, (5, 5))
-    assert descriptors() <= before + 64
+    assert 0 < open_files(written.folder) <= 64
     for slide in slides:
         assert slide.get_image_region((0, 0), 0, (5, 5)).shape == (5, 5, 3)
 
@@ -111,20 +102,19 @@ def test_an_inflated_data_set_goes_with_its_slide(make_slide):
     assert len(inflated._inflated) == before
 
 
-@linux
+@listed
 def test_closing_a_tree_of_the_engine_closes_its_slide(make_slide):
     written = make_slide(**SMALL)
-    before = descriptors()
     with xr.open_datatree(written.folder, engine="dicomslide") as tree:
         tree["level_0/image"][0, 0, :5, :5].load()
-        assert descriptors() == before + 3
-    assert descriptors() == before
+        assert open_files(written.folder) == 3
+    assert open_files(written.folder) == 0
     with xr.open_dataset(written.folder, engine="dicomslide") as level:
         level["image"][0, 0, :5, :5].load()
-    assert descriptors() == before
+    assert open_files(written.folder) == 0
 
 
-@linux
+@listed
 def test_arrays_that_arrive_in_a_process_share_their_file(make_slide):
     written = make_slide(**SMALL)
     code = """

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from dicomslide.errors import SourceError
 from dicomslide.sources.localfile import LocalFile
+from tests.descriptors import listed, open_files
 
 CONTENT = bytes(range(256)) * 8
 
@@ -122,11 +123,12 @@ class TestChangedFile:
         assert LocalFile.at(path).read([(0, 5)]) == [b"other"]
 
 
-@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="the system does not list them")
+@listed
 def test_few_files_stay_open(tmp_path):
-    before = len(os.listdir("/proc/self/fd"))
+    files = []
     for number in range(150):
         path = tmp_path / f"{number}.bin"
         path.write_bytes(b"1234")
-        assert LocalFile.at(path).read([(1, 2)]) == [b"23"]
-    assert len(os.listdir("/proc/self/fd")) - before <= 70
+        files.append(LocalFile.at(path))
+        assert files[-1].read([(1, 2)]) == [b"23"]
+    assert 0 < open_files(tmp_path) <= 70
