@@ -3,7 +3,7 @@
 from importlib.metadata import PackageNotFoundError, version
 
 from dicomslide.enum import ChannelTypes, ImageFlavors
-from dicomslide.errors import DicomSlideError
+from dicomslide.errors import DicomSlideError, FrameError, SourceError
 from dicomslide.export.ome_zarr import to_ome_zarr
 from dicomslide.image import TiledImage
 from dicomslide.matrix import TotalPixelMatrix, TotalPixelMatrixSampler
@@ -35,6 +35,8 @@ from dicomslide.pyramid import (
 )
 from dicomslide.search import find_slides
 from dicomslide.slide import Slide
+from dicomslide.sources.base import FrameLocation, FrameSource
+from dicomslide.stores.protocol import ImageQuery, ImageStore
 from dicomslide.tile import (
     assemble_total_pixel_matrix,
     compute_frame_positions,
@@ -49,11 +51,17 @@ except PackageNotFoundError:
 __all__ = [
     "ChannelTypes",
     "DicomSlideError",
+    "FrameError",
+    "FrameLocation",
+    "FrameSource",
     "ImageFlavors",
+    "ImageQuery",
+    "ImageStore",
     "OpenSlide",
     "Pyramid",
     "PyramidLevel",
     "Slide",
+    "SourceError",
     "TiledImage",
     "TotalPixelMatrix",
     "TotalPixelMatrixSampler",

@@ -16,8 +16,8 @@ from dicomslide.failures import (
     slides_hit_by,
 )
 from dicomslide.grouping import check_image, group_slides
-from dicomslide.retrieval import supply_transfer_syntax
 from dicomslide.slide import Slide
+from dicomslide.stores.protocol import ImageStore
 
 __all__ = ["assemble", "choose_whole", "container_of", "leave_out", "make_slides"]
 
@@ -109,31 +109,27 @@ def choose_whole(
 
 
 def make_slides(
-    client: Any, slides: Sequence[Images], name: str, failures: Failures, **options: Any
+    store: ImageStore, slides: Iterable[Images], failures: Failures, **options: Any
 ) -> list[Slide]:
     """Make slides.
 
     Parameters
     ----------
-    client : dicomweb_client.api.DICOMClient or FrameStore
+    store : ImageStore
         Where the frames are
-    slides : sequence of list of pydicom.dataset.Dataset
+    slides : iterable of list of pydicom.dataset.Dataset
         Metadata of the images of each slide
-    name : str
-        Name of the place of the images in messages
     failures : list of Failure, optional
         When it is given, slides that cannot be made are left out and logged
     **options
         Parameters of `Slide`
     """
-    lost: Failures = None if failures is None else []
-    supply_transfer_syntax(client, [image for images in slides for image in images], lost)
     made = []
-    for images in leave_out(slides, lost or ()):
+    for images in slides:
         found: Failures = None if failures is None else []
         called = f"slide {container_of(images)!r}"
-        with collecting(found, called), naming(name):
-            made.append(Slide(client, images, **options))
+        with collecting(found, called), naming(store.name):
+            made.append(Slide(store, images, **options))
         for failure in found or ():
             log_failure(failure)
     return made

@@ -8,8 +8,8 @@ from xarray.backends import BackendEntrypoint
 
 from dicomslide.errors import SelectionError
 from dicomslide.opening import open_slide
-from dicomslide.places import holds_slide
 from dicomslide.slide import Slide
+from dicomslide.stores.places import holds_slide
 
 __all__ = ["SlideBackendEntrypoint"]
 

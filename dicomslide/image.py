@@ -1,9 +1,9 @@
 """Tiled images."""
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
+from dicomweb_client.api import DICOMClient
 from numpy.typing import ArrayLike, NDArray
 from pydicom.dataset import Dataset
 
@@ -17,6 +17,8 @@ from dicomslide.metadata.flavors import read_image_type
 from dicomslide.metadata.geometry import ImageGeometry
 from dicomslide.metadata.references import read_references
 from dicomslide.region import nearest_pixels, read_slide_region
+from dicomslide.sources.base import FrameSource
+from dicomslide.stores.protocol import ImageStore
 
 __all__ = ["TiledImage"]
 
@@ -35,8 +37,8 @@ class TiledImage:
 
     Parameters
     ----------
-    client : dicomweb_client.api.DICOMClient
-        Client that can retrieve the frames
+    client : dicomweb_client.api.DICOMClient or ImageStore
+        Client that can retrieve the frames, or the store that they are in
     image_metadata : pydicom.dataset.Dataset
         Metadata of a tiled DICOM image. The metadata of a colour image should contain the ICC
         Profile, so that colours can be corrected
@@ -62,13 +64,23 @@ class TiledImage:
 
     def __init__(
         self,
-        client: Any,
+        client: DICOMClient | ImageStore,
         image_metadata: Dataset,
         max_frame_cache_size: int = 6,
         *,
         correct_color: bool = True,
     ) -> None:
-        self._instance = ImageInstance(client, image_metadata, max_frame_cache_size)
+        instance = ImageInstance.of_client(client, image_metadata, max_frame_cache_size)
+        self._take(instance, correct_color)
+
+    @classmethod
+    def _of(cls, instance: ImageInstance, correct_color: bool) -> "TiledImage":
+        image = cls.__new__(cls)
+        image._take(instance, correct_color)
+        return image
+
+    def _take(self, instance: ImageInstance, correct_color: bool) -> None:
+        self._instance = instance
         self._correct_color = bool(correct_color)
         self._matrices: dict[tuple[int, int], TotalPixelMatrix] = {}
         self._placed: ImageGeometry | None = None
@@ -92,6 +104,11 @@ class TiledImage:
     def transfer_syntax_uid(self) -> str:
         """Transfer Syntax UID of the frames; empty where it is not known before they are read."""
         return self._instance.source.transfer_syntax_uid
+
+    @property
+    def frame_source(self) -> FrameSource:
+        """Encoded frames of the image, and where each of them lies."""
+        return self._instance.source
 
     @property
     def frame_of_reference_uid(self) -> str:

@@ -4,6 +4,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from dicomweb_client.api import DICOMClient
 from pydicom.dataset import Dataset
 
 from dicomslide.arguments import integer, require_type
@@ -24,8 +25,9 @@ from dicomslide.pixels.cache import FrameCache
 from dicomslide.pixels.codecs import check_supported
 from dicomslide.pixels.color import color_transform, icc_profile
 from dicomslide.pixels.notice import Notice
-from dicomslide.sources.base import image_name
-from dicomslide.sources.clients import frame_source
+from dicomslide.sources.base import FrameSource, image_name
+from dicomslide.stores.places import frame_source
+from dicomslide.stores.protocol import ImageStore
 from dicomslide.tile import read_tilings
 
 __all__ = ["ImageInstance"]
@@ -36,8 +38,8 @@ class ImageInstance:
 
     Parameters
     ----------
-    client : dicomweb_client.api.DICOMClient or FrameStore
-        Where the frames are
+    source : FrameSource
+        Frames of the instance
     dataset : pydicom.dataset.Dataset
         Metadata of a tiled image
     max_frame_cache_size : int
@@ -51,8 +53,7 @@ class ImageInstance:
         When the metadata are not those of a tiled image, or cannot be used
     """
 
-    def __init__(self, client: Any, dataset: Dataset, max_frame_cache_size: int) -> None:
-        require_type("image_metadata", dataset, Dataset)
+    def __init__(self, source: FrameSource, dataset: Dataset, max_frame_cache_size: int) -> None:
         if integer("max_frame_cache_size", max_frame_cache_size) < 0:
             raise ArgumentValueError(f"max_frame_cache_size: {max_frame_cache_size} is negative")
         self.uid = str(dataset.get("SOPInstanceUID"))
@@ -62,13 +63,21 @@ class ImageInstance:
                 "and Total Pixel Matrix Columns are needed"
             )
         self.dataset = dataset
-        self.source = frame_source(client, dataset)
+        self.source = source
         self.pixel_format = read_pixel_format(dataset, self.source.transfer_syntax_uid)
         self.size = matrix_size(dataset)
         key = f"{self.source.token} {self.pixel_format.token}"
         self.cache = FrameCache(key, max_frame_cache_size)
         self._notice = Notice(self.source.token)
         self._tilings = read_tilings(dataset)
+
+    @classmethod
+    def of_client(
+        cls, client: DICOMClient | ImageStore, dataset: Dataset, max_frame_cache_size: int
+    ) -> "ImageInstance":
+        """Make the instance whose frames a client or a store has."""
+        require_type("image_metadata", dataset, Dataset)
+        return cls(frame_source(client, dataset), dataset, max_frame_cache_size)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -159,9 +168,7 @@ class ImageInstance:
     def close(self) -> None:
         """Drop decoded frames, and what is held where the frames are."""
         self.cache.clear()
-        close = getattr(self.source, "close", None)
-        if callable(close):
-            close()
+        self.source.close()
 
     @property
     def label(self) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import dask.array as da
 import numpy as np
+from dicomweb_client.api import DICOMClient
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
@@ -19,6 +20,7 @@ from dicomslide.errors import (
 from dicomslide.instance import ImageInstance
 from dicomslide.pixels.array import FrameArray
 from dicomslide.pixels.chunks import Chunks
+from dicomslide.stores.protocol import ImageStore
 
 __all__ = ["TotalPixelMatrix", "TotalPixelMatrixSampler"]
 
@@ -43,8 +45,8 @@ class TotalPixelMatrix:
 
     Parameters
     ----------
-    client : dicomweb_client.api.DICOMClient
-        Client that can retrieve the frames
+    client : dicomweb_client.api.DICOMClient or ImageStore
+        Client that can retrieve the frames, or the store that they are in
     image_metadata : pydicom.dataset.Dataset
         Metadata of a tiled image
     channel_index : int, optional
@@ -72,7 +74,7 @@ class TotalPixelMatrix:
 
     def __init__(
         self,
-        client: Any,
+        client: DICOMClient | ImageStore,
         image_metadata: Dataset,
         channel_index: int = 0,
         focal_plane_index: int = 0,
@@ -81,7 +83,7 @@ class TotalPixelMatrix:
     ) -> None:
         channel = integer("channel_index", channel_index)
         plane = integer("focal_plane_index", focal_plane_index)
-        instance = ImageInstance(client, image_metadata, max_frame_cache_size)
+        instance = ImageInstance.of_client(client, image_metadata, max_frame_cache_size)
         self._array = instance.array(channel, plane, bool(correct_color))
 
     @classmethod

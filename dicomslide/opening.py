@@ -11,8 +11,9 @@ from dicomslide.assembly import assemble, choose_whole, container_of, leave_out,
 from dicomslide.errors import ArgumentValueError, NoSlideError
 from dicomslide.failures import Failure, Failures
 from dicomslide.grouping import pyramid_uids_of, series_of, shows_only_labels
-from dicomslide.places import Access, Source, find_images, name_of_source
 from dicomslide.slide import Slide
+from dicomslide.stores.places import Access, Source, find_images, open_store
+from dicomslide.stores.protocol import ImageQuery, ImageStore
 
 __all__ = ["open_slide", "open_slides"]
 
@@ -42,11 +43,12 @@ def open_slide(
 
     Parameters
     ----------
-    source : path, URL, sequence of them, or dicomweb_client.api.DICOMClient
+    source : path, URL, sequence of them, dicomweb_client.api.DICOMClient, or ImageStore
         A folder with the files of a slide (files that are no DICOM images of a slide are passed
         over), one file, a list of files, a DICOMDIR; a URL of a file or a folder that fsspec knows,
         such as ``s3://bucket/slide/``; a DICOMweb service as ``dicomweb+https://host/path``, with
-        ``/studies/…`` and ``/series/…`` at the end if wanted; or a client of a service
+        ``/studies/…`` and ``/series/…`` at the end if wanted; a client of a service; or any other
+        store of images
     correct_color : bool, optional
         Whether the ICC profiles of the images are applied
     max_frame_cache_size : int, optional
@@ -102,22 +104,29 @@ def open_slide(
     ...     "dicomweb+https://example.org/dicom-web", study_instance_uid="1.2.3"
     ... )  # doctest: +SKIP
     """
-    name = name_of_source(source)
-    access = Access(study_instance_uid, series_instance_uid, session, credentials, storage_options)
+    store = open_store(source, Access(session, credentials, storage_options))
     failures: list[Failure] = []
-    client, groups = _find_groups(source, access, correct_color, include_derived, failures)
+    query = ImageQuery(
+        study_instance_uid,
+        series_instance_uid,
+        include_derived=include_derived,
+        correct_color=correct_color,
+        failures=failures,
+    )
+    groups = _find_groups(store, query)
     wanted = _Wanted(container_identifier, pyramid_uid, series_instance_uid)
     if wanted.anything:
-        groups = wanted.choose(groups, name, failures)
+        groups = wanted.choose(groups, store.name, failures)
     elif failures and len(groups) < 2:
         raise failures[0].error
     if len(groups) > 1:
         more = f"; and {failures[0].reason}" if failures else ""
-        raise NoSlideError(f"{name}: there are {len(groups)} slides: {_choices(groups)}{more}")
+        raise NoSlideError(
+            f"{store.name}: there are {len(groups)} slides: {_choices(groups)}{more}"
+        )
     (slide,) = make_slides(
-        client,
+        store,
         groups,
-        name,
         None,
         max_frame_cache_size=max_frame_cache_size,
         pyramid_tolerance=pyramid_tolerance,
@@ -162,20 +171,25 @@ def open_slides(
     if errors not in ("raise", "skip"):
         raise ArgumentValueError(f"errors: expected 'raise' or 'skip', got {errors!r}")
     skips = errors == "skip"
-    name = name_of_source(source)
-    access = Access(study_instance_uid, series_instance_uid, session, credentials, storage_options)
+    store = open_store(source, Access(session, credentials, storage_options))
     wanted = _Wanted(container_identifier, pyramid_uid, series_instance_uid)
     failures: Failures = [] if skips or wanted.anything else None
-    client, groups = _find_groups(source, access, correct_color, include_derived, failures)
+    query = ImageQuery(
+        study_instance_uid,
+        series_instance_uid,
+        include_derived=include_derived,
+        correct_color=correct_color,
+        failures=failures,
+    )
+    groups = _find_groups(store, query)
     if skips:
         groups = leave_out(groups, failures or ())
         groups = [images for images in groups if wanted.matches(images)]
     elif wanted.anything:
-        groups = wanted.choose(groups, name, failures or [])
+        groups = wanted.choose(groups, store.name, failures or [])
     return make_slides(
-        client,
+        store,
         groups,
-        name,
         [] if skips else None,
         max_frame_cache_size=max_frame_cache_size,
         pyramid_tolerance=pyramid_tolerance,
@@ -224,23 +238,16 @@ class _Wanted:
         )
 
 
-def _find_groups(
-    source: Source,
-    access: Access,
-    correct_color: bool,
-    include_derived: bool,
-    failures: Failures,
-) -> tuple[Any, list[list[Dataset]]]:
-    """Find the metadata of the images of each slide, and where their frames are."""
-    client, datasets = find_images(
-        source,
-        access,
-        correct_color=correct_color,
-        include_derived=include_derived,
-        failures=failures,
-    )
-    groups = assemble(datasets, name_of_source(source), failures, access.series_instance_uid)
-    return client, [images for images in groups if not shows_only_labels(images)] or groups
+def _find_groups(store: ImageStore, query: ImageQuery) -> list[list[Dataset]]:
+    """Find the metadata of the images of each slide in a store."""
+    datasets = find_images(store, query)
+    if not datasets and not query.failures:
+        study = query.study_instance_uid
+        raise NoSlideError(
+            f"{store.name}: there is no image of a slide{f' of study {study!r}' if study else ''}"
+        )
+    groups = assemble(datasets, store.name, query.failures, query.series_instance_uid)
+    return [images for images in groups if not shows_only_labels(images)] or groups
 
 
 def _choices(slides: Sequence[Sequence[Dataset]]) -> str:

@@ -3,7 +3,7 @@
 import io
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
 from typing import Any
@@ -14,7 +14,6 @@ from PIL import Image, ImageCms
 from dicomslide.arguments import integer_pair, number, number_pair, require_type, selection
 from dicomslide.enum import ChannelTypes
 from dicomslide.errors import (
-    ArgumentTypeError,
     ArgumentValueError,
     DicomSlideError,
     InvalidImageError,
@@ -31,11 +30,11 @@ from dicomslide.openslide_levels import (
 )
 from dicomslide.openslide_properties import BACKGROUND_COLOR, slide_properties
 from dicomslide.pixels.array import FrameArray
-from dicomslide.places import Source
 from dicomslide.slide import Slide
 from dicomslide.sources.remotefile import is_url, local_path
 from dicomslide.sources.siblings import find_siblings, is_slide_file
 from dicomslide.sources.urls import without_secrets
+from dicomslide.stores.places import Source
 from dicomslide.thumbnail import check_pixel_count
 
 __all__ = ["OpenSlide"]
@@ -384,11 +383,6 @@ def _open(place: Source, *, correct_color: bool) -> Slide:
         path = place if is_path else local_path(place)
         if path is not None and is_slide_file(path):
             place = find_siblings(path)
-    elif not isinstance(place, Sequence) and not hasattr(place, "retrieve_instance_frames"):
-        raise ArgumentTypeError(
-            "slide: expected a Slide, a path, a URL, a list of them or a client, got "
-            f"{type(place).__name__}"
-        )
     return open_slide(place, correct_color=correct_color)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import highdicom as hd
+from dicomweb_client.api import DICOMClient
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
@@ -15,16 +16,15 @@ from dicomslide.failures import Failures, collecting, marks_of
 from dicomslide.grouping import is_scanned
 from dicomslide.metadata.channels import channel_items
 from dicomslide.metadata.matching import Coded, does_specimen_description_item_match
-from dicomslide.places import name_of_source
-from dicomslide.retrieval import retrieve_images
 from dicomslide.slide import Slide
-from dicomslide.sources.dicomweb import service_of_client
+from dicomslide.stores.places import find_images, store_of_client
+from dicomslide.stores.protocol import ImageQuery, ImageStore
 
 __all__ = ["find_slides"]
 
 
 def find_slides(
-    client: Any,
+    client: DICOMClient | ImageStore,
     study_instance_uid: str | None = None,
     patient_id: str | None = None,
     study_id: str | None = None,
@@ -42,8 +42,8 @@ def find_slides(
 
     Parameters
     ----------
-    client : dicomweb_client.api.DICOMClient
-        DICOMweb client
+    client : dicomweb_client.api.DICOMClient or ImageStore
+        DICOMweb client, or another store of images
     study_instance_uid : str, optional
         DICOM Study Instance UID
     patient_id : str, optional
@@ -85,10 +85,6 @@ def find_slides(
         When the service cannot be searched; and when it does not deliver what it found, unless
         `fail_on_error` is False
     """
-    if not callable(getattr(client, "search_for_series", None)):
-        raise ArgumentTypeError(
-            f"client: expected a dicomweb_client.api.DICOMClient, got {type(client).__name__}"
-        )
     for name, value in (
         ("study_instance_uid", study_instance_uid),
         ("patient_id", patient_id),
@@ -99,32 +95,29 @@ def find_slides(
             require_type(name, value, str)
     _require_sequence("specimen_stains", specimen_stains, Code, hd.sr.CodedConcept)
     _require_sequence("optical_path_ids", optical_path_ids, str)
-    filters = {
-        keyword: value
-        for keyword, value in (("PatientID", patient_id), ("StudyID", study_id))
-        if value is not None
-    }
-    client = service_of_client(client) or client
-    name = name_of_source(client)
+    store = store_of_client(client)
     failures: Failures = None if fail_on_error else []
-    datasets = []
-    for dataset in retrieve_images(
-        client,
+    query = ImageQuery(
         study_instance_uid,
-        filters=filters,
+        filters={
+            keyword: value
+            for keyword, value in (("PatientID", patient_id), ("StudyID", study_id))
+            if value is not None
+        },
         include_derived=include_derived,
         correct_color=correct_color,
         failures=failures,
-    ):
+    )
+    datasets = []
+    for dataset in find_images(store, query):
         image = f"image {dataset.get('SOPInstanceUID')}"
         with collecting(failures, image, marks_of(dataset)), reading(image):
             if _is_wanted(dataset, container_id, specimen_stains, optical_path_ids):
                 datasets.append(dataset)
-    groups = assemble(datasets, name, failures)
+    groups = leave_out(assemble(datasets, store.name, failures), failures or ())
     return make_slides(
-        client,
-        [images for images in leave_out(groups, failures or ()) if _has_pyramid(images)],
-        name,
+        store,
+        [images for images in groups if _has_pyramid(images)],
         None if fail_on_error else [],
         max_frame_cache_size=max_frame_cache_size,
         pyramid_tolerance=pyramid_tolerance,

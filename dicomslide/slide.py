@@ -2,12 +2,14 @@
 
 import hashlib
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 from typing import Any, Self
 
 import highdicom as hd
 import numpy as np
 import xarray as xr
+from dicomweb_client.api import DICOMClient
 from numpy.typing import ArrayLike, NDArray
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
@@ -25,6 +27,7 @@ from dicomslide.errors import (
     SelectionError,
 )
 from dicomslide.image import TiledImage, coordinates, find_focal_plane, region_size
+from dicomslide.instance import ImageInstance
 from dicomslide.matrix import TotalPixelMatrix
 from dicomslide.metadata.channels import Channel, channel_items, channel_type
 from dicomslide.metadata.flavors import (
@@ -43,8 +46,10 @@ from dicomslide.metadata.matching import (
 )
 from dicomslide.pyramid import make_levels
 from dicomslide.region import nearest_pixels, read_annotated_region, read_slide_region
-from dicomslide.sources.base import FrameStore, image_name
-from dicomslide.sources.concatenation import join_concatenations
+from dicomslide.sources.base import FrameSource, image_name
+from dicomslide.sources.concatenation import join_concatenations, join_frames
+from dicomslide.stores.places import store_of_client
+from dicomslide.stores.protocol import ImageStore
 
 __all__ = ["Slide"]
 
@@ -75,8 +80,8 @@ class Slide:
 
     Parameters
     ----------
-    client : dicomweb_client.api.DICOMClient
-        Client that can retrieve the frames
+    client : dicomweb_client.api.DICOMClient or ImageStore
+        Client that can retrieve the frames, or the store that they are in
     image_metadata : sequence of pydicom.dataset.Dataset
         Metadata of DICOM VL Whole Slide Microscopy Image instances, or of Segmentation or
         Parametric Map instances derived from them, that belong to the slide
@@ -105,22 +110,22 @@ class Slide:
 
     def __init__(
         self,
-        client: Any,
+        client: DICOMClient | ImageStore,
         image_metadata: Sequence[Dataset],
         max_frame_cache_size: int = 6,
         pyramid_tolerance: float = 0.1,
         *,
         correct_color: bool = True,
     ) -> None:
-        client, datasets = join_concatenations(client, _one_slide(image_metadata))
         tolerance = number("pyramid_tolerance", pyramid_tolerance)
         if tolerance < 0:
             raise ArgumentValueError(f"pyramid_tolerance: {tolerance} mm is negative")
+        found = _find_frames(client, _one_slide(image_metadata))
 
         def images(condition: Callable[[Dataset], bool]) -> list[TiledImage]:
             return [
-                TiledImage(client, dataset, max_frame_cache_size, correct_color=correct_color)
-                for dataset in datasets
+                TiledImage._of(ImageInstance(source, dataset, max_frame_cache_size), correct_color)
+                for dataset, source in found
                 if condition(dataset)
             ]
 
@@ -129,7 +134,7 @@ class Slide:
             raise NoSlideError("there is no VOLUME, THUMBNAIL or derived image")
         self._label_images = tuple(images(is_label_image))
         self._overview_images = tuple(images(is_overview_image))
-        _warn_of_others(client, datasets)
+        _warn_of_others(found)
         self._arrangement = arrange(scanned, derived, tolerance)
         grids = self._arrangement.levels
         self._levels = make_levels(grids, [True] * len(grids))
@@ -854,15 +859,28 @@ def _is_scanned(dataset: Dataset) -> bool:
     return is_volume_image(dataset) and not _is_derived(dataset)
 
 
-def _warn_of_others(client: Any, datasets: Sequence[Dataset]) -> None:
+def _find_frames(
+    client: DICOMClient | ImageStore, datasets: Iterable[Dataset]
+) -> list[tuple[Dataset, FrameSource]]:
+    """Join the parts of images, and find the frames of all of them together."""
+    images = join_concatenations(datasets)
+    parts = [part for image in images for part in image.parts]
+    sources = iter(store_of_client(client).frame_sources(parts))
+    return [
+        (image.dataset, join_frames(image, list(islice(sources, len(image.parts)))))
+        for image in images
+    ]
+
+
+def _warn_of_others(images: Iterable[tuple[Dataset, FrameSource]]) -> None:
     """Warn of each image that is neither a level nor an associated image."""
-    for dataset in datasets:
+    for dataset, source in images:
         flavor = image_flavor(dataset)
         if not _is_derived(dataset) and flavor not in [item.value for item in ImageFlavors]:
-            name = f"image {dataset.get('SOPInstanceUID')}"
-            if isinstance(client, FrameStore):
-                name = image_name(client.frame_source(dataset))
-            warnings.warn(f"{name} is left out of the slide: it is a {flavor} image", stacklevel=3)
+            warnings.warn(
+                f"{image_name(source)} is left out of the slide: it is a {flavor} image",
+                stacklevel=3,
+            )
 
 
 def _one_slide(image_metadata: Sequence[Dataset]) -> list[Dataset]:

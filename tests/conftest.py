@@ -16,7 +16,8 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from dicomslide.sources.base import FrameSource
-from dicomslide.sources.files import FileStore, open_image_file
+from dicomslide.sources.files import open_image_file
+from dicomslide.stores.files import FileStore
 from dicomslide.testing import SlideOptions, SyntheticSlide, write_slide
 from tests.servers.orthanc import Orthanc, find_orthanc, run_orthanc
 from tests.servers.s3 import Bucket, run_s3
@@ -74,12 +75,12 @@ def take_region() -> Callable[..., NDArray]:
     return take
 
 
-@dataclass(frozen=True)
-class CountedFrames:
+class CountedFrames(FrameSource):
     """A frame source that keeps a list of the frames that each call asks for."""
 
-    source: FrameSource
-    requests: list[list[int]]
+    def __init__(self, source: FrameSource, requests: list[list[int]]) -> None:
+        self.source = source
+        self.requests = requests
 
     @property
     def name(self) -> str:
@@ -105,6 +106,9 @@ class CountedFrames:
         self.requests.append(list(frames))
         return self.source.read(frames)
 
+    def close(self) -> None:
+        self.source.close()
+
 
 @dataclass(frozen=True)
 class CountingStore:
@@ -113,8 +117,8 @@ class CountingStore:
     store: FileStore
     requests: list[list[int]] = field(default_factory=list)
 
-    def frame_source(self, dataset: Dataset) -> CountedFrames:
-        return CountedFrames(self.store.frame_source(dataset), self.requests)
+    def frame_sources(self, datasets: Sequence[Dataset]) -> list[CountedFrames]:
+        return [CountedFrames(s, self.requests) for s in self.store.frame_sources(datasets)]
 
 
 class Opened(NamedTuple):
@@ -127,7 +131,7 @@ def open_counted() -> Callable[[Path], Opened]:
     """Opens a file: a client that counts the frames that are read, and the metadata."""
 
     def open_file(path: Path) -> Opened:
-        store = CountingStore(FileStore([open_image_file(path)[1]]))
+        store = CountingStore(FileStore(path))
         return Opened(store, pydicom.dcmread(path, stop_before_pixels=True))
 
     return open_file
@@ -138,8 +142,8 @@ def open_all_counted() -> Callable[[Sequence[Path]], tuple[CountingStore, list[D
     """Opens the files of a slide: a client that counts the frames read, and their metadata."""
 
     def open_files(paths: Sequence[Path]) -> tuple[CountingStore, list[Dataset]]:
-        datasets, sources = zip(*map(open_image_file, paths), strict=True)
-        return CountingStore(FileStore(sources)), list(datasets)
+        datasets = [open_image_file(path)[0] for path in paths]
+        return CountingStore(FileStore(list(paths))), datasets
 
     return open_files
 

@@ -20,7 +20,8 @@ from pydicom.uid import (
 
 import dicomslide.image
 from dicomslide import ChannelTypes, TiledImage, TotalPixelMatrix
-from dicomslide.sources.files import FileStore, open_image_file
+from dicomslide.sources.files import open_image_file
+from dicomslide.stores.files import FileStore
 from dicomslide.testing import (
     ORIENTATIONS,
     OpticalPath,
@@ -711,8 +712,8 @@ class TestReading:
 
     def test_pickled_image_reads_the_same_pixels(self, make_slide):
         slide = make_slide(optical_paths=2)
-        metadata, frames = open_image_file(slide.paths[0])
-        image = TiledImage(FileStore([frames]), metadata)
+        metadata, _ = open_image_file(slide.paths[0])
+        image = TiledImage(FileStore(slide.paths[0]), metadata)
         image.get_image_region((0, 0), (70, 90))
         copy = pickle.loads(pickle.dumps(image))
         assert copy == image

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 
 from dicomslide import TotalPixelMatrix
-from dicomslide.sources.files import FileStore, open_image_file
+from dicomslide.sources.files import open_image_file
+from dicomslide.stores.files import FileStore
 
 # The small slide of the fixture make_slide
 SIZE, TILE, GRID = (70, 90), (16, 24), (5, 4)
@@ -201,8 +202,8 @@ class TestClients:
 
 
 def make_file_matrix(path, **options) -> TotalPixelMatrix:
-    metadata, frames = open_image_file(path)
-    return TotalPixelMatrix(FileStore([frames]), metadata, **options)
+    metadata, _ = open_image_file(path)
+    return TotalPixelMatrix(FileStore(path), metadata, **options)
 
 
 class TestPickling:

@@ -18,6 +18,7 @@ from pydicom.valuerep import format_number_as_ds
 from dicomslide.damage import reading
 from dicomslide.errors import InvalidImageError
 from dicomslide.metadata.functional_groups import PER_FRAME_GROUPS
+from dicomslide.metadata.storage import RETRIEVAL
 
 __all__ = ["ICC_PROFILE", "bulk_data_urls", "dataset_of_json", "text_of_json"]
 
@@ -29,8 +30,8 @@ _GROUPS = f"{PER_FRAME_GROUPS:08X}"
 _PALETTES = frozenset(f"00281{table}{color}" for table in ("20", "22") for color in "1234")
 _USED = _PALETTES | {ICC_PROFILE, _GROUPS}
 _PIXELS = "7FE0"
-# Float, Double Float and other Pixel Data, and the bits of the floats
-_PIXEL_DATA = {"7FE00008": 32, "7FE00009": 64, "7FE00010": None}
+# Bits of Float and Double Float Pixel Data
+_FLOATS = {"7FE00008": 32, "7FE00009": 64}
 _MAX_DEPTH = 16
 # As many as in a file, where items and sequences are counted
 _MAX_NESTED = 32
@@ -121,13 +122,16 @@ def dataset_of_json(item: Json, bulk_data: Mapping[str, bytes], name: str) -> Da
         rest = {
             tag: element
             for tag, element in item.items()
-            if tag != _GROUPS and not tag.startswith(_PIXELS)
+            if tag != _GROUPS and tag not in RETRIEVAL and not tag.startswith(_PIXELS)
         }
         dataset = Dataset.from_json(
             _without_bulk_data(rest, bulk_data),
             bulk_data_uri_handler=lambda url: bulk_data[url],
         )
-        _find_pixels(dataset, item)
+        for tag, bits in _FLOATS.items():
+            if tag in item:
+                # The metadata alone do not tell floats from integers
+                dataset.BitsAllocated = bits
         encoded = _encoded_groups(groups, bulk_data) if isinstance(groups, dict) else b""
         if encoded is None:
             rest = _without_bulk_data({_GROUPS: groups}, bulk_data)
@@ -136,18 +140,6 @@ def dataset_of_json(item: Json, bulk_data: Mapping[str, bytes], name: str) -> Da
             tag = BaseTag(PER_FRAME_GROUPS)
             dataset[tag] = RawDataElement(tag, "SQ", len(encoded), encoded, 0, False, True)
         return dataset
-
-
-def _find_pixels(dataset: Dataset, item: Json) -> None:
-    """Say where the pixels of an image are, and which floats they are."""
-    for tag, bits in _PIXEL_DATA.items():
-        element = item.get(tag)
-        if isinstance(element, dict):
-            if bits:
-                # The metadata alone do not tell floats from integers
-                dataset.BitsAllocated = bits
-            if "BulkDataURI" in element:
-                dataset.PixelDataProviderURL = str(element["BulkDataURI"])
 
 
 def _without_bulk_data(item: Json, bulk_data: Mapping[str, bytes], depth: int = 0) -> Json:

@@ -1,21 +1,21 @@
 """Frames behind any client of the ``dicomweb_client`` interface."""
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 from typing import Any, TypeVar
 
-from dicomweb_client.api import DICOMfileClient
+from dicomweb_client.api import DICOMClient, DICOMfileClient
 from pydicom.dataset import Dataset
 
-from dicomslide.errors import ArgumentTypeError, DicomSlideError, FrameError, SourceError
+from dicomslide.errors import DicomSlideError, FrameError, SourceError
 from dicomslide.metadata.frames import number_of_frames
 from dicomslide.metadata.pixel_format import is_encapsulated
-from dicomslide.sources.base import FrameSource, FrameStore
-from dicomslide.sources.dicomweb import WebService, service_of_client
-from dicomslide.sources.files import open_image_file
+from dicomslide.metadata.storage import InstanceStorage
+from dicomslide.sources.base import FrameLocation, check_frames
+from dicomslide.sources.files import FileFrames, open_image_file
 from dicomslide.sources.folders import find_files, looks_like_dicom
 from dicomslide.sources.refusals import (
     FRAME_LISTS,
@@ -24,11 +24,12 @@ from dicomslide.sources.refusals import (
     remember_refusal,
     status_of,
 )
-from dicomslide.sources.sidebyside import side_by_side
+from dicomslide.sources.service import InstanceUids, Json
 from dicomslide.sources.urls import without_secrets
-from dicomslide.sources.webframes import batch_size_of, check_frames, frame_bits, web_frames
+from dicomslide.sources.webframes import batch_size_of, frame_bits
 
-__all__ = ["ClientFrames", "ask_each", "asking", "frame_source"]
+__all__ = ["ClientFrames", "ClientService", "client_frames", "file_client_frames"]
+
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -45,60 +46,120 @@ _RLE = "1.2.840.10008.1.2.5"
 _EXPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
 
 
-def ask_each(client: Any, function: Callable[[T], R], items: Sequence[T]) -> list[R]:
-    """Call a function that asks a client for each item, several at once where that is possible."""
-    # Other clients may belong to one thread
-    if isinstance(client, WebService):
-        return side_by_side(function, items)
-    return [function(item) for item in items]
+@dataclass(frozen=True)
+class ClientService:
+    """A client of the ``dicomweb_client`` interface that speaks to a service in its own way.
+
+    Whatever it raises ends as a SourceError, with the HTTP status where it tells one.
+
+    Parameters
+    ----------
+    client : dicomweb_client.api.DICOMClient
+        The client
+    """
+
+    client: DICOMClient
+
+    @property
+    def base_url(self) -> str:
+        """URL of the service; empty where the client has none."""
+        return str(getattr(self.client, "base_url", ""))
+
+    def each(self, function: Callable[[T], R], items: Sequence[T]) -> list[R]:
+        """Call a function for each item, one after the other."""
+        # A client may belong to one thread
+        return [function(item) for item in items]
+
+    def search_for_studies(self) -> list[Json]:
+        """Search for all studies."""
+        return self._all("search_for_studies")
+
+    def search_for_series(
+        self, study: str | None = None, filters: Mapping[str, str] | None = None
+    ) -> list[Json]:
+        """Search for the series of a study, or of all studies, that have some attributes."""
+        place = {"study_instance_uid": study} if study else {}
+        return self._all("search_for_series", **place, search_filters=dict(filters or {}))
+
+    def search_for_instance(self, study: str, series: str) -> Json | None:
+        """Search for any instance of a series."""
+        found = self._ask(
+            "search_for_instances", study_instance_uid=study, series_instance_uid=series, limit=1
+        )
+        return next(iter(found), None)
+
+    def count_series(self, _study: str) -> int | None:
+        """Nothing, as clients ask for all results."""
+        return None
+
+    def retrieve_series_metadata(self, study: str, series: str) -> list[Json]:
+        """Retrieve the metadata of all instances of a series."""
+        return list(
+            self._ask(
+                "retrieve_series_metadata", study_instance_uid=study, series_instance_uid=series
+            )
+        )
+
+    def retrieve_instance_metadata(self, uids: InstanceUids) -> Json:
+        """Retrieve the metadata of an instance."""
+        found: Json = self._ask("retrieve_instance_metadata", **_addressed(uids))
+        return found
+
+    def retrieve_bulkdata(self, url: str) -> bytes:
+        """Retrieve the value of an attribute."""
+        return b"".join(self._ask("retrieve_bulkdata", url=url))
+
+    def _all(self, method: str, **arguments: Any) -> list[Json]:
+        """Search, and have the client ask again for what a server left out."""
+        search = getattr(self.client, method)
+        # Not all clients can; others do so anyway
+        if "get_remaining" in signature(search).parameters:
+            arguments["get_remaining"] = True
+        return list(self._ask(method, **arguments))
+
+    def _ask(self, method: str, **arguments: Any) -> Any:
+        try:
+            return getattr(self.client, method)(**arguments)
+        except DicomSlideError:
+            raise
+        # Each client has errors of its own
+        except Exception as error:
+            name = without_secrets(self.base_url) or "the client"
+            text = " ".join(str(error).split())
+            raise SourceError(f"{name}: {type(error).__name__}: {without_secrets(text)}") from error
 
 
-@contextmanager
-def asking(client: Any) -> Iterator[None]:
-    """Have whatever a client raises end as a SourceError, with its status where it tells one."""
-    try:
-        yield
-    except DicomSlideError:
-        raise
-    # Each client has errors of its own
-    except Exception as error:
-        name = without_secrets(str(getattr(client, "base_url", ""))) or "the client"
-        text = " ".join(str(error).split())
-        raise SourceError(f"{name}: {type(error).__name__}: {without_secrets(text)}") from error
+def _addressed(uids: InstanceUids) -> dict[str, str]:
+    """Name the UIDs as clients do."""
+    return {
+        "study_instance_uid": uids.study,
+        "series_instance_uid": uids.series,
+        "sop_instance_uid": uids.instance,
+    }
 
 
-def frame_source(client: Any, dataset: Dataset) -> FrameSource:
-    """Find where the frames of an image instance are.
+def client_frames(
+    client: DICOMClient, uids: InstanceUids, dataset: Dataset, storage: InstanceStorage
+) -> "ClientFrames":
+    """Find the frames of an image instance that a client retrieves."""
+    count, frame_bytes = number_of_frames(dataset), frame_bits(dataset) // 8
+    return ClientFrames(client, uids, count, frame_bytes, storage.transfer_syntax_uid)
 
-    Frames that a ``DICOMfileClient`` knows are read from their file directly, which works from
-    any thread; the client is only asked which file it is.
+
+def file_client_frames(
+    client: DICOMfileClient, uids: InstanceUids, dataset: Dataset, storage: InstanceStorage
+) -> FileFrames:
+    """Find the frames of an image instance in a file that a ``DICOMfileClient`` knows.
+
+    They are read from the file directly, which works from any thread; the client is only asked
+    which file it is.
 
     Raises
     ------
-    TypeError
-        When the client is none
     SourceError
         When the client does not know the instance
     """
-    if isinstance(client, FrameStore):
-        return client.frame_source(dataset)
-    if isinstance(client, DICOMfileClient):
-        _, frames = open_image_file(_path_of(client, str(dataset.get("SOPInstanceUID"))))
-        return frames
-    service = client if isinstance(client, WebService) else service_of_client(client)
-    if service is None and not callable(getattr(client, "retrieve_instance_frames", None)):
-        raise ArgumentTypeError(
-            f"client: expected a dicomweb_client.api.DICOMClient, got {type(client).__name__}"
-        )
-    study, series, instance = (
-        str(dataset.get(keyword))
-        for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
-    )
-    syntax = _transfer_syntax(dataset)
-    if service is not None:
-        return web_frames(service, service.instance_url(study, series, instance), dataset, syntax)
-    count, frame_bytes = number_of_frames(dataset), frame_bits(dataset) // 8
-    return ClientFrames(client, study, series, instance, count, frame_bytes, syntax)
+    return open_image_file(_path_of(client, uids.instance))[1]
 
 
 @dataclass(frozen=True)
@@ -109,8 +170,8 @@ class ClientFrames:
     ----------
     client : dicomweb_client.api.DICOMClient
         Client
-    study, series, instance : str
-        Study, Series and SOP Instance UID
+    uids : InstanceUids
+        What the instance is addressed by
     count : int
         Number of frames
     frame_bytes : int
@@ -119,10 +180,8 @@ class ClientFrames:
         Transfer Syntax UID; empty where the metadata do not tell, then each frame does
     """
 
-    client: Any
-    study: str
-    series: str
-    instance: str
+    client: DICOMClient
+    uids: InstanceUids
     count: int
     frame_bytes: int
     transfer_syntax_uid: str
@@ -130,12 +189,12 @@ class ClientFrames:
     @property
     def name(self) -> str:
         """Name of the instance in messages."""
-        return f"image {self.instance}"
+        return f"image {self.uids.instance}"
 
     @property
     def token(self) -> str:
         """A name that is the same for the same instance of the same service."""
-        return f"{self._base_url} {self.instance}"
+        return f"{self._base_url} {self.uids.instance}"
 
     @property
     def remote(self) -> bool:
@@ -175,13 +234,18 @@ class ClientFrames:
         remember_refusal(self._base_url, FRAME_LISTS)
         return found + last
 
+    def locate(self, frames: Sequence[int]) -> list[FrameLocation | None]:
+        """Nothing: a client does not tell where frames lie."""
+        return [None] * len(frames)
+
+    def close(self) -> None:
+        """Nothing is held for the frames."""
+
     def _ask(self, numbers: list[int]) -> list[bytes]:
         """Retrieve frames, which are numbered from 1 on, with one request."""
         try:
             found = self.client.retrieve_instance_frames(
-                study_instance_uid=self.study,
-                series_instance_uid=self.series,
-                sop_instance_uid=self.instance,
+                **_addressed(self.uids),
                 frame_numbers=numbers,
                 media_types=_media_types(self.transfer_syntax_uid),
             )
@@ -194,14 +258,6 @@ class ClientFrames:
                 f"{self.name}: {len(found)} frames were delivered for the {len(numbers)} asked for"
             )
         return list(found)
-
-
-def _transfer_syntax(dataset: Dataset) -> str:
-    stored = getattr(dataset, "file_meta", Dataset()).get("TransferSyntaxUID")
-    available = dataset.get("AvailableTransferSyntaxUID")
-    # The frames can be had in each of several
-    several = isinstance(available, Sequence) and not isinstance(available, str)
-    return str(stored or ("" if several else available) or "")
 
 
 def _media_types(transfer_syntax_uid: str) -> tuple[tuple[str, str], ...] | None:

@@ -1,23 +1,24 @@
 """Images that are split into several instances (PS3.3 C.7.6.16.2.2.4)."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from copy import copy, deepcopy
 from dataclasses import dataclass
 from itertools import accumulate, count
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 
 from dicomslide.damage import reads_image
-from dicomslide.errors import FrameError, InvalidImageError
+from dicomslide.errors import InvalidImageError
 from dicomslide.metadata.frames import number_of_frames
 from dicomslide.metadata.functional_groups import PER_FRAME_GROUPS, frame_groups
-from dicomslide.sources.base import FrameSource
-from dicomslide.sources.clients import frame_source
+from dicomslide.sources.base import FrameLocation, FrameSource, check_frames
 
-__all__ = ["ConcatenatedFrames", "JoiningStore", "join_concatenations"]
+__all__ = ["ConcatenatedFrames", "JoinedImage", "join_concatenations", "join_frames"]
+
+T = TypeVar("T")
 
 _SAME_IN_ALL_PARTS = (
     "Rows",
@@ -86,91 +87,92 @@ class ConcatenatedFrames:
     def close(self) -> None:
         """Let go of what is held for the parts."""
         for part in self.parts:
-            close = getattr(part, "close", None)
-            if callable(close):
-                close()
+            part.close()
 
     def read(self, frames: Sequence[int]) -> list[bytes]:
         """Read encoded frames, with one call for each part; see `FrameSource.read`."""
-        found: dict[int, bytes] = {}
-        for index, part in enumerate(self.parts):
-            start, stop = self.starts[index : index + 2]
+        return self._of_parts(frames, lambda part, own: part.read(own))
+
+    def locate(self, frames: Sequence[int]) -> list[FrameLocation | None]:
+        """Find where encoded frames lie; see `FrameSource.locate`."""
+        return self._of_parts(frames, lambda part, own: part.locate(own))
+
+    def _of_parts(
+        self, frames: Sequence[int], ask: Callable[[FrameSource, list[int]], list[T]]
+    ) -> list[T]:
+        """Ask each part for its frames, and put the answers in order."""
+        check_frames(frames, self.starts[-1], self.name)
+        found: dict[int, T] = {}
+        for part, start, stop in zip(self.parts, self.starts, self.starts[1:], strict=False):
             own = [frame for frame in frames if start <= frame < stop]
             if own:
-                found.update(zip(own, part.read([frame - start for frame in own]), strict=True))
-        missing = [frame + 1 for frame in frames if frame not in found]
-        if missing:
-            raise FrameError(f"{self.name}: frames {missing} are not among {self.starts[-1]}")
+                found.update(zip(own, ask(part, [frame - start for frame in own]), strict=True))
         return [found[frame] for frame in frames]
 
 
-class JoiningStore:
-    """A client whose concatenations have been joined.
+class JoinedImage(NamedTuple):
+    """An image, and the instances that it is stored in.
 
     Parameters
     ----------
-    client : dicomweb_client.api.DICOMClient or FrameStore
-        Where the frames of the instances are
-    parts : dict
-        SOP Instance UID of a joined image to the data sets of its parts
+    dataset : pydicom.dataset.Dataset
+        Metadata of the image
+    parts : list of pydicom.dataset.Dataset
+        Metadata of the instances; the image itself where it is not split
     """
 
-    def __init__(self, client: Any, parts: dict[str, list[Dataset]]) -> None:
-        self._client = client
-        self._parts = parts
-
-    def frame_source(self, dataset: Dataset) -> FrameSource:
-        """Get the source of the frames of an image."""
-        parts = self._parts.get(str(dataset.get("SOPInstanceUID")))
-        if parts is None:
-            return frame_source(self._client, dataset)
-        sources = tuple(frame_source(self._client, part) for part in parts)
-        syntaxes = {source.transfer_syntax_uid for source in sources}
-        if len(syntaxes) > 1:
-            raise InvalidImageError(
-                f"{sources[0].name}: the parts of a concatenation have different transfer syntaxes"
-            )
-        counts = [number_of_frames(part) for part in parts]
-        return ConcatenatedFrames(sources, (0, *accumulate(counts)))
+    dataset: Dataset
+    parts: list[Dataset]
 
 
-def join_concatenations(client: Any, datasets: Iterable[Dataset]) -> tuple[Any, list[Dataset]]:
+def join_concatenations(datasets: Iterable[Dataset]) -> list[JoinedImage]:
     """Make one image of the parts of each concatenation.
 
     Parameters
     ----------
-    client : dicomweb_client.api.DICOMClient or FrameStore
-        Where the frames are
     datasets : iterable of pydicom.dataset.Dataset
         Metadata of instances; the parts of a concatenation may be in any order
 
     Returns
     -------
-    client : dicomweb_client.api.DICOMClient or FrameStore
-        Where the frames of the images are: the same client if there is no concatenation
-    datasets : list of pydicom.dataset.Dataset
-        Metadata of images
+    list of JoinedImage
+        Images
 
     Raises
     ------
     InvalidImageError
         When a part is missing, is there twice, or contradicts another part
     """
-    images: list[Dataset] = []
+    images: list[JoinedImage] = []
     concatenations: dict[str, list[Dataset]] = {}
     for dataset in datasets:
         uid = dataset.get("ConcatenationUID")
         if uid:
             concatenations.setdefault(str(uid), []).append(dataset)
         else:
-            images.append(dataset)
-    joined = {}
+            images.append(JoinedImage(dataset, [dataset]))
     for uid, parts in concatenations.items():
         ordered = _ordered(uid, parts)
-        image = _join(ordered)
-        joined[str(image.SOPInstanceUID)] = ordered
-        images.append(image)
-    return (JoiningStore(client, joined) if joined else client), images
+        images.append(JoinedImage(_join(ordered), ordered))
+    return images
+
+
+def join_frames(image: JoinedImage, sources: Sequence[FrameSource]) -> FrameSource:
+    """Make one source of the frames of the parts of an image.
+
+    Raises
+    ------
+    InvalidImageError
+        When the parts have different transfer syntaxes
+    """
+    if len(sources) == 1:
+        return sources[0]
+    if len({source.transfer_syntax_uid for source in sources}) > 1:
+        raise InvalidImageError(
+            f"{sources[0].name}: the parts of a concatenation have different transfer syntaxes"
+        )
+    counts = [number_of_frames(part) for part in image.parts]
+    return ConcatenatedFrames(tuple(sources), (0, *accumulate(counts)))
 
 
 def _ordered(uid: str, parts: list[Dataset]) -> list[Dataset]:

@@ -1,10 +1,10 @@
 """A DICOMweb service: what there is, metadata, bulk data and frames (PS3.18 8.3, 8.6 and 10)."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from typing import Any, TypeGuard, TypeVar
 from urllib.parse import quote, urlsplit
 
 from dicomweb_client.api import DICOMwebClient
@@ -22,13 +22,18 @@ from dicomslide.sources.http import (
 )
 from dicomslide.sources.multipart import read_parts
 from dicomslide.sources.refusals import FRAME_LISTS, UNAUTHORIZED, is_refused, remember_refusal
+from dicomslide.sources.service import InstanceUids, Json
 from dicomslide.sources.sidebyside import side_by_side
 from dicomslide.sources.urls import join_url, name_of_url, without_secrets
 
 __all__ = ["WebService", "is_service_url", "service_of_client", "service_of_url"]
 
-Json = dict[str, Any]
+T = TypeVar("T")
+R = TypeVar("R")
 
+_STUDY, _SOP_INSTANCE = "0020000D", "00080018"
+# Number of Study Related Series
+_SERIES_COUNT = "00201206"
 _URL_PREFIX = "dicomweb+"
 _JSON = "application/dicom+json"
 _OCTETS = "application/octet-stream"
@@ -60,9 +65,7 @@ _PART_OVERHEAD = 1 << 14
 
 @dataclass(frozen=True)
 class WebService:
-    """A DICOMweb service.
-
-    Its methods are those of ``dicomweb_client.api.DICOMClient`` that this package needs.
+    """A DICOMweb service that is asked over HTTP.
 
     Parameters
     ----------
@@ -81,34 +84,43 @@ class WebService:
         """URL of the service, without credentials."""
         return self.http.url
 
-    def instance_url(self, study: str, series: str, instance: str) -> str:
+    def instance_url(self, uids: InstanceUids) -> str:
         """URL of an instance."""
-        return f"{self.base_url}{self.retrieve_prefix}{_path(study, series, instance)}"
+        return f"{self.base_url}{self.retrieve_prefix}{_path(*uids)}"
 
-    def search_for_studies(
-        self, search_filters: dict[str, str] | None = None, limit: int | None = None
-    ) -> list[Json]:
-        """Search for studies (PS3.18 10.6), for all or the first ones."""
-        return self._search("/studies", search_filters, limit)
+    def each(self, function: Callable[[T], R], items: Sequence[T]) -> list[R]:
+        """Call a function that asks the service for each item, several at once."""
+        return side_by_side(function, items)
+
+    def search_for_studies(self) -> list[Json]:
+        """Search for all studies (PS3.18 10.6)."""
+        return self._search("/studies")
 
     def search_for_series(
-        self, study_instance_uid: str | None = None, search_filters: dict[str, str] | None = None
+        self, study: str | None = None, filters: Mapping[str, str] | None = None
     ) -> list[Json]:
         """Search for series (PS3.18 10.6)."""
-        return self._search(f"{_path(study_instance_uid or None)}/series", search_filters)
+        return self._search(f"{_path(study)}/series", filters)
 
-    def search_for_instances(
-        self,
-        study_instance_uid: str | None = None,
-        series_instance_uid: str | None = None,
-        limit: int | None = None,
-    ) -> list[Json]:
-        """Search for instances of a study or a series (PS3.18 10.6), all or the first ones."""
-        path = _path(study_instance_uid or None, series_instance_uid or None)
-        return self._search(f"{path}/instances", limit=limit)
+    def search_for_instance(self, study: str, series: str) -> Json | None:
+        """Search for any instance of a series (PS3.18 10.6)."""
+        return next(iter(self._search(f"{_path(study, series)}/instances", limit=1)), None)
+
+    def count_series(self, study: str, /) -> int | None:
+        """Number of Study Related Series, for services that tell it."""
+        try:
+            found = self._search("/studies", {"StudyInstanceUID": study}, limit=1)
+        except SourceError:
+            return None
+        counts = [
+            text_of_json(item, _SERIES_COUNT)
+            for item in found
+            if text_of_json(item, _STUDY) == study
+        ]
+        return int(counts[0]) if counts and counts[0].isdecimal() else None
 
     def _search(
-        self, path: str, filters: dict[str, str] | None = None, limit: int | None = None
+        self, path: str, filters: Mapping[str, str] | None = None, limit: int | None = None
     ) -> list[Json]:
         url = f"{self.base_url}{self.search_prefix}{path}"
         params: dict[str, Any] = {**(filters or {}), **({"limit": limit} if limit else {})}
@@ -134,34 +146,27 @@ class WebService:
             raise SourceError(f"{without_secrets(url)}: has over {_MAX_PAGES} pages of results")
         return results
 
-    def retrieve_series_metadata(
-        self, study_instance_uid: str, series_instance_uid: str
-    ) -> list[Json]:
+    def retrieve_series_metadata(self, study: str, series: str) -> list[Json]:
         """Retrieve the metadata of all instances of a series (PS3.18 10.4.1.1.2).
 
         They are retrieved one by one from a service that does not have them for a series.
         """
-        path = _path(study_instance_uid, series_instance_uid)
-        url = f"{self.base_url}{self.retrieve_prefix}{path}"
+        path = _path(study, series)
         try:
-            return self._json(f"{url}/metadata")
+            return self._json(f"{self.base_url}{self.retrieve_prefix}{path}/metadata")
         except RefusedRequestError as error:
             if error.status in (401, 403):
                 raise
-            instances = self.search_for_instances(study_instance_uid, series_instance_uid)
-            uids = [text_of_json(item, "00080018") for item in instances]
-            if not uids:
+            instances = self._search(f"{path}/instances")
+            found = [text_of_json(item, _SOP_INSTANCE) for item in instances]
+            if not any(found):
                 raise
-        return [
-            self.retrieve_instance_metadata(study_instance_uid, series_instance_uid, uid)
-            for uid in uids
-        ]
+        uids = [InstanceUids(study, series, instance) for instance in found if instance]
+        return self.each(self.retrieve_instance_metadata, uids)
 
-    def retrieve_instance_metadata(
-        self, study_instance_uid: str, series_instance_uid: str, sop_instance_uid: str
-    ) -> Json:
+    def retrieve_instance_metadata(self, uids: InstanceUids) -> Json:
         """Retrieve the metadata of an instance (PS3.18 10.4.1.1.2)."""
-        url = self.instance_url(study_instance_uid, series_instance_uid, sop_instance_uid)
+        url = self.instance_url(uids)
         items = self._json(f"{url}/metadata")
         if len(items) != 1:
             raise SourceError(f"{url}/metadata: has {len(items)} data sets, expected one")
@@ -170,7 +175,7 @@ class WebService:
     def _json(self, url: str) -> list[Json]:
         return self.http.get(url, _JSON, _MAX_METADATA, _read_json)
 
-    def retrieve_bulkdata(self, url: str, max_bytes: int = _MAX_BULK_DATA) -> list[bytes]:
+    def retrieve_bulkdata(self, url: str, max_bytes: int = _MAX_BULK_DATA) -> bytes:
         """Retrieve bulk data of a limited size (PS3.18 10.4.1.1.5).
 
         A URL of another origin, such as one that a proxy hides, is looked for at the service; one
@@ -185,7 +190,7 @@ class WebService:
                 raise
             return self._bulk_data(elsewhere, limit)
 
-    def _bulk_data(self, url: str, limit: int) -> list[bytes]:
+    def _bulk_data(self, url: str, limit: int) -> bytes:
         try:
             return self.http.get(url, _BULK_DATA, limit, _read_contents)
         except RefusedRequestError as error:
@@ -328,7 +333,7 @@ def _joined(pieces: list[tuple[list[bytes], str]], instance_url: str) -> tuple[l
     return [frame for frames, _ in pieces for frame in frames], syntaxes.pop()
 
 
-def is_service_url(source: Any) -> bool:
+def is_service_url(source: object) -> TypeGuard[str]:
     """Whether a source is the URL of a DICOMweb service: ``dicomweb+https://…``."""
     return isinstance(source, str) and source.startswith(_URL_PREFIX)
 
@@ -363,7 +368,7 @@ def service_of_url(
     return WebService(http), study or None, rest[1] if rest else None
 
 
-def service_of_client(client: Any) -> WebService | None:
+def service_of_client(client: object) -> WebService | None:
     """Make the service that a ``DICOMwebClient`` speaks to, with its session.
 
     Returns
@@ -371,8 +376,11 @@ def service_of_client(client: Any) -> WebService | None:
     WebService or None
         None for a client that retrieves frames in a way of its own
     """
-    retrieves = getattr(type(client), "retrieve_instance_frames", None)
-    if retrieves is not DICOMwebClient.retrieve_instance_frames:
+    own_way = DICOMwebClient.retrieve_instance_frames
+    if (
+        not isinstance(client, DICOMwebClient)
+        or type(client).retrieve_instance_frames is not own_way
+    ):
         return None
     session = getattr(client, "_session", None)
     http = HttpService.at(client.base_url, session, None, getattr(client, "_timeout", None))
@@ -409,8 +417,8 @@ def _read_json(reply: Reply) -> list[Json]:
     return items
 
 
-def _read_contents(reply: Reply) -> list[bytes]:
+def _read_contents(reply: Reply) -> bytes:
     parts = read_parts(reply, 1)
     if len(parts) != 1:
         raise DamagedAnswerError(f"{len(parts)} parts for one value asked for")
-    return [parts[0].content]
+    return parts[0].content

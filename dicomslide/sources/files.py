@@ -2,24 +2,23 @@
 
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from pydicom.dataset import Dataset
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from dicomslide.damage import reading
 from dicomslide.errors import (
-    FrameError,
     InvalidImageError,
     NoSlideError,
-    SourceError,
 )
 from dicomslide.metadata.flavors import has_slide_class, is_image
 from dicomslide.metadata.frames import number_of_frames, tiles_across
 from dicomslide.metadata.pixel_format import is_encapsulated, read_pixel_format
 from dicomslide.processes import Lock
-from dicomslide.sources.base import File
+from dicomslide.sources.base import File, FrameLocation, check_frames
 from dicomslide.sources.header import Header, read_header
 from dicomslide.sources.localfile import LocalFile
 from dicomslide.sources.native import read_native_frames
@@ -27,7 +26,7 @@ from dicomslide.sources.offsets import EncapsulatedOffsets, encapsulated_offsets
 from dicomslide.sources.readahead import ReadAhead, frames_per_request
 from dicomslide.sources.remotefile import RemoteFile
 
-__all__ = ["FileFrames", "FileStore", "open_image_file"]
+__all__ = ["FileFrames", "open_image_file"]
 
 _REMOTE_STEP = 1 << 22
 # Larger batches are read no faster, and are kept in memory until they are decoded
@@ -124,12 +123,30 @@ class FileFrames:
 
     def read(self, frames: Sequence[int]) -> list[bytes]:
         """Read encoded frames; see `FrameSource.read`."""
-        for frame in frames:
-            if not 0 <= frame < self.count:
-                raise FrameError(f"{self.file.path}: there is no frame {frame + 1} of {self.count}")
+        check_frames(frames, self.count, self.file.path)
         if self.ahead is not None:
             return self.ahead.read(frames, self.count, self.batch_size, self._read)
         return self._read(frames)
+
+    def locate(self, frames: Sequence[int]) -> list[FrameLocation | None]:
+        """Find where encoded frames lie; see `FrameSource.locate`."""
+        check_frames(frames, self.count, self.file.path)
+        if self.transfer_syntax_uid == DeflatedExplicitVRLittleEndian:
+            return [None] * len(frames)
+        if not is_encapsulated(self.transfer_syntax_uid):
+            if self.frame_bits % 8:
+                return [None] * len(frames)
+            size = self.frame_bits // 8
+            return [
+                FrameLocation(self.file.path, self.start + frame * size, size) for frame in frames
+            ]
+        found: list[FrameLocation | None] = []
+        lengths = self.file.read([(int(self._offsets.starts[frame]) + 4, 4) for frame in frames])
+        for frame, length in zip(frames, lengths, strict=True):
+            start, end = int(self._offsets.starts[frame]) + 8, int(self._offsets.ends[frame])
+            whole = int.from_bytes(length, "little") == end - start
+            found.append(FrameLocation(self.file.path, start, end - start) if whole else None)
+        return found
 
     def _read(self, frames: Sequence[int]) -> list[bytes]:
         if not is_encapsulated(self.transfer_syntax_uid):
@@ -137,24 +154,6 @@ class FileFrames:
         starts, ends = self._offsets.starts, self._offsets.ends
         items = self.file.read([(int(starts[f]), int(ends[f] - starts[f])) for f in frames])
         return [join_fragments(item, self.file.path) for item in items]
-
-
-class FileStore:
-    """Image instances in local files, found by SOP Instance UID."""
-
-    def __init__(self, sources: Iterable[FileFrames]) -> None:
-        self._sources: dict[str, FileFrames] = {}
-        for source in sources:
-            # Of copies of an instance the first one counts
-            self._sources.setdefault(source.sop_instance_uid, source)
-
-    def frame_source(self, dataset: Dataset) -> FileFrames:
-        """Get the source of the frames of an instance."""
-        uid = str(dataset.get("SOPInstanceUID"))
-        try:
-            return self._sources[uid]
-        except KeyError:
-            raise SourceError(f"image {uid} is in none of the files") from None
 
 
 def open_image_file(

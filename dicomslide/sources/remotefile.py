@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from ftplib import error_perm
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
@@ -168,7 +168,7 @@ def _merged(ranges: list[tuple[int, int]]) -> tuple[list[tuple[int, int]], list[
     return blocks, places
 
 
-def is_url(source: Any) -> bool:
+def is_url(source: object) -> TypeGuard[str]:
     """Whether a source is a URL that fsspec may know."""
     return isinstance(source, str) and ("://" in source or "::" in source)
 

@@ -10,13 +10,16 @@ from pydicom.uid import ExplicitVRLittleEndian
 from dicomslide.errors import FrameError, SourceError
 from dicomslide.metadata.frames import number_of_frames, tiles_across
 from dicomslide.metadata.pixel_format import is_encapsulated
+from dicomslide.metadata.storage import InstanceStorage
+from dicomslide.sources.base import FrameLocation, check_frames
 from dicomslide.sources.dicomweb import WebService
 from dicomslide.sources.http import RefusedRequestError
 from dicomslide.sources.native import read_native_frames
 from dicomslide.sources.readahead import ReadAhead, frames_per_request
+from dicomslide.sources.service import InstanceUids
 from dicomslide.sources.sidebyside import AT_ONCE
 
-__all__ = ["WebFrames", "batch_size_of", "check_frames", "frame_bits", "web_frames"]
+__all__ = ["WebFrames", "batch_size_of", "frame_bits", "web_frames"]
 
 # No encoded frame is larger than twice the decoded one and this
 _OVERHEAD = 1 << 16
@@ -80,6 +83,10 @@ class WebFrames:
             self.frame_bits // 8, self.transfer_syntax_uid, self.service.refuses_frame_lists
         )
 
+    def locate(self, frames: Sequence[int]) -> list[FrameLocation | None]:
+        """Nothing: a service does not tell where frames lie."""
+        return [None] * len(frames)
+
     def close(self) -> None:
         """Drop what was read ahead."""
         self.ahead.clear()
@@ -142,7 +149,7 @@ def _token(service: WebService, url: str) -> str:
 
 
 def web_frames(
-    service: WebService, url: str, dataset: Dataset, transfer_syntax_uid: str
+    service: WebService, uids: InstanceUids, dataset: Dataset, storage: InstanceStorage
 ) -> WebFrames:
     """Find the frames of an image instance of a service.
 
@@ -150,33 +157,34 @@ def web_frames(
     ----------
     service : WebService
         The service
-    url : str
-        URL of the instance
+    uids : InstanceUids
+        What the instance is addressed by
     dataset : pydicom.dataset.Dataset
         Its metadata
-    transfer_syntax_uid : str
-        Transfer Syntax UID; empty where the metadata do not tell
+    storage : InstanceStorage
+        What is known of its pixels; the service is asked where that is not enough
 
     Raises
     ------
     SourceError
         When the service does not deliver what is needed
     """
-    if transfer_syntax_uid and not is_encapsulated(transfer_syntax_uid):
+    url, syntax = service.instance_url(uids), storage.transfer_syntax_uid
+    if syntax and not is_encapsulated(syntax):
         # Pixels that are not compressed always arrive so (PS3.18 8.7.3)
-        transfer_syntax_uid = str(ExplicitVRLittleEndian)
+        syntax = str(ExplicitVRLittleEndian)
     frames = WebFrames(
         service=service,
         url=url,
         count=number_of_frames(dataset),
         frame_bits=frame_bits(dataset),
-        transfer_syntax_uid=transfer_syntax_uid,
+        transfer_syntax_uid=syntax,
         ahead=ReadAhead(_token(service, url), tiles_across(dataset)),
     )
-    bulk_url = str(dataset.get("PixelDataProviderURL") or "")
+    bulk_url = storage.pixel_data_url
     if _has_floats(dataset):
         bulk_url = bulk_url or f"{url}/bulk/{_FLOATS[dataset.BitsAllocated]}"
-    elif transfer_syntax_uid or not frames.count:
+    elif syntax or not frames.count:
         return frames
     return frames.probed(bulk_url)
 
@@ -187,23 +195,10 @@ def _has_floats(dataset: Dataset) -> bool:
 
 @lru_cache(maxsize=2)
 def _bulk_pixels(service: WebService, url: str, size: int) -> bytes:
-    pixels = b"".join(service.retrieve_bulkdata(url, size))
+    pixels = service.retrieve_bulkdata(url, size)
     if len(pixels) < size:
         raise SourceError(f"{url}: has {len(pixels)} bytes, expected {size}")
     return pixels
-
-
-def check_frames(frames: Sequence[int], count: int, name: str) -> None:
-    """Check that frames exist.
-
-    Raises
-    ------
-    FrameError
-        When one of the frames is not among the `count` frames of the image
-    """
-    outside = [frame + 1 for frame in frames if not 0 <= frame < count]
-    if outside:
-        raise FrameError(f"{name}: frames {outside} are not among its {count}")
 
 
 def batch_size_of(

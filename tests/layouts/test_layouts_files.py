@@ -20,8 +20,9 @@ from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian
 
 from dicomslide import DicomSlideError, Slide, open_slide, open_slides
 from dicomslide.errors import InvalidImageError, NoSlideError
-from dicomslide.places import holds_slide
-from dicomslide.sources.files import FileStore, open_image_file
+from dicomslide.sources.files import open_image_file
+from dicomslide.stores.files import FileStore
+from dicomslide.stores.places import holds_slide
 from dicomslide.testing import SyntheticSlide
 from tests.layouts.small import GRID, JPEG, SPARSE, TILE, edit, read_all
 
@@ -77,7 +78,7 @@ class TestConcatenations:
         datasets = [open_image_file(path)[0] for path in parts]
         uid = datasets[0].ConcatenationUID
         datasets[1].ConcatenationUID = uid
-        store = FileStore(open_image_file(path)[1] for path in parts)
+        store = FileStore(parts)
         with pytest.raises(InvalidImageError, match="different transfer syntaxes"):
             Slide(store, datasets)
 
@@ -173,9 +174,9 @@ class TestConcatenations:
         _, paths = copy_slide(concatenation=2)
         uids = [pydicom.dcmread(path).SOPInstanceUID for path in paths]
         edit(paths[1], lambda dataset: setattr(dataset, keyword, value))
-        datasets, sources = zip(*map(open_image_file, paths), strict=True)
+        datasets = [open_image_file(path)[0] for path in paths]
         with pytest.raises(InvalidImageError) as error:
-            Slide(FileStore(sources), list(datasets))
+            Slide(FileStore(paths), datasets)
         assert uids[1] in str(error.value)
         assert keyword in str(error.value).replace(" ", "")
 
@@ -332,11 +333,11 @@ class TestFolders:
             open_slide(tmp_path)
 
     def test_metadata_without_sop_instance_uid_are_an_error(self, written):
-        datasets, sources = zip(*map(open_image_file, written.paths[:2]), strict=True)
+        datasets = [open_image_file(path)[0] for path in written.paths[:2]]
         for dataset in datasets:
             del dataset.SOPInstanceUID
         with pytest.raises(ValueError, match="SOP Instance UID"):
-            Slide(FileStore(sources), list(datasets))
+            Slide(FileStore(written.paths), datasets)
 
 
 class TestSeveralSlides:
@@ -587,9 +588,9 @@ class TestLeniency:
     def test_a_slide_supplies_nothing_itself(self, files, change, message):
         _, paths = files
         edit(paths[1], change)
-        datasets, sources = zip(*map(open_image_file, paths), strict=True)
+        datasets = [open_image_file(path)[0] for path in paths]
         with pytest.raises(ValueError, match=message):
-            Slide(FileStore(sources), list(datasets))
+            Slide(FileStore(paths), datasets)
 
 
 # Real files of others

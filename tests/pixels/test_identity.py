@@ -23,8 +23,8 @@ class OneFile:
     def __init__(self, path):
         self.dataset, self.frames = open_image_file(path)
 
-    def frame_source(self, _):
-        return self.frames
+    def frame_sources(self, datasets):
+        return [self.frames for _ in datasets]
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from pydicom.dataset import Dataset
 
 import dicomslide
 from dicomslide import ChannelTypes, ImageFlavors, Slide, TiledImage, open_slide
-from dicomslide.sources.files import FileStore, open_image_file
+from dicomslide.stores.files import FileStore
 from dicomslide.testing import (
     ORIENTATIONS,
     SegmentationOptions,
@@ -174,7 +174,7 @@ def test_colours_are_corrected_unless_told_otherwise(make_slide):
     )
     corrected = np.asarray(ImageCms.applyTransform(Image.fromarray(stored), transform))
     assert not np.array_equal(stored, corrected)
-    store = FileStore(open_image_file(path)[1] for path in written.paths)
+    store = FileStore(written.paths)
     region = Slide(store, metadata).get_image_region((0, 0), 1, (45, 35))
     assert np.array_equal(region, corrected)
     region = Slide(store, metadata, correct_color=False).get_image_region((0, 0), 1, (45, 35))

@@ -31,8 +31,10 @@ from pydicom.uid import (
 
 from dicomslide import Slide, TotalPixelMatrix, find_slides
 from dicomslide.errors import DicomSlideError, FrameError, SourceError
-from dicomslide.sources.clients import ClientFrames, frame_source
-from dicomslide.sources.files import FileFrames, FileStore, open_image_file
+from dicomslide.sources.clients import ClientFrames
+from dicomslide.sources.files import FileFrames
+from dicomslide.stores.files import FileStore
+from dicomslide.stores.places import frame_source
 
 FRAMES = 5 * 4
 
@@ -217,7 +219,7 @@ class TestAnyClient:
     )
     def test_wrong_number_of_frames_is_an_error(self, path, answer):
         frames = frame_source(FakeClient([path], answer), metadata_of(path))
-        with pytest.raises(FrameError, match=rf"{frames.instance}.*3 asked for"):
+        with pytest.raises(FrameError, match=rf"{frames.uids.instance}.*3 asked for"):
             frames.read([0, 1, 2])
 
     @pytest.mark.parametrize("base_url", ["https://single.example.org", ""])
@@ -254,7 +256,7 @@ class TestAnyClient:
     )
     def test_error_of_the_client_is_one_of_the_source(self, path, error):
         frames = frame_source(FakeClient([path], error), metadata_of(path))
-        with pytest.raises(SourceError, match=rf"{frames.instance}.*{error}") as caught:
+        with pytest.raises(SourceError, match=rf"{frames.uids.instance}.*{error}") as caught:
             frames.read([4])
         assert caught.value.__cause__ is error
 
@@ -285,8 +287,9 @@ class TestAnyClient:
         assert isinstance(caught.value, DicomSlideError)
 
     def test_store_of_files_is_asked_itself(self, path):
-        dataset, frames = open_image_file(path)
-        assert frame_source(FileStore([frames]), dataset) is frames
+        frames = frame_source(FileStore(path), metadata_of(path))
+        assert isinstance(frames, FileFrames)
+        assert frames.name == str(path.resolve())
 
     def test_token_is_that_of_instance_and_service(self, path):
         dataset = metadata_of(path)

@@ -16,6 +16,7 @@ from dicomslide.sources.dicomweb import (
     service_of_url,
 )
 from dicomslide.sources.http import HttpService, RefusedRequestError
+from dicomslide.sources.service import InstanceUids
 from tests.servers.archive import Archive
 from tests.servers.dicomweb import DicomwebServer
 from tests.servers.faults import change_parts, status
@@ -109,7 +110,9 @@ class TestUrl:
     @given(st.lists(st.text(max_size=10), min_size=3, max_size=3))
     def test_identifiers_stay_in_their_place(self, uids):
         """Whatever a service says that they are."""
-        url = WebService(HttpService.at("https://h/a"), "", "/wado").instance_url(*uids)
+        url = WebService(HttpService.at("https://h/a"), "", "/wado").instance_url(
+            InstanceUids(*uids)
+        )
         parts = url.removeprefix("https://h/a/wado/").split("/")
         assert parts[::2] == ["studies", "series", "instances"]
         assert len(parts) == 6

@@ -34,9 +34,11 @@ from dicomslide.errors import (
     SourceError,
 )
 from dicomslide.sources import files
-from dicomslide.sources.base import FrameSource, FrameStore
-from dicomslide.sources.files import FileStore, open_image_file
+from dicomslide.sources.base import FrameSource
+from dicomslide.sources.files import open_image_file
 from dicomslide.sources.offsets import encapsulated_offsets
+from dicomslide.stores.files import FileStore
+from dicomslide.stores.protocol import ImageStore
 from dicomslide.testing import ParametricMapOptions, SegmentationOptions
 
 NATIVE = [ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian]
@@ -148,7 +150,7 @@ class TestSource:
         path = make_slide().paths[0]
         dataset, frames = open_image_file(path)
         assert isinstance(frames, FrameSource)
-        assert isinstance(FileStore([frames]), FrameStore)
+        assert isinstance(FileStore(path), ImageStore)
         assert frames.name == str(path.resolve())
         assert frames.sop_instance_uid == dataset.SOPInstanceUID
 
@@ -172,11 +174,9 @@ class TestSource:
     def test_store_finds_it_by_the_instance(self, make_slide):
         paths = make_slide(factors=(1, 2)).paths
         datasets, sources = zip(*map(open_image_file, paths), strict=True)
-        store = FileStore(sources)
-        for dataset, source in zip(datasets, sources, strict=True):
-            assert store.frame_source(dataset) is source
+        assert FileStore(paths).frame_sources(datasets) == list(sources)
         with pytest.raises(SourceError, match=datasets[1].SOPInstanceUID):
-            FileStore(sources[:1]).frame_source(datasets[1])
+            FileStore(paths[:1]).frame_sources(datasets)
 
 
 class TestHeader:

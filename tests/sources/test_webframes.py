@@ -1,24 +1,27 @@
 """Frames of DICOMweb services: those of the file, with few requests, or one error."""
 
 import pickle
+from functools import partial
 
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, JPEGBaseline8Bit, RLELossless
 
 from dicomslide.errors import FrameError, SourceError
-from dicomslide.metadata.json_model import dataset_of_json
+from dicomslide.metadata.storage import InstanceStorage
 from dicomslide.sources import readahead, retries, webframes
-from dicomslide.sources.clients import frame_source
-from dicomslide.sources.dicomweb import WebService, service_of_url
+from dicomslide.sources.base import check_frames
+from dicomslide.sources.dicomweb import service_of_url
 from dicomslide.sources.http import RefusedRequestError
+from dicomslide.sources.service import InstanceUids
 from dicomslide.sources.webframes import (
     WebFrames,
     batch_size_of,
-    check_frames,
     frame_bits,
     web_frames,
 )
+from dicomslide.stores.protocol import ImageQuery
+from dicomslide.stores.services import ServiceStore
 from tests.servers.archive import Archive
 from tests.servers.dicomweb import DicomwebServer
 from tests.servers.faults import change_parts, status
@@ -59,15 +62,17 @@ def serve(make_slide):
         server.__exit__(None, None, None)
 
 
-def metadata_of(service: WebService, instance) -> Dataset:
-    items = service.retrieve_series_metadata(instance.study, instance.series)
-    (item,) = (i for i in items if i["00080018"]["Value"] == [instance.uid])
-    return dataset_of_json(item, {}, "image")
+def find_frames(server: DicomwebServer, number: int = 0, **options) -> WebFrames:
+    service = service_of_url(f"dicomweb+{server.url}", **options)[0]
+    store = ServiceStore(service, partial(web_frames, service))
+    instance = server.archive.instances[number]
+    found = store.images(ImageQuery(instance.study, instance.series, correct_color=False))
+    (frames,) = store.frame_sources([d for d in found if d.SOPInstanceUID == instance.uid])
+    return frames
 
 
 def open_frames(server: DicomwebServer, number: int = 0, **options) -> WebFrames:
-    service = service_of_url(f"dicomweb+{server.url}", **options)[0]
-    frames = frame_source(service, metadata_of(service, server.archive.instances[number]))
+    frames = find_frames(server, number, **options)
     assert isinstance(frames, WebFrames)
     server.behave()
     return frames
@@ -157,8 +162,7 @@ def test_service_without_frames_is_an_error_of_who_reads(serve, code):
     """The metadata can be of use still."""
     server = serve(tells_transfer_syntax=False)
     server.misbehave(status(code), "/frames/")
-    service = service_of_url(f"dicomweb+{server.url}")[0]
-    frames = frame_source(service, metadata_of(service, server.archive.instances[0]))
+    frames = find_frames(server)
     with pytest.raises(RefusedRequestError, match=str(code)):
         frames.read([0])
 
@@ -209,9 +213,9 @@ class TestTravel:
         server.behave()
         stranger = web_frames(
             service_of_url(f"dicomweb+{server.url}", credentials="second")[0],
-            frames.url,
+            InstanceUids.of(server.archive.instances[0].dataset),
             server.archive.instances[0].dataset,
-            frames.transfer_syntax_uid,
+            InstanceStorage(frames.transfer_syntax_uid),
         )
         for number in range(8):
             with pytest.raises(SourceError, match="401"):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dicomslide.series import matches
+from dicomslide.stores.series import matches
 
 
 def item(**values: str):

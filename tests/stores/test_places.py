@@ -9,10 +9,12 @@ import fsspec
 import pytest
 from dicomweb_client.api import DICOMfileClient, DICOMwebClient
 
+from dicomslide import open_slide
 from dicomslide.errors import DicomSlideError, InvalidImageError, NoSlideError, SourceError
-from dicomslide.places import Access, find_images, holds_slide, name_of_source
-from dicomslide.sources.dicomweb import WebService
-from dicomslide.sources.files import FileStore
+from dicomslide.stores.files import FileStore, name_of_paths
+from dicomslide.stores.places import Access, find_images, holds_slide, open_store
+from dicomslide.stores.protocol import ImageQuery
+from dicomslide.stores.services import ServiceStore
 from tests.servers.archive import Archive
 from tests.servers.dicomweb import DicomwebServer
 from tests.servers.ranges import RangeServer
@@ -44,8 +46,9 @@ def memory(slide):
         file_system.rm(f"/{name}", recursive=True)
 
 
-def find(source, **access):
-    return find_images(source, Access(**access), correct_color=False)
+def find(source, *uids, **access):
+    store = open_store(source, Access(**access))
+    return store, find_images(store, ImageQuery(*uids, correct_color=False))
 
 
 def uids(datasets) -> set[str]:
@@ -77,23 +80,22 @@ class TestKinds:
             DICOMwebClient(server.url),
         ):
             client, datasets = find(source)
-            assert isinstance(client, WebService)
+            assert isinstance(client, ServiceStore)
             assert uids(datasets) == expected
 
     def test_study_and_series_may_be_given_beside_the_url(self, slide, server, expected):
         url, study = f"dicomweb+{server.url}", slide.study_instance_uid
         series = server.archive.instances[0].series
-        assert uids(find(url, study_instance_uid=study)[1]) == expected
-        found = find(url, study_instance_uid=study, series_instance_uid=series)[1]
+        assert uids(find(url, study)[1]) == expected
+        found = find(url, study, series)[1]
         assert uids(found) == expected
         # They count more than those in the URL
-        with pytest.raises((NoSlideError, SourceError)):
-            find(f"{url}/studies/{study}", study_instance_uid="1.2.3")
+        assert find(f"{url}/studies/{study}", "1.2.3")[1] == []
 
     def test_file_client(self, slide, expected):
         client = DICOMfileClient(f"file://{slide.folder}", in_memory=True)
         found, datasets = find(client)
-        assert found is client
+        assert isinstance(found, ServiceStore)
         assert uids(datasets) == expected
 
     @pytest.mark.parametrize(
@@ -106,9 +108,10 @@ class TestKinds:
 
     def test_files_of_a_study(self, slide):
         uid = slide.study_instance_uid
-        assert len(find(slide.folder, study_instance_uid=uid)[1]) == len(slide.paths)
+        assert len(find(slide.folder, uid)[1]) == len(slide.paths)
+        assert find(slide.folder, "1.2.3")[1] == []
         with pytest.raises(ValueError, match=r"no image of a slide of study '1\.2\.3'"):
-            find(slide.folder, study_instance_uid="1.2.3")
+            open_slide(slide.folder, study_instance_uid="1.2.3")
 
     @pytest.mark.parametrize("name", ["session", "credentials"])
     def test_files_have_no_access_of_a_service(self, slide, name):
@@ -117,7 +120,7 @@ class TestKinds:
 
     @pytest.mark.parametrize("name", ["session", "credentials"])
     def test_client_has_a_session_of_its_own(self, server, name):
-        with pytest.raises(ValueError, match="session"):
+        with pytest.raises(ValueError, match=name):
             find(DICOMwebClient(server.url), **{name: "x"})
 
 
@@ -195,17 +198,23 @@ class TestHoldsSlide:
         (Path("folder"), "folder"),
         ("https://u:s3cret@h/a?key=s3cret", "https://h/a"),
         ("simplecache::https://u:s3cret@h/a", "simplecache::https://h/a"),
-        ("dicomweb+https://u:s3cret@h/a", "dicomweb+https://h/a"),
         (["a", "b"], "2 files"),
         (["https://u:s3cret@h/a"], "https://h/a"),
         ([], "0 files"),
-        (DICOMwebClient("https://h/a"), "https://h/a"),
-        (SimpleNamespace(), "the client"),
     ],
 )
-def test_name_of_a_source(source, name):
-    assert name_of_source(source) == name
+def test_name_of_files(source, name):
+    assert name_of_paths(source) == name
 
 
-def test_name_of_a_client_has_no_secrets():
-    assert name_of_source(DICOMwebClient("https://u:s3cret@h/a")) == "https://h/a"
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        (DICOMwebClient("https://h/a"), "https://h/a"),
+        (DICOMwebClient("https://u:s3cret@h/a"), "https://h/a"),
+        ("dicomweb+https://u:s3cret@h/a", "https://h/a"),
+        (SimpleNamespace(retrieve_instance_frames=print), "the client"),
+    ],
+)
+def test_name_of_a_service(source, name):
+    assert open_store(source, Access()).name == name

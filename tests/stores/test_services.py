@@ -1,6 +1,7 @@
 """Metadata of slides from a service: the right instances, with few requests."""
 
 import re
+from functools import partial
 from types import SimpleNamespace
 
 import pydicom
@@ -8,10 +9,15 @@ import pytest
 from dicomweb_client.api import DICOMfileClient
 from pydicom.uid import ExplicitVRLittleEndian
 
+from dicomslide import open_slide
 from dicomslide.errors import SourceError
-from dicomslide.retrieval import retrieve_images, supply_transfer_syntax
 from dicomslide.sources import retries
+from dicomslide.sources.clients import ClientService
 from dicomslide.sources.dicomweb import service_of_url
+from dicomslide.sources.webframes import web_frames
+from dicomslide.stores.places import store_of_client
+from dicomslide.stores.protocol import ImageQuery
+from dicomslide.stores.services import ServiceStore
 from dicomslide.testing import make_srgb_profile
 from tests.servers.archive import Archive
 from tests.servers.dicomweb import DicomwebServer
@@ -48,8 +54,13 @@ def server(archive):
         yield server
 
 
-def service_at(server):
-    return service_of_url(f"dicomweb+{server.url}")[0]
+def store_at(server) -> ServiceStore:
+    service = service_of_url(f"dicomweb+{server.url}")[0]
+    return ServiceStore(service, partial(web_frames, service))
+
+
+def find(store, *uids, **query):
+    return store.images(ImageQuery(*uids, **query))
 
 
 def uids(datasets) -> set[str]:
@@ -62,7 +73,7 @@ def of_modality(archive, *modalities: str) -> set[str]:
 
 class TestInstances:
     def test_slides_and_what_was_derived_from_them(self, server, archive):
-        found = retrieve_images(service_at(server))
+        found = find(store_at(server))
         assert uids(found) == {instance.uid for instance in archive.instances}
         # Searches for slides and for the series of their study, each with a second page that is
         # empty; for how many series the study has; for an instance of each series of another
@@ -75,41 +86,40 @@ class TestInstances:
         assert len(server.requests) == 2 * 2 + 1 + len(others) + len(series) + bulk
 
     def test_without_those(self, server, archive):
-        found = retrieve_images(service_at(server), include_derived=False)
+        found = find(store_at(server), include_derived=False)
         assert uids(found) == of_modality(archive, "SM")
         assert server.matching("/instances?") == []
 
     def test_named_series_is_not_searched_for(self, server, archive):
         first = archive.instances[0]
-        found = retrieve_images(service_at(server), first.study, first.series)
+        found = find(store_at(server), first.study, first.series)
         assert uids(found) == of_modality(archive, "SM")
         assert server.matching("Modality") == []
 
     def test_series_of_a_study_that_is_not_known(self, server, archive):
         first = archive.instances[0]
-        found = retrieve_images(service_at(server), None, first.series)
+        found = find(store_at(server), None, first.series)
         assert uids(found) == of_modality(archive, "SM")
-        assert retrieve_images(service_at(server), None, "1.2.3") == []
+        assert find(store_at(server), None, "1.2.3") == []
 
     def test_study(self, server, archive):
         study = archive.instances[0].study
-        assert len(retrieve_images(service_at(server), study)) == len(archive.instances)
-        assert retrieve_images(service_at(server), "1.2.3") == []
+        assert len(find(store_at(server), study)) == len(archive.instances)
+        assert find(store_at(server), "1.2.3") == []
 
     def test_search_in_a_study_is_one(self, server, archive):
-        service = service_at(server)
-        retrieve_images(service, archive.instances[0].study, include_derived=False)
+        find(store_at(server), archive.instances[0].study, include_derived=False)
         searches = [r for r in server.requests if r.path.endswith(("/series", "/instances"))]
         assert len(searches) == 2
         assert all("Modality" not in request.target for request in searches)
 
     def test_filters(self, server, archive):
         name = archive.instances[0].dataset.PatientID
-        assert retrieve_images(service_at(server), filters={"PatientID": name})
-        assert retrieve_images(service_at(server), filters={"PatientID": f"{name}x"}) == []
+        assert find(store_at(server), filters={"PatientID": name})
+        assert find(store_at(server), filters={"PatientID": f"{name}x"}) == []
 
     def test_attributes_are_those_of_the_files(self, server, archive):
-        for dataset in retrieve_images(service_at(server)):
+        for dataset in find(store_at(server)):
             (instance,) = archive.find(uid=dataset.SOPInstanceUID)
             for keyword in ("Rows", "NumberOfFrames", "ImageType", "SeriesInstanceUID"):
                 assert dataset[keyword] == instance.dataset[keyword]
@@ -122,12 +132,12 @@ class TestInstances:
 
         first = archive.instances[0]
         server.misbehave(change_metadata(change), f"{first.series}/metadata")
-        found = retrieve_images(service_at(server), first.study, first.series)
+        found = find(store_at(server), first.study, first.series)
         assert uids(found) == {first.uid}
 
     def test_other_clients(self, slide, archive):
         client = DICOMfileClient(f"file://{slide.folder}", in_memory=True)
-        found = retrieve_images(client, archive.instances[0].study)
+        found = find(store_of_client(client), archive.instances[0].study)
         assert uids(found) == {instance.uid for instance in archive.instances}
 
 
@@ -135,22 +145,36 @@ class TestTransferSyntax:
     @pytest.mark.parametrize("tells", [False, True])
     def test_is_supplied(self, archive, tells):
         with DicomwebServer(archive, tells_transfer_syntax=tells) as server:
-            service = service_at(server)
-            found = retrieve_images(service)
+            store = store_at(server)
+            found = find(store)
             assert server.matching("/frames/") == []
-            supply_transfer_syntax(service, found)
-            assert {d.AvailableTransferSyntaxUID for d in found} == {ExplicitVRLittleEndian}
+            sources = store.frame_sources(found)
+            assert {s.transfer_syntax_uid for s in sources} == {ExplicitVRLittleEndian}
             # One frame of each image
             assert len(server.matching("/frames/")) == (0 if tells else len(found))
 
 
+@pytest.mark.parametrize("tells", [False, True])
+def test_metadata_of_an_image_are_those_of_its_file(archive, tells):
+    """Whatever the service told about its storage, or was asked for, is kept elsewhere."""
+    with DicomwebServer(archive, tells_transfer_syntax=tells) as server:
+        slide = open_slide(f"dicomweb+{server.url}")
+        images = {*slide.get_volume_images(), *(slide.get_image(0, n) for n in range(1, 3))}
+        for image in images:
+            image.get_image_region((0, 0), (5, 5))
+            (instance,) = archive.find(uid=image.uid)
+            of_file = pydicom.dcmread(instance.path, stop_before_pixels=True)
+            assert image.metadata == of_file
+            assert image.transfer_syntax_uid == ExplicitVRLittleEndian
+
+
 class TestBulkData:
     def test_profile_is_retrieved(self, server):
-        for dataset in retrieve_images(service_at(server), include_derived=False):
+        for dataset in find(store_at(server), include_derived=False):
             assert dataset.OpticalPathSequence[0].ICCProfile == make_srgb_profile()
 
     def test_profile_is_not_retrieved_without_need(self, server):
-        found = retrieve_images(service_at(server), include_derived=False, correct_color=False)
+        found = find(store_at(server), include_derived=False, correct_color=False)
         assert server.matching("/bulkdata/") == []
         assert all("ICCProfile" not in dataset.OpticalPathSequence[0] for dataset in found)
 
@@ -158,19 +182,19 @@ class TestBulkData:
     def test_profiles_that_are_not_delivered_are_one_warning(self, server, fault):
         server.misbehave(fault, "/bulkdata/")
         with pytest.warns(UserWarning, match="ICC profiles were not delivered") as caught:
-            found = retrieve_images(service_at(server), include_derived=False)
+            found = find(store_at(server), include_derived=False)
         assert len(caught) == 1
         assert re.search("\n|@", str(caught[0].message)) is None
         assert all("ICCProfile" not in dataset.OpticalPathSequence[0] for dataset in found)
 
     def test_other_values_are_needed(self, archive):
         with DicomwebServer(archive, bulk_sequences=["PerFrameFunctionalGroupsSequence"]) as server:
-            found = retrieve_images(service_at(server))
+            found = find(store_at(server))
             assert len(server.matching("52009230")) > 0
             assert uids(found) == {instance.uid for instance in archive.instances}
             server.misbehave(status(404), "/bulkdata/52009230")
             with pytest.raises(SourceError, match="HTTP 404"):
-                retrieve_images(service_at(server))
+                find(store_at(server))
 
     def test_client_may_not_have_bulk_data(self, archive):
         first = archive.instances[0]
@@ -182,7 +206,7 @@ class TestBulkData:
             ),
         )
         with pytest.warns(UserWarning, match="no bulk data"):
-            (dataset,) = retrieve_images(client, first.study, first.series)
+            (dataset,) = find(ServiceStore(ClientService(client), None), first.study, first.series)
         assert dataset.SOPInstanceUID == first.uid
 
 
@@ -191,4 +215,4 @@ class TestBulkData:
 def test_error_of_the_service_is_one_of_the_source(server, path, code):
     server.misbehave(status(code), path)
     with pytest.raises(SourceError, match=f"HTTP {code}"):
-        retrieve_images(service_at(server))
+        find(store_at(server))

@@ -6,11 +6,8 @@ asked for: of a study all series are, and they are chosen by what they say of th
 
 import re
 import warnings
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from functools import partial
-from inspect import signature
-from typing import Any
 
 from pydicom.datadict import tag_for_keyword
 
@@ -18,20 +15,16 @@ from dicomslide.errors import SourceError
 from dicomslide.failures import Failures, Marks, collecting
 from dicomslide.metadata.flavors import SLIDE_CLASSES, SLIDE_MICROSCOPY
 from dicomslide.metadata.json_model import text_of_json
-from dicomslide.sources.clients import ask_each, asking
-from dicomslide.sources.dicomweb import WebService
 from dicomslide.sources.refusals import is_refused, remember_refusal, status_of
+from dicomslide.sources.service import InstanceUids, Json, Service
 from dicomslide.sources.urls import without_secrets
 
-__all__ = ["find_series", "matches"]
+__all__ = ["find_series", "is_like", "matches"]
 
-Json = dict[str, Any]
 Uids = tuple[str, str]
 
 _SOP_CLASS, _SOP_INSTANCE, _MODALITY = "00080016", "00080018", "00080060"
 _STUDY, _SERIES = "0020000D", "0020000E"
-# Number of Study Related Series
-_SERIES_COUNT = "00201206"
 # What services answer that do not search by an attribute
 _REFUSED = (400, 501)
 # What they answer that only search in a study
@@ -40,7 +33,7 @@ _ALL_SERIES = "search for series of all studies"
 
 
 def find_series(
-    client: Any,
+    service: Service,
     study_uid: str | None,
     filters: Mapping[str, str],
     include_derived: bool,
@@ -50,8 +43,8 @@ def find_series(
 
     Parameters
     ----------
-    client : dicomweb_client.api.DICOMClient or WebService
-        Client
+    service : Service
+        The service
     study_uid : str, optional
         Study; without it there is a search for the studies of slides first
     filters : mapping
@@ -67,15 +60,15 @@ def find_series(
         Series of slides come first
     """
     if study_uid:
-        found = _search_in_study(client, study_uid, filters)
+        found = _search_in_study(service, study_uid, filters)
     else:
         if "SeriesInstanceUID" in filters:
             # It has been chosen already, whatever its Modality
-            return list(_search(client, filters, failures))
-        found = _search(client, {**filters, "Modality": "SM"}, failures)
+            return list(_search(service, filters, failures))
+        found = _search(service, {**filters, "Modality": "SM"}, failures)
         if include_derived:
             studies = list(dict.fromkeys(study for study, _ in found))
-            found |= _search_in_studies(client, studies, {}, failures)
+            found |= _search_in_studies(service, studies, {}, failures)
     told = ("SM", "SEG") if include_derived else ("SM",)
     chosen = [uids for uids, modality in found.items() if modality in told]
     # Another application may have put any Modality into what it derived
@@ -85,22 +78,21 @@ def find_series(
         if modality not in told and (include_derived or not modality)
     ]
     classes = SLIDE_CLASSES if include_derived else SLIDE_MICROSCOPY
-    sop_classes = ask_each(client, partial(_sop_class, client, failures), others)
+    sop_classes = service.each(partial(_sop_class, service, failures), others)
     chosen += [uids for uids, of in zip(others, sop_classes, strict=True) if of in classes]
     return sorted(chosen, key=lambda uids: found[uids] != "SM")
 
 
-def _search(client: Any, filters: Mapping[str, str], failures: Failures) -> dict[Uids, str]:
+def _search(service: Service, filters: Mapping[str, str], failures: Failures) -> dict[Uids, str]:
     """Search for series by as many attributes as the service matches; gives their Modality."""
-    service = _name_of(client)
-    asked = [keyword for keyword in filters if not is_refused(service, keyword)]
+    name = service.base_url
+    asked = [keyword for keyword in filters if not is_refused(name, keyword)]
     refused = None
-    while not is_refused(service, _ALL_SERIES):
+    while not is_refused(name, _ALL_SERIES):
         try:
-            with asking(client):
-                found = _all_results(client.search_for_series)(
-                    search_filters={keyword: filters[keyword] for keyword in asked}
-                )
+            found = service.search_for_series(
+                None, {keyword: filters[keyword] for keyword in asked}
+            )
         except SourceError as error:
             status = status_of(error)
             if status in _REFUSED and asked:
@@ -109,79 +101,63 @@ def _search(client: Any, filters: Mapping[str, str], failures: Failures) -> dict
             if status not in _ABSENT:
                 raise
             try:
-                studies = _find_studies(client, filters)
+                studies = _find_studies(service, filters)
             except SourceError:
                 # There is no service at all
                 raise error from None
-            remember_refusal(service, _ALL_SERIES)
-            return _search_in_studies(client, studies, filters, failures)
+            remember_refusal(name, _ALL_SERIES)
+            return _search_in_studies(service, studies, filters, failures)
         if refused:
             # Of several that were left out this one made the difference
-            remember_refusal(service, refused)
-        return _by_uids(client, found, None, filters)
-    return _search_in_studies(client, _find_studies(client, filters), filters, failures)
+            remember_refusal(name, refused)
+        return _by_uids(service, found, None, filters)
+    return _search_in_studies(service, _find_studies(service, filters), filters, failures)
 
 
-def _find_studies(client: Any, filters: Mapping[str, str]) -> list[str]:
+def _find_studies(service: Service, filters: Mapping[str, str]) -> list[str]:
     """Find all studies of a service that has no search for the series of all of them."""
-    with asking(client):
-        found = _all_results(client.search_for_studies)()
+    found = service.search_for_studies()
     uids = [text_of_json(item, _STUDY) for item in found if matches(item, filters)]
     return [uid for uid in uids if uid]
 
 
 def _search_in_studies(
-    client: Any, studies: list[str], filters: Mapping[str, str], failures: Failures
+    service: Service, studies: list[str], filters: Mapping[str, str], failures: Failures
 ) -> dict[Uids, str]:
     def search(study: str) -> dict[Uids, str]:
         with collecting(failures, f"study {study}"):
-            return _search_in_study(client, study, filters)
+            return _search_in_study(service, study, filters)
         return {}
 
     series: dict[Uids, str] = {}
-    for found in ask_each(client, search, studies):
+    for found in service.each(search, studies):
         series |= found
     return series
 
 
 def _search_in_study(
-    client: Any, study_uid: str, filters: Mapping[str, str] | None = None
+    service: Service, study_uid: str, filters: Mapping[str, str] | None = None
 ) -> dict[Uids, str]:
     """Search for all series of a study; gives the Modality of those that may have attributes."""
-    with asking(client):
-        found = _all_results(client.search_for_series)(study_instance_uid=study_uid)
-    _warn_where_cut(client, study_uid, len(found))
-    return _by_uids(client, found, study_uid, filters or {})
+    found = service.search_for_series(study_uid)
+    _warn_where_cut(service, study_uid, len(found))
+    return _by_uids(service, found, study_uid, filters or {})
 
 
-def _warn_where_cut(client: Any, study_uid: str, found: int) -> None:
+def _warn_where_cut(service: Service, study_uid: str, found: int) -> None:
     """Say that a study has more series than a search has found: a service may have a limit."""
-    if not isinstance(client, WebService):
-        return
-    items: list[Json] = []
-    # Of a service that cannot tell nothing is known
-    with suppress(SourceError):
-        items = client.search_for_studies({"StudyInstanceUID": study_uid}, limit=1)
-    for item in items:
-        count = text_of_json(item, _SERIES_COUNT)
-        if text_of_json(item, _STUDY) == study_uid and count.isdecimal() and int(count) > found:
-            warnings.warn(
-                f"{_name_of(client)}: has {count} series of study {study_uid}, but tells only "
-                f"{found} when it is searched: images may be missing. What limits its results has "
-                "to be raised, such as LimitFindResults of Orthanc",
-                stacklevel=2,
-            )
-
-
-def _all_results(search: Callable[..., list[Json]]) -> Callable[..., list[Json]]:
-    """Let a client ask again for what a server left out, if that is not what it does anyway."""
-    if "get_remaining" in signature(search).parameters:
-        return partial(search, get_remaining=True)
-    return search
+    count = service.count_series(study_uid)
+    if count is not None and count > found:
+        warnings.warn(
+            f"{_name_of(service)}: has {count} series of study {study_uid}, but tells only "
+            f"{found} when it is searched: images may be missing. What limits its results has to "
+            "be raised, such as LimitFindResults of Orthanc",
+            stacklevel=2,
+        )
 
 
 def _by_uids(
-    client: Any, found: list[Json], study_uid: str | None, filters: Mapping[str, str]
+    service: Service, found: list[Json], study_uid: str | None, filters: Mapping[str, str]
 ) -> dict[Uids, str]:
     """Read the UIDs of series and their Modality, which is empty where it is not told."""
     series = {}
@@ -190,32 +166,31 @@ def _by_uids(
         study, uid = text_of_json(item, _STUDY) or study_uid, text_of_json(item, _SERIES)
         if not (study and uid):
             raise SourceError(
-                f"{_name_of(client)}: found a series without Study or Series Instance UID"
+                f"{_name_of(service)}: found a series without Study or Series Instance UID"
             )
         if matches(item, filters):
             series[study, uid] = text_of_json(item, _MODALITY)
     return series
 
 
-def _sop_class(client: Any, failures: Failures, uids: Uids) -> str:
+def _sop_class(service: Service, failures: Failures, uids: Uids) -> str:
     """Ask for the SOP Class UID of the first instance of a series; empty where there is none."""
-    place = {"study_instance_uid": uids[0], "series_instance_uid": uids[1]}
-    with collecting(failures, f"series {uids[1]}", Marks(series=uids[1])), asking(client):
-        found = client.search_for_instances(**place, limit=1)
-        if not found:
+    with collecting(failures, f"series {uids[1]}", Marks(series=uids[1])):
+        found = service.search_for_instance(*uids)
+        if found is None:
             return ""
         # Not all services tell it in a search
-        return text_of_json(found[0], _SOP_CLASS) or text_of_json(
-            client.retrieve_instance_metadata(
-                **place, sop_instance_uid=text_of_json(found[0], _SOP_INSTANCE)
+        return text_of_json(found, _SOP_CLASS) or text_of_json(
+            service.retrieve_instance_metadata(
+                InstanceUids(*uids, text_of_json(found, _SOP_INSTANCE))
             ),
             _SOP_CLASS,
         )
     return ""
 
 
-def _name_of(client: Any) -> str:
-    return without_secrets(str(getattr(client, "base_url", "")))
+def _name_of(service: Service) -> str:
+    return without_secrets(str(getattr(service, "base_url", "")))
 
 
 def matches(item: Json, filters: Mapping[str, str]) -> bool:
@@ -230,12 +205,13 @@ def matches(item: Json, filters: Mapping[str, str]) -> bool:
         lower case are the same, as for some services
     """
     return all(
-        _is_like(text_of_json(item, f"{tag_for_keyword(keyword):08X}"), wanted)
+        is_like(text_of_json(item, f"{tag_for_keyword(keyword):08X}"), wanted)
         for keyword, wanted in filters.items()
     )
 
 
-def _is_like(text: str, wanted: str) -> bool:
+def is_like(text: str, wanted: str) -> bool:
+    """Whether the value of an attribute is as wanted (PS3.4 C.2.2.2.4), or not known."""
     if not text or not wanted:
         return True
     pattern = re.escape(wanted.strip()).replace(r"\*", ".*").replace(r"\?", ".")

@@ -1,0 +1,68 @@
+"""What is asked of a DICOMweb service, whoever speaks to it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+from pydicom.dataset import Dataset
+
+__all__ = ["InstanceUids", "Json", "Service"]
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+Json = dict[str, Any]
+"""A data set in the DICOM JSON Model (PS3.18 F)."""
+
+
+class InstanceUids(NamedTuple):
+    """What an instance is addressed by."""
+
+    study: str
+    series: str
+    instance: str
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> "InstanceUids":
+        """Read the UIDs of an instance."""
+        return cls(
+            str(dataset.get("StudyInstanceUID")),
+            str(dataset.get("SeriesInstanceUID")),
+            str(dataset.get("SOPInstanceUID")),
+        )
+
+
+class Service(Protocol):
+    """Searches and retrievals of a DICOMweb service (PS3.18 10.4 and 10.6).
+
+    All of them raise a SourceError when the service does not deliver.
+    """
+
+    @property
+    def base_url(self) -> str:
+        """URL of the service, without credentials; a client may have none."""
+
+    def each(self, function: Callable[[T], R], items: Sequence[T]) -> list[R]:
+        """Call a function that asks the service for each item, several at once if possible."""
+
+    def search_for_studies(self) -> list[Json]:
+        """Search for all studies."""
+
+    def search_for_series(
+        self, study: str | None = None, filters: Mapping[str, str] | None = None
+    ) -> list[Json]:
+        """Search for the series of a study, or of all studies, that have some attributes."""
+
+    def search_for_instance(self, study: str, series: str) -> Json | None:
+        """Search for any instance of a series."""
+
+    def count_series(self, study: str, /) -> int | None:
+        """Number of series of a study; None where the service does not tell."""
+
+    def retrieve_series_metadata(self, study: str, series: str) -> list[Json]:
+        """Retrieve the metadata of all instances of a series."""
+
+    def retrieve_instance_metadata(self, uids: InstanceUids) -> Json:
+        """Retrieve the metadata of an instance."""
+
+    def retrieve_bulkdata(self, url: str) -> bytes:
+        """Retrieve the value of an attribute."""

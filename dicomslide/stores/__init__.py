@@ -1,0 +1,1 @@
+"""Stores of images: files, DICOMweb services, and whatever has the methods of `ImageStore`."""

@@ -1,0 +1,270 @@
+"""Images in files: on disks, in buckets, on web servers."""
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from itertools import chain, islice
+from tarfile import is_tarfile
+from typing import Any
+from zipfile import is_zipfile
+
+from pydicom.config import IGNORE
+from pydicom.dataset import Dataset
+from pydicom.uid import UID
+
+from dicomslide.damage import reading
+from dicomslide.errors import (
+    ArgumentTypeError,
+    ArgumentValueError,
+    DicomSlideError,
+    InvalidImageError,
+    NoSlideError,
+    SourceError,
+)
+from dicomslide.failures import Failure, Failures, Marks, collecting, marks_of
+from dicomslide.grouping import check_image
+from dicomslide.metadata.flavors import (
+    SLIDE_CLASSES,
+    belongs_to_slide,
+    has_slide_class,
+    is_standard_class,
+)
+from dicomslide.processes import Lock
+from dicomslide.sources.base import File
+from dicomslide.sources.files import FileFrames, open_image_file
+from dicomslide.sources.folders import find_files
+from dicomslide.sources.header import read_header, read_sop_class
+from dicomslide.sources.localfile import LocalFile
+from dicomslide.sources.remotefile import RemoteFile, find_remote_files, is_url, local_path
+from dicomslide.sources.sidebyside import side_by_side
+from dicomslide.sources.urls import without_secrets
+from dicomslide.stores.protocol import ImageQuery
+
+__all__ = ["FileStore", "Paths", "holds_images", "name_of_paths"]
+
+Path = str | os.PathLike[str]
+Paths = Path | Sequence[Path]
+"""A folder, a file, a DICOMDIR or a URL that fsspec knows, or several of them."""
+
+# What images are put together by
+_GROUPING = (
+    "ContainerIdentifier",
+    "FrameOfReferenceUID",
+    "ImageType",
+    "OpticalPathSequence",
+    "PyramidUID",
+    "SeriesInstanceUID",
+    "TotalPixelMatrixOriginSequence",
+)
+# How many files of a folder are looked at to tell whether it holds a slide
+_PROBE_LIMIT = 1000
+
+
+class FileStore:
+    """The images in files; an `ImageStore`.
+
+    Parameters
+    ----------
+    paths : path, URL, or sequence of them
+        Folders, files, DICOMDIRs, or URLs that fsspec knows
+    storage_options : dict, optional
+        Options of the file system of a URL, as for ``fsspec.open``
+
+    Raises
+    ------
+    TypeError
+        When `paths` is none of these
+    """
+
+    def __init__(self, paths: Paths, storage_options: dict[str, Any] | None = None) -> None:
+        if isinstance(paths, (str, os.PathLike)):
+            paths = [paths]
+        if not isinstance(paths, Sequence) or not all(
+            isinstance(path, (str, os.PathLike)) for path in paths
+        ):
+            raise ArgumentTypeError(
+                "source: expected a path, a URL, a list of them, a client or a store, got "
+                f"{type(paths).__name__}"
+            )
+        self._paths: Sequence[Path] = paths
+        self._options = storage_options
+        self._frames: dict[str, FileFrames] | None = None
+        self._lock = Lock()
+
+    @property
+    def name(self) -> str:
+        """Path of the files in messages."""
+        return name_of_paths(self._paths)
+
+    def images(self, query: ImageQuery) -> list[Dataset]:
+        """Read the metadata of the images of slides; see `ImageStore.images`.
+
+        Files that are no images of a slide are passed over, unless they were named.
+
+        Raises
+        ------
+        NoSlideError
+            When there is none
+        InvalidImageError
+            When one is damaged
+        SourceError
+            When a file cannot be read
+        """
+        images, others = [], Counter[str]()
+        for found in _each_image(self._files(), query.failures):
+            if isinstance(found, str):
+                others[found] += 1
+            else:
+                images.append(found)
+        if not images and not query.failures:
+            kinds = ", ".join(f"{count} x {kind}" for kind, count in others.items())
+            raise NoSlideError(f"{self.name}: no slide in it; it holds {kinds or 'no files'}")
+        # Of copies of an instance the first one counts
+        self._frames = {frames.sop_instance_uid: frames for _, frames in reversed(images)}
+        return [dataset for dataset, _ in images]
+
+    def frame_sources(self, datasets: Sequence[Dataset]) -> list[FileFrames]:
+        """Find the frames of images; see `ImageStore.frame_sources`."""
+        with self._lock:
+            if self._frames is None:
+                self.images(ImageQuery())
+        known = self._frames or {}
+        uids = [str(dataset.get("SOPInstanceUID")) for dataset in datasets]
+        for uid in uids:
+            if uid not in known:
+                raise SourceError(f"image {uid} is in none of the files of {self.name}")
+        return [known[uid] for uid in uids]
+
+    def _files(self) -> Iterator[tuple[File, bool]]:
+        """Find the files, and whether the caller named each of them."""
+        return chain.from_iterable(_files_of(path, self._options) for path in self._paths)
+
+
+def holds_images(paths: Paths) -> bool:
+    """Whether local files seem to be images of a slide; nothing is raised.
+
+    The files of URLs are not looked at.
+    """
+    try:
+        # Nobody waits for a network to learn which engine opens a URL
+        if is_url(paths) and local_path(paths) is None:
+            return False
+        files = islice(FileStore(paths)._files(), _PROBE_LIMIT)
+        return any(_is_slide_file(file) for file, _ in files)
+    except (DicomSlideError, OSError):
+        return False
+
+
+def _is_slide_file(file: File) -> bool:
+    try:
+        if _kind_of_file(file) is not None:
+            return False
+        with reading(file.path):
+            return belongs_to_slide(open_image_file(file)[0])
+    except (DicomSlideError, OSError):
+        return False
+
+
+def _files_of(
+    item: str | os.PathLike[str], options: dict[str, Any] | None
+) -> Iterator[tuple[File, bool]]:
+    path = os.fspath(item)
+    if is_url(path) and "/studies/" in path and path.startswith(("http://", "https://")):
+        raise ArgumentValueError(
+            f"source: {without_secrets(path)}: files are looked for at this URL; with dicomweb+ in "
+            "front of it, it is that of a DICOMweb service"
+        )
+    if is_url(path) and not os.path.exists(path):
+        local = local_path(path)
+        if local is None:
+            found = find_remote_files(path, options)
+            return ((file, file.path == without_secrets(path)) for file in found)
+        path = local
+    return ((LocalFile.at(file), file == path) for file in find_files(path))
+
+
+def _each_image(
+    files: Iterator[tuple[File, bool]], failures: Failures
+) -> Iterator[tuple[Dataset, FileFrames] | str]:
+    first = next(files, None)
+    if first is None:
+        return
+    rest = chain([first], files)
+    if not isinstance(first[0], RemoteFile):
+        for file, named in rest:
+            yield _try_image(file, named, failures)
+        return
+    yield from side_by_side(lambda item: _try_image(item[0], item[1], failures), list(rest))
+
+
+def _try_image(file: File, named: bool, failures: Failures) -> tuple[Dataset, FileFrames] | str:
+    """Read the header of an image, or collect why that fails, with what is known of its slide."""
+    if failures is None:
+        return _read_image(file, named)
+    found: list[Failure] = []
+    with collecting(found, file.path):
+        return _read_image(file, named)
+    marks = Marks()
+    # The header may be whole where the pixels are not
+    with suppress(DicomSlideError):
+        marks = marks_of(read_header(file).dataset)
+    failures += [replace(failure, marks=marks) for failure in found]
+    return "damaged file"
+
+
+def _read_image(file: File, named: bool) -> tuple[Dataset, FileFrames] | str:
+    """Read the header of an image of a slide; of a file that was not named say what it is else."""
+    if not named and (kind := _kind_of_file(file)) is not None:
+        return kind
+    try:
+        dataset, frames = open_image_file(file)
+    except NoSlideError as error:
+        if named:
+            raise NoSlideError(f"{error}{_hint(file)}") from error
+        return "no image"
+    with reading(file.path):
+        if belongs_to_slide(dataset):
+            # Converted here, where it is known which file they are of
+            for keyword in _GROUPING:
+                dataset.get(keyword)
+            check_image(dataset)
+            return dataset, frames
+        sop_class = dataset.get("SOPClassUID")
+        if sop_class not in SLIDE_CLASSES and has_slide_class(dataset):
+            raise InvalidImageError(f"{file.path}: SOP Class UID is {sop_class!r}")
+        kind = _name_of_class(str(sop_class or "an unknown kind of image"))
+    if named:
+        raise NoSlideError(f"{file.path}: a DICOM image, but not of a slide: {kind}")
+    return kind
+
+
+def _hint(file: File) -> str:
+    """Say what helps with a file that is no DICOM file, but was named."""
+    for protocol, is_archive in (("zip", is_zipfile), ("tar", is_tarfile)):
+        if isinstance(file, LocalFile) and is_archive(file.path):
+            return f"; the slide in an archive opens as {protocol}://::{file.path}"
+    is_page = isinstance(file, RemoteFile) and file.path.startswith(("http://", "https://"))
+    return "; the URL of a folder has to end with a slash" if is_page else ""
+
+
+def _kind_of_file(file: File) -> str | None:
+    """Say what a file is that cannot be of a slide, damaged or not; None for others."""
+    sop_class = read_sop_class(file)
+    if sop_class is None:
+        return "no DICOM file"
+    # What is no class of the standard may be a damaged one
+    known = is_standard_class(sop_class) and sop_class not in SLIDE_CLASSES
+    return _name_of_class(sop_class) if known else None
+
+
+def _name_of_class(uid: str) -> str:
+    return str(UID(uid, validation_mode=IGNORE).name)
+
+
+def name_of_paths(paths: Paths) -> str:
+    """Name of files in messages."""
+    if isinstance(paths, (str, os.PathLike)):
+        return without_secrets(paths) if is_url(paths) else str(os.fspath(paths))
+    return f"{len(paths)} files" if len(paths) != 1 else name_of_paths(paths[0])

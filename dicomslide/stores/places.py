@@ -1,0 +1,171 @@
+"""From whatever stands for a place of slides to the store of its images."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeAlias, TypeGuard, cast
+
+from dicomweb_client.api import DICOMClient, DICOMfileClient
+from pydicom.dataset import Dataset
+
+from dicomslide.damage import reading
+from dicomslide.errors import ArgumentTypeError, ArgumentValueError
+from dicomslide.failures import collecting, marks_of
+from dicomslide.metadata.flavors import DERIVED, SLIDE_MICROSCOPY, belongs_to_slide
+from dicomslide.sources.base import FrameSource
+from dicomslide.sources.clients import ClientService, client_frames, file_client_frames
+from dicomslide.sources.dicomweb import is_service_url, service_of_client, service_of_url
+from dicomslide.sources.webframes import web_frames
+from dicomslide.stores.files import FileStore, Paths, holds_images
+from dicomslide.stores.protocol import ImageQuery, ImageStore
+from dicomslide.stores.series import is_like
+from dicomslide.stores.services import ServiceStore
+
+__all__ = [
+    "Access",
+    "Source",
+    "find_images",
+    "frame_source",
+    "holds_slide",
+    "open_store",
+    "store_of_client",
+]
+
+Source: TypeAlias = Paths | ImageStore | DICOMClient
+"""A folder, a file, a list of files, a URL, a client of a DICOMweb service, or a store."""
+
+
+@dataclass(frozen=True)
+class Access:
+    """How a place is reached; the parameters are explained in `dicomslide.open_slide`."""
+
+    session: Any = None
+    credentials: tuple[str, str] | str | None = None
+    storage_options: dict[str, Any] | None = None
+
+    def check_unused(self, *names: str, why: str) -> None:
+        """Check that parameters are not given that a place has no use for."""
+        for name in names:
+            if getattr(self, name) is not None:
+                raise ArgumentValueError(f"{name}: {why}")
+
+
+def open_store(source: Source, access: Access) -> ImageStore:
+    """Find the store that a source stands for.
+
+    Parameters
+    ----------
+    source : path, URL, sequence of them, dicomweb_client.api.DICOMClient, or ImageStore
+        Place
+    access : Access
+        How it is reached
+
+    Raises
+    ------
+    TypeError, ValueError
+        When `source` is no place, or cannot be reached in this way
+    """
+    web, files = ("session", "credentials"), "storage_options"
+    if is_service_url(source):
+        access.check_unused(files, why="for files, not for services; a session has its options")
+        service, study, series = service_of_url(source, access.session, access.credentials)
+        return ServiceStore(service, partial(web_frames, service), study, series)
+    if _is_store(source) or _is_client(source):
+        access.check_unused(*web, why="the client has one of its own")
+        access.check_unused(files, why="for files, not for clients or stores")
+        return store_of_client(source)
+    access.check_unused(*web, why="for DICOMweb services, not for files")
+    return FileStore(cast(Paths, source), access.storage_options)
+
+
+def store_of_client(client: object) -> ImageStore:
+    """Find the store that a client stands for; a store stands for itself.
+
+    Raises
+    ------
+    TypeError
+        When it is neither
+    """
+    if _is_store(client):
+        return client
+    if not _is_client(client):
+        raise ArgumentTypeError(
+            "client: expected a dicomweb_client.api.DICOMClient or an ImageStore, got "
+            f"{type(client).__name__}"
+        )
+    if (service := service_of_client(client)) is not None:
+        return ServiceStore(service, partial(web_frames, service))
+    if isinstance(client, DICOMfileClient):
+        return ServiceStore(ClientService(client), partial(file_client_frames, client))
+    return ServiceStore(ClientService(client), partial(client_frames, client))
+
+
+def _is_store(value: object) -> TypeGuard[ImageStore]:
+    return callable(getattr(value, "frame_sources", None))
+
+
+def _is_client(value: object) -> TypeGuard[DICOMClient]:
+    return callable(getattr(value, "retrieve_instance_frames", None))
+
+
+def frame_source(client: object, dataset: Dataset) -> FrameSource:
+    """Find the frames of an image instance at a client or in a store.
+
+    Raises
+    ------
+    TypeError
+        When it is neither
+    SourceError
+        When it does not know the instance
+    """
+    (source,) = store_of_client(client).frame_sources([dataset])
+    return source
+
+
+def find_images(store: ImageStore, query: ImageQuery) -> list[Dataset]:
+    """Find the images of slides in a store, and nothing else.
+
+    Parameters
+    ----------
+    store : ImageStore
+        The store
+    query : ImageQuery
+        Which images are wanted
+
+    Returns
+    -------
+    list of pydicom.dataset.Dataset
+        Metadata of images
+
+    Raises
+    ------
+    DicomSlideError
+        When the store does not deliver, or an image is damaged, unless the query takes that up
+    """
+    wanted = []
+    for dataset in store.images(query):
+        name = f"image {dataset.get('SOPInstanceUID')}"
+        with collecting(query.failures, name, marks_of(dataset)), reading(name):
+            if belongs_to_slide(dataset) and _is_wanted(dataset, query):
+                wanted.append(dataset)
+    return wanted
+
+
+def _is_wanted(dataset: Dataset, query: ImageQuery) -> bool:
+    sop_class = dataset.get("SOPClassUID")
+    if sop_class in DERIVED and not query.include_derived:
+        return False
+    study = query.study_instance_uid
+    if study is not None and str(dataset.get("StudyInstanceUID") or study) != study:
+        return False
+    # What was derived belongs to its study, whatever it says of the patient
+    return sop_class not in SLIDE_MICROSCOPY or all(
+        is_like(str(dataset.get(keyword) or ""), value) for keyword, value in query.filters.items()
+    )
+
+
+def holds_slide(source: Paths) -> bool:
+    """Whether a path, a list of paths or a URL seems to hold a slide; nothing is raised.
+
+    Nothing is asked of services, and the files of URLs are not looked at.
+    """
+    return is_service_url(source) or holds_images(source)
