@@ -15,9 +15,10 @@ from dicomslide.failures import (
     marks_of,
     slides_hit_by,
 )
-from dicomslide.grouping import check_image, group_slides
+from dicomslide.grouping import group_summaries
 from dicomslide.slide import Slide
 from dicomslide.stores.protocol import ImageStore
+from dicomslide.summary import summarize
 
 __all__ = ["assemble", "choose_whole", "container_of", "leave_out", "make_slides"]
 
@@ -48,10 +49,9 @@ def assemble(
     for dataset in datasets:
         image = f"image {dataset.get('SOPInstanceUID')}"
         with collecting(failures, image, marks_of(dataset)), naming(name):
-            check_image(dataset)
-            sound.append(dataset)
+            sound.append(summarize(dataset))
     with naming(name):
-        return group_slides(sound, name, series_instance_uid)
+        return group_summaries(sound, name, series_instance_uid)
 
 
 def leave_out(slides: Sequence[Images], failures: Iterable[Failure]) -> list[Images]:

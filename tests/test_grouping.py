@@ -1,7 +1,7 @@
 """Which images are one slide, wherever they are, and how one of several is chosen."""
 
 import re
-import time
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -589,16 +589,87 @@ def many(template: list[Dataset], count: int) -> list[Dataset]:
     return found
 
 
-def test_the_time_for_many_slides_grows_with_their_number(make_slide):
+def count_calls(function: Callable[[], Any]) -> tuple[Any, int]:
+    """Call a function; gives what it returns, and how many functions are called meanwhile."""
+    count = 0
+
+    def notice(frame: Any, event: str, argument: Any) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    before = sys.getprofile()
+    sys.setprofile(notice)
+    try:
+        found = function()
+    finally:
+        sys.setprofile(before)
+    return found, count
+
+
+def test_the_work_for_many_slides_grows_with_their_number(make_slide):
     written = make_slide(**SMALL | {"factors": (1, 2, 4), "label": True, "overview": True}, seed=9)
     template = read(written.paths)
     assert len(template) == 5
-    times = []
-    for count in (100, 1000):
+    counts = []
+    for count in (20, 200):
         datasets = many(template, count)
-        start = time.perf_counter()
-        slides = group_slides(datasets, "here")
-        times.append(time.perf_counter() - start)
+        slides, calls = count_calls(lambda d=datasets: group_slides(d, "here"))
         assert [len(slide) for slide in slides] == [5] * count
-    # Ten times as many; a hundred times as long would be quadratic
-    assert times[1] < 40 * times[0]
+        counts.append(calls)
+    assert counts[1] < 11 * counts[0]
+
+
+def areas_on_one_glass(template: list[Dataset], count: int, state_uids: bool) -> list[Dataset]:
+    """Areas on one glass slide, two millimetres from each other in rows of twenty."""
+    found = many(template, count)
+    for index, image in enumerate(found):
+        row, column = divmod(index // len(template), 20)
+        image.ContainerIdentifier, image.FrameOfReferenceUID = "GLASS", "1.2.3.1"
+        image.SeriesInstanceUID = "1.2.3.2"
+        if not state_uids:
+            del image.PyramidUID
+        if image.ImageType[2] in ("VOLUME", "THUMBNAIL"):
+            origin = Dataset()
+            origin.XOffsetInSlideCoordinateSystem = 2.0 * column
+            origin.YOffsetInSlideCoordinateSystem = 2.0 * row
+            image.TotalPixelMatrixOriginSequence = [origin]
+    return found
+
+
+@pytest.mark.parametrize("state_uids", [False, True])
+def test_the_work_for_many_areas_on_a_slide_grows_with_their_number(make_slide, state_uids):
+    template = read(make_slide(**SMALL | {"thumbnail": True}, seed=9).paths)
+    assert len(template) == 3
+    counts = []
+    for count in (40, 400):
+        datasets = areas_on_one_glass(template, count, state_uids)
+        slides, calls = count_calls(lambda d=datasets: group_slides(d, "here"))
+        assert list(map(uids, slides)) == [uids(datasets[3 * n :][:3]) for n in range(count)]
+        counts.append(calls)
+    # Areas at the border of the field have fewer neighbours
+    assert counts[1] < 12 * counts[0]
+
+
+def test_an_area_goes_with_those_that_it_overlaps_however_large_they_are(make_slide):
+    (template,) = read(make_slide(**SMALL | {"factors": (1,)}, seed=9).paths)
+    # (x, y) of the origin in millimetres, and the side in pixels
+    places = [(0, 0, 10_000), (3, 3, 100), (9, 9, 100), (9.01, 9.01, 10), (20, 0, 1000)]
+    images = many([template], len(places))
+    for image, (x, y, side) in zip(images, places, strict=True):
+        image.ContainerIdentifier, image.FrameOfReferenceUID = "GLASS", "1.2.3.1"
+        image.SeriesInstanceUID = "1.2.3.2"
+        del image.PyramidUID
+        image.TotalPixelMatrixRows = image.TotalPixelMatrixColumns = side
+        origin = Dataset()
+        origin.XOffsetInSlideCoordinateSystem = float(x)
+        origin.YOffsetInSlideCoordinateSystem = float(y)
+        image.TotalPixelMatrixOriginSequence = [origin]
+        measures = Dataset()
+        measures.PixelSpacing = [0.0005, 0.0005]
+        groups = Dataset()
+        groups.PixelMeasuresSequence = [measures]
+        image.SharedFunctionalGroupsSequence = [groups]
+        image.ImageOrientationSlide = [1, 0, 0, 0, 1, 0]
+    # The first area is 5 mm wide, the others 0.05, 0.05, 0.005 and 0.5 mm
+    together = [{0, 1}, {2, 3}, {4}]
+    assert group(images) == [uids(images[n] for n in area) for area in together]

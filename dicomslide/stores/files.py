@@ -24,7 +24,6 @@ from dicomslide.errors import (
     SourceError,
 )
 from dicomslide.failures import Failure, Failures, Marks, collecting, marks_of
-from dicomslide.grouping import check_image
 from dicomslide.metadata.flavors import (
     SLIDE_CLASSES,
     belongs_to_slide,
@@ -41,6 +40,7 @@ from dicomslide.sources.remotefile import RemoteFile, find_remote_files, is_url,
 from dicomslide.sources.sidebyside import side_by_side
 from dicomslide.sources.urls import without_secrets
 from dicomslide.stores.protocol import ImageQuery
+from dicomslide.summary import summarize
 
 __all__ = ["FileStore", "Paths", "holds_images", "name_of_paths"]
 
@@ -229,7 +229,7 @@ def _read_image(file: File, named: bool) -> tuple[Dataset, FileFrames] | str:
             # Converted here, where it is known which file they are of
             for keyword in _GROUPING:
                 dataset.get(keyword)
-            check_image(dataset)
+            summarize(dataset)
             return dataset, frames
         sop_class = dataset.get("SOPClassUID")
         if sop_class not in SLIDE_CLASSES and has_slide_class(dataset):

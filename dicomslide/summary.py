@@ -1,0 +1,235 @@
+"""What an image says of its slide, read once."""
+
+import math
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from pydicom.dataset import Dataset
+
+from dicomslide.areas import Bounds
+from dicomslide.damage import reads_image
+from dicomslide.enum import ImageFlavors
+from dicomslide.metadata.channels import may_be_one_path, read_identifiers, read_path_marks
+from dicomslide.metadata.flavors import DERIVED, image_flavor, is_image
+from dicomslide.metadata.frames import matrix_size
+from dicomslide.metadata.geometry import (
+    ImageGeometry,
+    are_of_one_level,
+    has_origin,
+    pixel_spacing,
+    read_geometry,
+    spacing_between_planes,
+)
+from dicomslide.metadata.references import referenced_instances
+
+__all__ = ["Summary", "summarize"]
+
+_THUMBNAIL = ImageFlavors.THUMBNAIL.value
+_SCANNED = (ImageFlavors.VOLUME.value, _THUMBNAIL)
+_OF_THE_GLASS = (ImageFlavors.LABEL.value, ImageFlavors.OVERVIEW.value)
+# Distance in millimetres between the centres of areas that are the same
+_SAME_AREA = 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class Summary:
+    """An image: its identifiers, and what it shows where, which is read when it is asked for.
+
+    Parameters
+    ----------
+    dataset : pydicom.dataset.Dataset
+        Metadata of the image
+    uid, series, pyramid : str
+        SOP Instance UID, Series Instance UID and Pyramid UID; empty where there is none
+    frame_of_reference, container : str
+        Frame of Reference UID and Container Identifier; empty where there is none
+    flavor : str or None
+        Value 3 of Image Type; None where there are no pixels, or no such value
+    is_derived : bool
+        Whether it is a Segmentation or Parametric Map
+    """
+
+    dataset: Dataset = field(repr=False)
+    uid: str
+    series: str
+    pyramid: str
+    frame_of_reference: str
+    container: str
+    flavor: str | None
+    is_derived: bool
+
+    @property
+    def is_scanned(self) -> bool:
+        """Whether it is a VOLUME or THUMBNAIL image, and not derived from one."""
+        return not self.is_derived and self.flavor in _SCANNED
+
+    @property
+    def is_volume(self) -> bool:
+        """Whether it is a VOLUME image, and not derived from one."""
+        return self.is_scanned and self.flavor != _THUMBNAIL
+
+    @property
+    def is_of_the_glass(self) -> bool:
+        """Whether it shows the glass slide or its sticker: it is a LABEL or OVERVIEW image."""
+        return self.flavor in _OF_THE_GLASS
+
+    @cached_property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return matrix_size(self.dataset)
+
+    @cached_property
+    def has_origin(self) -> bool:
+        """Whether it states its Total Pixel Matrix Origin."""
+        return has_origin(self.dataset)
+
+    @cached_property
+    def spacing(self) -> tuple[float, float] | None:
+        """Pixel Spacing."""
+        return pixel_spacing(self.dataset)
+
+    @cached_property
+    def references(self) -> set[str]:
+        """SOP Instance UIDs of what it was derived from."""
+        return referenced_instances(self.dataset)
+
+    @cached_property
+    def has_extended_depth(self) -> bool:
+        """Whether it shows several focal planes as one."""
+        return _has_extended_depth(self.dataset)
+
+    @cached_property
+    def geometry(self) -> ImageGeometry | None:
+        """Where it lies."""
+        return read_geometry(self.dataset)
+
+    @cached_property
+    def bounds(self) -> Bounds:
+        """Smallest and largest (x, y) in millimetres."""
+        if self.geometry is None:
+            return (-math.inf, -math.inf), (math.inf, math.inf)
+        return self.geometry.bounds(self.size)
+
+    @cached_property
+    def center(self) -> tuple[float, float]:
+        """(x, y) of the centre of its area in millimetres, where it says where it lies."""
+        x, y = ((low + high) / 2 for low, high in zip(*self.bounds, strict=True))
+        return x, y
+
+    @cached_property
+    def tolerance(self) -> float:
+        """Distance in millimetres to the centre of an area that is the same."""
+        return max(_SAME_AREA, *(self.geometry.spacing if self.geometry else ()))
+
+    @cached_property
+    def paths(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """Identifier and marks of each optical path."""
+        identifiers = read_identifiers(self.dataset)
+        return tuple(zip(identifiers, read_path_marks(self.dataset), strict=True))
+
+    @cached_property
+    def heights(self) -> tuple[float, float]:
+        """Z of the lowest and of the highest focal plane in millimetres."""
+        low = 0.0 if self.geometry is None else self.geometry.origin[2]
+        count = _count_planes(self.dataset)
+        high = low + (count - 1) * spacing_between_planes(self.dataset)
+        return round(low, 6), round(high, 6)
+
+    @cached_property
+    def samples(self) -> object:
+        """Samples per Pixel."""
+        return _samples(self.dataset)
+
+    def is_higher_than(self, other: "Summary") -> bool:
+        """Whether all focal planes are above those of another image."""
+        return self.heights[0] > other.heights[1]
+
+    def overlaps(self, other: "Summary") -> bool:
+        """Whether the areas on the slide have a part in common."""
+        (left, bottom), (right, top) = self.bounds
+        (other_left, other_bottom), (other_right, other_top) = other.bounds
+        return (
+            left < other_right and other_left < right and bottom < other_top and other_bottom < top
+        )
+
+    def is_beside(self, other: "Summary") -> bool:
+        """Whether both images may be of one slide: they show different paths, or heights.
+
+        Monochrome images of other series that lie exactly alike are other optical paths as well,
+        though all be called alike: a second scan would not lie so.
+        """
+        if self.is_higher_than(other) or other.is_higher_than(self):
+            return True
+        if self.samples != other.samples:
+            return True
+        alike = any(
+            name == other_name and may_be_one_path(marks, other_marks)
+            for name, marks in self.paths
+            for other_name, other_marks in other.paths
+        )
+        is_channel = (
+            self.series != other.series and self.samples == 1 and self.geometry == other.geometry
+        )
+        return not alike or is_channel
+
+    def is_level_of(self, other: "Summary") -> bool:
+        """Whether both may be of one level: their pixels are equally large."""
+        if self.spacing is None or other.spacing is None:
+            return self.size == other.size
+        return are_of_one_level(self.spacing, other.spacing)
+
+    def rivals(self, other: "Summary") -> bool:
+        """Whether both show the same of one level."""
+        return self.is_level_of(other) and not self.is_beside(other)
+
+    def covers_area_of(self, other: "Summary") -> bool:
+        """Whether the areas of both images are the same."""
+        if self.geometry is None or other.geometry is None:
+            return True
+        if not self.geometry.is_parallel_to(other.geometry):
+            return False
+        return math.dist(self.center, other.center) <= max(self.tolerance, other.tolerance)
+
+
+@reads_image
+def summarize(dataset: Dataset) -> Summary:
+    """Read what slides are grouped by.
+
+    Raises
+    ------
+    InvalidImageError
+        When it cannot be read. Other attributes are looked at when the slide is made
+    """
+    summary = Summary(
+        dataset,
+        uid=str(dataset.get("SOPInstanceUID") or ""),
+        series=str(dataset.get("SeriesInstanceUID") or ""),
+        pyramid=str(dataset.get("PyramidUID") or ""),
+        frame_of_reference=str(dataset.get("FrameOfReferenceUID") or ""),
+        container=str(dataset.get("ContainerIdentifier") or ""),
+        flavor=image_flavor(dataset) if is_image(dataset) else None,
+        is_derived=dataset.get("SOPClassUID") in DERIVED,
+    )
+    # Properties are kept where they were read
+    if summary.is_derived:
+        _ = summary.references
+    if summary.is_derived or summary.is_scanned:
+        _ = summary.size
+        if not summary.has_origin:
+            _ = summary.spacing
+    return summary
+
+
+@reads_image
+def _has_extended_depth(dataset: Dataset) -> bool:
+    return dataset.get("ExtendedDepthOfField") == "YES"
+
+
+@reads_image
+def _samples(dataset: Dataset) -> object:
+    return dataset.get("SamplesPerPixel")
+
+
+@reads_image
+def _count_planes(dataset: Dataset) -> int:
+    return int(dataset.get("TotalPixelMatrixFocalPlanes") or 1)
