@@ -33,8 +33,8 @@ class File(Protocol):
         """Size in bytes."""
 
     @property
-    def modified(self) -> Any:
-        """What changes when the file changes."""
+    def identity(self) -> tuple[Any, ...]:
+        """What is the same for the same bytes, seen by the same user, in every process."""
 
     def read(self, ranges: Iterable[tuple[int, int]]) -> list[bytes]:
         """Read (offset, length) ranges."""

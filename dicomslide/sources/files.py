@@ -74,8 +74,8 @@ class FileFrames:
 
     @property
     def token(self) -> str:
-        """A name that is the same for the same bytes."""
-        parts = (self.file.path, self.file.size, self.file.modified, self.sop_instance_uid)
+        """A name that is the same for the same bytes, seen by the same user."""
+        parts = (*self.file.identity, self.sop_instance_uid)
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
 
     @property

@@ -5,6 +5,7 @@ servers and S3 it can be had from the answers that come anyway; other packages d
 """
 
 import asyncio
+import hashlib
 import os
 import re
 from collections.abc import Awaitable, Callable, Mapping
@@ -13,18 +14,32 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from dask.tokenize import normalize_token
 from fsspec import AbstractFileSystem
 from fsspec.asyn import AsyncFileSystem
 from fsspec.core import url_to_fs
 
 from dicomslide.errors import SourceError
+from dicomslide.sources.urls import secrets_of
 from dicomslide.sources.waiting import LONGEST, stopped_in_time
 
-__all__ = ["Asked", "ask", "asked", "check_answer", "of_this_process", "open_file_system"]
+__all__ = [
+    "Asked",
+    "ask",
+    "asked",
+    "check_answer",
+    "name_of_access",
+    "of_this_process",
+    "open_file_system",
+]
 
 # Seconds to connect to a web server, and between two pieces of its answer
 _TIMEOUT = 10, 60
 _MAX_FILE_SYSTEMS = 64
+# So that passwords cannot be guessed fast from the names of dask arrays, which are shown
+_ROUNDS = 20_000
+# Option of what a file system of web servers hands to its library
+_CLIENT = "client_kwargs"
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
 _NO_RANGES = (
     "the server sends the whole file for a part of it; put simplecache:: in front of the URL to "
@@ -61,8 +76,43 @@ asked: ContextVar[Asked | None] = ContextVar("asked", default=None)
 def open_file_system(url: str, storage_options: dict[str, Any]) -> tuple[AbstractFileSystem, str]:
     """Make the file system of a URL, and find what it calls the file."""
     if url.startswith(("http://", "https://")):
-        storage_options = {**storage_options, "client_kwargs": _web_options(storage_options)}
+        storage_options = {**storage_options, _CLIENT: _web_options(storage_options)}
     return url_to_fs(url, **storage_options)
+
+
+def name_of_access(
+    url: str, file_system: AbstractFileSystem, storage_options: dict[str, Any]
+) -> str:
+    """Name the user and the endpoint of a file system, in every process alike.
+
+    Parameters
+    ----------
+    url : str
+        URL that led to it
+    file_system : fsspec.AbstractFileSystem
+        The file system
+    storage_options : dict
+        Options that it was asked for with
+
+    Returns
+    -------
+    str
+        A digest of its options and of the secrets in the URL, which do not follow from it; empty
+        where there are none
+    """
+    options = {
+        # Without what is put into each of them here
+        **{name: value for name, value in file_system.storage_options.items() if name != _CLIENT},
+        _CLIENT: storage_options.get(_CLIENT),
+    }
+    stated = {name: value for name, value in options.items() if value}
+    secrets = secrets_of(url)
+    return _digest(repr(normalize_token([secrets, stated]))) if secrets or stated else ""
+
+
+@lru_cache(maxsize=_MAX_FILE_SYSTEMS)
+def _digest(text: str) -> str:
+    return hashlib.pbkdf2_hmac("sha256", text.encode(), b"dicomslide", _ROUNDS)[:16].hex()
 
 
 def _web_options(storage_options: dict[str, Any]) -> dict[str, Any]:
@@ -70,7 +120,7 @@ def _web_options(storage_options: dict[str, Any]) -> dict[str, Any]:
 
     from dicomslide.sources.webanswers import CheckedAnswer
 
-    given = dict(storage_options.get("client_kwargs") or {})
+    given = dict(storage_options.get(_CLIENT) or {})
     return {
         # The default is five minutes for each request, however large
         "timeout": ClientTimeout(total=LONGEST, sock_connect=_TIMEOUT[0], sock_read=_TIMEOUT[1]),

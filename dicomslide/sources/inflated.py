@@ -46,9 +46,9 @@ class InflatedFile:
         return self.file.path
 
     @property
-    def modified(self) -> Any:
-        """What changes when the file changes."""
-        return self.file.modified
+    def identity(self) -> tuple[Any, ...]:
+        """That of the file."""
+        return self.file.identity
 
     @property
     def size(self) -> int:

@@ -82,6 +82,11 @@ class LocalFile:
     def __reduce__(self) -> tuple[Any, ...]:
         return _arrived, (self.path, self.size, self.modified)
 
+    @property
+    def identity(self) -> tuple[Any, ...]:
+        """What is the same for the same bytes in every process."""
+        return self.path, self.size, self.modified
+
     def close(self) -> None:
         """Close the file; it is opened again when it is read."""
         _open_files.drop(self)

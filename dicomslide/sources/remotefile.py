@@ -13,7 +13,13 @@ from fsspec.implementations.local import LocalFileSystem
 
 from dicomslide.errors import ArgumentValueError, SourceError
 from dicomslide.sources.base import check_ranges
-from dicomslide.sources.filesystems import Asked, ask, of_this_process, open_file_system
+from dicomslide.sources.filesystems import (
+    Asked,
+    ask,
+    name_of_access,
+    of_this_process,
+    open_file_system,
+)
 from dicomslide.sources.holding import Holder
 from dicomslide.sources.retries import Attempts
 from dicomslide.sources.sidebyside import side_by_side
@@ -71,6 +77,8 @@ class RemoteFile:
         Where it is
     key : str
         What the file system calls it
+    access : str
+        Name of the user and the endpoint: see `name_of_access`
     process : int
         The process that made the file system
     """
@@ -80,10 +88,18 @@ class RemoteFile:
     modified: str
     file_system: AbstractFileSystem = field(repr=False)
     key: str = field(repr=False)
+    access: str = ""
     process: int = field(default_factory=os.getpid, repr=False, compare=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return RemoteFile, (self.path, self.size, self.modified, self.file_system, self.key)
+        stated = self.path, self.size, self.modified, self.file_system, self.key, self.access
+        return RemoteFile, stated
+
+    @property
+    def identity(self) -> tuple[Any, ...]:
+        """What is the same for the same bytes, seen by the same user, in every process."""
+        # What one user may see is not for another
+        return self.path, self.size, self.modified, self.access
 
     def read(self, ranges: Iterable[tuple[int, int]]) -> list[bytes]:
         """Read (offset, length) ranges: those that are close together with one request.
@@ -198,16 +214,17 @@ def find_remote_files(url: str, storage_options: dict[str, Any] | None) -> list[
         When there is no such file or folder, or the place does not deliver
     """
     file_system, path = _open(url, storage_options or {})
+    access = name_of_access(url, file_system, storage_options or {})
     name = without_secrets(url)
     found = _persist(lambda: _list(file_system, path, name, url.endswith("/")), file_system, name)
     if found.keys() == {path}:
-        return [_file(file_system, path, found[path], name)]
+        return [_file(file_system, path, found[path], name, access)]
     base = name.rstrip("/")
     root = path.rstrip("/")
 
     def make(key: str) -> RemoteFile:
         below = key.removeprefix(root).lstrip("/")
-        return _file(file_system, key, found[key], f"{base}/{below}")
+        return _file(file_system, key, found[key], f"{base}/{below}", access)
 
     keys = [key for key in sorted(found) if not _is_passed_over(key, root)]
     return side_by_side(make, keys)
@@ -245,7 +262,7 @@ def _is_passed_over(key: str, root: str) -> bool:
 
 
 def _file(
-    file_system: AbstractFileSystem, key: str, information: dict[str, Any], name: str
+    file_system: AbstractFileSystem, key: str, information: dict[str, Any], name: str, access: str
 ) -> RemoteFile:
     if information.get("size") is None:
         # Listings of web servers have no sizes
@@ -255,7 +272,7 @@ def _file(
         raise SourceError(f"{name}: the place does not tell its size")
     marks = (information.get(mark) for mark in _MARKS)
     modified = next((str(mark) for mark in marks if mark), "")
-    return RemoteFile(name, int(size), modified, file_system, key)
+    return RemoteFile(name, int(size), modified, file_system, key, access)
 
 
 def _persist(function: Callable[[], T], file_system: AbstractFileSystem, name: str) -> T:

@@ -7,7 +7,14 @@ from urllib3.util import Url, parse_url
 
 from dicomslide.errors import SourceError
 
-__all__ = ["join_url", "name_of_url", "origin_of_url", "parse_web_url", "without_secrets"]
+__all__ = [
+    "join_url",
+    "name_of_url",
+    "origin_of_url",
+    "parse_web_url",
+    "secrets_of",
+    "without_secrets",
+]
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _MAX_NAME = 320
@@ -18,6 +25,11 @@ _SECRETS = re.compile(r"(?<=//)[^/?#]*@|[?#].*|[\t\r\n]", re.DOTALL)
 def without_secrets(url: str) -> str:
     """Leave user, password and query, which may identify a patient, out of a URL."""
     return _SECRETS.sub("", url)
+
+
+def secrets_of(url: str) -> tuple[str, ...]:
+    """Find what `without_secrets` leaves out of a URL."""
+    return tuple(_SECRETS.findall(url))
 
 
 def name_of_url(url: str) -> str:

@@ -26,7 +26,7 @@ def deflate(content: bytes) -> bytes:
 class Bytes:
     """A file in memory."""
 
-    path, modified = "deflated.dcm", 0
+    path, identity = "deflated.dcm", ("deflated.dcm",)
 
     def __init__(self, data: bytes) -> None:
         self.data = data
