@@ -13,6 +13,7 @@ from dicomslide.failures import (
     collecting,
     log_failure,
     marks_of,
+    slides_by_mark,
     slides_hit_by,
 )
 from dicomslide.grouping import group_summaries
@@ -57,8 +58,9 @@ def assemble(
 def leave_out(slides: Sequence[Images], failures: Iterable[Failure]) -> list[Images]:
     """Leave out the slides of which an image could not be read, and log why."""
     hit: set[int] = set()
+    by_mark = slides_by_mark(slides) if (failures := list(failures)) else {}
     for failure in failures:
-        found = slides_hit_by(failure, slides)
+        found = slides_hit_by(failure, by_mark)
         log_failure(failure, [container_of(slides[index]) for index in found])
         hit.update(found)
     return [images for index, images in enumerate(slides) if index not in hit]
@@ -94,8 +96,9 @@ def choose_whole(
         When something could not be read that may be of a slide that is chosen
     """
     chosen = [images for images in slides if is_chosen(images)]
+    by_mark = slides_by_mark(slides) if (failures := list(failures)) else {}
     for failure in failures:
-        hit = [slides[index] for index in slides_hit_by(failure, slides)]
+        hit = [slides[index] for index in slides_hit_by(failure, by_mark)]
         is_of_another_series = series is not None and failure.marks.series not in ("", series)
         if any(map(is_chosen, hit)) and not is_of_another_series:
             raise failure.error

@@ -2,13 +2,22 @@
 
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from pydicom.dataset import Dataset
 
 from dicomslide.errors import ArgumentTypeError, DicomSlideError
 
-__all__ = ["Failure", "Failures", "Marks", "collecting", "log_failure", "marks_of", "slides_hit_by"]
+__all__ = [
+    "Failure",
+    "Failures",
+    "Marks",
+    "collecting",
+    "log_failure",
+    "marks_of",
+    "slides_by_mark",
+    "slides_hit_by",
+]
 
 logger = logging.getLogger("dicomslide")
 
@@ -54,6 +63,8 @@ class Failure:
 
 Failures = list[Failure] | None
 """Where failures are collected; None where the first one is raised."""
+SlidesByMark = dict[tuple[str, str], dict[int, None]]
+"""Names and values of marks to the indices of slides, in their order."""
 
 
 @dataclass(frozen=True)
@@ -105,22 +116,26 @@ def marks_of(dataset: Dataset) -> Marks:
     return Marks(*values)
 
 
-def slides_hit_by(failure: Failure, slides: Sequence[Sequence[Dataset]]) -> list[int]:
+def slides_by_mark(slides: Sequence[Sequence[Dataset]]) -> SlidesByMark:
+    """Collect the indices of the slides that have an image with a mark."""
+    found: SlidesByMark = {}
+    for index, images in enumerate(slides):
+        for marks in {marks_of(image) for image in images}:
+            for field in fields(marks):
+                found.setdefault((field.name, getattr(marks, field.name)), {})[index] = None
+    return found
+
+
+def slides_hit_by(failure: Failure, slides: SlidesByMark) -> list[int]:
     """Find the slides that lack an image because of a failure; gives their indices.
 
     It is of the slides of its series; otherwise of those of its container, or else of its frame of
     reference.
     """
-    marks = [{marks_of(image) for image in images} for images in slides]
-    for field in ("series", "container", "frame_of_reference"):
-        own = getattr(failure.marks, field)
-        found = [
-            index
-            for index, of_slide in enumerate(marks)
-            if own and any(getattr(mark, field) == own for mark in of_slide)
-        ]
-        if found:
-            return found
+    for field in fields(failure.marks):
+        own = getattr(failure.marks, field.name)
+        if own and (field.name, own) in slides:
+            return list(slides[field.name, own])
     return []
 
 
