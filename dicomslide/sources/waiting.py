@@ -1,10 +1,13 @@
 """Waits for a place that end: after a while, at Ctrl-C, and when the program does."""
 
 import atexit
+import math
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
 from dicomslide.errors import SourceError
@@ -23,19 +26,85 @@ _ENDS = "nothing is read any more, as the program ends"
 _ending = threading.Event()
 
 
-class _Waits:
-    """The waits of this process, by what stops them."""
+@dataclass(eq=False)
+class _Wait:
+    """Something that is waited for.
+
+    Parameters
+    ----------
+    stop : callable
+        Makes the wait fail
+    seconds : float
+        How long it may take
+    """
+
+    stop: Callable[[], object]
+    seconds: float
+    reason: str = ""
+
+    def __post_init__(self) -> None:
+        self.deadline = time.monotonic() + self.seconds
+
+    def end(self, reason: str) -> None:
+        """Make the wait fail."""
+        self.reason = reason
+        self.stop()
+
+
+class _Watch:
+    """The waits of this process, and one thread that ends those that take too long."""
 
     def __init__(self) -> None:
         self.remake()
         remake_after_fork(self)
 
     def remake(self) -> None:
-        """Leave those of the parent of a fork alone: a child shares its connections."""
-        self.stops: set[Callable[[str], None]] = set()
+        """Leave the waits of the parent of a fork alone: a child shares its connections."""
+        self._changed = threading.Condition()
+        self._waits: set[_Wait] = set()
+        self._thread: threading.Thread | None = None
+        # When the thread looks again
+        self._wakes = math.inf
+
+    def begin(self, wait: _Wait) -> None:
+        """Watch a wait."""
+        with self._changed:
+            self._waits.add(wait)
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._run, name="dicomslide", daemon=True)
+                # No thread begins while the interpreter ends, and then nobody needs a deadline
+                with suppress(RuntimeError):
+                    self._thread.start()
+            elif wait.deadline < self._wakes:
+                self._changed.notify()
+
+    def forget(self, wait: _Wait) -> None:
+        """Watch a wait no more: it is not ended from here on."""
+        with self._changed:
+            self._waits.discard(wait)
+
+    def end_all(self, reason: str) -> None:
+        """End all waits."""
+        with self._changed:
+            self._end(self._waits, reason)
+
+    def _end(self, waits: Iterable[_Wait], reason: str) -> None:
+        for wait in list(waits):
+            self._waits.discard(wait)
+            wait.end(reason)
+
+    def _run(self) -> None:
+        with self._changed:
+            while True:
+                now = time.monotonic()
+                for wait in [wait for wait in self._waits if wait.deadline <= now]:
+                    self._end([wait], f"takes longer than {wait.seconds:.0f} s")
+                self._wakes = min((wait.deadline for wait in self._waits), default=math.inf)
+                rest = self._wakes - time.monotonic()
+                self._changed.wait(min(max(rest, 0.0), threading.TIMEOUT_MAX))
 
 
-_waits = _Waits()
+_watch = _Watch()
 
 
 @contextmanager
@@ -47,7 +116,7 @@ def stopped_in_time(name: str, stop: Callable[[], object], seconds: float) -> It
     name : str
         Name of the place in messages
     stop : callable
-        Makes the wait fail; called from another thread
+        Makes the wait fail, at once; called from another thread
     seconds : float
         How long it may take
 
@@ -56,33 +125,22 @@ def stopped_in_time(name: str, stop: Callable[[], object], seconds: float) -> It
     SourceError
         When it was stopped
     """
-    reasons: list[str] = []
-
-    def end(reason: str) -> None:
-        reasons.append(reason)
-        stop()
-
     if _ending.is_set():
         raise SourceError(f"{name}: {_ENDS}")
-    timer = threading.Timer(seconds, end, [f"takes longer than {seconds:.0f} s"])
-    timer.daemon = True
-    _waits.stops.add(end)
+    wait = _Wait(stop, seconds)
     cause = None
+    _watch.begin(wait)
     try:
-        # No thread begins while the interpreter ends, and then nobody needs a deadline
-        with suppress(RuntimeError):
-            timer.start()
         yield
     except Exception as error:
-        if not reasons:
+        if not wait.reason:
             raise
         cause = error
     finally:
-        timer.cancel()
-        _waits.stops.discard(end)
+        _watch.forget(wait)
     # What was stopped may look like an answer that is over
-    if reasons:
-        raise SourceError(f"{name}: {reasons[0]}") from cause
+    if wait.reason:
+        raise SourceError(f"{name}: {wait.reason}") from cause
 
 
 def pause(seconds: float) -> None:
@@ -117,8 +175,7 @@ def in_background(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -
 
 def _end() -> None:
     _ending.set()
-    for stop in list(_waits.stops):
-        stop(_ENDS)
+    _watch.end_all(_ENDS)
 
 
 # There is no public way to be called before the interpreter waits for the threads of others, such
