@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 from pydicom.dataset import Dataset
 
+from dicomslide.bounds import Recent
 from dicomslide.damage import reads_image
 from dicomslide.metadata.channels import channel_items
 
@@ -20,8 +21,8 @@ __all__ = ["ColorTransform", "color_transform", "icc_profile"]
 # One number for a colour: its samples from the least significant byte on, then what marks it
 _CODE = np.dtype("<u4")
 _KNOWN = 255
-# The table of a profile takes up to 64 MiB, of which only what its colours touch is used
-_MAX_TABLES = 4
+# Of the table of a profile only what its colours touch is used
+_COLORS = 2**24
 # So many pixels are corrected at once
 _BAND = 2**15
 
@@ -65,7 +66,7 @@ class ColorTransform:
         """
         rows, columns = pixels.shape[:2]
         codes, corrected = _memory.pack(pixels)
-        table = _table(self.profile)
+        table = _tables.get(self.profile, _table, _COLORS * _CODE.itemsize)
         # Codes are never out of bounds. Where another thread fills in a colour at the same time,
         # this one sees it or 0
         table.take(codes, mode="clip", out=corrected)
@@ -158,7 +159,9 @@ def _transform(profile: bytes) -> ImageCms.ImageCmsTransform:
     return ImageCms.buildTransform(device, ImageCms.createProfile("sRGB"), "RGB", "RGB")
 
 
-@lru_cache(maxsize=_MAX_TABLES)
-def _table(profile: bytes) -> NDArray[np.uint32]:
+def _table() -> NDArray[np.uint32]:
     """The corrected colours that are known so far, by code; 0 where none is."""
-    return np.zeros(2**24, _CODE)
+    return np.zeros(_COLORS, _CODE)
+
+
+_tables = Recent("colors")

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 from weakref import ref
 
+from dicomslide.bounds import bound
 from dicomslide.processes import Lock, remake_after_fork
 
 __all__ = ["Holder"]
@@ -26,22 +27,25 @@ class Holder:
 
     Parameters
     ----------
-    most : int
-        Largest weight of all things: a number of them, or of bytes
+    name : str
+        Name of the bound of the weight of all things
+    weigh : callable, optional
+        Gives the weight of a thing, which may change; 1 by default
     """
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self, name: str, weigh: Callable[[Any], int] = lambda _: 1) -> None:
+        self._name = name
+        self._weigh = weigh
         self._lock = Lock()
         self.remake()
         remake_after_fork(self)
 
     def remake(self) -> None:
         """Begin anew, with nothing."""
-        self._held: OrderedDict[int, tuple[ref[Any], Any, int]] = OrderedDict()
+        self._held: OrderedDict[int, tuple[ref[Any], Any]] = OrderedDict()
         self._arrivals: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
 
-    def get(self, owner: Any, make: Callable[[], tuple[T, int]]) -> T:
+    def get(self, owner: Any, make: Callable[[], T]) -> T:
         """Get what is held for an owner, or make it.
 
         Parameters
@@ -49,7 +53,7 @@ class Holder:
         owner : object
             Object that can be referred to weakly
         make : callable
-            Makes the thing and tells its weight
+            Makes the thing
         """
         key = id(owner)
         with self._lock:
@@ -57,14 +61,15 @@ class Holder:
             if found is not None and found[0]() is owner:
                 self._held.move_to_end(key)
                 return found[1]
-        thing, weight = make()
+        thing = make()
+        most = bound(self._name)
         with self._lock:
             # Another thread may have been faster
             found = self._held.get(key)
             if found is not None and found[0]() is owner:
                 return found[1]
-            self._held[key] = ref(owner, lambda gone: self._forget(key, gone)), thing, weight
-            while len(self._held) > 1 and self._weight() > self._most:
+            self._held[key] = ref(owner, lambda gone: self._forget(key, gone)), thing
+            while len(self._held) > 1 and self._weight() > most:
                 self._held.popitem(last=False)
         return thing
 
@@ -83,7 +88,7 @@ class Holder:
 
     def _weight(self) -> int:
         # Owners may be collected at any time, so that a running sum would not stay right
-        return sum(weight for _, _, weight in list(self._held.values()))
+        return sum(self._weigh(thing) for _, thing in list(self._held.values()))
 
     def arrived(self, kind: Callable[..., T], *arguments: Any) -> T:
         """Make an owner that was pickled, or get the one that arrived before.

@@ -14,8 +14,6 @@ from dicomslide.sources.holding import Holder
 __all__ = ["InflatedFile"]
 
 _MAX_INFLATED = 1 << 30
-# Each may be as large as that
-_MOST_DATA_SETS = 2
 _PIECE = 1 << 16
 
 
@@ -78,6 +76,11 @@ class _Content:
         # Threads that read side by side would each hold the whole data set
         self._lock = Lock()
 
+    @property
+    def held(self) -> int:
+        """Number of bytes in memory."""
+        return len(self._data) + len(vars(self).get("_compressed", b""))
+
     @cached_property
     def _compressed(self) -> bytes:
         (compressed,) = self._file.read([(self._start, self._file.size - self._start)])
@@ -123,10 +126,10 @@ class _Content:
 
 
 def _content(part: InflatedFile) -> _Content:
-    return _inflated.get(part, lambda: (_Content(part), 1))
+    return _inflated.get(part, lambda: _Content(part))
 
 
-_inflated = Holder(_MOST_DATA_SETS)
+_inflated = Holder("inflated", lambda content: content.held)
 
 
 def _arrived(file: File, start: int) -> InflatedFile:

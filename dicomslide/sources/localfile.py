@@ -12,8 +12,7 @@ from dicomslide.sources.holding import Holder
 
 __all__ = ["LocalFile"]
 
-_MAX_OPEN_FILES = 64
-_open_files = Holder(_MAX_OPEN_FILES)
+_open_files = Holder("open-files")
 
 
 class _Handle:
@@ -101,7 +100,7 @@ class LocalFile:
         """
         ranges = list(ranges)
         try:
-            handle = _open_files.get(self, lambda: (_Handle(self.path), 1))
+            handle = _open_files.get(self, lambda: _Handle(self.path))
             status = os.fstat(handle.descriptor)
             if (status.st_size, status.st_mtime_ns) != (self.size, self.modified):
                 raise SourceError(f"{self.path}: the file has changed since it was opened")

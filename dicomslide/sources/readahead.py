@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Optional
 from weakref import WeakValueDictionary
 
+from dicomslide.bounds import bound
 from dicomslide.errors import DicomSlideError
 from dicomslide.processes import Lock, remake_after_fork
 
@@ -27,7 +28,6 @@ _SMALL_READ = 16
 _SIDES = 4, 8, 16
 _WORTH = 4
 _MAX_SQUARES, _MAX_RECENT = 1024, 16
-_BUFFER_BYTES = 128 * 2**20
 # A request has this many frames at most, and about this many bytes
 _MAX_FRAMES, _REQUEST_BYTES = 512, 32 * 2**20
 # What a codec is expected to spare
@@ -269,8 +269,7 @@ class ReadAhead:
 class _Buffer:
     """Encoded frames of all sources of the process, the least recently used dropped first."""
 
-    def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
+    def __init__(self) -> None:
         self._lock = Lock()
         self.remake()
         remake_after_fork(self)
@@ -288,11 +287,12 @@ class _Buffer:
             return item
 
     def put(self, key: str, frame: int, item: tuple[bytes, _Square]) -> None:
+        most = bound("read-ahead")
         with self._lock:
             if (key, frame) not in self._items:
                 self._items[key, frame] = item
                 self._bytes += len(item[0])
-            while self._bytes > self._max_bytes:
+            while self._bytes > most:
                 self._drop()
 
     def clear(self) -> None:
@@ -311,7 +311,7 @@ class _Buffer:
         square.dropped += 1
 
 
-_buffer = _Buffer(_BUFFER_BYTES)
+_buffer = _Buffer()
 _arrivals: WeakValueDictionary[str, ReadAhead] = WeakValueDictionary()
 _arrivals_lock = Lock()
 

@@ -34,7 +34,6 @@ T = TypeVar("T")
 
 # The first bytes of a file are kept: the header is looked at several times
 _HEAD = 1 << 16
-_MAX_HEADS = 64
 # Ranges closer than this become one request, and none is larger than a block
 _GAP, _BLOCK = 1 << 16, 1 << 24
 _ATTEMPTS = 4
@@ -58,7 +57,7 @@ _DENIED = (401, 403)
 _URL = re.compile(r"[\w+.:-]+://[^\s'\"]+")
 
 
-_heads = Holder(_MAX_HEADS * _HEAD)
+_heads = Holder("file-starts", len)
 
 
 @dataclass(frozen=True)
@@ -116,9 +115,9 @@ class RemoteFile:
             return [head[offset : offset + length] for offset, length in ranges]
         return self._fetch(ranges)
 
-    def _read_head(self) -> tuple[bytes, int]:
+    def _read_head(self) -> bytes:
         (data,) = self._fetch([(0, min(_HEAD, self.size))])
-        return data, len(data)
+        return data
 
     def close(self) -> None:
         """Drop the start of the file; it comes back when it is read."""

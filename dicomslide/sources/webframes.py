@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
+from dicomslide.bounds import Recent
 from dicomslide.errors import FrameError, SourceError
 from dicomslide.metadata.frames import number_of_frames, tiles_across
 from dicomslide.metadata.pixel_format import is_encapsulated
@@ -121,7 +121,11 @@ class WebFrames:
 
     def _read_bulk(self, ranges: list[tuple[int, int]]) -> list[bytes]:
         size = -(-self.count * self.frame_bits // 8)
-        pixels = _bulk_pixels(self.service, self.bulk_url, size)
+        pixels = _pixels.get(
+            (self.service, self.bulk_url, size),
+            lambda: _bulk_pixels(self.service, self.bulk_url, size),
+            size,
+        )
         return [pixels[offset : offset + length] for offset, length in ranges]
 
     def probed(self, bulk_url: str) -> "WebFrames":
@@ -193,7 +197,9 @@ def _has_floats(dataset: Dataset) -> bool:
     return dataset.get("BitsAllocated") in _FLOATS and "BitsStored" not in dataset
 
 
-@lru_cache(maxsize=2)
+_pixels = Recent("bulk-pixels")
+
+
 def _bulk_pixels(service: WebService, url: str, size: int) -> bytes:
     pixels = service.retrieve_bulkdata(url, size)
     if len(pixels) < size:

@@ -1,6 +1,6 @@
 """From whatever stands for a place of slides to the store of its images."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeAlias, TypeGuard, cast
 
@@ -38,9 +38,9 @@ Source: TypeAlias = Paths | ImageStore | DICOMClient
 class Access:
     """How a place is reached; the parameters are explained in `dicomslide.open_slide`."""
 
-    session: Any = None
-    credentials: tuple[str, str] | str | None = None
-    storage_options: dict[str, Any] | None = None
+    session: Any = field(default=None, repr=False)
+    credentials: tuple[str, str] | str | None = field(default=None, repr=False)
+    storage_options: dict[str, Any] | None = field(default=None, repr=False)
 
     def check_unused(self, *names: str, why: str) -> None:
         """Check that parameters are not given that a place has no use for."""

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import weakref
 
+import dask
 import numpy as np
 import pytest
 import xarray as xr
@@ -134,12 +135,12 @@ assert len(os.listdir("/proc/self/fd")) <= before + 1
 
 
 def test_a_thing_is_made_once_for_an_owner_and_dropped_with_it():
-    holder, owner = Holder(10), Owner()
+    holder, owner = Holder("open-files"), Owner()
     made = []
 
     def make():
         made.append(Owner())
-        return made[-1], 1
+        return made[-1]
 
     assert holder.get(owner, make) is holder.get(owner, make)
     gone = weakref.ref(made.pop())
@@ -149,22 +150,28 @@ def test_a_thing_is_made_once_for_an_owner_and_dropped_with_it():
     assert gone() is None
 
 
-def test_the_least_recently_used_things_are_dropped_beyond_the_bound():
-    holder, owners = Holder(10), [Owner() for _ in range(4)]
+@pytest.fixture
+def ten_bytes():
+    with dask.config.set({"dicomslide.keep.file-starts": "10 B"}):
+        yield Holder("file-starts", len)
+
+
+def test_the_least_recently_used_things_are_dropped_beyond_the_bound(ten_bytes):
+    owners = [Owner() for _ in range(4)]
     for owner in owners[:2]:
-        holder.get(owner, lambda: ("thing", 4))
-    holder.get(owners[0], lambda: ("other", 4))
-    holder.get(owners[2], lambda: ("thing", 4))
-    assert holder.get(owners[0], lambda: ("made again", 4)) == "thing"
-    assert holder.get(owners[1], lambda: ("made again", 4)) == "made again"
+        ten_bytes.get(owner, lambda: b"1234")
+    ten_bytes.get(owners[0], lambda: b"other")
+    ten_bytes.get(owners[2], lambda: b"1234")
+    assert ten_bytes.get(owners[0], lambda: b"again") == b"1234"
+    assert ten_bytes.get(owners[1], lambda: b"again") == b"again"
 
 
-def test_a_thing_that_is_heavier_than_the_bound_is_held_alone():
-    holder, owners = Holder(10), [Owner(), Owner()]
-    holder.get(owners[0], lambda: ("light", 1))
-    holder.get(owners[1], lambda: ("heavy", 100))
-    assert len(holder) == 1
-    assert holder.get(owners[1], lambda: ("made again", 1)) == "heavy"
+def test_a_thing_that_is_heavier_than_the_bound_is_held_alone(ten_bytes):
+    owners = [Owner(), Owner()]
+    ten_bytes.get(owners[0], lambda: b"1")
+    ten_bytes.get(owners[1], lambda: bytes(100))
+    assert len(ten_bytes) == 1
+    assert ten_bytes.get(owners[1], lambda: b"again") == bytes(100)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

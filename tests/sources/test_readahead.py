@@ -70,9 +70,8 @@ def _empty_buffer():
 
 def keep(monkeypatch, size: int) -> readahead._Buffer:
     """Make the buffer smaller."""
-    buffer = readahead._Buffer(size)
-    monkeypatch.setattr(readahead, "_buffer", buffer)
-    return buffer
+    monkeypatch.setitem(dask.config.config["dicomslide"]["keep"], "read-ahead", size)
+    return readahead._buffer
 
 
 class TestRightFrames:
@@ -330,9 +329,10 @@ class TestBuffer:
         most=st.integers(0, 120),
     )
     def test_holds_no_more_bytes_than_it_may(self, items, most):
-        buffer = readahead._Buffer(most)
+        buffer = readahead._Buffer()
         for frame, length in items:
-            buffer.put("key", frame, (bytes(length), readahead._Square()))
+            with dask.config.set({"dicomslide.keep.read-ahead": most}):
+                buffer.put("key", frame, (bytes(length), readahead._Square()))
             kept = [buffer.get("key", other) for other in range(21)]
             assert sum(len(item[0]) for item in kept if item) <= most
 

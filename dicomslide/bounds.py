@@ -1,0 +1,87 @@
+"""How much a process keeps of what may be needed again, as the configuration of dask says."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import Any, TypeVar
+
+import dask.config
+from dask.utils import parse_bytes
+
+from dicomslide.errors import ArgumentValueError
+from dicomslide.processes import Lock, remake_after_fork
+
+__all__ = ["Recent", "bound"]
+
+T = TypeVar("T")
+
+# Explained in docs/performance.md
+_DEFAULTS = {
+    "read-ahead": "128 MiB",
+    "file-starts": "4 MiB",
+    "inflated": "1 GiB",
+    "bulk-pixels": "512 MiB",
+    "colors": "256 MiB",
+    "open-files": 64,
+}
+dask.config.update_defaults({"dicomslide": {"keep": _DEFAULTS}})
+
+
+def bound(name: str) -> int:
+    """Get the bound of what is kept, in bytes or for ``"open-files"`` as a number.
+
+    Raises
+    ------
+    ArgumentValueError
+        When the configuration has no such value
+    """
+    key = f"dicomslide.keep.{name}"
+    value = dask.config.get(key, _DEFAULTS[name])
+    try:
+        return int(parse_bytes(value))
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ArgumentValueError(
+            f"{key}: expected a number of bytes such as '128 MiB', got {value!r}"
+        ) from error
+
+
+class Recent:
+    """Things of this process by key, the least recently used dropped first.
+
+    Parameters
+    ----------
+    name : str
+        Name of the bound of all of them together; the last one is kept whatever its size
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._lock = Lock()
+        self.remake()
+        remake_after_fork(self)
+
+    def remake(self) -> None:
+        """Begin anew, with nothing."""
+        self._things: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
+        self._bytes = 0
+
+    def get(self, key: Hashable, make: Callable[[], T], size: int) -> T:
+        """Get a thing, or make it, which takes so many bytes."""
+        with self._lock:
+            if key in self._things:
+                self._things.move_to_end(key)
+                thing: T = self._things[key][0]
+                return thing
+        thing = make()
+        most = bound(self._name)
+        with self._lock:
+            # Another thread may have been faster
+            thing, known = self._things.setdefault(key, (thing, 0))
+            if not known:
+                self._things[key] = thing, size
+                self._bytes += size
+            while len(self._things) > 1 and self._bytes > most:
+                self._bytes -= self._things.popitem(last=False)[1][1]
+        return thing
+
+    def __len__(self) -> int:
+        return len(self._things)
