@@ -281,7 +281,7 @@ def test_two_slides_are_a_value_error_that_names_both(archive, tmp_path):
 
 
 def test_a_client_without_slides_is_a_value_error(tmp_path):
-    with pytest.raises(ValueError, match="no slide"):
+    with pytest.raises(ValueError, match="no image of a slide"):
         open_slide(DICOMfileClient(f"file://{tmp_path}"))
 
 

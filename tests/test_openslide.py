@@ -378,7 +378,7 @@ def test_other_slides_are_value_errors(make_slide, options, together):
         optical_paths_in=together,
         focal_planes_in=together,
     )
-    with pytest.raises(ValueError, match=r"^slide:"):
+    with pytest.raises(ValueError, match="expected a path, a URL"):
         OpenSlide(open_slide(written.folder))
 
 
@@ -391,7 +391,7 @@ def test_segmentations_do_not_matter(make_slide):
 
 @pytest.mark.parametrize("slide", [None, 5, {"folder": 1}])
 def test_anything_else_is_no_slide(slide):
-    with pytest.raises(TypeError, match=r"^slide:"):
+    with pytest.raises(TypeError, match="expected a path, a URL"):
         OpenSlide(slide)
 
 

@@ -33,6 +33,10 @@ class File(Protocol):
         """Size in bytes."""
 
     @property
+    def remote(self) -> bool:
+        """Whether a request costs more than the bytes that it brings."""
+
+    @property
     def identity(self) -> tuple[Any, ...]:
         """What is the same for the same bytes, seen by the same user, in every process."""
 

@@ -24,7 +24,6 @@ from dicomslide.sources.localfile import LocalFile
 from dicomslide.sources.native import read_native_frames
 from dicomslide.sources.offsets import EncapsulatedOffsets, encapsulated_offsets, join_fragments
 from dicomslide.sources.readahead import ReadAhead, frames_per_request
-from dicomslide.sources.remotefile import RemoteFile
 
 __all__ = ["FileFrames", "open_image_file"]
 
@@ -209,7 +208,7 @@ def _find_frames(header: Header) -> FileFrames:
     extended = _extended_offset_table(dataset)
     count = number_of_frames(dataset)
     # How large compressed frames become tells how many of them a request is for
-    sized = isinstance(file, RemoteFile) or not is_encapsulated(syntax)
+    sized = file.remote or not is_encapsulated(syntax)
     frame_bits = read_pixel_format(dataset, syntax).frame_bits if sized else 0
     if is_encapsulated(syntax):
         if header.length >= 0:
@@ -240,7 +239,7 @@ def _find_frames(header: Header) -> FileFrames:
         frame_bits=frame_bits,
         extended=extended,
     )
-    if not isinstance(file, RemoteFile):
+    if not file.remote:
         return frames
     return replace(frames, ahead=ReadAhead(frames.token, tiles_across(dataset)))
 

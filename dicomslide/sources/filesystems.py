@@ -1,16 +1,9 @@
-"""The file systems of fsspec: of this process, asked in time, and only for what they should send.
-
-What an answer says about itself is compared with what was asked for before its body is read. Of web
-servers and S3 it can be had from the answers that come anyway; other packages do not show them.
-"""
+"""The file systems of fsspec: of this process, asked in time, and for what they should send."""
 
 import asyncio
 import hashlib
 import os
-import re
-from collections.abc import Awaitable, Callable, Mapping
-from contextvars import ContextVar
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from typing import Any
 
@@ -19,19 +12,11 @@ from fsspec import AbstractFileSystem
 from fsspec.asyn import AsyncFileSystem
 from fsspec.core import url_to_fs
 
-from dicomslide.errors import SourceError
+from dicomslide.sources.asked import Asked, asked, check_answer
 from dicomslide.sources.urls import secrets_of
 from dicomslide.sources.waiting import LONGEST, stopped_in_time
 
-__all__ = [
-    "Asked",
-    "ask",
-    "asked",
-    "check_answer",
-    "name_of_access",
-    "of_this_process",
-    "open_file_system",
-]
+__all__ = ["ask", "name_of_access", "of_this_process", "open_file_system"]
 
 # Seconds to connect to a web server, and between two pieces of its answer
 _TIMEOUT = 10, 60
@@ -40,37 +25,6 @@ _MAX_FILE_SYSTEMS = 64
 _ROUNDS = 20_000
 # Option of what a file system of web servers hands to its library
 _CLIENT = "client_kwargs"
-_CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
-_NO_RANGES = (
-    "the server sends the whole file for a part of it; put simplecache:: in front of the URL to "
-    "download files first"
-)
-
-
-@dataclass(frozen=True)
-class Asked:
-    """Ranges of a file that are asked for.
-
-    Parameters
-    ----------
-    name : str
-        Name of the file in messages
-    size : int
-        Its size in bytes
-    modified : str
-        Its entity tag or the time of its last change; empty where that is not known
-    blocks : tuple of tuple of int
-        Start and end of each range
-    """
-
-    name: str
-    size: int
-    modified: str
-    blocks: tuple[tuple[int, int], ...]
-
-
-asked: ContextVar[Asked | None] = ContextVar("asked", default=None)
-"""What the task that reads an answer has asked for."""
 
 
 def open_file_system(url: str, storage_options: dict[str, Any]) -> tuple[AbstractFileSystem, str]:
@@ -212,52 +166,3 @@ async def _check_answers_of_s3(file_system: Any, path: str) -> None:
 def _check_answer_of_s3(parsed: dict[str, Any], **_: Any) -> None:
     answer = parsed.get("ResponseMetadata", {})
     check_answer(answer.get("HTTPStatusCode", 0), answer.get("HTTPHeaders", {}))
-
-
-def check_answer(status: int, headers: Mapping[str, str]) -> int | None:
-    """Compare an answer with what was asked for; errors of the server are left to others.
-
-    Parameters
-    ----------
-    status : int
-        Status code
-    headers : mapping
-        Header fields, found by their names in small letters
-
-    Returns
-    -------
-    int or None
-        Largest body that is as asked for; None where nothing is known to be asked for
-
-    Raises
-    ------
-    SourceError
-        When the answer is another part of the file, the whole file, or of another file
-    """
-    about = asked.get()
-    if about is None or not 200 <= status < 300:
-        return None
-    mark = headers.get("etag" if about.modified.endswith('"') else "last-modified")
-    if about.modified and mark and mark.removeprefix("W/") != about.modified.removeprefix("W/"):
-        raise SourceError(f"{about.name}: the file has changed since it was opened")
-    if status != 206:
-        if about.blocks != ((0, about.size),):
-            raise SourceError(f"{about.name}: {_NO_RANGES}")
-        start, end, size = 0, about.size, headers.get("content-length", "*")
-    else:
-        match = _CONTENT_RANGE.fullmatch(headers.get("content-range", ""))
-        if match is None:
-            raise SourceError(f"{about.name}: the server sends a part, and not which one")
-        start, end, size = int(match[1]), int(match[2]) + 1, match[3]
-    if size not in ("*", str(about.size)):
-        raise SourceError(
-            f"{about.name}: has {size} bytes, and {about.size} when it was opened; it has changed"
-        )
-    if not any(start == first and end <= last for first, last in about.blocks):
-        raise SourceError(f"{about.name}: bytes {start} to {end} were sent, which nobody asked for")
-    length = headers.get("content-length", "")
-    if length.isdecimal() and int(length[:18]) > end - start:
-        raise SourceError(f"{about.name}: {length} bytes were sent for {end - start} asked for")
-    if headers.get("content-encoding", "identity") not in ("identity", ""):
-        raise SourceError(f"{about.name}: a part of the file was sent compressed")
-    return end - start

@@ -44,6 +44,11 @@ class InflatedFile:
         return self.file.path
 
     @property
+    def remote(self) -> bool:
+        """Whether a request costs more than the bytes that it brings."""
+        return False
+
+    @property
     def identity(self) -> tuple[Any, ...]:
         """That of the file."""
         return self.file.identity

@@ -82,6 +82,11 @@ class LocalFile:
         return _arrived, (self.path, self.size, self.modified)
 
     @property
+    def remote(self) -> bool:
+        """Whether a request costs more than the bytes that it brings."""
+        return False
+
+    @property
     def identity(self) -> tuple[Any, ...]:
         """What is the same for the same bytes in every process."""
         return self.path, self.size, self.modified

@@ -12,9 +12,9 @@ from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
 from dicomslide.errors import ArgumentValueError, SourceError
+from dicomslide.sources.asked import Asked
 from dicomslide.sources.base import check_ranges
 from dicomslide.sources.filesystems import (
-    Asked,
     ask,
     name_of_access,
     of_this_process,
@@ -93,6 +93,11 @@ class RemoteFile:
     def __reduce__(self) -> tuple[Any, ...]:
         stated = self.path, self.size, self.modified, self.file_system, self.key, self.access
         return RemoteFile, stated
+
+    @property
+    def remote(self) -> bool:
+        """Whether a request costs more than the bytes that it brings."""
+        return True
 
     @property
     def identity(self) -> tuple[Any, ...]:

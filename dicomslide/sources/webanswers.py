@@ -4,7 +4,7 @@ from typing import Any
 
 from aiohttp import ClientPayloadError, ClientResponse
 
-from dicomslide.sources.filesystems import check_answer
+from dicomslide.sources.asked import check_answer
 
 __all__ = ["CheckedAnswer"]
 

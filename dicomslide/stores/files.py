@@ -36,7 +36,7 @@ from dicomslide.sources.files import FileFrames, open_image_file
 from dicomslide.sources.folders import find_files
 from dicomslide.sources.header import read_header, read_sop_class
 from dicomslide.sources.localfile import LocalFile
-from dicomslide.sources.remotefile import RemoteFile, find_remote_files, is_url, local_path
+from dicomslide.sources.remotefile import find_remote_files, is_url, local_path
 from dicomslide.sources.sidebyside import side_by_side
 from dicomslide.sources.urls import without_secrets
 from dicomslide.stores.protocol import ImageQuery
@@ -192,7 +192,7 @@ def _each_image(
     if first is None:
         return
     rest = chain([first], files)
-    if not isinstance(first[0], RemoteFile):
+    if not first[0].remote:
         for file, named in rest:
             yield _try_image(file, named, failures)
         return
@@ -243,9 +243,9 @@ def _read_image(file: File, named: bool) -> tuple[Dataset, FileFrames] | str:
 def _hint(file: File) -> str:
     """Say what helps with a file that is no DICOM file, but was named."""
     for protocol, is_archive in (("zip", is_zipfile), ("tar", is_tarfile)):
-        if isinstance(file, LocalFile) and is_archive(file.path):
+        if not file.remote and is_archive(file.path):
             return f"; the slide in an archive opens as {protocol}://::{file.path}"
-    is_page = isinstance(file, RemoteFile) and file.path.startswith(("http://", "https://"))
+    is_page = file.remote and file.path.startswith(("http://", "https://"))
     return "; the URL of a folder has to end with a slash" if is_page else ""
 
 

@@ -17,6 +17,7 @@ from dicomslide.damage import reading
 from dicomslide.errors import DicomSlideError, InvalidImageError
 from dicomslide.metadata.frames import read_frame_positions
 from dicomslide.metadata.json_model import bulk_data_urls, dataset_of_json, text_of_json
+from dicomslide.metadata.storage import InstanceStorage
 
 GROUPS, ICC, PATHS = "52009230", "00282000", "00480105"
 NAME = "image 1.2.3"
@@ -317,9 +318,11 @@ class TestBulkData:
 
     @pytest.mark.parametrize(("tag", "bits"), [("7FE00008", 32), ("7FE00009", 64)])
     def test_of_floats_is_named(self, tag, bits):
-        dataset = dataset_of_json(self.at(tag, "OF", self.URL), {}, NAME)
+        item = self.at(tag, "OF", self.URL)
+        dataset = dataset_of_json(item, {}, NAME)
         assert dataset.BitsAllocated == bits
-        assert dataset.PixelDataProviderURL == self.URL
+        assert "PixelDataProviderURL" not in dataset
+        assert InstanceStorage.of_json(item).pixel_data_url == self.URL
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def service_at(server: HttpServer, prefix: str = "/dicom-web") -> WebService:
 
 def retrieve(server: DicomwebServer, frames=(1, 2, 6), syntax: str = JPEG):
     instance = server.archive.instances[0]
-    url = service_at(server).instance_url(instance.study, instance.series, instance.uid)
+    url = service_at(server).instance_url(InstanceUids.of(instance.dataset))
     return service_at(server).retrieve_frames(url, list(frames), 1 << 20, syntax)
 
 
@@ -126,7 +126,10 @@ class TestClient:
         )
         service = service_of_client(client)
         assert (service.search_prefix, service.retrieve_prefix) == ("/q", "/w")
-        assert service.instance_url("1", "2", "3") == "https://h/a/w/studies/1/series/2/instances/3"
+        assert (
+            service.instance_url(InstanceUids("1", "2", "3"))
+            == "https://h/a/w/studies/1/series/2/instances/3"
+        )
         assert service.http.sessions.get(service.base_url) is client._session
 
     def test_plain_client_is_the_service_of_its_url(self):
@@ -171,7 +174,7 @@ class TestSearch:
     @pytest.mark.parametrize(("count", "page"), [(7, 3), (6, 3), (1, 1), (5, 100)])
     def test_all_pages(self, count, page, end):
         with paged(count, page, end) as server:
-            found = service_at(server).search_for_series(search_filters={"Modality": "SM"})
+            found = service_at(server).search_for_series(None, {"Modality": "SM"})
             assert found == [result(number) for number in range(count)]
             assert len(server.requests) <= -(-count // page) + 1
             assert {dict(request.query)["Modality"] for request in server.requests} == {"SM"}
@@ -179,9 +182,9 @@ class TestSearch:
     @pytest.mark.parametrize("count", [1, 5])
     def test_server_that_does_not_know_the_offset(self, count):
         with paged(count, 100, Answer(204), knows_offset=False) as server:
-            assert len(service_at(server).search_for_instances("1.2")) == count
+            assert len(service_at(server).search_for_series("1.2")) == count
             assert len(server.requests) == 2
-            assert server.requests[0].path == "/dicom-web/studies/1.2/instances"
+            assert server.requests[0].path == "/dicom-web/studies/1.2/series"
 
     @pytest.mark.parametrize("code", [401, 403, 500])
     def test_half_of_the_results_are_no_results(self, code):
@@ -228,12 +231,9 @@ class TestMetadata:
         found = service_at(server).retrieve_series_metadata(first.study, first.series)
         assert found == expected
 
-    def test_instances_are_those_of_the_series_and_the_first_ones_are_enough(self, server):
+    def test_one_instance_of_a_series_is_enough(self, server):
         first = server.archive.instances[0]
-        service = service_at(server)
-        assert len(service.search_for_instances(first.study, first.series)) == 2
-        server.behave()
-        (found,) = service.search_for_instances(first.study, first.series, limit=1)
+        found = service_at(server).search_for_instance(first.study, first.series)
         assert found["00080018"]["Value"] == [first.uid]
         (request,) = server.requests
         assert request.query == [("limit", "1")]
@@ -378,7 +378,7 @@ class TestFrames:
 
     def test_answer_has_a_largest_size(self, server):
         instance = server.archive.instances[0]
-        url = service_at(server).instance_url(instance.study, instance.series, instance.uid)
+        url = service_at(server).instance_url(InstanceUids.of(instance.dataset))
         server.misbehave(
             change_parts(lambda parts: [Part(part.headers, bytes(1 << 20)) for part in parts])
         )
@@ -410,7 +410,7 @@ class TestBulkData:
     )
     def test_is_found_at_the_service(self, server, profile, move):
         url, value = profile
-        assert service_at(server).retrieve_bulkdata(move(url, server)) == [value]
+        assert service_at(server).retrieve_bulkdata(move(url, server)) == value
         (request,) = server.requests
         assert server.origin + request.target == url
 
@@ -440,7 +440,7 @@ class TestBulkData:
     def test_second_form(self, server, profile, code):
         url, value = profile
         server.misbehave(status(code), lambda request: "multipart" in request.headers["Accept"])
-        assert service_at(server).retrieve_bulkdata(url) == [value]
+        assert service_at(server).retrieve_bulkdata(url) == value
         assert server.requests[-1].headers["Accept"] == "*/*"
 
     def test_value_need_not_be_a_part(self, server, profile):
@@ -448,7 +448,7 @@ class TestBulkData:
         server.misbehave(
             lambda *_: Answer(200, {"Content-Type": "application/octet-stream"}, value)
         )
-        assert service_at(server).retrieve_bulkdata(url) == [value]
+        assert service_at(server).retrieve_bulkdata(url) == value
 
     @pytest.mark.parametrize("count", [0, 2, 5])
     def test_is_one_value(self, server, profile, count):
