@@ -125,12 +125,13 @@ def stopped_in_time(name: str, stop: Callable[[], object], seconds: float) -> It
     SourceError
         When it was stopped
     """
-    if _ending.is_set():
-        raise SourceError(f"{name}: {_ENDS}")
     wait = _Wait(stop, seconds)
     cause = None
     _watch.begin(wait)
     try:
+        # Looked at only now, so that no wait begins behind the last one that is ended
+        if _ending.is_set():
+            raise SourceError(f"{name}: {_ENDS}")
         yield
     except Exception as error:
         if not wait.reason:
