@@ -18,7 +18,7 @@ from pydicom.valuerep import format_number_as_ds
 from dicomslide.damage import reading
 from dicomslide.errors import InvalidImageError
 from dicomslide.metadata.functional_groups import PER_FRAME_GROUPS
-from dicomslide.metadata.storage import RETRIEVAL
+from dicomslide.metadata.storage import ADDED_BY_SERVICES
 
 __all__ = ["ICC_PROFILE", "bulk_data_urls", "dataset_of_json", "text_of_json"]
 
@@ -122,7 +122,7 @@ def dataset_of_json(item: Json, bulk_data: Mapping[str, bytes], name: str) -> Da
         rest = {
             tag: element
             for tag, element in item.items()
-            if tag != _GROUPS and tag not in RETRIEVAL and not tag.startswith(_PIXELS)
+            if tag != _GROUPS and tag not in ADDED_BY_SERVICES and not tag.startswith(_PIXELS)
         }
         dataset = Dataset.from_json(
             _without_bulk_data(rest, bulk_data),

@@ -6,12 +6,12 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 
-__all__ = ["RETRIEVAL", "InstanceStorage"]
+__all__ = ["ADDED_BY_SERVICES", "InstanceStorage"]
 
 _AVAILABLE_SYNTAX = "00083002"
 _PIXEL_DATA = ("7FE00008", "7FE00009", "7FE00010")
 
-RETRIEVAL = frozenset({_AVAILABLE_SYNTAX, "00080054", "00080056", "00081190"})
+ADDED_BY_SERVICES = frozenset({_AVAILABLE_SYNTAX, "00080054", "00080056", "00081190"})
 """Tags of attributes that a service adds to the metadata of an instance (PS3.18 10.6.3.3.1).
 
 They are Available Transfer Syntax UID, Retrieve AE Title, Instance Availability and Retrieve URL.
