@@ -16,6 +16,8 @@ _AXES = ("focal_plane", "y", "x")
 _DECIMALS = 9
 # Neighbours may lie this much closer or farther than others, as a part of their distance
 _UNEVEN = 1e-3
+# Positions of pixels that are looked at together: a coordinate may be longer than memory is large
+_TOGETHER = 2**16
 
 
 @dataclass(frozen=True)
@@ -71,18 +73,33 @@ def _line(dataset: xr.Dataset, axis: str, step: float | None) -> tuple[float, fl
     """Distance and first position along an axis, in micrometres."""
     if axis not in dataset.coords:
         return (1.0 if step is None else step * _MICROMETRES_PER_MM), 0.0
-    values = np.atleast_1d(dataset[axis].values).astype(np.float64) * _MICROMETRES_PER_MM
-    if len(values) > 1:
-        scale = float(values[-1] - values[0]) / (len(values) - 1)
-        is_even = np.abs(np.diff(values) - scale).max() <= _UNEVEN * abs(scale)
-        if scale <= 0 or not (is_even or axis == "focal_plane"):
-            raise ArgumentValueError(
-                f"slide_or_tree: positions along {axis} have to ascend evenly, in OME-Zarr they "
-                "are a scale and a translation"
-            )
-    else:
-        scale = 1.0 if step is None else step * _MICROMETRES_PER_MM
-    return scale, float(values[0])
+    positions = dataset[axis].variable
+    first, last = (_position(dataset, axis, end) * _MICROMETRES_PER_MM for end in (0, -1))
+    if positions.size == 1:
+        return (1.0 if step is None else step * _MICROMETRES_PER_MM), first
+    scale = (last - first) / (positions.size - 1)
+    if scale <= 0 or not (axis == "focal_plane" or _is_even(positions, scale)):
+        raise ArgumentValueError(
+            f"slide_or_tree: positions along {axis} have to ascend evenly, in OME-Zarr they "
+            "are a scale and a translation"
+        )
+    return scale, first
+
+
+def _position(dataset: xr.Dataset, name: str, index: int) -> float:
+    """One position of a coordinate, which may be a single one."""
+    positions = dataset[name].variable
+    return float(positions.isel(dict.fromkeys(positions.dims, index)).values)
+
+
+def _is_even(positions: xr.Variable, scale: float) -> bool:
+    """Whether positions in millimetres are at a distance in micrometres from each other."""
+    for start in range(0, positions.size - 1, _TOGETHER):
+        part = np.asarray(positions[start : start + _TOGETHER + 1].values, np.float64)
+        distances = np.diff(part * _MICROMETRES_PER_MM)
+        if not np.abs(distances - scale).max() <= _UNEVEN * scale:
+            return False
+    return True
 
 
 def warn_of_uneven_planes(dataset: xr.Dataset) -> None:
@@ -135,9 +152,8 @@ def _origin(dataset: xr.Dataset, orientation: list[float]) -> tuple[float, float
         return float(stated[0]), float(stated[1])
     if not {"slide_x", "slide_y", "y", "x"} <= set(dataset.coords):
         return None
-    y, x = (float(np.atleast_1d(dataset[name].values)[0]) for name in ("y", "x"))
-    first = [float(np.atleast_1d(dataset[name].values)[0]) for name in ("slide_x", "slide_y")]
+    y, x, slide_x, slide_y = (_position(dataset, n, 0) for n in ("y", "x", "slide_x", "slide_y"))
     return (
-        first[0] - y * orientation[3] - x * orientation[0],
-        first[1] - y * orientation[4] - x * orientation[1],
+        slide_x - y * orientation[3] - x * orientation[0],
+        slide_y - y * orientation[4] - x * orientation[1],
     )

@@ -1,5 +1,6 @@
 """Places of pixels: the same point at all levels, in micrometres, and on the slide."""
 
+import tracemalloc
 from itertools import pairwise
 
 import numpy as np
@@ -8,6 +9,8 @@ import xarray as xr
 import zarr
 
 from dicomslide import open_slide, to_ome_zarr
+from dicomslide.errors import ArgumentValueError
+from dicomslide.export.calibration import Calibration, slide_affine
 from dicomslide.testing import ORIENTATIONS, orientation_from_angle
 
 SPACING = 0.5  # Micrometres of the slides of these tests
@@ -189,7 +192,7 @@ class TestSlideCoordinates:
 
     def test_overview_shows_where_the_image_lies(self, make_slide, export, image_of):
         written = make_slide(overview=True, label=True)
-        group = export(written, version="0.6")
+        group = export(written, version="0.6", associated=True)
         slide = open_slide(written.folder)
         for name, images in (("overview", slide.overview_images), ("label", slide.label_images)):
             (multiscale,) = image_of(group, f"associated/{name}")["multiscales"]
@@ -228,7 +231,7 @@ class TestSlideCoordinates:
 def test_associated_images_that_are_not_placed_have_no_unit(make_slide, image_of, tmp_path):
     tree = open_slide(make_slide(label=True).folder).to_datatree()
     tree["associated/label"].attrs.clear()
-    to_ome_zarr(tree, tmp_path / "tree.zarr", version="0.6")
+    to_ome_zarr(tree, tmp_path / "tree.zarr", version="0.6", associated=True)
     group = zarr.open_group(str(tmp_path / "tree.zarr"))
     (multiscale,) = image_of(group, "associated/label")["multiscales"]
     (system,) = multiscale["coordinateSystems"]
@@ -255,3 +258,41 @@ def test_tree_without_positions_has_pixels_of_unit_size(make_slide, image_of, tm
     ((scale, _),) = transforms(multiscale)
     assert scale.tolist() == [1, 1, 1, 1]
     assert all("unit" not in axis for axis in multiscale["axes"])
+
+
+def huge_level(count, **attributes):
+    """A level of which only the coordinates matter: spacing of half a micrometre."""
+    dataset = xr.Dataset(attrs={"pixel_spacing": [0.0005, 0.0005], **attributes})
+    lines = (("y", "y", 1.0), ("x", "x", 2.0), ("slide_x", "y", 20.0), ("slide_y", "x", 30.0))
+    for name, dimension, first in lines:
+        ends = first, first + 0.0005 * count
+        names = {"dim": dimension, "coord_name": name}
+        index = xr.indexes.RangeIndex.linspace(*ends, num=count, endpoint=False, **names)
+        made = xr.Coordinates.from_xindex(index).to_dataset()
+        dataset = dataset.assign_coords(made.drop_indexes(name).coords)
+    return dataset
+
+
+@pytest.mark.skipif(not hasattr(xr.indexes, "RangeIndex"), reason="this xarray lists them")
+def test_coordinates_that_are_longer_than_memory_are_not_held():
+    level = huge_level(2**24, image_orientation_slide=[0, 1, 0, 1, 0, 0])
+    tracemalloc.start()
+    try:
+        calibration, affine = Calibration.of(level), slide_affine(level)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert calibration == Calibration((1, 0.5, 0.5), (0, 1000, 2000))
+    # Here y runs along X from 20 - 1 mm, and x along Y from 30 - 2 mm
+    np.testing.assert_allclose(affine[[3, 2], 4], [19000, 28000])
+    # One coordinate would take 128 MiB
+    assert peak < 8 * 2**20
+
+
+@pytest.mark.parametrize("place", [1, 2**16, 2**16 + 1, 2**17])
+def test_one_row_that_is_out_of_place_is_found(place):
+    positions = np.arange(2**17 + 1) * 0.0005
+    positions[place - 1] += 0.0001
+    level = xr.Dataset(coords={"y": positions, "x": [0.0]})
+    with pytest.raises(ArgumentValueError, match="along y"):
+        Calibration.of(level)
