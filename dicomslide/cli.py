@@ -154,7 +154,7 @@ def _add_export_options(export: argparse.ArgumentParser) -> None:
     add(
         "--associated",
         action="store_true",
-        help="also write LABEL and OVERVIEW images; label images show patient data",
+        help="also write LABEL and OVERVIEW images, which may show patient data",
     )
     add("--overwrite", action="store_true", help="replace a Zarr store that is there already")
     add("--resume", action="store_true", help="finish a store that was interrupted")

@@ -21,8 +21,8 @@ def main() -> None:
         source = Path(tempfile.mkdtemp()) / "slide"
         write_slide(source, segmentations=["BINARY"])
     slide = dicomslide.open_slide(source)
-    # A second run finishes what the first one has begun; the label shows patient data
-    dicomslide.to_ome_zarr(slide, "slide.ome.zarr", associated=False, resume=True)
+    # A second run finishes what the first one has begun
+    dicomslide.to_ome_zarr(slide, "slide.ome.zarr", resume=True)
 
     group = zarr.open_group("slide.ome.zarr", mode="r")
     ome = group.attrs["ome"]

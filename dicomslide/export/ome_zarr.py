@@ -40,7 +40,7 @@ def to_ome_zarr(
     compressor: Any = "blosc",
     levels: Literal["stored", "dyadic"] = "stored",
     labels: bool = True,
-    associated: bool = True,
+    associated: bool = False,
     overwrite: bool = False,
     resume: bool = False,
     compute: bool = True,
@@ -50,8 +50,8 @@ def to_ome_zarr(
 
     The image of the store is that of the optical paths, of axes (c, z, y, x) in micrometres;
     colour is three channels. Segments and label maps are under ``labels``, Parametric Maps are
-    images of their own, LABEL and OVERVIEW images are under ``associated``. Levels that do not show
-    all optical paths are left out.
+    images of their own, LABEL and OVERVIEW images, if they are asked for, are under
+    ``associated``. Levels that do not show all optical paths are left out.
 
     Pixels are written a block at a time, each chunk or shard by one task, so that memory does not
     grow with the slide. The metadata that make the store an OME-Zarr image are written last: a
@@ -80,7 +80,8 @@ def to_ome_zarr(
     labels : bool, optional
         Whether segments and label maps are written
     associated : bool, optional
-        Whether LABEL and OVERVIEW images are written. Label images show patient data
+        Whether LABEL and OVERVIEW images are written. Label images show patient data, and an
+        overview may show the label
     overwrite : bool, optional
         Whether a Zarr store that is already there is deleted first. Anything else that is there is
         left alone

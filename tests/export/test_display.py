@@ -259,10 +259,14 @@ def test_optical_paths_of_another_kind_are_an_image_of_their_own(make_slide, ima
 
 def test_associated_images_are_colour_images(make_slide, export, image_of):
     written = make_slide(label=True, overview=True)
-    group = export(written)
+    group = export(written, associated=True)
     for name, expected in (("label", written.label), ("overview", written.overview)):
         stored = group[f"associated/{name}/0"][:, 0]
         np.testing.assert_array_equal(np.moveaxis(stored, 0, -1), expected)
         labels = [c["label"] for c in channels_of(image_of, group, f"associated/{name}")]
         assert labels == ["R", "G", "B"]
-    assert "associated" not in export(written, associated=False)
+
+
+def test_associated_images_are_left_out_unless_asked_for(make_slide, export):
+    # Labels show names of patients
+    assert "associated" not in export(make_slide(label=True, overview=True))

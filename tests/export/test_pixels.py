@@ -116,7 +116,7 @@ def test_one_of_several_slides_in_a_tree_can_be_written(make_slide, channels_fir
     slides = {f"slide_{seed}": make_slide(seed=seed, label=True) for seed in (1, 2)}
     trees = {name: open_slide(one.folder).to_datatree() for name, one in slides.items()}
     both = xr.DataTree(children=trees)
-    to_ome_zarr(both["slide_2"], tmp_path / "slide.zarr")
+    to_ome_zarr(both["slide_2"], tmp_path / "slide.zarr", associated=True)
     group = zarr.open_group(str(tmp_path / "slide.zarr"))
     np.testing.assert_array_equal(group["0"][...], channels_first(slides["slide_2"].levels[0]))
     assert "label" in group["associated"]
@@ -156,7 +156,8 @@ def test_every_frame_is_read_once(
     kinds = {"segmentations": ("BINARY", "LABELMAP"), "parametric_maps": ("float",)}
     written = make_slide(factors=(1, 4), optical_paths=2, label=True, **kinds)
     client, datasets = open_all_counted(written.paths)
-    to_ome_zarr(Slide(client, datasets, 0), tmp_path / "slide.zarr", levels=levels)
+    slide = Slide(client, datasets, 0)
+    to_ome_zarr(slide, tmp_path / "slide.zarr", levels=levels, associated=True)
     frames = sorted(chain.from_iterable(client.requests))
     counts = [int(dataset.get("NumberOfFrames", 1)) for dataset in datasets]
     assert frames == sorted(chain.from_iterable(map(range, counts)))

@@ -41,7 +41,7 @@ def test_schemas_and_models_accept_all_images_and_labels(
     make_slide, export, everything, image_of, version, levels, number
 ):
     options = everything if number < 0 else SLIDES[number]
-    group = export(make_slide(**options), version=version, levels=levels)
+    group = export(make_slide(**options), version=version, levels=levels, associated=True)
     images, labels = groups_of(group, image_of)
     assert len(images) == (1, 2, 1, 1, 1, 6)[number]
     assert len(labels) == (0, 4, 0, 0, 0, 7)[number]
