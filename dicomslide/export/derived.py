@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dicomslide.export.calibration import Calibration
 from dicomslide.export.grid import Block
+from dicomslide.export.stored import StoredArray
 
 __all__ = ["Derivation", "Nearest", "Reduced", "Reduction", "mean_of_four", "mode_of_four"]
 
@@ -110,10 +110,9 @@ class Derivation:
     level: int
     rule: Reduced | Nearest
 
-    def read(self, block: Block, array: Any) -> NDArray:
+    def read(self, block: Block, array: StoredArray) -> NDArray:
         """Make a block from the array of the other level."""
-        part = self.rule.source(block, array.shape)
-        return self.rule.make(block, np.asarray(array[part.region]))
+        return self.rule.make(block, array.read(self.rule.source(block, array.grid.shape)))
 
 
 def mean_of_four(a: NDArray, b: NDArray, c: NDArray, d: NDArray) -> NDArray:

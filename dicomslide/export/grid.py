@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
+import numpy as np
+
 from dicomslide.arguments import integer
 from dicomslide.errors import ArgumentTypeError, ArgumentValueError
 
@@ -82,23 +84,32 @@ class Grid:
         """Number of blocks."""
         return math.prod(self.counts)
 
-    def blocks(self) -> Iterator[Block]:
-        """All blocks, the last axis running fastest."""
-        for index in product(*map(range, self.counts)):
-            start = [i * b for i, b in zip(index, self.block, strict=True)]
-            stop = [min(a + b, n) for a, b, n in zip(start, self.block, self.shape, strict=True)]
-            yield Block.of(start, stop)
+    @property
+    def piece(self) -> Shape:
+        """Shape of what is stored as one object."""
+        return self.shards or self.chunks
+
+    @property
+    def num_pieces(self) -> int:
+        """Number of chunks or shards of a whole block."""
+        return math.prod(-(-b // p) for b, p in zip(self.block, self.piece, strict=True))
+
+    def block_at(self, number: int) -> Block:
+        """A block by its number: the last axis runs fastest."""
+        index = np.unravel_index(number, self.counts)
+        start = [int(i) * b for i, b in zip(index, self.block, strict=True)]
+        stop = [min(a + b, n) for a, b, n in zip(start, self.block, self.shape, strict=True)]
+        return Block.of(start, stop)
+
+    def pieces(self, number: int) -> list[tuple[int, ...]]:
+        """Indices of the chunks or shards of a block."""
+        block = self.block_at(number)
+        return list(product(*_ranges(block.start, block.stop, self.piece)))
 
     def touched(self, start: Sequence[int], stop: Sequence[int]) -> Iterator[int]:
         """Numbers of the blocks that hold a part of a region."""
-        ranges = [
-            range(a // b, -(-c // b)) for a, b, c in zip(start, self.block, stop, strict=True)
-        ]
-        for index in product(*ranges):
-            number = 0
-            for i, count in zip(index, self.counts, strict=True):
-                number = number * count + i
-            yield number
+        for index in product(*_ranges(start, stop, self.block)):
+            yield int(np.ravel_multi_index(index, self.counts))
 
 
 @dataclass(frozen=True)
@@ -159,6 +170,11 @@ class Division:
             )
         block = _block(shards or chunks, shape, itemsize, unit)
         return Grid(shape, chunks, shards, block)
+
+
+def _ranges(start: Sequence[int], stop: Sequence[int], size: Shape) -> list[range]:
+    """Indices, along each axis, of the cells of a grid that hold a part of a region."""
+    return [range(a // n, -(-b // n)) for a, b, n in zip(start, stop, size, strict=True)]
 
 
 def _block(piece: Shape, shape: Shape, itemsize: int, unit: Shape) -> Shape:

@@ -5,15 +5,17 @@ says the same by coordinate systems.
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from dicomslide.export.content import Image
 from dicomslide.export.derived import mode_of_four
 from dicomslide.export.display import choose_window
+from dicomslide.export.grid import Block
 from dicomslide.export.labels import Label
+from dicomslide.export.store import ZarrFormat
+from dicomslide.export.stored import StoredArray
 
 __all__ = ["AXES", "VERSIONS", "image_attributes", "labels_attributes", "zarr_format"]
 
@@ -28,12 +30,12 @@ _WINDOW_SIDE = 2048
 Attributes = dict[str, Any]
 
 
-def zarr_format(version: str) -> Literal[2, 3]:
+def zarr_format(version: str) -> ZarrFormat:
     """The Zarr format of a version."""
     return 2 if version == "0.4" else 3
 
 
-def image_attributes(image: Image, version: str, smallest: Any) -> Attributes:
+def image_attributes(image: Image, version: str, smallest: StoredArray) -> Attributes:
     """Make the attributes of the group of an image.
 
     Parameters
@@ -42,9 +44,8 @@ def image_attributes(image: Image, version: str, smallest: Any) -> Attributes:
         The image
     version : str
         Version of OME-Zarr
-    smallest : array or None
-        Its smallest level, of which the middle is read to choose windows; not needed for a label
-        image
+    smallest : StoredArray
+        Its smallest level, of which the middle is read to choose windows
     """
     multiscale = _multiscale(image)
     omero = _omero(image, smallest) if image.displays else None
@@ -113,7 +114,7 @@ def _downscaling(image: Image) -> str:
     return "mode" if image.label and image.label.reduce is mode_of_four else "mean"
 
 
-def _omero(image: Image, smallest: Any) -> Any:
+def _omero(image: Image, smallest: StoredArray) -> Any:
     from ome_zarr_models.common.omero import Omero
 
     channels = [
@@ -129,12 +130,13 @@ def _omero(image: Image, smallest: Any) -> Any:
     return Omero.model_validate({"channels": channels})
 
 
-def _middle(array: Any, channel: int) -> NDArray:
+def _middle(array: StoredArray, channel: int) -> NDArray:
     """The middle of a channel: enough to choose a window, however large a level is."""
-    planes, *sizes = array.shape[1:]
+    _, planes, *sizes = array.grid.shape
     starts = [max((size - _WINDOW_SIDE) // 2, 0) for size in sizes]
-    rows, columns = (slice(start, start + _WINDOW_SIDE) for start in starts)
-    return np.asarray(array[channel, planes // 2, rows, columns])
+    stops = [min(start + _WINDOW_SIDE, n) for start, n in zip(starts, sizes, strict=True)]
+    first = channel, planes // 2
+    return array.read(Block.of((*first, *starts), (channel + 1, planes // 2 + 1, *stops)))
 
 
 def _image_label(label: Label) -> Attributes:

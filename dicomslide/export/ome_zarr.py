@@ -1,9 +1,11 @@
 """OME-Zarr, versions 0.4 to 0.6 (https://ngff.openmicroscopy.org)."""
 
 import os
+import uuid
 import warnings
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import Any, Literal
 
 import dask
@@ -19,10 +21,12 @@ from dicomslide.errors import ArgumentValueError, StoreError
 from dicomslide.export.compression import find_compressors
 from dicomslide.export.content import find_images
 from dicomslide.export.grid import Division
+from dicomslide.export.journal import Journal
 from dicomslide.export.metadata import VERSIONS, zarr_format
-from dicomslide.export.plan import Plan
-from dicomslide.export.store import Journal, Target, open_target, writing
-from dicomslide.export.tasks import make_tasks
+from dicomslide.export.plan import PROJECT, Plan
+from dicomslide.export.store import Target, naming, open_target
+from dicomslide.export.stored import StoredArray
+from dicomslide.export.tasks import find_done, make_tasks
 from dicomslide.slide import Slide
 
 __all__ = ["to_ome_zarr"]
@@ -34,6 +38,7 @@ def to_ome_zarr(
     slide_or_tree: Slide | xr.DataTree,
     store: str | os.PathLike[str] | Store | StorePath,
     *,
+    storage_options: Mapping[str, Any] | None = None,
     version: Literal["0.4", "0.5", "0.6"] = "0.5",
     chunks: Sizes = None,
     shards: Sizes = None,
@@ -64,6 +69,8 @@ def to_ome_zarr(
         computed from those of the slide
     store : path, str or zarr store
         Folder or URL that fsspec knows, such as ``s3://…``, or a Zarr store
+    storage_options : dict, optional
+        Options of the file system of a URL `store`; those of the slide are given to `open_slide`
     version : {"0.5", "0.4", "0.6"}, optional
         Version of OME-Zarr: 0.4 is Zarr 2, the others are Zarr 3. In 0.6 the coordinate system
         ``slide`` tells where the image lies on the slide
@@ -111,6 +118,7 @@ def to_ome_zarr(
         because it is a store of another slide or of other options
     """
     require_type("slide_or_tree", slide_or_tree, Slide, xr.DataTree)
+    require_type("storage_options", storage_options, Mapping, type(None))
     _require_choice("version", version, VERSIONS)
     _require_choice("levels", levels, ("stored", "dyadic"))
     _require_choice("errors", errors, ("raise", "fill"))
@@ -128,16 +136,21 @@ def to_ome_zarr(
     division, fill = Division.of(chunks, shards), errors == "fill"
     frame_of_reference = str(groups["/"].attrs.get("frame_of_reference_uid", ""))
     plan = Plan(images, version, division, compressors, fill, frame_of_reference)
-    target = open_target(store)
-    with writing(target.name):
-        started = _start(plan, target, overwrite, resume)
+    target = open_target(store, storage_options, plan.format)
+    started = _start(plan, target, overwrite, resume)
     if started is None:
         return None if compute else dask.delayed([])
-    tasks = make_tasks(plan, *started, target)
-    if not compute:
-        return tasks
+    stored, journal = started
     # The pool waits for its threads: after an error none of them writes on
-    with ThreadPoolExecutor(CPU_COUNT) as pool, dask.config.set(pool=pool):
+    with (
+        target.held() if compute else nullcontext(),
+        ThreadPoolExecutor(CPU_COUNT) as pool,
+        dask.config.set(pool=pool),
+    ):
+        done = find_done(stored, journal) if resume else set()
+        tasks = make_tasks(plan, stored, journal, done)
+        if not compute:
+            return tasks
         problems = tasks.compute()
     if problems:
         warnings.warn(
@@ -150,30 +163,57 @@ def to_ome_zarr(
 
 def _start(
     plan: Plan, target: Target, overwrite: bool, resume: bool
-) -> tuple[zarr.Group, Journal] | None:
+) -> tuple[dict[str, StoredArray], Journal] | None:
     """Make or find the arrays of the store; None where it is complete already."""
     # Sizes that do not fit are an error before anything is made
-    num_blocks = plan.num_blocks
-    group = target.group() if resume else None
-    if group is None:
-        group = target.prepare(zarr_format(plan.version), overwrite)
-    elif group.attrs.asdict() or list(group):
-        journal = Journal.find(group)
-        stated = journal.fingerprint if journal else target.facts(group).get("fingerprint")
-        if stated != plan.fingerprint or group.metadata.zarr_format != zarr_format(plan.version):
+    count, size = plan.num_blocks, plan.most_pieces
+    with target.alone() as is_alone, naming(target.name):
+        group = target.group()
+        unfinished = None if group is None else Journal.fingerprint(target, group)
+        is_complete = False
+        if resume and group is not None:
+            is_complete = _is_complete(plan, target, group, unfinished)
+        elif overwrite and unfinished not in (None, plan.fingerprint) and not is_alone:
             raise StoreError(
-                f"{target.name}: it is no export of this slide with these options that can be "
-                "resumed"
+                f"{target.name}: an export of another slide or with other options is not "
+                "finished, and may be running; delete it if it is not"
             )
-        if journal is None:
-            return None
-        plan.create_arrays(group)
-        return group, journal
-    elif group.metadata.zarr_format != zarr_format(plan.version):
-        raise StoreError(f"{target.name}: it is a store of another version of Zarr")
-    journal = Journal.create(group, num_blocks, plan.fingerprint)
-    plan.create_arrays(group)
-    return group, journal
+        else:
+            group, unfinished = target.prepare(group, overwrite), None
+        journal = Journal(target, uuid.uuid4().hex)
+        if not is_complete:
+            if unfinished is None:
+                journal.begin(group, plan.fingerprint, count, size)
+            else:
+                journal.resume(group)
+            plan.create_arrays(group)
+            # Another one may have begun meanwhile where nobody can be kept from the store
+            journal.require()
+        stored = plan.stored(journal)
+        for array in stored.values():
+            array.require()
+    return None if is_complete else (stored, journal)
+
+
+def _is_complete(plan: Plan, target: Target, group: zarr.Group, unfinished: str | None) -> bool:
+    """Whether nothing is left to do in a store that is to be resumed.
+
+    Raises
+    ------
+    StoreError
+        When it is a store of something else
+    """
+    attributes = group.attrs.asdict()
+    is_same = group.metadata.zarr_format == plan.format
+    if attributes or list(group):
+        facts = attributes.get(PROJECT)
+        stated = facts.get("fingerprint") if isinstance(facts, dict) else None
+        is_same = is_same and (unfinished or stated) == plan.fingerprint
+    if not is_same:
+        raise StoreError(
+            f"{target.name}: it is no export of this slide with these options that can be resumed"
+        )
+    return unfinished is None and bool(attributes)
 
 
 def _groups(tree: xr.DataTree) -> dict[str, xr.Dataset]:

@@ -4,24 +4,31 @@ import hashlib
 import io
 import json
 import pickle
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 from typing import Any
 
 import zarr
+from zarr.storage import MemoryStore
 
 from dicomslide.export.arrays import TreeArray
 from dicomslide.export.content import Image
 from dicomslide.export.derived import Derivation
 from dicomslide.export.grid import Division, Grid
+from dicomslide.export.journal import Journal
 from dicomslide.export.levels import Level
 from dicomslide.export.metadata import AXES, image_attributes, labels_attributes, zarr_format
+from dicomslide.export.store import ZarrFormat
+from dicomslide.export.stored import StoredArray
 from dicomslide.pixels.array import FrameArray
 from dicomslide.pixels.stack import FrameStack
 
-__all__ = ["Plan", "PlannedArray"]
+__all__ = ["PROJECT", "Plan", "PlannedArray"]
 
+# Attribute of the store that has what OME-Zarr has no place for
+PROJECT = "dicomslide"
 # A block that is computed takes this much more memory: four times the elements, in wider integers
 _DERIVED = 8
 
@@ -91,9 +98,19 @@ class Plan:
         return found
 
     @property
+    def format(self) -> ZarrFormat:
+        """Format of Zarr."""
+        return zarr_format(self.version)
+
+    @property
     def num_blocks(self) -> int:
         """Number of blocks of all arrays."""
-        return sum(array.grid.num_blocks for arrays in self.arrays.values() for array in arrays)
+        return sum(array.grid.num_blocks for array in chain.from_iterable(self.arrays.values()))
+
+    @property
+    def most_pieces(self) -> int:
+        """Largest number of chunks or shards of a block."""
+        return max(array.grid.num_pieces for array in chain.from_iterable(self.arrays.values()))
 
     @cached_property
     def fingerprint(self) -> str:
@@ -114,32 +131,60 @@ class Plan:
         ]
         return replace(self, images=images)
 
+    def stored(self, journal: Journal) -> dict[str, StoredArray]:
+        """The arrays as they are in the store, or will be, by their paths."""
+        return {
+            array.path: StoredArray(
+                array.path,
+                array.grid,
+                array.first,
+                self._create(zarr.create_group(MemoryStore(), zarr_format=self.format), array),
+                journal,
+            )
+            for array in chain.from_iterable(self.arrays.values())
+        }
+
     def create_arrays(self, group: zarr.Group) -> None:
         """Make those arrays that are not there yet."""
-        extra: dict[str, Any] = {"dimension_names": AXES}
-        if zarr_format(self.version) == 2:
-            extra = {"chunk_key_encoding": {"name": "v2", "separator": "/"}}
-        for arrays in self.arrays.values():
-            for array in arrays:
-                if array.path not in group:
-                    group.create_array(
-                        array.path,
-                        shape=array.grid.shape,
-                        dtype=array.level.dtype,
-                        chunks=array.grid.chunks,
-                        shards=array.grid.shards,
-                        compressors=self.compressors,
-                        fill_value=0,
-                        **extra,
-                    )
+        for array in chain.from_iterable(self.arrays.values()):
+            if array.path not in group:
+                self._create(group, array)
 
-    def describe_parts(self, group: zarr.Group) -> None:
-        """Write the metadata of all images but the first one."""
+    def _create(self, group: zarr.Group, array: PlannedArray) -> dict[str, Any]:
+        """Make an array; gives its metadata."""
+        extra: dict[str, Any] = {"dimension_names": AXES}
+        if self.format == 2:
+            extra = {"chunk_key_encoding": {"name": "v2", "separator": "/"}}
+        group.create_array(
+            array.path,
+            shape=array.grid.shape,
+            dtype=array.level.dtype,
+            chunks=array.grid.chunks,
+            shards=array.grid.shards,
+            compressors=self.compressors,
+            fill_value=0,
+            **extra,
+        )
+        # As they are read, and not as they were given
+        metadata: dict[str, Any] = group[array.path].metadata.to_dict()
+        return metadata
+
+    def attributes(self, stored: Mapping[str, StoredArray]) -> dict[str, dict[str, Any]]:
+        """Make the metadata of all groups, by their paths, those of the top last.
+
+        Parameters
+        ----------
+        stored : mapping
+            The arrays, which are written, by their paths
+        """
+        made = {}
         labels = [image.path.partition("/")[2] for image in self.images if image.label]
-        for image in self.images[1:]:
-            group.require_group(image.path).attrs.put(self._attributes(group, image))
         if labels:
-            group.require_group("labels").attrs.put(labels_attributes(labels, self.version))
+            made["labels"] = labels_attributes(labels, self.version)
+        for image in (*self.images[1:], self.images[0]):
+            smallest = stored[f"{image.path}/{len(image.levels) - 1}".lstrip("/")]
+            made[image.path] = image_attributes(image, self.version, smallest)
+        return made
 
     def facts(self, fingerprint: str, problems: list[str]) -> dict[str, Any]:
         """Say of an export what OME-Zarr has no place for."""
@@ -149,14 +194,6 @@ class Plan:
         if problems:
             facts["filled_frames"] = problems
         return facts
-
-    def top_attributes(self, group: zarr.Group) -> dict[str, Any]:
-        """Make the metadata of the first image."""
-        return self._attributes(group, self.images[0])
-
-    def _attributes(self, group: zarr.Group, image: Image) -> dict[str, Any]:
-        smallest = f"{image.path}/{len(image.levels) - 1}".lstrip("/")
-        return image_attributes(image, self.version, group[smallest])
 
 
 def _pixels_name(level: Level) -> str:

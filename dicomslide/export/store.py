@@ -1,41 +1,42 @@
-"""The store that is written: what may be there already, and how far an export has come."""
+"""The place that a store is written to, and what may be there already."""
 
-import json
 import os
 import re
+import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import zarr
 from zarr.abc.store import Store
 from zarr.core.sync import sync
 from zarr.storage import FsspecStore, LocalStore, StorePath
 
-from dicomslide.errors import ArgumentTypeError, StoreError
+from dicomslide.errors import ArgumentTypeError, ArgumentValueError, DicomSlideError, StoreError
+from dicomslide.export.locks import locked
+from dicomslide.sources.urls import without_secrets
 
-__all__ = ["Journal", "Target", "open_target", "writing"]
+__all__ = ["Target", "ZarrFormat", "naming", "open_target"]
 
-# Not a level, label or associated image: there as long as the export is not complete
-_JOURNAL = "unfinished"
-_PROJECT = "dicomslide"
-_ROW = 4096
-_DONE, _DONE_WITH_PROBLEMS = 1, 2
+ZarrFormat = Literal[2, 3]
+
 _LEFT_BY_A_KILLED_PROCESS = re.compile(r"\.[0-9a-f]{32}\.partial$")
 
 
 @contextmanager
-def writing(name: str) -> Iterator[None]:
-    """Name the store in errors of the system."""
+def naming(name: str) -> Iterator[None]:
+    """Name the store, or a part of it, in whatever goes wrong there.
+
+    Zarr, its codecs and the file systems raise errors of many kinds, most of them nameless.
+    """
     try:
         yield
-    except StoreError:
+    except (DicomSlideError, MemoryError):
         raise
-    except OSError as error:
-        reason = error.strerror or error
+    except Exception as error:
+        reason = getattr(error, "strerror", None) or error or type(error).__name__
         raise StoreError(f"{name}: {reason}; the store is not complete") from error
 
 
@@ -49,158 +50,148 @@ class Target:
         The store, and the path of its group in it
     name : str
         Name used in messages
+    zarr_format : {2, 3}
+        Format of what is written
     """
 
     place: StorePath
     name: str
+    zarr_format: ZarrFormat
 
-    def prepare(self, zarr_format: Literal[2, 3], overwrite: bool) -> zarr.Group:
+    @contextmanager
+    def alone(self) -> Iterator[bool]:
+        """Keep others from the store while it is decided what becomes of it.
+
+        Yields
+        ------
+        bool
+            False where others cannot be kept from it, as in a bucket
+
+        Raises
+        ------
+        StoreError
+            When another export is writing to it
+        """
+        if self._folder is None:
+            yield False
+            return
+        with naming(self.name):
+            # Something else that is there is found by whoever looks at it
+            if not self._folder.exists():
+                self._folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with locked(self._folder, alone=True) as is_alone:
+                yield is_alone
+        except BlockingIOError as error:
+            raise StoreError(
+                f"{self.name}: another export is writing to it at this moment"
+            ) from error
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep exports that would begin from the store while it is written."""
+        with naming(self.name):
+            lock = locked(self._folder, alone=False) if self._folder else nullcontext()
+            lock.__enter__()
+        try:
+            yield
+        finally:
+            lock.__exit__(None, None, None)
+
+    def prepare(self, group: zarr.Group | None, overwrite: bool) -> zarr.Group:
         """Make an empty group.
+
+        Parameters
+        ----------
+        group : zarr.Group or None
+            The group that is there
+        overwrite : bool
+            Whether it may be deleted
 
         Raises
         ------
         StoreError
             When there is something already, unless it is a Zarr store and is to be overwritten
         """
-        if not self._is_empty():
-            group = self.group()
-            if group is None:
+        if group is None:
+            if not self._is_empty():
                 raise StoreError(f"{self.name}: there is something already: it is no Zarr store")
-            if not overwrite:
-                hint = "overwrite it explicitly or choose another"
-                raise StoreError(f"{self.name}: there is something already: {hint}")
-        return zarr.create_group(self.place, zarr_format=zarr_format, overwrite=overwrite)
+        elif overwrite:
+            self._delete(group)
+        else:
+            hint = "overwrite it explicitly or choose another"
+            raise StoreError(f"{self.name}: there is something already: {hint}")
+        return zarr.create_group(self.place, zarr_format=self.zarr_format)
 
     def group(self) -> zarr.Group | None:
         """Get the group that is there; None where there is none."""
         try:
             return zarr.open_group(self.place, mode="r+")
-        except (FileNotFoundError, ValueError, OSError):
+        except (FileNotFoundError, FileExistsError, NotADirectoryError, ValueError):
             return None
-
-    def facts(self, group: zarr.Group) -> Mapping[str, Any]:
-        """What a complete store says of its export; nothing where it is not complete."""
-        facts = group.attrs.get(_PROJECT)
-        return facts if isinstance(facts, Mapping) else {}
-
-    def complete(
-        self, group: zarr.Group, attributes: Mapping[str, Any], facts: Mapping[str, Any]
-    ) -> None:
-        """Write the attributes of the top, which make the store complete, and end the journal."""
-        group.attrs.put({**attributes, _PROJECT: dict(facts)})
-        if _JOURNAL in group:
-            del group[_JOURNAL]
 
     def clean(self) -> None:
         """Delete what processes that were killed have left between the chunks of a folder."""
-        if not isinstance(self.place.store, LocalStore):
+        if self._folder is None:
             return
-        for folder, _, names in os.walk(self.place.store.root / self.place.path):
+        for folder, _, names in os.walk(self._folder):
             for name in filter(_LEFT_BY_A_KILLED_PROCESS.search, names):
                 Path(folder, name).unlink(missing_ok=True)
 
-    def _is_empty(self) -> bool:
+    @property
+    def _folder(self) -> Path | None:
         store = self.place.store
-        if isinstance(store, LocalStore):
-            folder = store.root / self.place.path
-            return not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
-        return bool(sync(store.is_empty(self.place.path)))
+        return store.root / self.place.path if isinstance(store, LocalStore) else None
+
+    def _is_empty(self) -> bool:
+        if self._folder is not None:
+            return self._folder.is_dir() and not any(self._folder.iterdir())
+        return bool(sync(self.place.store.is_empty(self.place.path)))
+
+    def _delete(self, group: zarr.Group) -> None:
+        """Delete what is there, its metadata first: what is left of it must not look whole."""
+        sync((self.place / ".zmetadata").delete())
+        group.attrs.put({})
+        if self._folder is None:
+            sync(self.place.delete_dir())
+            return
+        # The folder itself is what is locked; what tells that it is a Zarr store comes last
+        for path in sorted(self._folder.iterdir(), key=Path.is_file):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
 
 
-def open_target(store: Any) -> Target:
+def open_target(
+    store: Any, storage_options: Mapping[str, Any] | None, zarr_format: ZarrFormat
+) -> Target:
     """Find the store that is meant by a path, an fsspec URL or a Zarr store.
 
     Raises
     ------
     TypeError
         When it is nothing of that
+    ValueError
+        When there are options, and it is no URL
+    StoreError
+        When there is no such file system
     """
-    if isinstance(store, StorePath):
-        return Target(store, str(store))
-    if isinstance(store, Store):
-        return Target(StorePath(store), str(store))
-    if not isinstance(store, (str, os.PathLike)):
+    if not isinstance(store, (str, os.PathLike, Store, StorePath)):
         raise ArgumentTypeError(
             f"store: expected a path, a URL or a Zarr store, got {type(store).__name__}"
         )
-    name = os.fspath(store)
-    if "://" in name or "::" in name:
-        try:
-            return Target(StorePath(FsspecStore.from_url(name)), name)
-        except (ImportError, ValueError) as error:
-            raise StoreError(f"{name}: {error}") from error
-    return Target(StorePath(LocalStore(Path(name))), name)
-
-
-@dataclass(frozen=True)
-class Journal:
-    """Which blocks of a store are written, one row for each.
-
-    It is an array of the store itself, so that it is as durable as the blocks are. A row is written
-    after its block, each by one chunk.
-
-    Parameters
-    ----------
-    array : zarr.Array
-        A row begins with 0 where a block is not written, and ends with what was wrong with it
-    """
-
-    array: zarr.Array
-
-    @classmethod
-    def create(cls, group: zarr.Group, count: int, fingerprint: str) -> "Journal":
-        """Begin a store."""
-        array = group.create_array(
-            _JOURNAL,
-            shape=(max(count, 1), _ROW),
-            chunks=(1, _ROW),
-            dtype=np.uint8,
-            attributes={"about": "This export is not finished", "fingerprint": fingerprint},
-        )
-        return cls(array)
-
-    @classmethod
-    def find(cls, group: zarr.Group) -> "Journal | None":
-        """Get the journal of an unfinished store; None where there is none."""
-        array = group.get(_JOURNAL)
-        return cls(array) if isinstance(array, zarr.Array) else None
-
-    @property
-    def fingerprint(self) -> str:
-        """What tells exports of other slides and with other options apart."""
-        return str(self.array.attrs.get("fingerprint"))
-
-    def done(self) -> set[int]:
-        """Numbers of the blocks that are written."""
-        states = np.concatenate(
-            [self.array[start : start + 1024, :1] for start in range(0, self.array.shape[0], 1024)]
-        )
-        return set(np.flatnonzero(states[:, 0]).tolist())
-
-    def record(self, number: int, problems: list[str]) -> None:
-        """Note that a block is written."""
-        row = np.zeros((1, _ROW), np.uint8)
-        row[0, 0] = _DONE
-        if problems:
-            text = json.dumps(problems)
-            while len(text) >= _ROW:
-                problems = problems[: len(problems) // 2]
-                text = json.dumps([*problems, "…"])
-            row[0, 0] = _DONE_WITH_PROBLEMS
-            row[0, 1 : 1 + len(text)] = np.frombuffer(text.encode("ascii"), np.uint8)
-        self.array[number : number + 1] = row
-
-    def problems(self) -> list[str]:
-        """What was wrong with blocks that are written."""
-        found: dict[str, None] = {}
-        for start in range(0, self.array.shape[0], 1024):
-            rows = np.asarray(self.array[start : start + 1024])
-            for row in rows[rows[:, 0] == _DONE_WITH_PROBLEMS]:
-                found.update(dict.fromkeys(json.loads(row[1:].tobytes().rstrip(b"\0"))))
-        return sorted(found, key=_by_numbers)
-
-
-def _by_numbers(text: str) -> list[tuple[int, str]]:
-    """Sort frame 2 before frame 10."""
-    parts = re.split(r"(\d+)", text)
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
+    if isinstance(store, str) and ("://" in store or "::" in store):
+        name = without_secrets(store)
+        with naming(name):
+            opened = FsspecStore.from_url(store, storage_options=dict(storage_options or {}))
+            # What is there may have been listed before others changed it
+            opened.fs.invalidate_cache()
+        return Target(StorePath(opened), name, zarr_format)
+    if storage_options is not None:
+        raise ArgumentValueError("storage_options: for URLs; a path or a Zarr store has none")
+    if isinstance(store, StorePath):
+        return Target(store, str(store), zarr_format)
+    if isinstance(store, Store):
+        return Target(StorePath(store), str(store), zarr_format)
+    return Target(StorePath(LocalStore(Path(store))), os.fspath(store), zarr_format)

@@ -1,7 +1,6 @@
 """The tasks that write a store, for any scheduler of dask."""
 
-import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,16 +11,30 @@ from numpy.typing import NDArray
 
 from dicomslide.export.arrays import TreeArray
 from dicomslide.export.derived import Derivation
-from dicomslide.export.grid import Block
-from dicomslide.export.plan import Plan, PlannedArray
-from dicomslide.export.store import Journal, Target, writing
+from dicomslide.export.journal import Journal
+from dicomslide.export.plan import PROJECT, Plan, PlannedArray
+from dicomslide.export.store import naming
+from dicomslide.export.stored import StoredArray
 
-__all__ = ["make_tasks"]
+__all__ = ["find_done", "make_tasks"]
 
 Graph = dict[Any, Any]
+Stored = Mapping[str, StoredArray]
 
 
-def make_tasks(plan: Plan, group: zarr.Group, journal: Journal, target: Target) -> Delayed:
+def find_done(stored: Stored, journal: Journal) -> set[int]:
+    """Find the blocks that are written and not damaged since, by their numbers in the journal."""
+    graph: Graph = {
+        (f"check-{array.path}-{journal.writer}", number): (_check, array, number)
+        for array in stored.values()
+        for number in range(array.grid.num_blocks)
+    }
+    last = f"checked-{journal.writer}"
+    graph[last] = (list, list(graph))
+    return {number for number in Delayed(last, graph).compute() if number is not None}
+
+
+def make_tasks(plan: Plan, stored: Stored, journal: Journal, done: set[int]) -> Delayed:
     """Make the tasks that write what is not written yet, and then complete the store.
 
     Each block is read, or computed from a level that is written, and written by one task: so many
@@ -31,33 +44,30 @@ def make_tasks(plan: Plan, group: zarr.Group, journal: Journal, target: Target) 
     ----------
     plan : Plan
         What is written
-    group : zarr.Group
-        Group with all arrays
+    stored : mapping
+        The arrays of the store, by their paths
     journal : Journal
         Which blocks are written
-    target : Target
-        Where the store is
+    done : set of int
+        Blocks that are written already, by their numbers in the journal
 
     Returns
     -------
     dask.delayed.Delayed
         Its result is a list of what was wrong with frames that were filled
     """
-    token = uuid.uuid4().hex
-    done = journal.done()
-    graph: Graph = {f"journal-{token}": journal}
+    graph: Graph = {}
     written: list[Any] = []
     for arrays in plan.arrays.values():
         tasks = [
-            _ArrayTasks(f"write-{array.path}-{token}", array, f"journal-{token}", done)
-            for array in arrays
+            _ArrayTasks(f"write-{array.path}-{journal.writer}", array, done) for array in arrays
         ]
         for one in tasks:
-            graph[one.target] = group[one.array.path]
+            graph[one.target] = stored[one.array.path]
             graph |= one.make(tasks, plan.fill)
-            written += [one.key(number) for number, _ in one.todo]
-    last = f"complete-{token}"
-    graph[last] = (_complete, plan.without_pixels(), group, target, plan.fingerprint, written)
+            written += [one.key(number) for number in one.todo]
+    last = f"complete-{journal.writer}"
+    graph[last] = (_complete, plan.without_pixels(), stored, journal, plan.fingerprint, written)
     return Delayed(last, graph)
 
 
@@ -67,7 +77,6 @@ class _ArrayTasks:
 
     name: str
     array: PlannedArray
-    journal: str
     done: set[int]
 
     @property
@@ -76,13 +85,13 @@ class _ArrayTasks:
         return f"array-{self.name}"
 
     @cached_property
-    def todo(self) -> list[tuple[int, Block]]:
-        """Blocks that are not written yet, and their numbers."""
-        return [
-            (number, block)
-            for number, block in enumerate(self.array.grid.blocks())
-            if self.array.first + number not in self.done
-        ]
+    def todo(self) -> list[int]:
+        """Numbers of the blocks that are not written yet."""
+        return [n for n in range(self.array.grid.num_blocks) if self.is_todo(n)]
+
+    def is_todo(self, number: int) -> bool:
+        """Whether a block is not written yet."""
+        return self.array.first + number not in self.done
 
     def key(self, number: int) -> tuple[str, int]:
         """Key of the task that writes a block."""
@@ -99,98 +108,84 @@ class _ArrayTasks:
     def _copy(self, pixels: TreeArray, fill: bool) -> Graph:
         source = f"pixels-{self.name}"
         graph: Graph = {source: pixels}
-        for number, block in self.todo:
-            graph[self.key(number)] = (_copy, *self._start(number, block), source, fill)
+        for number in self.todo:
+            graph[self.key(number)] = (_copy, self.target, number, source, fill)
         return graph
 
     def _compute(self, pixels: TreeArray) -> Graph:
         size = self.array.grid.block
         chunked = pixels.to_dask(size)
-        sources = {
-            number: (chunked.name, *(a // b for a, b in zip(block.start, size, strict=True)))
-            for number, block in self.todo
-        }
+        sources = {}
+        for number in self.todo:
+            start = self.array.grid.block_at(number).start
+            sources[number] = (chunked.name, *(a // b for a, b in zip(start, size, strict=True)))
         whole = chunked.__dask_graph__()
         graph = dict(chunked.__dask_optimize__(whole, list(sources.values()))) if sources else {}
-        for number, block in self.todo:
-            graph[self.key(number)] = (_write, *self._start(number, block), sources[number])
+        for number, source in sources.items():
+            graph[self.key(number)] = (_write, self.target, number, source)
         return graph
 
     def _derive(self, derivation: Derivation, other: "_ArrayTasks") -> Graph:
         graph: Graph = {}
         grid = other.array.grid
-        for number, block in self.todo:
-            part = derivation.rule.source(block, grid.shape)
-            before = [
-                other.key(i)
-                for i in grid.touched(part.start, part.stop)
-                if other.array.first + i not in self.done
-            ]
-            start = self._start(number, block)
-            graph[self.key(number)] = (_derive, *start, derivation, other.target, before)
+        for number in self.todo:
+            part = derivation.rule.source(self.array.grid.block_at(number), grid.shape)
+            touched = grid.touched(part.start, part.stop)
+            before = [other.key(i) for i in touched if other.is_todo(i)]
+            graph[self.key(number)] = (
+                _derive,
+                self.target,
+                number,
+                derivation,
+                other.target,
+                before,
+            )
         return graph
 
-    def _start(self, number: int, block: Block) -> tuple[Any, ...]:
-        """The first arguments of all tasks."""
-        return self.target, self.journal, self.array.first + number, block
+
+def _check(array: StoredArray, number: int) -> int | None:
+    return array.first + number if array.is_intact(number) else None
 
 
-def _write(
-    array: zarr.Array,
-    journal: Journal,
-    number: int,
-    block: Block,
-    pixels: NDArray,
-    problems: tuple[str, ...] = (),
-) -> None:
-    with writing(str(array.store_path)):
-        array[block.region] = pixels
-        journal.record(number, list(problems))
+def _write(array: StoredArray, number: int, pixels: NDArray, problems: Sequence[str] = ()) -> None:
+    array.write(number, pixels, problems)
 
 
-def _copy(
-    array: zarr.Array,
-    journal: Journal,
-    number: int,
-    block: Block,
-    source: TreeArray,
-    fill: bool,
-) -> None:
-    pixels, problems = source.read(block, fill)
-    _write(array, journal, number, block, pixels, tuple(problems))
+def _copy(array: StoredArray, number: int, source: TreeArray, fill: bool) -> None:
+    _write(array, number, *source.read(array.grid.block_at(number), fill))
 
 
 def _derive(
-    array: zarr.Array,
-    journal: Journal,
+    array: StoredArray,
     number: int,
-    block: Block,
     derivation: Derivation,
-    source: zarr.Array,
+    source: StoredArray,
     before: list[None],
 ) -> None:
-    _write(array, journal, number, block, derivation.read(block, source))
+    _write(array, number, derivation.read(array.grid.block_at(number), source))
 
 
 def _complete(
-    plan: Plan,
-    group: zarr.Group,
-    target: Target,
-    fingerprint: str,
-    written: list[None],
+    plan: Plan, stored: Stored, journal: Journal, fingerprint: str, written: list[None]
 ) -> list[str]:
-    """Write the metadata of an OME-Zarr image, those of the top last.
+    """Write the metadata of an OME-Zarr image, those of the top last, and end the journal.
 
     Returns
     -------
     list of str
         What was wrong with frames that were filled
     """
-    with writing(target.name):
-        journal = Journal.find(group)
-        problems = journal.problems() if journal else []
-        plan.describe_parts(group)
-        target.clean()
-        facts = plan.facts(fingerprint, problems)
-        target.complete(group, plan.top_attributes(group), facts)
+    target = journal.target
+    with target.held():
+        problems = journal.problems()
+        for array in stored.values():
+            array.require()
+        attributes = plan.attributes(stored)
+        attributes[""] |= {PROJECT: plan.facts(fingerprint, problems)}
+        with naming(target.name):
+            target.clean()
+            group = zarr.open_group(target.place, mode="r+")
+            for path, values in attributes.items():
+                (group.require_group(path) if path else group).attrs.put(values)
+            journal.end(group)
     return problems

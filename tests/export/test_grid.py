@@ -100,7 +100,7 @@ def test_blocks_cover_everything_once_and_share_no_shard(shape, samples, tile, c
     grid = Division(chunks, shards).grid(shape, 1, (samples, 1, *tile))
     piece = grid.shards or grid.chunks
     assert all(p % c == 0 for p, c in zip(piece, grid.chunks, strict=True))
-    blocks = list(grid.blocks())
+    blocks = [grid.block_at(number) for number in range(grid.num_blocks)]
     assert len(blocks) == grid.num_blocks
     assert sum(math.prod(block.shape) for block in blocks) == math.prod(shape)
     for block in blocks:
@@ -119,7 +119,7 @@ def test_touched_blocks_are_those_that_overlap_a_region(data):
     stop = [data.draw(st.integers(a + 1, n)) for a, n in zip(start, shape, strict=True)]
     expected = [
         number
-        for number, block in enumerate(grid.blocks())
+        for number, block in ((n, grid.block_at(n)) for n in range(grid.num_blocks))
         if all(
             max(a, c) < min(b, d)
             for a, b, c, d in zip(block.start, block.stop, start, stop, strict=True)

@@ -1,5 +1,9 @@
 """Where stores are written, how they are divided and compressed, and what is never deleted."""
 
+from dataclasses import replace
+from urllib.parse import unquote
+
+import fsspec
 import numcodecs
 import numpy as np
 import pytest
@@ -8,8 +12,9 @@ from zarr.codecs import ZstdCodec
 from zarr.storage import FsspecStore, LocalStore, MemoryStore, StorePath
 
 from dicomslide import open_slide, to_ome_zarr
-from dicomslide.errors import DicomSlideError
+from dicomslide.errors import DicomSlideError, StoreError
 from dicomslide.testing import SegmentationOptions
+from tests.servers.forwarding import ForwardingServer
 
 
 class TestPlaces:
@@ -45,30 +50,6 @@ class TestPlaces:
         group = zarr.open_group(url, mode="r")
         np.testing.assert_array_equal(group["1"][...], channels_first(written.levels[1]))
 
-    def test_bucket_is_written(self, make_slide, channels_first, monkeypatch):
-        server = pytest.importorskip("moto.server")
-        import fsspec
-
-        running = server.ThreadedMotoServer(port=0, verbose=False)
-        running.start()
-        host, port = running.get_host_and_port()
-        options = {"endpoint_url": f"http://{host}:{port}", "key": "key", "secret": "secret"}
-        monkeypatch.setitem(fsspec.config.conf, "s3", options)
-        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        try:
-            fsspec.filesystem("s3", **options).mkdir("slides")
-            written = make_slide(factors=(1, 2))
-            slide = open_slide(written.folder)
-            to_ome_zarr(slide, "s3://slides/one.zarr")
-            group = zarr.open_group("s3://slides/one.zarr", mode="r", storage_options=options)
-            np.testing.assert_array_equal(group["1"][...], channels_first(written.levels[1]))
-            with pytest.raises(OSError, match=r"one\.zarr.*already"):
-                to_ome_zarr(slide, "s3://slides/one.zarr")
-            to_ome_zarr(slide, "s3://slides/one.zarr", resume=True)
-            to_ome_zarr(slide, "s3://slides/one.zarr", overwrite=True, labels=False)
-        finally:
-            running.stop()
-
     def test_that_cannot_be_made_is_an_error_with_its_name(self, make_slide, tmp_path):
         (tmp_path / "file").write_text("")
         with pytest.raises(OSError, match=r"slide\.zarr") as caught:
@@ -78,6 +59,91 @@ class TestPlaces:
     def test_url_of_an_unknown_kind_is_an_error_with_its_name(self, make_slide):
         with pytest.raises(OSError, match="nothing://slide"):
             to_ome_zarr(open_slide(make_slide().folder), "nothing://slide")
+
+
+class TestBuckets:
+    @pytest.fixture
+    def target(self, bucket):
+        """The bucket as another account reaches it, at another address."""
+        with ForwardingServer(bucket.server.origin) as server:
+            yield replace(bucket, server=server)
+
+    @pytest.fixture
+    def options(self, target):
+        return {**target.options, "key": "writer"}
+
+    @pytest.mark.parametrize("version", ["0.4", "0.5"])
+    def test_are_written_with_the_options_of_the_store(
+        self, make_slide, channels_first, bucket, target, options, version
+    ):
+        url = f"s3://{target.name}/{version}/one.zarr"
+        written = make_slide(factors=(1, 2))
+        source = bucket.upload(written.folder, f"source-{version}")
+        bucket.server.requests.clear()
+        slide = open_slide(source, storage_options=bucket.options)
+        to_ome_zarr(slide, url, storage_options=options, version=version)
+        group = zarr.open_group(url, mode="r", storage_options=options)
+        np.testing.assert_array_equal(group["1"][...], channels_first(written.levels[1]))
+        # Neither knows of the other; what goes to the store passes by the other address afterwards
+        passed = {"writer": 0, "nobody": 0}
+        for request in bucket.server.requests:
+            key = "nobody" if f"source-{version}" in unquote(request.target) else "writer"
+            assert f"Credential={key}/" in request.headers["Authorization"]
+            passed[key] += 1
+        assert passed["writer"] == len(target.server.requests)
+        assert passed["nobody"] > 0
+
+    def test_keep_overwrite_and_resume_what_is_there(
+        self, make_slide, channels_first, target, options
+    ):
+        url = f"s3://{target.name}/again.zarr"
+        written, other = (make_slide(factors=(1, 2), seed=seed) for seed in (1, 2))
+        slide = open_slide(written.folder)
+        left = to_ome_zarr(slide, url, storage_options=options, compute=False)
+        to_ome_zarr(slide, url, storage_options=options, resume=True)
+        with pytest.raises(StoreError, match=r"again\.zarr: another export"):
+            left.compute()
+        with pytest.raises(StoreError, match=r"again\.zarr.*already"):
+            to_ome_zarr(slide, url, storage_options=options)
+        to_ome_zarr(slide, url, storage_options=options, resume=True)
+        to_ome_zarr(open_slide(other.folder), url, storage_options=options, overwrite=True)
+        group = zarr.open_group(url, mode="r", storage_options=options)
+        np.testing.assert_array_equal(group["1"][...], channels_first(other.levels[1]))
+        assert "unfinished" not in group
+
+    def test_that_are_emptied_meanwhile_are_an_error(self, make_slide, target, options):
+        url = f"s3://{target.name}/emptied.zarr"
+        slide = open_slide(make_slide(factors=(1, 2)).folder)
+        left = to_ome_zarr(slide, url, storage_options=options, compute=False)
+        fsspec.filesystem("s3", **target.options).rm(url, recursive=True)
+        with pytest.raises(StoreError, match=r"emptied\.zarr: .*deleted"):
+            left.compute()
+
+    def test_that_cannot_be_reached_are_an_error_that_names_the_store(
+        self, make_slide, target, options
+    ):
+        slide = open_slide(make_slide().folder)
+        for url, changes in (
+            ("s3://no-such-bucket/one.zarr", {}),
+            (f"s3://{target.name}/two.zarr", {"endpoint_url": "http://127.0.0.1:9"}),
+            (f"s3://{target.name}/three.zarr", {"endpoint_url": "nonsense"}),
+        ):
+            with pytest.raises(StoreError, match=url):
+                to_ome_zarr(slide, url, storage_options=options | changes)
+
+    def test_have_options_and_folders_have_none(self, make_slide, tmp_path):
+        slide = open_slide(make_slide().folder)
+        for store in (tmp_path / "slide.zarr", str(tmp_path / "slide.zarr"), MemoryStore()):
+            with pytest.raises(ValueError, match="storage_options"):
+                to_ome_zarr(slide, store, storage_options={"anon": True})
+        with pytest.raises(TypeError, match="storage_options"):
+            to_ome_zarr(slide, "memory://options/slide.zarr", storage_options="anon")
+
+    def test_secrets_in_urls_are_not_told(self, make_slide):
+        with pytest.raises(StoreError) as caught:
+            to_ome_zarr(open_slide(make_slide().folder), "nothing://me:secret@host/a?token=secret")
+        assert "nothing://host/a" in str(caught.value)
+        assert "secret" not in str(caught.value)
 
 
 class TestOverwriting:

@@ -1,0 +1,101 @@
+"""Stores that take checksums of chunks when they are written, and compare them when they are read.
+
+Codecs need not notice damage, and Zarr takes a chunk that is missing for one of background.
+"""
+
+import zlib
+from collections.abc import Mapping
+
+from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Store
+from zarr.core.buffer import Buffer, BufferPrototype
+from zarr.storage import WrapperStore
+
+from dicomslide.errors import StoreError
+
+__all__ = ["Checker", "Recorder"]
+
+
+class Recorder(WrapperStore[Store]):
+    """A store in which chunks or shards are written that are not there yet.
+
+    Parameters
+    ----------
+    store : zarr.abc.store.Store
+        The store
+    keys : sequence of str
+        Their keys
+
+    Attributes
+    ----------
+    sums : dict
+        CRC-32 of each of them; 0 where nothing was stored
+    """
+
+    def __init__(self, store: Store, keys: list[str]) -> None:
+        super().__init__(store)
+        self.sums = dict.fromkeys(keys, 0)
+
+    async def get(
+        self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
+    ) -> Buffer | None:
+        """Read what is not written here; the remains of an earlier attempt may be damaged."""
+        return None if key in self.sums else await super().get(key, prototype, byte_range)
+
+    async def set(self, key: str, value: Buffer) -> None:
+        """Write something."""
+        await super().set(key, value)
+        if key in self.sums:
+            self.sums[key] = _sum(value)
+
+
+class Checker(WrapperStore[Store]):
+    """A store whose chunks or shards are read as a whole, and checked.
+
+    Parameters
+    ----------
+    store : zarr.abc.store.Store
+        The store
+    name : str
+        Name used in messages
+    sums : mapping
+        CRC-32 of the value of each key; 0 where nothing is stored
+    """
+
+    def __init__(self, store: Store, name: str, sums: Mapping[str, int]) -> None:
+        super().__init__(store)
+        self._name, self._sums = name, sums
+        self._values: dict[str, Buffer | None] = {}
+
+    async def get(
+        self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
+    ) -> Buffer | None:
+        """Read something.
+
+        Raises
+        ------
+        StoreError
+            When it is not what was written
+        """
+        if key not in self._sums:
+            return await super().get(key, prototype, byte_range)
+        if key not in self._values:
+            value = await super().get(key, prototype)
+            if (0 if value is None else _sum(value)) != self._sums[key]:
+                what = "is missing" if value is None else "is damaged"
+                raise StoreError(f"{self._name}: {key} {what}; resume the export to mend it")
+            # The chunks of a shard are read one by one
+            self._values[key] = value
+        value = self._values[key]
+        return value if value is None or byte_range is None else value[_part(byte_range)]
+
+
+def _sum(value: Buffer) -> int:
+    return zlib.crc32(value.to_bytes())
+
+
+def _part(byte_range: ByteRequest) -> slice:
+    if isinstance(byte_range, RangeByteRequest):
+        return slice(byte_range.start, byte_range.end)
+    if isinstance(byte_range, OffsetByteRequest):
+        return slice(byte_range.offset, None)
+    return slice(-byte_range.suffix, None)
