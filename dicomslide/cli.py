@@ -1,6 +1,7 @@
 """The ``dicomslide`` command."""
 
 import argparse
+import json
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -139,6 +140,15 @@ def _parser() -> argparse.ArgumentParser:
 def _add_export_options(export: argparse.ArgumentParser) -> None:
     add = export.add_argument
     add("out", metavar="OUT.ome.zarr", help="store to write: a folder, or a URL such as s3://...")
+    add(
+        "--out-option",
+        dest="out_options",
+        action="append",
+        type=_option,
+        metavar="KEY=VALUE",
+        help="option of the file system of the store, if that is a URL, such as "
+        "endpoint_url=https://...; VALUE is JSON or text (several times for several options)",
+    )
     add("--version", choices=VERSIONS, default="0.5", help="version of OME-Zarr (%(default)s)")
     sizes = "N, ROWS,COLUMNS or C,Z,Y,X"
     add("--chunks", type=_sizes, metavar="N", help=f"size of a chunk: {sizes} (whole frames)")
@@ -172,6 +182,17 @@ def _sizes(text: str) -> tuple[int, ...]:
         return tuple(int(size) for size in text.split(","))
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r}: expected sizes such as 512,512") from None
+
+
+def _option(text: str) -> tuple[str, Any]:
+    """Read the name of an option and its value."""
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected KEY=VALUE")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
 
 
 def _add(commands: Any, name: str, run: Any, what: str) -> argparse.ArgumentParser:
@@ -219,6 +240,7 @@ def _export(options: argparse.Namespace) -> None:
         to_ome_zarr(
             slide,
             options.out,
+            storage_options=options.out_options and dict(options.out_options),
             version=options.version,
             chunks=options.chunks,
             shards=options.shards,
@@ -252,7 +274,7 @@ def _progress(what: str) -> Iterator[None]:
         task = bar.add_task(what, total=None)
 
         def start(graph: Any, state: dict[str, Any]) -> None:
-            bar.update(task, total=sum(len(state[part]) for part in ("ready", "waiting")))
+            bar.reset(task, total=sum(len(state[part]) for part in ("ready", "waiting")))
 
         def advance(*_: Any) -> None:
             bar.advance(task)

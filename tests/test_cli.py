@@ -1,6 +1,7 @@
 """The ``dicomslide`` command: what it prints, what it writes, and how it fails."""
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -233,6 +234,20 @@ class TestExport:
     def test_url_is_written(self, run, make_slide):
         assert run("export", make_slide().folder, "memory://cli/slide.zarr") == (0, [], [])
         assert "ome" in zarr.open_group("memory://cli/slide.zarr", mode="r").attrs
+
+    def test_options_of_the_store_are_given_to_its_file_system(
+        self, run, make_slide, bucket, capsys
+    ):
+        url = f"s3://{bucket.name}/command.zarr"
+        options = [f"{key}={json.dumps(value)}" for key, value in bucket.options.items()]
+        # Text need not be JSON
+        options[0] = "key=nobody"
+        given = [word for option in options for word in ("--out-option", option)]
+        assert run("export", make_slide().folder, url, *given) == (0, [], [])
+        assert "ome" in zarr.open_group(url, mode="r", storage_options=bucket.options).attrs
+        with pytest.raises(SystemExit):
+            run("export", make_slide().folder, url, "--out-option", "anon")
+        assert "expected KEY=VALUE" in capsys.readouterr().err
 
     def test_damaged_frames_are_filled_and_told_when_asked_for(self, run, make_slide, tmp_path):
         written = make_slide(transfer_syntax=JPEGBaseline8Bit)
