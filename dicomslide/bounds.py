@@ -8,7 +8,7 @@ import dask.config
 from dask.utils import parse_bytes
 
 from dicomslide.errors import ArgumentValueError
-from dicomslide.processes import Lock, remake_after_fork
+from dicomslide.processes import make_lock, remake_after_fork
 
 __all__ = ["Recent", "bound"]
 
@@ -55,7 +55,7 @@ class Recent:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._lock = Lock()
+        self._lock = make_lock()
         self.remake()
         remake_after_fork(self)
 

@@ -6,11 +6,11 @@ result never comes, and a connection has two users. What has any of these is rem
 
 import os
 import threading
-from types import TracebackType
-from typing import Protocol
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
 from weakref import WeakSet
 
-__all__ = ["Lock", "remake_after_fork"]
+__all__ = ["make_lock", "remake_after_fork"]
 
 
 class _Owner(Protocol):
@@ -19,6 +19,7 @@ class _Owner(Protocol):
 
 
 _owners: WeakSet[_Owner] = WeakSet()
+_locks: WeakSet[Any] = WeakSet()
 
 
 def remake_after_fork(owner: _Owner) -> None:
@@ -29,33 +30,22 @@ def remake_after_fork(owner: _Owner) -> None:
     _owners.add(owner)
 
 
-class Lock:
-    """A lock that is free in the child of a fork, whoever had it in the parent.
+def make_lock() -> AbstractContextManager[object]:
+    """Make a lock that is free in the child of a fork, whoever had it in the parent.
 
-    A thread that has it may take it again: what it drops meanwhile may need the lock, too.
+    A thread that has it may take it again: what it drops meanwhile may need the lock, too. It is a
+    lock of the interpreter, as Ctrl-C may come between any two lines of Python: also between those
+    that take a lock, and the block that gives it back.
     """
-
-    def __init__(self) -> None:
-        self.remake()
-        remake_after_fork(self)
-
-    def remake(self) -> None:
-        """Make the lock anew."""
-        self._lock = threading.RLock()
-
-    def __enter__(self) -> None:
-        self._lock.acquire()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._lock.release()
+    lock = threading.RLock()
+    _locks.add(lock)
+    return lock
 
 
 def _remake_all() -> None:
+    for lock in list(_locks):
+        # As the standard library does with its own
+        lock._at_fork_reinit()
     for owner in list(_owners):
         owner.remake()
 

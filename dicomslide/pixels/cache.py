@@ -7,7 +7,7 @@ from weakref import WeakValueDictionary
 
 from numpy.typing import NDArray
 
-from dicomslide.processes import Lock
+from dicomslide.processes import make_lock
 
 __all__ = ["FrameCache"]
 
@@ -30,7 +30,7 @@ class FrameCache:
         self._key = key
         self.size = size
         self._frames: OrderedDict[int, NDArray] = OrderedDict()
-        self._lock = Lock()
+        self._lock = make_lock()
 
     def get_all(self, frames: Iterable[int]) -> dict[int, NDArray]:
         """Get those of some frames that are there."""
@@ -69,7 +69,7 @@ class FrameCache:
 
 
 _arrivals: WeakValueDictionary[tuple[str, int], FrameCache] = WeakValueDictionary()
-_arrivals_lock = Lock()
+_arrivals_lock = make_lock()
 
 
 def _arrived(key: str, size: int) -> FrameCache:

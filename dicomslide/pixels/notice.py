@@ -3,7 +3,7 @@
 import warnings
 from typing import Any
 
-from dicomslide.processes import Lock
+from dicomslide.processes import make_lock
 
 __all__ = ["Notice"]
 
@@ -22,7 +22,7 @@ class Notice:
 
     def __init__(self, key: str) -> None:
         self._key = key
-        self._lock = Lock()
+        self._lock = make_lock()
         self.given = False
 
     def give(self, message: str) -> None:

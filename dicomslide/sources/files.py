@@ -17,7 +17,7 @@ from dicomslide.errors import (
 from dicomslide.metadata.flavors import has_slide_class, is_image
 from dicomslide.metadata.frames import number_of_frames, tiles_across
 from dicomslide.metadata.pixel_format import is_encapsulated, read_pixel_format
-from dicomslide.processes import Lock
+from dicomslide.processes import make_lock
 from dicomslide.sources.base import File, FrameLocation, check_frames
 from dicomslide.sources.header import Header, read_header
 from dicomslide.sources.localfile import LocalFile
@@ -97,7 +97,7 @@ class FileFrames:
         known = vars(self)
         if "_found" not in known:
             # Threads that make the first read side by side find them once
-            with known.setdefault("_lock", Lock()):
+            with known.setdefault("_lock", make_lock()):
                 if "_found" not in known:
                     known["_found"] = self._find_offsets()
         return known["_found"]

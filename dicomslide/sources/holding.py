@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from weakref import ref
 
 from dicomslide.bounds import bound
-from dicomslide.processes import Lock, remake_after_fork
+from dicomslide.processes import make_lock, remake_after_fork
 
 __all__ = ["Holder"]
 
@@ -36,7 +36,7 @@ class Holder:
     def __init__(self, name: str, weigh: Callable[[Any], int] = lambda _: 1) -> None:
         self._name = name
         self._weigh = weigh
-        self._lock = Lock()
+        self._lock = make_lock()
         self.remake()
         remake_after_fork(self)
 

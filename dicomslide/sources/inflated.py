@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from dicomslide.errors import SourceError
-from dicomslide.processes import Lock
+from dicomslide.processes import make_lock
 from dicomslide.sources.base import File
 from dicomslide.sources.holding import Holder
 
@@ -79,7 +79,7 @@ class _Content:
         self._more = self._pieces()
         self._size: int | None = None
         # Threads that read side by side would each hold the whole data set
-        self._lock = Lock()
+        self._lock = make_lock()
 
     @property
     def held(self) -> int:

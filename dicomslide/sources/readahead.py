@@ -16,7 +16,7 @@ from weakref import WeakValueDictionary
 
 from dicomslide.bounds import bound
 from dicomslide.errors import DicomSlideError
-from dicomslide.processes import Lock, remake_after_fork
+from dicomslide.processes import make_lock, remake_after_fork
 
 __all__ = ["ReadAhead", "frames_per_request"]
 
@@ -94,7 +94,7 @@ class ReadAhead:
     def __init__(self, key: str, across: int) -> None:
         self._key = key
         self._across = max(across, 1)
-        self._lock = Lock()
+        self._lock = make_lock()
         self.remake()
         remake_after_fork(self)
 
@@ -138,20 +138,24 @@ class ReadAhead:
             return fetch(frames)
         found: dict[int, bytes] = {}
         coming: dict[int, Future[dict[int, bytes]]] = {}
-        with self._lock:
-            for frame in frames:
-                kept = _buffer.get(self._key, frame)
-                if kept is not None:
-                    found[frame], square = kept
-                    square.used += 1
-                elif frame in self._coming:
-                    coming[frame] = self._coming[frame]
-            missing = sorted({f for f in frames if f not in found and f not in coming})
-            ahead = self._ahead(missing, count, most)
-            arriving: Future[dict[int, bytes]] = Future()
-            self._coming.update(dict.fromkeys([*missing, *ahead], arriving))
-        if missing:
-            found.update(self._fetch(missing, ahead, arriving, fetch))
+        arriving: Future[dict[int, bytes]] = Future()
+        # Whatever comes between, such as Ctrl-C, others must not wait for what does not come
+        try:
+            with self._lock:
+                for frame in frames:
+                    kept = _buffer.get(self._key, frame)
+                    if kept is not None:
+                        found[frame], square = kept
+                        square.used += 1
+                    elif frame in self._coming:
+                        coming[frame] = self._coming[frame]
+                missing = sorted({f for f in frames if f not in found and f not in coming})
+                ahead = self._ahead(missing, count, most)
+                self._coming.update(dict.fromkeys([*missing, *ahead], arriving))
+            if missing:
+                found.update(self._fetch(missing, ahead, arriving, fetch))
+        finally:
+            self._settle(arriving)
         for frame, future in coming.items():
             if future.exception() is None:
                 found[frame] = future.result()[frame]
@@ -170,31 +174,24 @@ class ReadAhead:
         """Fetch frames for this read and for those who wait for them."""
         asked = [*missing, *ahead]
         try:
-            try:
-                found = dict(zip(asked, fetch(asked), strict=True))
-            except DicomSlideError:
-                if not ahead:
-                    raise
-                # It may be a frame that nobody has asked for
-                found = dict(zip(missing, fetch(missing), strict=True))
-                ahead = {}
-        except BaseException as error:
-            self._settle(asked)
-            arriving.set_exception(error)
-            raise
+            found = dict(zip(asked, fetch(asked), strict=True))
+        except DicomSlideError:
+            if not ahead:
+                raise
+            # It may be a frame that nobody has asked for
+            return dict(zip(missing, fetch(missing), strict=True))
         for frame, square in ahead.items():
             _buffer.put(self._key, frame, (found[frame], square))
-        self._settle(asked)
-        if len(found) == len(asked):
-            arriving.set_result(found)
-        else:
-            arriving.set_exception(DicomSlideError("read alone"))
+        arriving.set_result(found)
         return found
 
-    def _settle(self, frames: list[int]) -> None:
+    def _settle(self, arriving: "Future[dict[int, bytes]]") -> None:
+        """Have nobody wait for frames any more that arrived, or that do not."""
         with self._lock:
-            for frame in frames:
+            for frame in [f for f, future in self._coming.items() if future is arriving]:
                 del self._coming[frame]
+        if not arriving.done():
+            arriving.set_exception(DicomSlideError("read alone"))
 
     def _ahead(self, missing: list[int], count: int, most: int) -> dict[int, _Square]:
         """Choose the frames to read ahead, each with the square that it belongs to."""
@@ -270,7 +267,7 @@ class _Buffer:
     """Encoded frames of all sources of the process, the least recently used dropped first."""
 
     def __init__(self) -> None:
-        self._lock = Lock()
+        self._lock = make_lock()
         self.remake()
         remake_after_fork(self)
 
@@ -302,8 +299,10 @@ class _Buffer:
 
     def forget(self, key: str) -> None:
         with self._lock:
-            for item in [item for item in self._items if item[0] == key]:
-                self._bytes -= len(self._items.pop(item)[0])
+            # Another source may be collected meanwhile, and its frames be dropped on this thread
+            for item in list(self._items):
+                if item[0] == key and (dropped := self._items.pop(item, None)):
+                    self._bytes -= len(dropped[0])
 
     def _drop(self) -> None:
         _, (data, square) = self._items.popitem(last=False)
@@ -313,7 +312,7 @@ class _Buffer:
 
 _buffer = _Buffer()
 _arrivals: WeakValueDictionary[str, ReadAhead] = WeakValueDictionary()
-_arrivals_lock = Lock()
+_arrivals_lock = make_lock()
 
 
 def _arrived(key: str, across: int) -> ReadAhead:

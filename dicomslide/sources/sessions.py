@@ -13,7 +13,7 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from dicomslide.errors import ArgumentTypeError, ArgumentValueError, SourceError
-from dicomslide.processes import Lock, remake_after_fork
+from dicomslide.processes import make_lock, remake_after_fork
 from dicomslide.sources.connections import renew_connections, use_lines
 
 __all__ = ["Sessions"]
@@ -43,7 +43,7 @@ class _Made:
     def __init__(self) -> None:
         self._sessions: OrderedDict[tuple[str, str], requests.Session] = OrderedDict()
         self._of_parent: list[Any] = []
-        self._lock = Lock()
+        self._lock = make_lock()
         remake_after_fork(self)
 
     def remake(self) -> None:
@@ -174,7 +174,7 @@ def _key_of(identity: Any) -> str:
 
 _keys: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
 _SECRET = os.urandom(32)
-_keys_lock = Lock()
+_keys_lock = make_lock()
 
 
 def _arrived(key: str, factory: SessionFactory | None) -> Sessions:

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 from fsspec import AbstractFileSystem
 
-from dicomslide.processes import Lock
+from dicomslide.processes import make_lock
 
 __all__ = ["holds_connection", "turn"]
 
@@ -30,7 +30,7 @@ def turn(file_system: AbstractFileSystem) -> AbstractContextManager[object]:
     alone = next((layer for layer in layers[::-1] if not _bears_threads(layer)), None)
     if alone is None:
         return nullcontext()
-    lock: AbstractContextManager[object] = vars(alone).setdefault("_dicomslide_turn", Lock())
+    lock: AbstractContextManager[object] = vars(alone).setdefault("_dicomslide_turn", make_lock())
     return lock
 
 

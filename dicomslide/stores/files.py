@@ -30,7 +30,7 @@ from dicomslide.metadata.flavors import (
     has_slide_class,
     is_standard_class,
 )
-from dicomslide.processes import Lock
+from dicomslide.processes import make_lock
 from dicomslide.sources.base import File
 from dicomslide.sources.files import FileFrames, open_image_file
 from dicomslide.sources.folders import find_files
@@ -91,7 +91,7 @@ class FileStore:
         self._paths: Sequence[Path] = paths
         self._options = storage_options
         self._frames: dict[str, FileFrames] | None = None
-        self._lock = Lock()
+        self._lock = make_lock()
 
     @property
     def name(self) -> str:
