@@ -76,7 +76,15 @@ def reads_image(
             return function(dataset, *args, **kwargs)
         except Exception:
             # A name costs more than most of these functions do
-            with reading(f"image {dataset.get('SOPInstanceUID')}"):
+            with reading(_name_of(dataset)):
                 raise
 
     return read
+
+
+def _name_of(dataset: Dataset) -> str:
+    """Name an image in messages, even where its name is what is damaged."""
+    try:
+        return f"image {dataset.get('SOPInstanceUID')}"
+    except Exception:
+        return "image with a damaged SOP Instance UID"

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from pydicom.dataset import Dataset
 
 from dicomslide.arguments import integer_pair, number, number_pair, selection
+from dicomslide.damage import reading
 from dicomslide.enum import ChannelTypes
 from dicomslide.errors import ArgumentTypeError, ArgumentValueError, SelectionError
 from dicomslide.instance import ImageInstance
@@ -113,7 +114,8 @@ class TiledImage:
     @property
     def frame_of_reference_uid(self) -> str:
         """Unique identifier of the frame of reference."""
-        return str(self.metadata.get("FrameOfReferenceUID", ""))
+        with reading(self.label):
+            return str(self.metadata.get("FrameOfReferenceUID", ""))
 
     @property
     def geometry(self) -> ImageGeometry:

@@ -8,6 +8,7 @@ from dicomweb_client.api import DICOMClient
 from pydicom.dataset import Dataset
 
 from dicomslide.arguments import integer, require_type
+from dicomslide.damage import reads_image
 from dicomslide.enum import ChannelTypes
 from dicomslide.errors import (
     ArgumentValueError,
@@ -56,7 +57,7 @@ class ImageInstance:
     def __init__(self, source: FrameSource, dataset: Dataset, max_frame_cache_size: int) -> None:
         if integer("max_frame_cache_size", max_frame_cache_size) < 0:
             raise ArgumentValueError(f"max_frame_cache_size: {max_frame_cache_size} is negative")
-        self.uid = str(dataset.get("SOPInstanceUID"))
+        self.uid = _read_uid(dataset)
         if not is_tiled_image(dataset):
             raise InvalidImageError(
                 f"image {self.uid} is not a tiled image: Rows, Columns, Total Pixel Matrix Rows "
@@ -174,3 +175,8 @@ class ImageInstance:
     def label(self) -> str:
         """Name of the image in messages."""
         return image_name(self.source)
+
+
+@reads_image
+def _read_uid(dataset: Dataset) -> str:
+    return str(dataset.get("SOPInstanceUID"))

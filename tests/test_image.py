@@ -11,7 +11,9 @@ import pytest
 from dicomweb_client.api import DICOMfileClient
 from hypothesis import given
 from hypothesis import strategies as st
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 from pydicom.uid import (
     ExplicitVRLittleEndian,
     SegmentationStorage,
@@ -20,6 +22,7 @@ from pydicom.uid import (
 
 import dicomslide.image
 from dicomslide import ChannelTypes, TiledImage, TotalPixelMatrix
+from dicomslide.errors import InvalidImageError
 from dicomslide.sources.files import open_image_file
 from dicomslide.stores.files import FileStore
 from dicomslide.testing import (
@@ -103,6 +106,23 @@ class TestConstruction:
         delattr(metadata, keyword)
         with pytest.raises(ValueError, match=rf"{metadata.SOPInstanceUID} is not a tiled image"):
             TiledImage(client, metadata)
+
+    @pytest.mark.parametrize("keyword", ["SOPInstanceUID", "TotalPixelMatrixFocalPlanes"])
+    def test_damaged_value_is_named(self, make_slide, open_counted, keyword):
+        """pydicom converts a value when it is asked for: three bytes are no number."""
+        client, metadata = open_counted(make_slide().paths[0])
+        tag = Tag(keyword)
+        metadata[tag] = RawDataElement(tag, "UL", 3, b"abc", 0, False, True)
+        with pytest.raises(InvalidImageError, match="damaged"):
+            TiledImage(client, metadata).get_total_pixel_matrix(0, 0)
+
+    def test_damaged_frame_of_reference_is_named(self, make_slide, open_counted):
+        client, metadata = open_counted(make_slide().paths[0])
+        tag = Tag("FrameOfReferenceUID")
+        metadata[tag] = RawDataElement(tag, "UL", 3, b"abc", 0, False, True)
+        image = TiledImage(client, metadata)
+        with pytest.raises(InvalidImageError, match="damaged"):
+            _ = image.frame_of_reference_uid
 
     @pytest.mark.parametrize(
         ("name", "value"),

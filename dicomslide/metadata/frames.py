@@ -119,6 +119,7 @@ def is_tiled_full(dataset: Dataset) -> bool:
     return not (shared and "PlanePositionSlideSequence" in shared[0])
 
 
+@reads_image
 def count_stored_channels(dataset: Dataset) -> int:
     """Count the channels with frames of their own; the segments of a label map share theirs."""
     if is_label_map(dataset):
@@ -194,6 +195,7 @@ def tiles_across(dataset: Dataset) -> int:
     return -(-columns // width)
 
 
+@reads_image
 def check_full(dataset: Dataset) -> None:
     """Check that a TILED_FULL image has as many frames as its grid has places."""
     rows, columns = tile_grid_shape(dataset)

@@ -60,7 +60,9 @@ class _Watch:
 
     def remake(self) -> None:
         """Leave the waits of the parent of a fork alone: a child shares its connections."""
-        self._changed = threading.Condition()
+        # Taken without Python code, in which Ctrl-C might come before the block that gives it back
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._waits: set[_Wait] = set()
         self._thread: threading.Thread | None = None
         # When the thread looks again
@@ -68,7 +70,7 @@ class _Watch:
 
     def begin(self, wait: _Wait) -> None:
         """Watch a wait."""
-        with self._changed:
+        with self._lock:
             self._waits.add(wait)
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name="dicomslide", daemon=True)
@@ -80,12 +82,12 @@ class _Watch:
 
     def forget(self, wait: _Wait) -> None:
         """Watch a wait no more: it is not ended from here on."""
-        with self._changed:
+        with self._lock:
             self._waits.discard(wait)
 
     def end_all(self, reason: str) -> None:
         """End all waits."""
-        with self._changed:
+        with self._lock:
             self._end(self._waits, reason)
 
     def _end(self, waits: Iterable[_Wait], reason: str) -> None:
@@ -94,7 +96,7 @@ class _Watch:
             wait.end(reason)
 
     def _run(self) -> None:
-        with self._changed:
+        with self._lock:
             while True:
                 now = time.monotonic()
                 for wait in [wait for wait in self._waits if wait.deadline <= now]:
