@@ -276,6 +276,16 @@ def test_metadata_of_many_frames_are_parsed():
     assert _read_json(Reply("https://example.org/metadata", "", body)) == found
 
 
+def test_halves_of_characters_in_json_are_replaced():
+    body = rb'[{"00080018":{"vr":"UI","Value":["\ud800","\uD83D\uDE00","\\ud800"]}}]'
+    (found,) = _read_json(Reply("https://example.org/metadata", "", body))
+    assert found["00080018"]["Value"] == [
+        "\N{REPLACEMENT CHARACTER}",
+        "\N{GRINNING FACE}",
+        "\\ud800",
+    ]
+
+
 # Mistakes of this package
 
 

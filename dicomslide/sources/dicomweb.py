@@ -1,6 +1,7 @@
 """A DICOMweb service: what there is, metadata, bulk data and frames (PS3.18 8.3, 8.6 and 10)."""
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -55,6 +56,8 @@ _MAX_BULK_DATA = 1 << 28
 _MAX_PAGES, _MAX_RESULTS = 10_000, 1_000_000
 # An attribute takes about 30 bytes, two of them brackets: Python needs 64 bytes for each bracket
 _BYTES_PER_BRACKET, _SOME_BRACKETS = 8, 10_000
+# The halves of a character are no text alone, and cannot be encoded in a URL (RFC 8259 8.2)
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 # There is nothing at this offset, or offsets are not known
 _NO_MORE = (400, 404, 416, 501)
 # The URL is: the frames are asked for in two requests
@@ -401,7 +404,7 @@ def _read_json(reply: Reply) -> list[Json]:
             "is no metadata of images"
         )
     try:
-        found = json.loads(reply.body)
+        found = _parse(reply.body)
     except RecursionError:
         raise SourceError(f"{name_of_url(reply.url)}: JSON that is nested too deeply") from None
     except ValueError as error:
@@ -415,6 +418,16 @@ def _read_json(reply: Reply) -> list[Json]:
     if not all(isinstance(item, dict) for item in items):
         raise DamagedAnswerError("no data sets in JSON")
     return items
+
+
+def _parse(body: bytes) -> Any:
+    """Parse JSON. Escapes may stand for halves of characters, which are replaced."""
+    text = body.decode(json.detect_encoding(body))
+    found = json.loads(text)
+    if _SURROGATE.search(text):
+        encoded = json.dumps(found, ensure_ascii=False).encode("utf-16", "surrogatepass")
+        found = json.loads(encoded.decode("utf-16", "replace"))
+    return found
 
 
 def _read_contents(reply: Reply) -> bytes:
