@@ -8,7 +8,6 @@ from dicomweb_client.api import DICOMClient
 from pydicom.dataset import Dataset
 
 from dicomslide.arguments import integer, require_type
-from dicomslide.damage import reads_image
 from dicomslide.enum import ChannelTypes
 from dicomslide.errors import (
     ArgumentValueError,
@@ -21,6 +20,7 @@ from dicomslide.metadata.flavors import is_label_map, is_tiled_image
 from dicomslide.metadata.frames import focal_plane_offsets, matrix_size
 from dicomslide.metadata.geometry import ImageGeometry, read_geometry
 from dicomslide.metadata.pixel_format import read_pixel_format
+from dicomslide.metadata.references import read_uid
 from dicomslide.pixels.array import FrameArray
 from dicomslide.pixels.cache import FrameCache
 from dicomslide.pixels.codecs import check_supported
@@ -57,7 +57,7 @@ class ImageInstance:
     def __init__(self, source: FrameSource, dataset: Dataset, max_frame_cache_size: int) -> None:
         if integer("max_frame_cache_size", max_frame_cache_size) < 0:
             raise ArgumentValueError(f"max_frame_cache_size: {max_frame_cache_size} is negative")
-        self.uid = _read_uid(dataset)
+        self.uid = read_uid(dataset)
         if not is_tiled_image(dataset):
             raise InvalidImageError(
                 f"image {self.uid} is not a tiled image: Rows, Columns, Total Pixel Matrix Rows "
@@ -175,8 +175,3 @@ class ImageInstance:
     def label(self) -> str:
         """Name of the image in messages."""
         return image_name(self.source)
-
-
-@reads_image
-def _read_uid(dataset: Dataset) -> str:
-    return str(dataset.get("SOPInstanceUID"))

@@ -44,6 +44,7 @@ from dicomslide.metadata.matching import (
     does_segment_item_match,
     does_specimen_description_item_match,
 )
+from dicomslide.metadata.references import read_uid
 from dicomslide.pyramid import make_levels
 from dicomslide.region import nearest_pixels, read_annotated_region, read_slide_region
 from dicomslide.sources.base import FrameSource, image_name
@@ -892,7 +893,7 @@ def _one_slide(image_metadata: Sequence[Dataset]) -> list[Dataset]:
     datasets: dict[str, Dataset] = {}
     for dataset in image_metadata:
         require_type("image_metadata", dataset, Dataset)
-        uid = dataset.get("SOPInstanceUID")
+        uid = read_uid(dataset)
         if not uid:
             raise InvalidImageError("image_metadata: an image has no SOP Instance UID")
         if dataset.get("SOPClassUID") in SLIDE_MICROSCOPY and image_flavor(dataset) is None:
@@ -900,7 +901,7 @@ def _one_slide(image_metadata: Sequence[Dataset]) -> list[Dataset]:
                 f"image {uid}: Image Type is {dataset.get('ImageType')}, its third value has to "
                 "say what the image shows"
             )
-        datasets.setdefault(str(uid), dataset)
+        datasets.setdefault(uid, dataset)
     if not datasets:
         raise ArgumentValueError("image_metadata: there are no images")
     for keyword, relevant in (

@@ -6,7 +6,13 @@ from pydicom.dataset import Dataset
 
 from dicomslide.damage import reads_image
 
-__all__ = ["Reference", "read_references", "referenced_instances"]
+__all__ = ["Reference", "read_references", "read_uid", "referenced_instances"]
+
+
+@reads_image
+def read_uid(dataset: Dataset) -> str:
+    """Read the SOP Instance UID of an instance; empty where it has none."""
+    return str(dataset.get("SOPInstanceUID") or "")
 
 
 class Reference(NamedTuple):

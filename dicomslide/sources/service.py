@@ -5,6 +5,8 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from pydicom.dataset import Dataset
 
+from dicomslide.damage import reads_image
+
 __all__ = ["InstanceUids", "Json", "Service"]
 
 T = TypeVar("T")
@@ -24,11 +26,16 @@ class InstanceUids(NamedTuple):
     @classmethod
     def of(cls, dataset: Dataset) -> "InstanceUids":
         """Read the UIDs of an instance."""
-        return cls(
-            str(dataset.get("StudyInstanceUID")),
-            str(dataset.get("SeriesInstanceUID")),
-            str(dataset.get("SOPInstanceUID")),
-        )
+        return cls(*_read_uids(dataset))
+
+
+@reads_image
+def _read_uids(dataset: Dataset) -> tuple[str, str, str]:
+    study, series, instance = (
+        str(dataset.get(keyword) or "")
+        for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
+    )
+    return study, series, instance
 
 
 class Service(Protocol):

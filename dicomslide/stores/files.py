@@ -30,6 +30,7 @@ from dicomslide.metadata.flavors import (
     has_slide_class,
     is_standard_class,
 )
+from dicomslide.metadata.references import read_uid
 from dicomslide.processes import make_lock
 from dicomslide.sources.base import File
 from dicomslide.sources.files import FileFrames, open_image_file
@@ -131,7 +132,7 @@ class FileStore:
             if self._frames is None:
                 self.images(ImageQuery())
         known = self._frames or {}
-        uids = [str(dataset.get("SOPInstanceUID")) for dataset in datasets]
+        uids = [read_uid(dataset) for dataset in datasets]
         for uid in uids:
             if uid not in known:
                 raise SourceError(f"image {uid} is in none of the files of {self.name}")

@@ -111,7 +111,7 @@ def test_bulk_data_at_another_path_of_the_origin(archive, write_kind, code):
 
 def test_options_of_files_are_none_of_services(serve):
     server = serve("plain")
-    with pytest.raises(ArgumentValueError, match="storage_options: for files, not for DICOMweb"):
+    with pytest.raises(ArgumentValueError, match="storage_options: for files, not for services"):
         open_slide(f"dicomweb+{server.url}", storage_options={"anon": True})
     assert server.requests == []
 
