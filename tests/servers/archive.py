@@ -14,12 +14,24 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import generate_frames
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
 
 __all__ = ["Archive", "Instance"]
 
 # Bytes of a value of a binary VR (PS3.5 6.2), for files in big endian
 _WIDTHS = {"OW": 2, "OF": 4, "OL": 4, "OD": 8, "OV": 8}
+# pydicom does not know all transfer syntaxes of compressed frames
+_NATIVE = (
+    ImplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+)
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 
 
@@ -54,7 +66,7 @@ class Instance:
     def transfer_syntax(self) -> str:
         """Transfer syntax that frames are sent in: native ones are in explicit little endian."""
         syntax = self.dataset.file_meta.TransferSyntaxUID
-        return str(syntax if syntax.is_encapsulated else ExplicitVRLittleEndian)
+        return str(ExplicitVRLittleEndian if syntax in _NATIVE else syntax)
 
     @cached_property
     def frames(self) -> list[bytes]:

@@ -146,6 +146,12 @@ class DicomwebServer(HttpServer):
         """URL of the service."""
         return self.origin + self.prefix
 
+    def hold(self, archive: Archive, prefix: str) -> None:
+        """Hold other instances, under another path."""
+        self.archive, self.prefix = archive, prefix
+        self._bulk.clear()
+        self._metadata.clear()
+
     def _route(self, request: Request) -> Answer:
         if request.method not in ("GET", "HEAD"):
             return Answer(405)
@@ -307,7 +313,8 @@ def _accepted(request: Request) -> list[tuple[str, str | None]]:
 
 def _choose(accepted: list[tuple[str, str | None]], stored: str) -> str | None:
     """Choose the media type of frames; None where they are not accepted as they are stored."""
-    usual = next(media for media, syntaxes in _MEDIA_TYPES.items() if stored in syntaxes)
+    kinds = (media for media, syntaxes in _MEDIA_TYPES.items() if stored in syntaxes)
+    usual = next(kinds, _OCTETS)
     for media, syntax in accepted:
         kind = media.removeprefix("multipart/related ")
         if kind in ("*", "*/*") and syntax in (None, "*", stored):
