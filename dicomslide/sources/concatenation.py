@@ -146,7 +146,7 @@ def join_concatenations(datasets: Iterable[Dataset]) -> list[JoinedImage]:
     images: list[JoinedImage] = []
     concatenations: dict[str, list[Dataset]] = {}
     for dataset in datasets:
-        uid = dataset.get("ConcatenationUID")
+        uid = _value(dataset, "ConcatenationUID")
         if uid:
             concatenations.setdefault(str(uid), []).append(dataset)
         else:
@@ -217,13 +217,13 @@ def _ordered(uid: str, parts: list[Dataset]) -> list[Dataset]:
 
 def _check_same(uid: str, first: Dataset, part: Dataset) -> None:
     for keyword in _SAME_IN_ALL_PARTS:
-        if part.get(keyword) != first.get(keyword):
+        if _value(part, keyword) != _value(first, keyword):
             raise InvalidImageError(
                 f"concatenation {uid}: {keyword} is {first.get(keyword)!r} in image {_uid(first)}, "
                 f"but {part.get(keyword)!r} in image {_uid(part)}"
             )
     for keyword in _SAME_ITEMS_IN_ALL_PARTS:
-        if part.get(keyword) != first.get(keyword):
+        if _value(part, keyword) != _value(first, keyword):
             raise InvalidImageError(
                 f"concatenation {uid}: images {_uid(first)} and {_uid(part)} differ in their "
                 f"{keyword}"
@@ -263,6 +263,11 @@ def _joined_groups(parts: list[Dataset]) -> Any:
 def _integer(dataset: Dataset, keyword: str) -> int | None:
     value = dataset.get(keyword)
     return None if value is None else int(value)
+
+
+@reads_image
+def _value(dataset: Dataset, keyword: str) -> Any:
+    return dataset.get(keyword)
 
 
 def _uid(dataset: Dataset) -> str:

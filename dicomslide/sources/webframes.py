@@ -7,6 +7,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from dicomslide.bounds import Recent
+from dicomslide.damage import reads_image
 from dicomslide.errors import FrameError, SourceError
 from dicomslide.metadata.frames import number_of_frames, tiles_across
 from dicomslide.metadata.pixel_format import is_encapsulated
@@ -220,6 +221,7 @@ def batch_size_of(
     return min(size, _ROUNDS * AT_ONCE) if refuses_frame_lists else size
 
 
+@reads_image
 def frame_bits(dataset: Dataset) -> int:
     """Size of a decoded frame in bits; who decodes says what is wrong with its attributes."""
     size = 1

@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import Tag
 
 from dicomslide import Slide
-from dicomslide.errors import FrameError
+from dicomslide.errors import FrameError, InvalidImageError
 from dicomslide.sources.base import FrameSource
 from dicomslide.sources.concatenation import ConcatenatedFrames
 from dicomslide.sources.files import open_image_file
@@ -86,3 +88,12 @@ class TestSource:
         frames = pickle.loads(pickle.dumps(array.source))
         _, expected = open_image_file(whole.paths[0])
         assert frames.read(range(20)) == expected.read(range(20))
+
+    @pytest.mark.parametrize("keyword", ["TotalPixelMatrixFocalPlanes", "TotalPixelMatrixRows"])
+    def test_part_with_a_damaged_value_is_named(self, make_slide, open_all_counted, keyword):
+        """pydicom converts a value when it is asked for: two bytes are no UL."""
+        client, datasets = open_all_counted(make_slide(concatenation=3).paths)
+        tag = Tag(keyword)
+        datasets[1][tag] = RawDataElement(tag, "UL", 2, b"\1\0", 0, False, True)
+        with pytest.raises(InvalidImageError, match=f"image {datasets[1].SOPInstanceUID}: damaged"):
+            Slide(client, datasets)

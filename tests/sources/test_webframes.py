@@ -4,10 +4,12 @@ import pickle
 from functools import partial
 
 import pytest
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, JPEGBaseline8Bit, RLELossless
 
-from dicomslide.errors import FrameError, SourceError
+from dicomslide.errors import FrameError, InvalidImageError, SourceError
 from dicomslide.metadata.storage import InstanceStorage
 from dicomslide.sources import readahead, retries, webframes
 from dicomslide.sources.base import check_frames
@@ -249,3 +251,12 @@ def test_size_of_a_frame(attributes, bits):
 )
 def test_frames_of_a_request(syntax, count):
     assert batch_size_of(256 * 256 * 3, syntax) == count
+
+
+def test_damaged_size_of_frames_is_named():
+    """pydicom converts a value when it is asked for: one byte is no US."""
+    dataset = Dataset()
+    dataset.SOPInstanceUID = "1.2.3"
+    dataset[Tag("Columns")] = RawDataElement(Tag("Columns"), "US", 1, b"1", 0, False, True)
+    with pytest.raises(InvalidImageError, match=r"image 1\.2\.3: damaged"):
+        frame_bits(dataset)
