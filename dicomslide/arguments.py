@@ -5,12 +5,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dicomslide.errors import ArgumentTypeError, ArgumentValueError, SelectionError
 
 __all__ = [
     "integer",
     "integer_pair",
+    "integer_pairs",
     "number",
     "number_pair",
     "require_type",
@@ -42,6 +44,21 @@ def integer_pair(name: str, value: Any) -> tuple[int, int]:
     """Convert an argument that must be two integers."""
     first, second = _pair(name, value)
     return integer(name, first), integer(name, second)
+
+
+def integer_pairs(name: str, values: Any) -> NDArray[np.int64]:
+    """Convert an argument that must be pairs of integers, to an array of shape (n, 2)."""
+    try:
+        pairs = np.asarray(values)
+    except ValueError as error:
+        raise ArgumentValueError(f"{name}: expected pairs of integers: {error}") from error
+    if pairs.shape == (0,):
+        return np.empty((0, 2), np.int64)
+    if pairs.ndim != 2 or pairs.shape[1] != 2:
+        raise ArgumentValueError(f"{name}: expected shape (n, 2), got {pairs.shape}")
+    if pairs.dtype.kind not in "iu":
+        raise ArgumentTypeError(f"{name}: expected integers, got {pairs.dtype}")
+    return pairs.astype(np.int64)
 
 
 def number_pair(name: str, value: Any) -> tuple[float, float]:

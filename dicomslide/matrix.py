@@ -8,10 +8,10 @@ from typing import Any
 import dask.array as da
 import numpy as np
 from dicomweb_client.api import DICOMClient
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from pydicom.dataset import Dataset
 
-from dicomslide.arguments import integer, integer_pair, require_type
+from dicomslide.arguments import integer, integer_pair, integer_pairs, require_type
 from dicomslide.errors import (
     ArgumentTypeError,
     ArgumentValueError,
@@ -354,6 +354,49 @@ class TotalPixelMatrix:
         (row, column), (rows, columns) = offset, size
         return self._array.read(range(row, row + rows), range(column, column + columns))
 
+    def read_regions(
+        self, offsets: ArrayLike, size: tuple[int, int], *, out: NDArray | None = None
+    ) -> NDArray:
+        """Read rectangles of one size together, which may extend beyond the matrix on any side.
+
+        All frames that the rectangles touch are found first. Then they are fetched together, and
+        each is decoded once, however many rectangles share it, and dropped when it is in all of
+        them: next to the result, memory is needed for a few frames only.
+
+        Parameters
+        ----------
+        offsets : array_like
+            Zero-based (row, column) of the top left pixel of each rectangle, shape (n, 2)
+        size : tuple of int
+            Rows and columns
+        out : numpy.ndarray, optional
+            Array of the shape and data type of the result, which takes it up. Its memory may have
+            any layout: that of a view of a tensor that has the samples before the rows, say
+
+        Returns
+        -------
+        numpy.ndarray
+            Pixels of shape (n, rows, columns, samples), or `out`. What lies outside is background
+
+        Raises
+        ------
+        TypeError
+            When offsets or size are no integers, or `out` is no array
+        ValueError
+            When a shape, the size or the data type of `out` is not as described
+        """
+        corners = integer_pairs("offsets", offsets).tolist()
+        rows, columns = integer_pair("size", size)
+        if min(rows, columns) < 0:
+            raise ArgumentValueError(f"size: {rows} x {columns} pixels is negative")
+        shape = (len(corners), rows, columns, self.shape[2])
+        if out is None:
+            out = np.empty(shape, self.dtype)
+        _check_out(out, shape, self.dtype)
+        windows = [(range(r, r + rows), range(c, c + columns)) for r, c in corners]
+        self._array.read_windows(windows, out=out)
+        return out
+
     def _tile_index(self, index: Any) -> int:
         number, count = integer("tile index", index), self.num_tiles
         if not -count <= number < count:
@@ -515,6 +558,18 @@ class TotalPixelMatrixSampler:
             index = self._matrix._index_at("tile_grid_positions", position)
             found.update(self._positions_in(self._matrix.get_tile_bounding_box(index)))
         return sorted(found)
+
+
+def _check_out(out: Any, shape: tuple[int, ...], dtype: np.dtype) -> None:
+    """Check that an array can take up pixels."""
+    require_type("out", out, np.ndarray)
+    if out.shape != shape or out.dtype != dtype:
+        raise ArgumentValueError(
+            f"out: expected an array of shape {shape} and type {dtype}, got {out.shape} and "
+            f"{out.dtype}"
+        )
+    if not out.flags.writeable:
+        raise ArgumentValueError("out: the array is read-only")
 
 
 def _bounding_box(value: Any) -> tuple[tuple[int, int], tuple[int, int]]:

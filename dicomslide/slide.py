@@ -14,7 +14,14 @@ from numpy.typing import ArrayLike, NDArray
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
-from dicomslide.arguments import integer_pair, number, number_pair, require_type, selection
+from dicomslide.arguments import (
+    integer_pair,
+    integer_pairs,
+    number,
+    number_pair,
+    require_type,
+    selection,
+)
 from dicomslide.arrangement import Plane, SlideChannel, arrange
 from dicomslide.damage import reading
 from dicomslide.datatree import TreeChunks, build_groups
@@ -26,7 +33,7 @@ from dicomslide.errors import (
     NoSlideError,
     SelectionError,
 )
-from dicomslide.image import TiledImage, coordinates, find_focal_plane, region_size
+from dicomslide.image import TiledImage, coordinates, find_focal_plane
 from dicomslide.instance import ImageInstance
 from dicomslide.matrix import TotalPixelMatrix
 from dicomslide.metadata.channels import Channel, channel_items, channel_type
@@ -507,10 +514,46 @@ class Slide:
             Pixel array of shape (rows, columns, samples). What lies outside the matrix is
             background: white for colour images, 0 otherwise
         """
+        corner = integer_pair("offset", offset)
+        return self.get_image_regions([corner], level, size, channel_index, focal_plane_index)[0]
+
+    def get_image_regions(
+        self,
+        offsets: ArrayLike,
+        level: int,
+        size: tuple[int, int],
+        channel_index: int = 0,
+        focal_plane_index: int = 0,
+        *,
+        out: NDArray | None = None,
+    ) -> NDArray:
+        """Get image regions of one size together: each as `get_image_region` gives it.
+
+        Frames are fetched together, and each is decoded once, however many regions share it: see
+        `TotalPixelMatrix.read_regions`.
+
+        Parameters
+        ----------
+        offsets : array_like
+            Zero-based (row, column) of a pixel at the base level for each region, shape (n, 2),
+            integer
+        size : tuple of int
+            Rows and columns of each region, in pixels of `level`
+        level, channel_index, focal_plane_index : int
+            See `Slide`
+        out : numpy.ndarray, optional
+            Takes up the result: see `TotalPixelMatrix.read_regions`
+
+        Returns
+        -------
+        numpy.ndarray
+            Pixel array of shape (n, rows, columns, samples), or `out`. What lies outside the
+            matrix is background
+        """
         plane = self._plane(level, channel_index, focal_plane_index)
         base = self._arrangement.levels[0].geometry
-        start = plane.geometry.pixel_at(base.to_slide(integer_pair("offset", offset)))
-        return plane.matrix.read_region(start, region_size(size))
+        starts = plane.geometry.pixels_at(base.to_slide(integer_pairs("offsets", offsets)))
+        return plane.matrix.read_regions(starts, size, out=out)
 
     def get_slide_region(
         self,

@@ -198,11 +198,10 @@ class ImageGeometry:
         indices: NDArray[np.float64] = offsets @ self._along_axes / np.array(self.spacing)
         return indices
 
-    def pixel_at(self, position: ArrayLike) -> tuple[int, int]:
-        """Find the (row, column) of the pixel in which a position, shape (3,), lies."""
+    def pixels_at(self, positions: ArrayLike) -> NDArray[np.int64]:
+        """Find the (row, column) of the pixels in which positions, shape (n, 3), lie."""
         # Noise of the division must not decide for a position on the edge between two pixels
-        row, column = np.floor(self.to_pixels(position).round(6) + 0.5).astype(int).tolist()
-        return row, column
+        return np.floor(self.to_pixels(positions).round(6) + 0.5).astype(np.int64)
 
     @cached_property
     def _along_axes(self) -> NDArray[np.float64]:

@@ -235,11 +235,33 @@ class FrameArray:
         return self.read_windows([(rows, columns)], crop=crop)[0]
 
     def read_windows(
-        self, windows: Sequence[tuple[range, range]], *, crop: bool = True
+        self,
+        windows: Sequence[tuple[range, range]],
+        *,
+        crop: bool = True,
+        out: NDArray | None = None,
     ) -> list[NDArray]:
-        """Read several windows together; see `read` for what a window is."""
+        """Read several windows together, each frame once; see `read` for what a window is.
+
+        A frame is dropped when its pixels are in all windows that it touches.
+
+        Parameters
+        ----------
+        windows : sequence of tuple of range
+            Rows and columns of each window
+        crop : bool
+            See `read`
+        out : numpy.ndarray, optional
+            Takes up the windows, which are of one size: shape (windows, rows, columns, samples)
+        """
         windows = [self._in_matrix(rows, columns) for rows, columns in windows]
-        arrays = [self._canvas(rows, columns) for rows, columns in windows]
+        if out is None:
+            arrays = [self._canvas(rows, columns) for rows, columns in windows]
+        else:
+            arrays = list(out)
+            for array, (rows, columns) in zip(arrays, windows, strict=True):
+                if not self._covers(rows, columns):
+                    array[...] = self.background
         pieces = [
             piece
             for out, (rows, columns) in zip(arrays, windows, strict=True)
@@ -282,13 +304,16 @@ class FrameArray:
     def _canvas(self, rows: range, columns: range) -> NDArray:
         """Make an array for a window; of background where not all of it will be overwritten."""
         shape = (len(rows), len(columns), self.shape[2])
-        inside = 0 not in shape and all(
-            indices[0] in bound and indices[-1] in bound
-            for indices, bound in zip((rows, columns), self._bounds, strict=True)
-        )
-        if inside and self.tiling.complete:
+        if self._covers(rows, columns):
             return np.empty(shape, self.dtype)
         return np.full(shape, self.background, self.dtype)
+
+    def _covers(self, rows: range, columns: range) -> bool:
+        """Whether there is a frame at each pixel of a window."""
+        return self.tiling.complete and all(
+            len(indices) and indices[0] in bound and indices[-1] in bound
+            for indices, bound in zip((rows, columns), self._bounds, strict=True)
+        )
 
     def _pieces(self, out: NDArray, rows: range, columns: range, crop: bool) -> Iterator["_Piece"]:
         """Find the frames of a window and which of its pixels each of them holds."""

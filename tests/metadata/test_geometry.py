@@ -273,10 +273,10 @@ class TestLevelsOfAPyramid:
         assert found[:, 0] == pytest.approx(3 + factor * np.arange(3))
         assert found[:, 1] == pytest.approx(7 + factor * np.arange(3))
 
-    def test_pixel_at_is_the_pixel_that_covers_a_base_pixel(self):
+    def test_pixels_at_are_the_pixels_that_cover_base_pixels(self):
         placed = self.level(2, (10.0, 20.0)).as_level_of(self.BASE)
-        covered = [placed.pixel_at(self.BASE.to_slide((i, i + 2))) for i in range(5)]
-        assert covered == [(0, 1), (0, 1), (1, 2), (1, 2), (2, 3)]
+        covered = placed.pixels_at(self.BASE.to_slide([(i, i + 2) for i in range(5)])).tolist()
+        assert covered == [[0, 1], [0, 1], [1, 2], [1, 2], [2, 3]]
 
     def test_levels_must_be_parallel(self):
         turned = ImageGeometry(self.BASE.origin, (1, 0, 0, 0, -1, 0), (0.002, 0.002))
