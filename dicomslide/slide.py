@@ -33,7 +33,7 @@ from dicomslide.errors import (
     NoSlideError,
     SelectionError,
 )
-from dicomslide.image import TiledImage, coordinates, find_focal_plane
+from dicomslide.image import TiledImage, coordinates, find_focal_plane, region_size
 from dicomslide.instance import ImageInstance
 from dicomslide.matrix import TotalPixelMatrix
 from dicomslide.metadata.channels import Channel, channel_items, channel_type
@@ -52,8 +52,11 @@ from dicomslide.metadata.matching import (
     does_specimen_description_item_match,
 )
 from dicomslide.metadata.references import read_uid
-from dicomslide.pyramid import make_levels
+from dicomslide.pixels.array import FrameArray
+from dicomslide.pixels.resampled import ResampledArray
+from dicomslide.pyramid import LevelGrid, make_levels
 from dicomslide.region import nearest_pixels, read_annotated_region, read_slide_region
+from dicomslide.resampling import level_at_spacing
 from dicomslide.sources.base import FrameSource, image_name
 from dicomslide.sources.concatenation import join_concatenations, join_frames
 from dicomslide.stores.places import store_of_client
@@ -555,6 +558,59 @@ class Slide:
         starts = plane.geometry.pixels_at(base.to_slide(integer_pairs("offsets", offsets)))
         return plane.matrix.read_regions(starts, size, out=out)
 
+    def get_image_region_at_spacing(
+        self,
+        offset: tuple[int, int],
+        spacing: float,
+        size: tuple[int, int],
+        channel_index: int = 0,
+        focal_plane_index: int = 0,
+    ) -> NDArray:
+        """Get image region at a distance between pixels, whether a level has it or not.
+
+        Where a level has this spacing, to a hundredth of a pixel over its whole extent, the region
+        has the pixels that are stored there: it is that of `get_image_region`. Otherwise it is a
+        region of a level that is made of the coarsest one that is not coarser, or else of the
+        finest one, and begins at the same corner. Its pixels are squares of `spacing`, and each is
+        the mean of the stored pixels over its area, each of them weighted by the part of it that
+        lies in there; at the edges of the slide, over the part of the area that is not outside.
+        Integers are rounded. Smaller pixels than those of the base level come from the same rule:
+        stored pixels are repeated, and mixed where a new one lies across their border. A segment
+        has the pixel at the centre of the area.
+
+        Parameters
+        ----------
+        offset : tuple of int
+            Zero-based (row, column) of a pixel at the base level. The region starts at the pixel in
+            which the centre of that pixel lies
+        spacing : float
+            Distance between pixels in micrometres, along rows and columns
+        size : tuple of int
+            Rows and columns of the requested image region, in pixels of that distance
+        channel_index, focal_plane_index : int
+            See `Slide`
+
+        Returns
+        -------
+        numpy.ndarray
+            Pixel array of shape (rows, columns, samples). What lies outside is background
+
+        Raises
+        ------
+        ValueError
+            When the spacing is not positive, the size is negative, or there is no such channel or
+            focal plane
+
+        See Also
+        --------
+        dicomslide.spacing.image_at_spacing : The whole slide as a lazy array
+        """
+        array, grid = self._level_at_spacing(spacing, channel_index, focal_plane_index)
+        base = self._arrangement.levels[0].geometry
+        starts = grid.geometry.pixels_at(base.to_slide([integer_pair("offset", offset)]))
+        (row, column), (rows, columns) = starts[0].tolist(), region_size(size)
+        return array.read(range(row, row + rows), range(column, column + columns))
+
     def get_slide_region(
         self,
         offset: tuple[float, float],
@@ -867,6 +923,16 @@ class Slide:
                 f"no image of focal plane {focal_plane_index} at level {level}"
             )
         return plane
+
+    def _level_at_spacing(
+        self, spacing: float, channel_index: int, focal_plane_index: int
+    ) -> tuple[FrameArray | ResampledArray, LevelGrid]:
+        """Find or make the level of a distance between pixels: see `level_at_spacing`."""
+        channel, place = self._channel(channel_index), self._focal_plane(focal_plane_index)
+        levels = sorted(level for level, own_place in channel.planes if own_place == place)
+        # Without any level the error is that for the base level
+        planes = [self._plane(level, channel_index, place) for level in levels or [0]]
+        return level_at_spacing(planes, spacing)
 
     def _nearest_focal_plane(self, points: NDArray[np.float64]) -> int:
         offsets = np.array(self._arrangement.offsets)

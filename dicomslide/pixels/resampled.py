@@ -1,0 +1,219 @@
+"""Arrays with larger or smaller pixels than another one: means over the areas of these pixels."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import dask.array as da
+import numpy as np
+from numpy.typing import NDArray
+
+from dicomslide.pixels.array import FrameArray
+from dicomslide.pixels.chunks import Chunks, as_dask, chunk_sizes, fewer_chunks
+from dicomslide.pixels.indexing import as_slice, normalize_index
+
+__all__ = ["ResampledArray"]
+
+# About so many bytes of the source are added up at once
+_BLOCK_BYTES = 2**23
+
+
+@dataclass(frozen=True, eq=False)
+class ResampledArray:
+    """The pixels of an array on a grid of another spacing: lazy, picklable, from any thread.
+
+    Both grids begin at the same corner. A value is the mean of the source over the area of the
+    pixel, each pixel of the source weighted by the part of it that lies in there, and rounded to
+    the nearest integer, ties to the even one, where the source has integers. An area that ends
+    beyond the source counts as far as it lies in it; one that lies outside is background. NaN does
+    not count. Truth values cannot be averaged: there it is the pixel at the centre of the area.
+
+    The same rule makes smaller pixels: the source is taken as constant over each of its pixels, so
+    that these are repeated, and mixed where a new one lies across their border.
+
+    Parameters
+    ----------
+    source : FrameArray
+        Pixels
+    scale : tuple of float
+        Rows and columns of the source for one of this array
+    """
+
+    source: FrameArray
+    scale: tuple[float, float]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Rows, columns and samples; the last ones may lie in the source with a part of them."""
+        rows, columns = (
+            max(int(np.ceil(round(extent / step, 6))), 1)
+            for extent, step in zip(self.source.shape[:2], self.scale, strict=True)
+        )
+        return rows, columns, self.source.shape[2]
+
+    @property
+    def ndim(self) -> int:
+        """Number of dimensions."""
+        return 3
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Data type of the pixels."""
+        return self.source.dtype
+
+    @property
+    def token(self) -> str:
+        """A name that is the same for the same pixels, also in another process."""
+        return hashlib.sha256(repr((self.source.token, self.scale)).encode()).hexdigest()[:32]
+
+    def __dask_tokenize__(self) -> str:
+        return self.token
+
+    def __getitem__(self, key: Any) -> NDArray:
+        """Read pixels by a basic index, as NumPy would from the whole array."""
+        (rows, one_row), (columns, one_column), (samples, one) = normalize_index(key, self.shape)
+        pixels = self.read(rows, columns)
+        return pixels[
+            0 if one_row else slice(None),
+            0 if one_column else slice(None),
+            samples.start if one else as_slice(samples),
+        ]
+
+    def read(self, rows: range, columns: range) -> NDArray:
+        """Read the pixels at given rows and columns, which may lie outside.
+
+        The frames of the source are read a block after the other, and each of them once.
+
+        Returns
+        -------
+        numpy.ndarray
+            Pixels of shape (rows, columns, samples)
+        """
+        down, across = (
+            _areas(indices, step, extent, self.dtype.kind == "b")
+            for indices, step, extent in zip(
+                (rows, columns), self.scale, self.source.shape[:2], strict=True
+            )
+        )
+        shape = (len(rows), len(columns), self.shape[2])
+        sums = np.zeros(shape)
+        weights = np.multiply.outer(np.diff(down)[:, 0], np.diff(across))
+        if self.dtype.kind == "f":
+            weights = np.zeros(shape)
+        height, width = self._block()
+        for top, bottom in _blocks(down, height):
+            for left, right in _blocks(across, width):
+                pixels = self.source.read(range(top, bottom), range(left, right))
+                if self.dtype.kind == "f":
+                    known = ~np.isnan(pixels)
+                    pixels[~known] = 0
+                    _add(weights, known, down - top, across - left)
+                _add(sums, pixels, down - top, across - left)
+        return self._means(sums, weights)
+
+    def _block(self) -> tuple[int, int]:
+        """Rows and columns of the source that are read at once: as many tiles along both axes."""
+        height, width, samples = self.source.tile_shape
+        tile_bytes = height * width * samples * self.dtype.itemsize
+        side = max(int((_BLOCK_BYTES / tile_bytes) ** 0.5), 1)
+        return side * height, side * width
+
+    def _means(self, sums: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray:
+        weights = np.broadcast_to(weights, sums.shape)
+        outside = weights == 0
+        np.divide(sums, weights, out=sums, where=~outside)
+        if self.dtype.kind in "iu":
+            # Noise of the weights must not decide a tie
+            np.rint(sums.round(6), out=sums)
+        sums[outside] = self.source.background
+        return sums.astype(self.dtype)
+
+    def to_dask(self, chunks: Chunks = "auto") -> da.Array:
+        """Make a dask array of the pixels.
+
+        Parameters
+        ----------
+        chunks : {"auto", "frames"}, int or tuple of int
+            Chunks that are made of as many pixels of the source as its own chunks of that kind
+            have, or (rows, columns) of this array. Where these would be more chunks than dask can
+            hold, they are larger
+
+        Returns
+        -------
+        dask.array.Array
+            Array of shape (rows, columns, samples). Nothing is read
+        """
+        if isinstance(chunks, str):
+            of_source = self.source.chunk_sizes(chunks)
+            # Smaller pixels are not read from fewer of the source, but fill more memory
+            chunks = tuple(
+                max(round(size / max(step, 1)), 1)
+                for size, step in zip(of_source[:2], self.scale, strict=True)
+            )
+        sizes = chunk_sizes(chunks, self.shape, (1, 1, self.shape[2]), self.dtype)
+        rows, columns = fewer_chunks(self.shape, sizes)
+        # A task shares the machine with the tasks beside it
+        single = replace(self, source=replace(self.source, threads=1))
+        return as_dask(single, f"resampled-{self.token}", (rows, columns, self.shape[2]))
+
+
+def _areas(indices: range, step: float, extent: int, is_centre: bool) -> NDArray[np.float64]:
+    """Find what pixels cover of an axis of the source, in pixels of it.
+
+    Returns
+    -------
+    numpy.ndarray
+        Start and end of each pixel, or of the one of the source at its centre, as far as they lie
+        in the source; shape (indices, 2)
+    """
+    places = np.array(indices, np.float64)
+    if is_centre:
+        starts = np.floor((step * (places + 0.5)).round(6))
+        ends = starts + 1
+    else:
+        # Noise of the products must not become pixels that are weighted by it
+        starts, ends = ((step * edges).round(6) for edges in (places, places + 1))
+    return np.stack([starts, ends], axis=-1).clip(0, extent)
+
+
+def _blocks(areas: NDArray[np.float64], step: int) -> Iterator[tuple[int, int]]:
+    """Cut what areas cover of an axis at multiples of a step; what is between them is left out."""
+    covered = areas[areas[:, 0] < areas[:, 1]]
+    if not len(covered):
+        return
+    first, last = int(covered.min()) // step, int(np.ceil(covered.max() / step))
+    for place in range(first, last):
+        low, high = place * step, (place + 1) * step
+        inside = covered[(covered[:, 1] > low) & (covered[:, 0] < high)].clip(low, high)
+        if len(inside):
+            yield int(inside.min()), int(np.ceil(inside.max()))
+
+
+def _add(
+    sums: NDArray[np.float64],
+    block: NDArray,
+    down: NDArray[np.float64],
+    across: NDArray[np.float64],
+) -> None:
+    """Add what a block, whose first pixel has the place (0, 0), gives to weighted sums."""
+    rows, columns = (
+        (ends[:, 1] > 0) & (ends[:, 0] < extent)
+        for ends, extent in zip((down, across), block.shape[:2], strict=True)
+    )
+    part = _sums(block, down[rows].clip(0, block.shape[0]))
+    part = _sums(part.swapaxes(0, 1), across[columns].clip(0, block.shape[1]))
+    sums[np.ix_(rows, columns)] += part.swapaxes(0, 1)
+
+
+def _sums(pixels: NDArray, areas: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Add up the pixels along the first axis in each area, weighted by their part of it."""
+    starts, ends = areas.T
+    first = np.floor(starts).astype(int)
+    sums = np.zeros((len(areas), *pixels.shape[1:]))
+    for place in range(int((np.ceil(ends) - first).max(initial=0))):
+        here = first + place
+        weights = (np.minimum(ends, here + 1) - np.maximum(starts, here)).clip(0)
+        taken = pixels[here.clip(max=len(pixels) - 1)]
+        sums += taken * weights[:, np.newaxis, np.newaxis]
+    return sums

@@ -1,0 +1,71 @@
+"""Levels that a slide does not have: its pixels at any distance between them."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from dicomslide.arguments import number
+from dicomslide.arrangement import Plane
+from dicomslide.errors import ArgumentValueError
+from dicomslide.metadata.geometry import ImageGeometry
+from dicomslide.pixels.array import FrameArray
+from dicomslide.pixels.resampled import ResampledArray
+from dicomslide.pyramid import LevelGrid
+
+__all__ = ["level_at_spacing"]
+
+# Pixels of one level are in the same places up to this part of a pixel, over its whole extent
+_SAME_PIXEL = 0.01
+
+
+def level_at_spacing(
+    planes: Iterable[Plane], spacing: float
+) -> tuple[FrameArray | ResampledArray, LevelGrid]:
+    """Find or make the level of a channel and focal plane that has a distance between its pixels.
+
+    Parameters
+    ----------
+    planes : iterable of Plane
+        The levels that are stored, from the finest to the coarsest
+    spacing : float
+        Distance in micrometres between pixels along rows and columns
+
+    Returns
+    -------
+    array : FrameArray or ResampledArray
+        The pixels of the level that is stored with this spacing, or means of those of the coarsest
+        one that is not coarser, or else of the finest one
+    grid : LevelGrid
+        Where they lie: a grid that is made begins at the corner of the level that it is made from
+
+    Raises
+    ------
+    ArgumentValueError
+        When the spacing is not positive
+    """
+    distance = number("spacing", spacing) / 1000
+    if distance <= 0:
+        raise ArgumentValueError(f"spacing: {spacing} micrometres are not positive")
+    finest, *coarser = planes
+    plane, scale = finest, _scale(finest.geometry, distance)
+    for candidate in coarser:
+        its_scale = _scale(candidate.geometry, distance)
+        if min(its_scale) >= 1 or _is_one(its_scale, candidate.grid.size):
+            plane, scale = candidate, its_scale
+    if _is_one(scale, plane.grid.size):
+        return plane.array, plane.grid
+    array = ResampledArray(plane.array, scale)
+    x, y, z = plane.geometry.to_slide([step / 2 - 0.5 for step in scale]).tolist()
+    geometry = replace(plane.geometry, origin=(x, y, z), spacing=(distance, distance))
+    return array, LevelGrid(array.shape[:2], geometry)
+
+
+def _scale(geometry: ImageGeometry, distance: float) -> tuple[float, float]:
+    """Rows and columns of a level for a distance in millimetres."""
+    made = replace(geometry, spacing=(distance, distance))
+    return made.scale_to(geometry)
+
+
+def _is_one(scale: tuple[float, float], size: tuple[int, int]) -> bool:
+    """Whether pixels of a scale are those of a level of a size."""
+    drifts = (abs(step - 1) * extent for step, extent in zip(scale, size, strict=True))
+    return max(drifts) < _SAME_PIXEL
