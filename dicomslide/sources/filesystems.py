@@ -21,6 +21,8 @@ __all__ = ["ask", "name_of_access", "of_this_process", "open_file_system"]
 # Seconds to connect to a web server, and between two pieces of its answer
 _TIMEOUT = 10, 60
 _MAX_FILE_SYSTEMS = 64
+# fsspec asks for so many ranges at once; the package for S3 has 10 connections unless it is told
+_S3_CONNECTIONS = 128
 # So that passwords cannot be guessed fast from the names of dask arrays, which are shown
 _ROUNDS = 20_000
 # Option of what a file system of web servers hands to its library
@@ -31,6 +33,10 @@ def open_file_system(url: str, storage_options: dict[str, Any]) -> tuple[Abstrac
     """Make the file system of a URL, and find what it calls the file."""
     if url.startswith(("http://", "https://")):
         storage_options = {**storage_options, _CLIENT: _web_options(storage_options)}
+    elif url.startswith(("s3://", "s3a://")):
+        given = dict(storage_options.get("config_kwargs") or {})
+        config = {"max_pool_connections": _S3_CONNECTIONS, **given}
+        storage_options = {**storage_options, "config_kwargs": config}
     return url_to_fs(url, **storage_options)
 
 

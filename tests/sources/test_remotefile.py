@@ -18,7 +18,7 @@ from dicomslide.errors import DicomSlideError, SourceError
 from dicomslide.sources import filesystems, remotefile, retries
 from dicomslide.sources.remotefile import RemoteFile, find_remote_files, is_url, local_path
 from tests.servers.dripping import dripping
-from tests.servers.faults import cut, hang_up, never_end, redirect, status, with_headers
+from tests.servers.faults import cut, hang_up, never_end, redirect, silence, status, with_headers
 from tests.servers.messages import Answer, Request
 from tests.servers.ranges import RangeServer, shorten_range
 
@@ -350,6 +350,23 @@ class TestReplacedFile:
         with pytest.raises(SourceError, match="whole file for a part"):
             file.read([(150_000, 5000)])
         expect(file, [(150_000, 5000)])
+
+
+def test_ranges_of_a_bucket_are_asked_for_all_at_once(bucket, tmp_path):
+    """The package for S3 would have 10 connections, and ask for the rest one after another."""
+    folder, step = tmp_path / "far", 2 * GAP
+    folder.mkdir()
+    content = CONTENT * 10
+    (folder / "a.dcm").write_bytes(content)
+    (file,) = find_remote_files(f"{bucket.upload(folder, 'far')}a.dcm", bucket.options)
+    bucket.server.behave()
+    # Each request waits for so long that another one needs a connection of its own
+    bucket.server.misbehave(silence(1), "/a.dcm")
+    known = bucket.server.connections
+    ranges = [(HEAD + step * place, 10) for place in range(20)]
+    assert file.read(ranges) == [content[start : start + 10] for start, _ in ranges]
+    assert bucket.server.connections - known > 10
+    bucket.server.behave()
 
 
 @pytest.mark.parametrize(
