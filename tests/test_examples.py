@@ -69,3 +69,26 @@ def test_deep_zoom_tiles_cover_the_slide(slide: SyntheticSlide, tmp_path: Path) 
     finest = sorted((tmp_path / "deepzoom/slide_files").iterdir(), key=lambda p: int(p.name))[-1]
     rows, columns = slide.levels[0].size
     assert len(list(finest.iterdir())) == -(-rows // 254) * -(-columns // 254)
+
+
+def test_patches_for_training_are_those_of_tissue(slide: SyntheticSlide, tmp_path: Path) -> None:
+    """Squares of 256 pixels whose mean, in the coarsest level, has a colour; white beyond it."""
+    printed = run("patches_for_training.py", tmp_path, slide.folder)
+    base, coarse = slide.levels[0].pixels(), slide.levels[-1].pixels()
+    side = round(256 * slide.levels[0].spacing[0] / slide.levels[-1].spacing[0])
+    sums, count = np.zeros(3), 0
+    for row in range(-(-base.shape[0] // 256)):
+        for column in range(-(-base.shape[1] // 256)):
+            seen = coarse[row * side : (row + 1) * side, column * side : (column + 1) * side]
+            color = np.rint(seen.mean(axis=(0, 1)))
+            if color.max() - color.min() <= 12:
+                continue
+            patch = base[row * 256 : (row + 1) * 256, column * 256 : (column + 1) * 256]
+            missing = 256 * 256 - patch.shape[0] * patch.shape[1]
+            sums += patch.sum(axis=(0, 1)) + 255 * missing
+            count += 1
+    expected = ", ".join(f"{value:.3f}" for value in sums / (count * 256 * 256))
+    assert printed.startswith(f"{count} patches of tissue")
+    found = re.findall("mean colour (.*)", printed)
+    assert len(found) >= 2
+    assert set(found) == {expected}
