@@ -11,12 +11,13 @@ from pathlib import Path
 
 from benchmarks.compare import FIGURES, PEERS, compare, growth
 from benchmarks.published import published_python
-from benchmarks.report import growth_table, insert, machine, plain_table, ratios, times
+from benchmarks.report import growth_table, insert, machine, plain_table, rates_table, ratios, times
 from benchmarks.slides import SIZES, frames, make_slide
+from benchmarks.training import patches_per_second, regions
 from benchmarks.views import peak_memory, reductions, small_reads
 
 OWN = "dicomslide, 2 threads"
-PARTS = ("peers", "color", "views", "reductions", "memory", "growth")
+PARTS = ("peers", "color", "training", "regions", "views", "reductions", "memory", "growth")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -44,6 +45,19 @@ def main(arguments: list[str] | None = None) -> None:
         )
         tell("color", times(results))
         tell("color-ratios", ratios(results))
+    if "training" in options.parts:
+        found_by_color = {
+            title: patches_per_second(slide, size, rounds, correct_color=correct)
+            for title, correct in (("as stored", False), ("corrected", True))
+        }
+        tell("training", rates_table(found_by_color))
+    if "regions" in options.parts:
+        found_by_place = regions(slide, size, rounds)
+        heading = "100 regions of 256 x 256"
+        tables_by_place = (
+            plain_table(f"{heading}, {place}", found) for place, found in found_by_place.items()
+        )
+        tell("regions", "\n\n".join(tables_by_place))
     if "views" in options.parts:
         tell("views", plain_table("256 x 256 at random", small_reads(slide, rounds)))
     if "reductions" in options.parts:

@@ -15,7 +15,18 @@ from typing import Any
 import dicomslide
 from benchmarks.slides import FACTORS, SIZES, make_slide
 
-__all__ = ["FIGURES", "PEERS", "Column", "Figure", "compare", "growth"]
+__all__ = [
+    "FIGURES",
+    "PEERS",
+    "Column",
+    "Figure",
+    "answer_of",
+    "compare",
+    "growth",
+    "is_there",
+    "send",
+    "worker_process",
+]
 
 _WORKER = Path(__file__).with_name("worker.py")
 
@@ -95,12 +106,12 @@ def compare(
     published : Path, optional
         The Python that has the published version; None leaves it out
     """
-    columns = [column for column in columns if _is_there(column.reader, published)]
+    columns = [column for column in columns if is_there(column.reader, published)]
     seconds: dict[tuple[str, str], list[float]] = {}
     with ExitStack() as stack:
         workers = {
             column: stack.enter_context(
-                _worker(column.reader, published if column.reader == "published" else None)
+                worker_process(column.reader, published if column.reader == "published" else None)
             )
             for column in columns
         }
@@ -121,7 +132,8 @@ def compare(
                         "windows": _windows(figure, SIZES[its_size], number),
                     }
                     key = column.title, figure.name
-                    seconds.setdefault(key, []).extend(_ask(worker, request))
+                    send(worker, request)
+                    seconds.setdefault(key, []).extend(answer_of(worker))
     return {
         column.title: {
             figure.name: seconds[column.title, figure.name]
@@ -140,7 +152,8 @@ def growth(
     return {size: compare(folder, size, columns, figures, rounds) for size in sizes}
 
 
-def _is_there(reader: str, published: Path | None) -> bool:
+def is_there(reader: str, published: Path | None = None) -> bool:
+    """Whether what a reader needs is installed."""
     if reader == "published":
         return published is not None
     return reader not in ("openslide", "wsidicom") or importlib.util.find_spec(reader) is not None
@@ -172,7 +185,8 @@ def _windows(figure: Figure, size: tuple[int, int], number: int) -> list[list[in
 
 
 @contextmanager
-def _worker(reader: str, python: Path | None) -> Iterator[subprocess.Popen[str]]:
+def worker_process(reader: str, python: Path | None = None) -> Iterator[subprocess.Popen[str]]:
+    """Run one reader in a process of its own."""
     environment = dict(os.environ)
     if python is None:
         environment["PYTHONPATH"] = str(Path(dicomslide.__file__).parents[1])
@@ -189,12 +203,17 @@ def _worker(reader: str, python: Path | None) -> Iterator[subprocess.Popen[str]]
         process.stdin.close()
 
 
-def _ask(worker: subprocess.Popen[str], request: dict[str, Any]) -> list[float]:
+def send(worker: subprocess.Popen[str], request: dict[str, Any]) -> None:
+    """Ask a reader to read."""
     assert worker.stdin is not None
-    assert worker.stdout is not None
     worker.stdin.write(json.dumps(request) + "\n")
     worker.stdin.flush()
+
+
+def answer_of(worker: subprocess.Popen[str]) -> list[float]:
+    """Wait until a reader has read; gives the seconds that it took."""
+    assert worker.stdout is not None
     line = worker.stdout.readline()
     if not line:
-        raise RuntimeError(f"{worker.args!r} ended, with this request: {request}")
+        raise RuntimeError(f"{worker.args!r} ended")
     return json.loads(line)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.compare import Results
 
-__all__ = ["growth_table", "insert", "machine", "plain_table", "ratios", "times"]
+__all__ = ["growth_table", "insert", "machine", "plain_table", "rates_table", "ratios", "times"]
 
 _TWO = ", 2 threads"
 
@@ -69,6 +69,16 @@ def plain_table(heading: str, results: Mapping[str, float]) -> str:
     first = next(iter(results.values()))
     rows = [[n, milliseconds(value), f"{value / first:.2f}"] for n, value in results.items()]
     return table([heading, "ms", "times the first"], rows)
+
+
+def rates_table(results: Mapping[str, Mapping[str, float]]) -> str:
+    """A table of how much each reader does in a second, by what is done."""
+    readers = max(results.values(), key=len)
+    rows = [
+        [title, *(f"{found[reader]:,.0f}" if reader in found else "" for reader in readers)]
+        for title, found in results.items()
+    ]
+    return table(["patches in a second", *readers], rows)
 
 
 def milliseconds(seconds: float) -> str:

@@ -33,6 +33,12 @@ class Dicomslide:
         matrix = self._slide.get_image(level).get_total_pixel_matrix()
         return matrix[row : row + rows, column : column + columns]
 
+    def read_all(self, windows: list[list[int]]) -> Any:
+        """Read windows of one level and size together."""
+        level, _, _, rows, columns = windows[0]
+        matrix = self._slide.get_image(level).get_total_pixel_matrix()
+        return matrix.read_regions([window[1:3] for window in windows], (rows, columns))
+
 
 class Published:
     """The published dicomslide 0.7.2, which decodes on one thread."""
@@ -56,35 +62,59 @@ class Published:
 
 
 class Wsidicom:
-    """Without its caches of frames."""
+    """Without its caches of frames. It does not correct colours: Pillow does."""
 
-    def __init__(self, folder: Path, threads: int, **_: Any) -> None:
+    def __init__(self, folder: Path, threads: int, correct_color: bool) -> None:
         import wsidicom
         from wsidicom.config import Settings, set_default_settings
 
         set_default_settings(Settings(decoded_frame_cache_size=0, encoded_frame_cache_size=0))
         self._slide = wsidicom.WsiDicom.open(folder)
         self._threads = threads
+        self._correct = correction(folder) if correct_color else np.asarray
 
     def read(self, level: int, row: int, column: int, rows: int, columns: int) -> Any:
-        return self._slide.read_region(
-            (column, row), level, (columns, rows), threads=self._threads, as_array=True
+        return self._correct(
+            self._slide.read_region(
+                (column, row), level, (columns, rows), threads=self._threads, as_array=True
+            )
         )
 
 
 class Openslide:
-    """Without its cache of tiles. It decodes on one thread."""
+    """Without its cache of tiles. It decodes on one thread, and Pillow corrects its colours."""
 
-    def __init__(self, folder: Path, **_: Any) -> None:
+    def __init__(self, folder: Path, correct_color: bool, **_: Any) -> None:
         import openslide
 
         self._slide = openslide.OpenSlide(folder / "level-0.dcm")
         self._slide.set_cache(openslide.OpenSlideCache(0))
+        self._correct = correction(folder) if correct_color else np.asarray
 
     def read(self, level: int, row: int, column: int, rows: int, columns: int) -> Any:
         factor = round(self._slide.level_downsamples[level])
         region = self._slide.read_region((column * factor, row * factor), level, (columns, rows))
-        return np.asarray(region)[..., :3]
+        return self._correct(np.asarray(region)[..., :3])
+
+
+def correction(folder: Path) -> Callable[[Any], Any]:
+    """Make the transform to sRGB that the callers of other readers make, of the ICC profile."""
+    import io
+
+    import pydicom
+    from PIL import Image, ImageCms
+
+    dataset = pydicom.dcmread(folder / "level-0.dcm", stop_before_pixels=True)
+    profile = io.BytesIO(dataset.OpticalPathSequence[0].ICCProfile)
+    transform = ImageCms.buildTransform(
+        ImageCms.ImageCmsProfile(profile), ImageCms.createProfile("sRGB"), "RGB", "RGB"
+    )
+
+    def correct(pixels: Any) -> Any:
+        image = Image.fromarray(np.ascontiguousarray(pixels))
+        return np.asarray(ImageCms.applyTransform(image, transform))
+
+    return correct
 
 
 class Limit:
@@ -100,11 +130,14 @@ class Limit:
         self._pool = ThreadPoolExecutor(threads)
         self._threads = threads
 
-    def prepare(self, level: int, row: int, column: int, rows: int, columns: int) -> list[bytes]:
-        across, source = self._levels[level]
+    def frames(self, level: int, row: int, column: int, rows: int, columns: int) -> list[int]:
+        across = self._levels[level][0]
         grid_rows = range(row // TILE, -(-(row + rows) // TILE))
         grid_columns = range(column // TILE, -(-(column + columns) // TILE))
-        return source.read([r * across + c for r in grid_rows for c in grid_columns])
+        return [r * across + c for r in grid_rows for c in grid_columns]
+
+    def prepare(self, level: int, row: int, column: int, rows: int, columns: int) -> list[bytes]:
+        return self._levels[level][1].read(self.frames(level, row, column, rows, columns))
 
     def decode(self, frames: list[bytes]) -> None:
         import imagecodecs
@@ -148,6 +181,10 @@ def answer(reader: str, opened: dict[str, Any], request: dict[str, Any]) -> list
                 slide.read(*window)
             seconds.append(time.perf_counter() - start)
         return seconds
+    if request.get("together"):
+        start = time.perf_counter()
+        opened[folder].read_all(request["windows"])
+        return [time.perf_counter() - start]
     return [read(opened[folder], window) for window in request["windows"]]
 
 

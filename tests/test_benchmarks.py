@@ -15,6 +15,8 @@ NAMES = (
     "ratios",
     "color",
     "color-ratios",
+    "training",
+    "regions",
     "views",
     "reductions",
     "memory",
@@ -121,6 +123,26 @@ def test_ratio_is_that_of_the_median_region():
     # On one thread 2, 1.5 and 1; on two 1, 1 and 1.5, and 0.25, 0.5 and 1
     assert row == f"| {region} | 1.50 | 1.00 | 0.50 |"
     assert times.split("\n")[2] == f"| {region} | 2,000 | 1,000 | 3,000 | 1,000 | 3,000 |"
+
+
+@pytest.mark.parametrize("color", ["as stored", "corrected"])
+def test_every_reader_has_patches_for_a_model(page, color):
+    found = table(page, "training")[color]
+    # The limit corrects nothing
+    assert (found.pop("limit") == "") == (color == "corrected")
+    assert list(found) == ["dicomslide", "wsidicom", "OpenSlide"]
+    assert all(float(rate.replace(",", "")) > 0 for rate in found.values())
+
+
+def test_regions_are_read_from_a_disk_and_from_far_away(page):
+    text = re.search("<!-- begin regions -->\n(.*?)\n<!-- end", page, re.DOTALL)[1]
+    local, far = text.split("\n\n")
+    assert "local" in local.split("\n")[0]
+    assert "50 ms away" in far.split("\n")[0]
+    for rows in (local, far):
+        times = re.findall(r"\| ([\d.,]+) \| [\d.]+ \|$", rows, re.MULTILINE)
+        assert len(times) == 3
+        assert all(float(time.replace(",", "")) > 0 for time in times)
 
 
 @pytest.mark.parametrize("name", ["color", "views", "reductions", "growth"])
