@@ -1,6 +1,6 @@
 """The xarray engine ``dicomslide``."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 import xarray as xr
@@ -17,8 +17,9 @@ __all__ = ["SlideBackendEntrypoint"]
 class SlideBackendEntrypoint(BackendEntrypoint):
     """Opens DICOM whole slide images: ``xr.open_datatree(folder, engine="dicomslide")``.
 
-    The keywords are those of `dicomslide.open_slide`. ``xr.open_dataset`` opens one group, the
-    base level unless said otherwise.
+    The keywords are those of `dicomslide.open_slide`, and those that all engines have: `group` is
+    the path of a node, ``xr.open_dataset`` opens the base level unless it is given. Those that
+    decode times, characters and coordinates change nothing, since a slide has none to decode.
     """
 
     description = "DICOM whole slide images (dicomslide)"
@@ -26,6 +27,11 @@ class SlideBackendEntrypoint(BackendEntrypoint):
     open_dataset_parameters: ClassVar[tuple[str, ...]] = (
         "filename_or_obj",
         "mask_and_scale",
+        "decode_times",
+        "decode_timedelta",
+        "decode_coords",
+        "use_cftime",
+        "concat_characters",
         "drop_variables",
         "group",
         "correct_color",
@@ -46,14 +52,14 @@ class SlideBackendEntrypoint(BackendEntrypoint):
         return holds_slide(filename_or_obj)
 
     def open_groups_as_dict(self, filename_or_obj: Any, **options: Any) -> dict[str, xr.Dataset]:
-        """Open all groups of a slide, by their paths."""
+        """Open the groups of a slide, by their paths in the group that is asked for."""
         slide, groups = _open(filename_or_obj, **options)
         for group in groups.values():
             group.set_close(slide.close)
         return groups
 
     def open_datatree(self, filename_or_obj: Any, **options: Any) -> xr.DataTree:
-        """Open a slide as a tree."""
+        """Open a slide, or a group of it, as a tree."""
         slide, groups = _open(filename_or_obj, **options)
         tree = xr.DataTree.from_dict(groups)
         tree.set_close(slide.close)
@@ -64,20 +70,52 @@ class SlideBackendEntrypoint(BackendEntrypoint):
     ) -> xr.Dataset:
         """Open one group of a slide."""
         groups = self.open_groups_as_dict(filename_or_obj, **options)
-        path = "/" + (group or "level_0").strip("/")
+        path = _path_of(group or "level_0")
         if path not in groups:
-            raise SelectionError(f"group: there is no {group!r}, only {', '.join(sorted(groups))}")
+            raise _no_group(group, groups)
         return groups[path]
 
 
 def _open(
     source: Any,
     *,
-    mask_and_scale: bool = True,
+    group: str | None = None,
+    mask_and_scale: bool | Mapping[str, bool] = True,
     drop_variables: str | Iterable[str] | None = None,
+    decode_times: Any = None,
+    decode_timedelta: Any = None,
+    decode_coords: Any = None,
+    use_cftime: Any = None,
+    concat_characters: Any = None,
     **access: Any,
 ) -> tuple[Slide, dict[str, xr.Dataset]]:
     slide = open_slide(source, **access)
     dropped = [drop_variables] if isinstance(drop_variables, str) else drop_variables or []
     groups = slide.to_groups(chunks=None, mask_and_scale=mask_and_scale)
-    return slide, {path: g.drop_vars(dropped, errors="ignore") for path, g in groups.items()}
+    return slide, {
+        path: node.drop_vars(dropped, errors="ignore")
+        for path, node in _below(group, groups).items()
+    }
+
+
+def _below(group: str | None, groups: dict[str, xr.Dataset]) -> dict[str, xr.Dataset]:
+    """Find the groups in a group, by their paths from there."""
+    root = _path_of(group or "")
+    if root == "/":
+        return groups
+    found = {
+        path.removeprefix(root) or "/": node
+        for path, node in groups.items()
+        if f"{path}/".startswith(f"{root}/")
+    }
+    if not found:
+        raise _no_group(group, groups)
+    return found
+
+
+def _path_of(group: str) -> str:
+    return "/" + group.strip("/")
+
+
+def _no_group(group: str | None, groups: Iterable[str]) -> SelectionError:
+    return SelectionError(f"group: there is no {group!r}, only {', '.join(sorted(groups))}")

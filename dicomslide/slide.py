@@ -2,7 +2,7 @@
 
 import hashlib
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any, Self
 
@@ -24,7 +24,7 @@ from dicomslide.arguments import (
 )
 from dicomslide.arrangement import Plane, SlideChannel, arrange
 from dicomslide.damage import reading
-from dicomslide.datatree import TreeChunks, build_groups
+from dicomslide.datatree import build_groups
 from dicomslide.enum import ChannelTypes, ImageFlavors
 from dicomslide.errors import (
     ArgumentTypeError,
@@ -61,6 +61,8 @@ from dicomslide.sources.base import FrameSource, image_name
 from dicomslide.sources.concatenation import join_concatenations, join_frames
 from dicomslide.stores.places import store_of_client
 from dicomslide.stores.protocol import ImageStore
+from dicomslide.treechunks import TreeChunks
+from dicomslide.variables import ArrayForm
 
 __all__ = ["Slide"]
 
@@ -805,30 +807,39 @@ class Slide:
 
         Parameters
         ----------
-        chunks : {"frames", "auto"}, dict, int, tuple of int or None, optional
+        chunks : {"frames", "auto"}, str, dict, int, tuple of int or None, optional
             How the arrays are chunked: one dask chunk for each frame (``{}`` is the same), chunks
             that suit the machine, the source and the level, given sizes (see
             `TotalPixelMatrix.to_dask`), or, with None, not at all: then they are the lazy arrays of
-            xarray
+            xarray. A size in words such as ``"64MiB"`` is that of a chunk. A dict has lengths for
+            dimensions, in which ``"auto"`` and sizes in words may stand for those along ``y`` and
+            ``x``; what it does not name is as with ``"frames"``. Chunks are whole frames, and the
+            same for all variables of a node unless their frames differ
 
         Returns
         -------
         xarray.DataTree
             The tree: see :mod:`dicomslide.datatree`. No frame is read
+
+        Raises
+        ------
+        TypeError, ValueError
+            When `chunks` is none of these
         """
         return xr.DataTree.from_dict(self.to_groups(chunks))
 
     def to_groups(
-        self, chunks: TreeChunks = "frames", mask_and_scale: bool = True
+        self, chunks: TreeChunks = "frames", mask_and_scale: bool | Mapping[str, bool] = True
     ) -> dict[str, xr.Dataset]:
         """Make the nodes of the tree, by their paths.
 
         Parameters
         ----------
-        chunks : {"frames", "auto"}, dict, int, tuple of int or None, optional
+        chunks : {"frames", "auto"}, str, dict, int, tuple of int or None, optional
             See `to_datatree`
-        mask_and_scale : bool, optional
-            Whether scaled integers are decoded to the values that they stand for
+        mask_and_scale : bool or dict, optional
+            Whether scaled integers are decoded to the values that they stand for, or for which
+            variables; those that are not named are decoded
 
         Returns
         -------
@@ -840,7 +851,7 @@ class Slide:
             "overview": self._overview_images,
             "thumbnail": self._arrangement.thumbnails,
         }
-        return build_groups(self._arrangement, associated, chunks, mask_and_scale)
+        return build_groups(self._arrangement, associated, ArrayForm(chunks, mask_and_scale))
 
     def close(self) -> None:
         """Close files and drop all frames that are held for the images of the slide.

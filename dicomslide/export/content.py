@@ -176,9 +176,18 @@ def _label_images(
 
 
 def _associated(path: str, group: xr.Dataset) -> Image:
-    levels = stored_levels([(_array(group["image"]), Calibration.of(group))])
+    levels = stored_levels([(_array(_like_a_level(group["image"])), Calibration.of(group))])
     name = path.rpartition("/")[2]
     return Image(path, name, levels, False, image_displays(group, "image"), slide_affine(group))
+
+
+def _like_a_level(image: xr.DataArray) -> xr.DataArray:
+    """Name the dimensions of an associated image like those of a level."""
+    names = {"row": "y", "column": "x"}
+    renamed = image.rename({old: new for old, new in names.items() if old in image.dims})
+    frame = image.encoding.get("preferred_chunks", {})
+    renamed.encoding["preferred_chunks"] = {names.get(k, k): size for k, size in frame.items()}
+    return renamed
 
 
 def _values(level: xr.Dataset, coordinate: str) -> list[str]:

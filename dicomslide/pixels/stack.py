@@ -114,15 +114,16 @@ class FrameStack:
         known = known.reshape(known.shape + (1,) * (pixels.ndim - known.ndim))
         return np.where(known, pixels * slope + intercept, np.nan)
 
-    def to_dask(self, chunks: Sequence[int]) -> da.Array:
-        """Make a dask array with chunks of (rows, columns) of one channel and focal plane.
+    def to_dask(self, chunks: Sequence[int], outer: Sequence[int] = (1, 1)) -> da.Array:
+        """Make a dask array with chunks of (rows, columns), and so many channels and focal planes.
 
         Warns
         -----
         UserWarning
             When these are more chunks than dask can hold, so that they are made larger
         """
-        rows, columns = fewer_chunks(self.first.shape, chunks, math.prod(self.shape[:2]))
+        planes = math.prod(-(-self.shape[i] // outer[i]) for i in range(2))
+        rows, columns = fewer_chunks(self.first.shape, chunks, planes)
         if (rows, columns) != tuple(chunks[:2]):
             warnings.warn(
                 f"an array of {' x '.join(map(str, self.shape))} in chunks of {chunks[0]} x "
@@ -133,7 +134,7 @@ class FrameStack:
         single = tuple(
             tuple(plane and replace(plane, threads=1) for plane in planes) for planes in self.planes
         )
-        sizes = (1, 1, rows, columns, self.first.shape[2])[: self.ndim]
+        sizes = (*outer, rows, columns, self.first.shape[2])[: self.ndim]
         return as_dask(replace(self, planes=single), f"frames-{self.token}", sizes)
 
 

@@ -13,13 +13,15 @@ from dicomslide.sources.localfile import LocalFile
 __all__ = ["find_files", "looks_like_dicom"]
 
 _DICOMDIR = "DICOMDIR"
+# A folder with one of these is a Zarr store, or a part of one, with a file for each chunk in it
+_ZARR_METADATA = "zarr.json", ".zgroup", ".zarray"
 
 
 def find_files(source: str | os.PathLike[str]) -> Iterator[str]:
     """Find the files that a path stands for, those of a folder one after the other.
 
     Those of a folder are the files that its DICOMDIR lists (PS3.10 8), or without one all files in
-    it and in the folders in it; hidden ones are left out.
+    it and in the folders in it; hidden ones and Zarr stores are left out.
 
     Raises
     ------
@@ -58,13 +60,19 @@ def _walk(folder: str, visited: set[str]) -> Iterator[str]:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
         raise SourceError(f"{folder}: {error.strerror}") from error
+    is_store = _is_zarr_store(folder)
     for entry in entries:
         if entry.name.startswith("."):
             continue
         if entry.is_dir():
-            yield from _walk(entry.path, visited)
+            if not is_store and not _is_zarr_store(entry.path):
+                yield from _walk(entry.path, visited)
         elif entry.is_file():
             yield entry.path
+
+
+def _is_zarr_store(folder: str) -> bool:
+    return any(os.path.exists(os.path.join(folder, name)) for name in _ZARR_METADATA)
 
 
 def _listed(directory: str) -> list[str]:

@@ -37,6 +37,7 @@ from dicomslide.sources.files import FileFrames, open_image_file
 from dicomslide.sources.folders import find_files
 from dicomslide.sources.header import read_header, read_sop_class
 from dicomslide.sources.localfile import LocalFile
+from dicomslide.sources.patterns import expand_path
 from dicomslide.sources.remotefile import find_remote_files, is_url, local_path
 from dicomslide.sources.sidebyside import side_by_side
 from dicomslide.sources.urls import without_secrets
@@ -60,7 +61,7 @@ _GROUPING = (
     "TotalPixelMatrixOriginSequence",
 )
 # How many files of a folder are looked at to tell whether it holds a slide
-_PROBE_LIMIT = 1000
+_PROBE_LIMIT = 200
 
 
 class FileStore:
@@ -180,10 +181,14 @@ def _files_of(
     if is_url(path) and not os.path.exists(path):
         local = local_path(path)
         if local is None:
-            found = find_remote_files(path, options)
+            # All files of a folder are those that the folder stands for
+            found = find_remote_files(
+                path.removesuffix("*") if path[-2:] == "/*" else path, options
+            )
             return ((file, file.path == without_secrets(path)) for file in found)
         path = local
-    return ((LocalFile.at(file), file == path) for file in find_files(path))
+    files = chain.from_iterable(map(find_files, expand_path(path)))
+    return ((LocalFile.at(file), file == os.path.expanduser(path)) for file in files)
 
 
 def _each_image(

@@ -1,0 +1,191 @@
+"""Coordinates of the tree: of pixels, focal planes, samples and channels of each kind."""
+
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from typing import Any, Self
+
+import numpy as np
+import xarray as xr
+from xarray.coding.strings import create_vlen_dtype
+from xarray.indexes import RangeIndex
+
+from dicomslide.enum import ChannelTypes
+from dicomslide.metadata.channels import Channel
+from dicomslide.metadata.geometry import ImageGeometry
+from dicomslide.pyramid import LevelGrid
+
+__all__ = ["channel_coordinates", "other_coordinates", "pixel_coordinates"]
+
+# Of longer coordinates there are no lists of values, which would be 8 MiB each
+_MOST_VALUES = 2**20
+_COLORS = ("R", "G", "B")
+
+
+class HeldVariable(xr.Variable):
+    """A variable that stays in memory unless it is chunked to given sizes.
+
+    Otherwise `chunk`, and the functions of xarray that open files with ``chunks``, make dask arrays
+    of coordinates that have other chunks than the pixels, and fail for texts.
+    """
+
+    __slots__ = ()
+
+    @property
+    def _in_memory(self) -> bool:
+        return self.chunks is None
+
+    def chunk(self, chunks: Any = None, *args: Any, **options: Any) -> Self:
+        """Make a dask array of the values where their dimension has sizes."""
+        sizes = chunks.values() if isinstance(chunks, Mapping) else [chunks]
+        if any(isinstance(size, int | tuple) for size in sizes):
+            return super().chunk(chunks, *args, **options)
+        return self.copy(deep=False)
+
+    def to_base_variable(self) -> Self:
+        """Keep the type where data sets are made of variables."""
+        return self.copy(deep=False)
+
+
+def pixel_coordinates(zero: ImageGeometry, grid: LevelGrid) -> xr.Dataset:
+    """Make a data set of the coordinates of the pixels of a grid, in millimetres.
+
+    ``slide_x`` and ``slide_y`` have no index: selections need none, and much of xarray cannot do
+    with two indexes along one dimension.
+
+    Parameters
+    ----------
+    zero : ImageGeometry
+        The image from whose top left pixel ``y`` and ``x`` are counted
+    grid : LevelGrid
+        Pixels, parallel to those of `zero`
+    """
+    geometry = grid.geometry
+    start = zero.to_pixels(geometry.at_height(zero.origin[2]).origin) * zero.spacing
+    lines = [
+        ("y", "y", start[0], geometry.spacing[0], "distance along the columns"),
+        ("x", "x", start[1], geometry.spacing[1], "distance along the rows"),
+        *_slide_lines(geometry),
+    ]
+    sizes = dict(zip("yx", grid.size, strict=True))
+    dataset = xr.Dataset()
+    for name, dimension, first, step, long_name in lines:
+        line = _line(name, dimension, float(first), float(step), sizes[dimension])
+        dataset = dataset.assign_coords(line)
+        dataset[name].attrs = {"units": "mm", "long_name": long_name}
+    return dataset
+
+
+def _slide_lines(geometry: ImageGeometry) -> Iterator[tuple[str, str, float, float, str]]:
+    """Find X and Y of the pixels: each varies along one dimension, or it is no coordinate."""
+    if not geometry.is_axis_aligned:
+        return
+    directions = geometry.column_direction, geometry.row_direction
+    for axis, letter in enumerate("xy"):
+        along_x = geometry.rows_run_along_x == (axis == 0)
+        step = directions[along_x][axis] * geometry.spacing[along_x]
+        long_name = f"{letter.upper()} in the slide coordinate system"
+        yield f"slide_{letter}", "yx"[along_x], geometry.origin[axis], step, long_name
+
+
+def _line(
+    name: str, dimension: str, first: float, step: float, count: int
+) -> Mapping[str, xr.Variable] | xr.Coordinates:
+    """Make a coordinate of evenly spaced values, which are not listed if they are many."""
+    if count <= _MOST_VALUES:
+        return {name: HeldVariable(dimension, first + step * np.arange(count))}
+    index = RangeIndex.linspace(
+        first, first + step * count, num=count, endpoint=False, dim=dimension, coord_name=name
+    )
+    if name == dimension:
+        return xr.Coordinates.from_xindex(index)
+    return {name: index.create_variables()[name]}
+
+
+def other_coordinates(
+    sizes: Mapping[Hashable, int], offsets: Sequence[float] = ()
+) -> dict[str, HeldVariable]:
+    """Make the coordinates of focal planes and samples, as far as a variable has them.
+
+    Parameters
+    ----------
+    sizes : mapping
+        Dimensions of the variable to their lengths
+    offsets : sequence of float, optional
+        Offsets of the focal planes in micrometres
+    """
+    found = {}
+    for name, length in sizes.items():
+        if name == "focal_plane":
+            heights = [offset / 1000 for offset in offsets]
+            about = {"units": "mm", "long_name": "Z offset in the slide coordinate system"}
+            found["focal_plane"] = HeldVariable(name, heights, about)
+        elif str(name).startswith("sample") and length == len(_COLORS):
+            found[str(name)] = _texts(str(name), _COLORS)
+    return found
+
+
+def channel_coordinates(
+    kind: ChannelTypes, channels: Sequence[Channel], series: Sequence[str], suffix: str
+) -> dict[str, HeldVariable]:
+    """Make the coordinates that tell the channels of a variable apart.
+
+    Parameters
+    ----------
+    kind : ChannelTypes
+        What the channels are
+    channels : sequence of Channel
+        Channels in the order of the variable
+    series : sequence of str
+        Pyramid UID of each channel, or Series Instance UID where there is none
+    suffix : str
+        What the names of dimension and coordinates end with
+    """
+    about_series = "Pyramid UID, or Series Instance UID where there is none"
+
+    def text(values: Sequence[str], **attributes: str) -> HeldVariable:
+        return _texts(dimension, values, **attributes)
+
+    if kind is ChannelTypes.OPTICAL_PATH:
+        dimension = "channel" + suffix
+        lengths = [[c.wavelength for c in channels], [c.emission for c in channels]]
+        wavelength, emission = (
+            HeldVariable(dimension, np.array(values, float), {"units": "nm"}) for values in lengths
+        )
+        coordinates = {
+            "channel": text([c.identifier for c in channels], long_name="optical path"),
+            "description": text([c.label for c in channels]),
+            "wavelength": wavelength,
+            "emission": emission,
+            "stain": text([", ".join(c.stains) for c in channels]),
+        }
+    elif kind is ChannelTypes.SEGMENT:
+        dimension = "segment" + suffix
+        numbers = [int(c.identifier) for c in channels]
+        coordinates = {
+            "segment": HeldVariable(dimension, numbers, {"long_name": "segment number"}),
+            "label": text([c.label for c in channels]),
+            "category": text([c.category for c in channels]),
+            "type": text([c.property_type for c in channels]),
+            "algorithm": text([c.algorithm for c in channels]),
+            "color": text([c.color for c in channels], long_name="sRGB, hexadecimal"),
+            "segmentation_type": text([c.segmentation_type for c in channels]),
+            "segment_series": text(series, long_name=about_series),
+        }
+    else:
+        dimension = "parameter" + suffix
+        coordinates = {
+            "parameter": text([c.identifier for c in channels]),
+            "explanation": text([c.label for c in channels]),
+            "units": text([c.unit for c in channels]),
+            "parameter_series": text(series, long_name=about_series),
+        }
+    return {name + suffix: variable for name, variable in coordinates.items()}
+
+
+def _texts(dimension: str, values: Sequence[str], **attributes: str) -> HeldVariable:
+    """Make a variable of texts along a dimension.
+
+    Its type is that which xarray gives to texts from files. Texts of a fixed length cannot be
+    written to Zarr without a warning, nor be appended to shorter ones.
+    """
+    dtype: np.dtype = create_vlen_dtype(str)  # type: ignore[no-untyped-call]
+    return HeldVariable(dimension, np.array(list(values), dtype), attributes)

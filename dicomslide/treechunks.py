@@ -1,0 +1,120 @@
+"""How large the chunks of the variables of a tree are."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+from dask.utils import parse_bytes
+
+from dicomslide.arguments import integer
+from dicomslide.errors import ArgumentValueError
+from dicomslide.pixels.array import FrameArray
+from dicomslide.pixels.chunks import Chunks
+
+__all__ = ["TreeChunks", "chunks_like", "other_sizes", "rows_and_columns"]
+
+TreeChunks = Chunks | str | Mapping[str, int | str | None] | None
+"""Sizes as `TotalPixelMatrix.to_dask` takes them, bytes in words, or a size for each dimension."""
+
+
+def chunks_like(chunks: TreeChunks, array: FrameArray) -> TreeChunks:
+    """Choose sizes by one of the arrays of a node, so that all of them are chunked alike."""
+    named = dict(chunks) if isinstance(chunks, Mapping) else {}
+    by_bytes = isinstance(chunks, str) and chunks != "frames"
+    if not by_bytes and not any(isinstance(named.get(name), str) for name in "yx"):
+        return chunks
+    return named | dict(zip("yx", rows_and_columns(chunks, array), strict=True))
+
+
+def rows_and_columns(
+    chunks: TreeChunks, array: FrameArray, dims: Sequence[str] = ("y", "x")
+) -> tuple[int, int]:
+    """Find the rows and columns of a chunk: whole frames.
+
+    Parameters
+    ----------
+    chunks : {"frames", "auto"}, size in words, mapping, int or tuple of int
+        In a mapping ``"auto"`` stands for as much as makes a chunk as large as with ``"auto"``
+        alone, and a size in words such as ``"64MiB"`` for as much as makes it so large; a
+        dimension that is not named has frames
+    array : FrameArray
+        Array of (rows, columns, samples)
+    dims : sequence of str
+        Names of rows and columns
+
+    Raises
+    ------
+    ArgumentValueError
+        When these are no sizes
+    """
+    if isinstance(chunks, str) and chunks not in ("frames", "auto"):
+        chunks = dict.fromkeys(dims, chunks)
+    if isinstance(chunks, Mapping):
+        wanted = [chunks.get(name) for name in dims]
+        chunks = "auto" if wanted == ["auto", "auto"] else _in_pixels(wanted, array)
+    rows, columns, _ = array.chunk_sizes(cast("Chunks", chunks))
+    return rows, columns
+
+
+def _in_pixels(wanted: Sequence[int | str | None], array: FrameArray) -> tuple[int, int]:
+    """Replace bytes by as many whole frames as they hold."""
+    shape, tile = array.shape[:2], array.tile_shape[:2]
+    # One pixel is rounded up to one frame
+    given = [1 if size is None or isinstance(size, str) else size for size in wanted]
+    sizes = list(array.chunk_sizes(tuple(given))[:2])
+    free = [axis for axis in range(2) if isinstance(wanted[axis], str)]
+    if free:
+        pixels = _most_pixels({str(wanted[axis]) for axis in free}, array)
+        side = math.isqrt(pixels // math.prod(tile))
+        for axis in free:
+            sizes[axis] = min(side * tile[axis], shape[axis])
+        for axis in free:
+            other = 1 - axis
+            if other not in free or sizes[other] == shape[other]:
+                sizes[axis] = pixels // sizes[other]
+        for axis in free:
+            sizes[axis] = max(sizes[axis] // tile[axis], 1) * tile[axis]
+    return sizes[0], sizes[1]
+
+
+def _most_pixels(sizes: set[str], array: FrameArray) -> int:
+    """Find how many pixels a chunk of a size has, in words or as "auto" has it."""
+    words = sorted(sizes - {"auto"})
+    if not words:
+        return math.prod(array.chunk_sizes("auto")[:2])
+    if len(words) > 1:
+        raise ArgumentValueError(f"chunks: there is one size of a chunk, not {words}")
+    try:
+        found = parse_bytes(words[0])
+    except ValueError:
+        raise ArgumentValueError(
+            f'chunks: expected "frames", "auto", a size such as "64MiB", or sizes in pixels, got '
+            f"{words[0]!r}"
+        ) from None
+    return found // (array.shape[2] * array.dtype.itemsize)
+
+
+def other_sizes(chunks: TreeChunks, sizes: Mapping[str, int]) -> tuple[int, ...]:
+    """Find the lengths of a chunk along channels and focal planes: 1 unless said otherwise.
+
+    Parameters
+    ----------
+    chunks : mapping or other
+        Sizes by dimensions; anything else says nothing about these
+    sizes : mapping
+        Dimension to its length
+
+    Raises
+    ------
+    ArgumentValueError
+        When a length is neither positive nor -1
+    """
+    wanted = chunks if isinstance(chunks, Mapping) else {}
+    found = []
+    for name, length in sizes.items():
+        size = wanted.get(name)
+        count = 1 if size is None or isinstance(size, str) else integer("chunks", size)
+        if count < 1 and count != -1:
+            raise ArgumentValueError(f"chunks: sizes must be positive or -1, got {chunks!r}")
+        found.append(length if count == -1 else min(count, length))
+    return tuple(found)

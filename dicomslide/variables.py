@@ -1,0 +1,224 @@
+"""Variables of the tree: lazy arrays of the channels of one grid, chunked or not."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import xarray as xr
+from xarray.backends import BackendArray
+from xarray.core import indexing
+
+from dicomslide.arrangement import Plane, SlideChannel
+from dicomslide.coordinates import HeldVariable, channel_coordinates, other_coordinates
+from dicomslide.enum import ChannelTypes
+from dicomslide.image import TiledImage
+from dicomslide.metadata.flavors import is_label_map
+from dicomslide.pixels.array import FrameArray
+from dicomslide.pixels.stack import FrameStack
+from dicomslide.treechunks import TreeChunks, chunks_like, other_sizes, rows_and_columns
+
+__all__ = ["VARIABLES", "ArrayForm", "associated_image", "channel_variables"]
+
+VARIABLES = {
+    ChannelTypes.OPTICAL_PATH: ("image", "channel"),
+    ChannelTypes.SEGMENT: ("segmentation", "segment"),
+    ChannelTypes.PARAMETER: ("parametric_map", "parameter"),
+}
+
+Shown = Sequence[tuple[SlideChannel, tuple[Plane | None, ...]]]
+"""Channels, and what each has in each focal plane."""
+
+_Member = tuple[SlideChannel, tuple[FrameArray | None, ...]]
+
+
+@dataclass(frozen=True)
+class ArrayForm:
+    """What the arrays of a tree are like.
+
+    Parameters
+    ----------
+    chunks : {"frames", "auto"}, size in words, mapping, int, tuple of int or None
+        How they are chunked; None for lazy arrays without dask
+    mask_and_scale : bool or mapping
+        Whether scaled integers are decoded to the values that they stand for, or for which
+        variables; those that are not named are
+    """
+
+    chunks: TreeChunks
+    mask_and_scale: bool | Mapping[str, bool] = True
+
+    def decodes(self, name: str) -> bool:
+        """Whether the scaled integers of a variable are decoded."""
+        if isinstance(self.mask_and_scale, Mapping):
+            return self.mask_and_scale.get(name, True)
+        return self.mask_and_scale
+
+
+class _LazyArray(BackendArray):
+    """What xarray needs to index a stack of frames lazily."""
+
+    def __init__(self, stack: FrameStack | FrameArray) -> None:
+        self.stack = stack
+        self.shape = stack.shape
+        self.dtype = stack.dtype
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        if isinstance(key, indexing.BasicIndexer):
+            return self.stack[key.tuple]
+        return indexing.explicit_indexing_adapter(
+            key, self.shape, indexing.IndexingSupport.BASIC, self.stack.__getitem__
+        )
+
+    async def async_getitem(self, key: indexing.ExplicitIndexer) -> Any:
+        return await asyncio.to_thread(self.__getitem__, key)
+
+
+def channel_variables(shown: Shown, offsets: Sequence[float], form: ArrayForm) -> xr.Dataset:
+    """Stack the channels of a node, those of one kind, shape and type into one variable.
+
+    Parameters
+    ----------
+    shown : sequence
+        Channels, and what each has in each focal plane
+    offsets : sequence of float
+        Offsets of the focal planes in micrometres
+    form : ArrayForm
+        What the arrays are like
+
+    Returns
+    -------
+    xarray.Dataset
+        The variables, with the coordinates of all dimensions but ``y`` and ``x``
+    """
+    stacks: dict[Any, list[_Member]] = {}
+    for channel, places in shown:
+        planes = tuple(None if place is None else place.array for place in places)
+        arrays = [plane for plane in planes if plane is not None]
+        if arrays:
+            about = channel.description
+            key = about.type, arrays[0].shape[2], arrays[0].dtype, about.slope, about.intercept
+            stacks.setdefault(key, []).append((channel, planes))
+            if len(stacks) == 1:
+                form = replace(form, chunks=chunks_like(form.chunks, arrays[0]))
+    counts: dict[ChannelTypes, int] = {}
+    variables: dict[str, xr.Variable] = {}
+    coordinates: dict[str, HeldVariable] = {}
+    for (kind, *_), members in stacks.items():
+        counts[kind] = counts.get(kind, 0) + 1
+        suffix = f"_{counts[kind]}" if counts[kind] > 1 else ""
+        name, dimension = (part + suffix for part in VARIABLES[kind])
+        dims = (dimension, "focal_plane", "y", "x", f"sample{suffix}")
+        variables[name] = _stacked(members, name, dims, form)
+        channels = [channel.description for channel, _ in members]
+        series = [channel.series for channel, _ in members]
+        coordinates |= channel_coordinates(kind, channels, series, suffix)
+        coordinates |= other_coordinates(variables[name].sizes, offsets)
+    return xr.Dataset(variables | _label_maps(shown, form), coordinates)
+
+
+def _stacked(
+    members: Sequence[_Member], name: str, dims: Sequence[str], form: ArrayForm
+) -> xr.Variable:
+    channels = [channel.description for channel, _ in members]
+    kind, slope, intercept = channels[0].type, channels[0].slope, channels[0].intercept
+    stack = FrameStack(tuple(planes for _, planes in members), kind is ChannelTypes.OPTICAL_PATH)
+    is_parameter = kind is ChannelTypes.PARAMETER
+    is_decoded = form.decodes(name)
+    # No integer says that a parameter is not known where the map has no pixels
+    has_gaps = is_parameter and stack.dtype.kind in "iu" and not stack.is_complete
+    attributes: dict[str, Any] = {"long_name": name.replace("_", " ").strip()}
+    if is_decoded and has_gaps:
+        stack = replace(stack, scale=(slope, intercept))
+    else:
+        # CF readers apply what is there; an offset of 0 would only make xarray choose a wider type
+        attributes |= {"scale_factor": slope} if slope != 1.0 else {}
+        attributes |= {"add_offset": intercept} if intercept != 0.0 else {}
+    units = {channel.unit for channel in channels}
+    if is_parameter and len(units) == 1:
+        attributes["units"] = units.pop()
+    variable = _variable(dims[: stack.ndim], stack, attributes, form.chunks)
+    return _decoded(variable) if is_decoded else variable
+
+
+def _decoded(variable: xr.Variable) -> xr.Variable:
+    """Turn scaled integers into the values that they stand for.
+
+    These are saved as they are: as integers of the same scale those that a user computes would be
+    rounded, and none would stand for what is missing.
+    """
+    if not {"scale_factor", "add_offset"} & set(variable.attrs):
+        return variable
+    dataset = xr.decode_cf(xr.Dataset({"values": variable}), decode_times=False)
+    decoded = dataset["values"].variable
+    for key in ("scale_factor", "add_offset", "dtype"):
+        decoded.encoding.pop(key, None)
+    return decoded
+
+
+def _label_maps(shown: Shown, form: ArrayForm) -> dict[str, xr.Variable]:
+    """Make a variable of each label map: the numbers of its segments."""
+    members: dict[TiledImage, list[tuple[SlideChannel, tuple[Plane | None, ...]]]] = {}
+    for channel, places in shown:
+        for image in dict.fromkeys(place.image for place in places if place is not None):
+            if is_label_map(image.metadata):
+                members.setdefault(image, []).append((channel, places))
+    return {
+        "label_map" + (f"_{count}" if count > 1 else ""): _label_map(image, segments, form)
+        for count, (image, segments) in enumerate(members.items(), 1)
+    }
+
+
+def _label_map(image: TiledImage, segments: Shown, form: ArrayForm) -> xr.Variable:
+    planes = tuple(
+        place.label_map if place and place.image is image else None for place in segments[0][1]
+    )
+    channels = [channel.description for channel, _ in segments]
+    attributes = {
+        "long_name": "numbers of segments",
+        "flag_values": [int(channel.identifier) for channel in channels],
+        "flag_meanings": " ".join(channel.label.replace(" ", "_") for channel in channels),
+        "segment_series": segments[0][0].series,
+    }
+    dims = ("image", "focal_plane", "y", "x")
+    variable = _variable(dims, FrameStack((planes,), samples=False), attributes, form.chunks)
+    variable = variable.isel(image=0)
+    del variable.encoding["preferred_chunks"]["image"]
+    return variable
+
+
+def associated_image(array: FrameArray, form: ArrayForm) -> xr.Dataset:
+    """Make the data set of an associated image.
+
+    Its rows and columns are dimensions of their own: a selection of pixels of the levels leaves
+    it as it is.
+    """
+    dims = ("row", "column", "sample")
+    variable = _variable(dims, array, {"long_name": "image"}, form.chunks)
+    return xr.Dataset({"image": variable}, other_coordinates(variable.sizes))
+
+
+def _variable(
+    dims: Sequence[str],
+    stack: FrameStack | FrameArray,
+    attributes: dict[str, Any],
+    chunks: TreeChunks,
+) -> xr.Variable:
+    array, *others = stack.arrays if isinstance(stack, FrameStack) else [stack]
+    rows = dims.index("y") if "y" in dims else dims.index("row")
+    sizes = dict(zip(dims, stack.shape, strict=True))
+    frame = (*(1,) * rows, *map(min, array.tile_shape[:2], array.shape[:2]))
+    bits = max(other.pixel_format.bits for other in (array, *others))
+    encoding = {
+        "preferred_chunks": sizes | dict(zip(dims, frame, strict=False)),
+        "bits_stored": bits,
+        "photometric_interpretation": array.pixel_format.photometric,
+    }
+    data: Any
+    if chunks is None:
+        data = indexing.LazilyIndexedArray(_LazyArray(stack))
+    else:
+        pair = rows_and_columns(chunks, array, dims[rows : rows + 2])
+        outer = other_sizes(chunks, {name: sizes[name] for name in dims[:rows]})
+        data = stack.to_dask(pair, outer) if isinstance(stack, FrameStack) else array.to_dask(pair)
+    return xr.Variable(dims, data, attributes, encoding)
