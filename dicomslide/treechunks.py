@@ -71,9 +71,10 @@ def _in_pixels(wanted: Sequence[int | str | None], array: FrameArray) -> tuple[i
         for axis in free:
             other = 1 - axis
             if other not in free or sizes[other] == shape[other]:
-                sizes[axis] = pixels // sizes[other]
+                sizes[axis] = min(pixels // sizes[other], shape[axis])
         for axis in free:
-            sizes[axis] = max(sizes[axis] // tile[axis], 1) * tile[axis]
+            if sizes[axis] < shape[axis]:
+                sizes[axis] = max(sizes[axis] // tile[axis], 1) * tile[axis]
     return sizes[0], sizes[1]
 
 
