@@ -2,7 +2,7 @@
 
 import xarray as xr
 
-from dicomslide.datatree import _pixel_coordinates
+from dicomslide.coordinates import pixel_coordinates
 from dicomslide.pixels.chunks import Chunks
 from dicomslide.slide import Slide
 
@@ -47,7 +47,7 @@ def image_at_spacing(
     array, grid = slide._level_at_spacing(spacing, channel_index, focal_plane_index)
     return xr.DataArray(
         array.to_dask(chunks),
-        _pixel_coordinates(slide._arrangement.levels[0].geometry, grid).coords,
+        pixel_coordinates(slide._arrangement.levels[0].geometry, grid).coords,
         ("y", "x", "sample"),
         "image",
         {"pixel_spacing": list(grid.geometry.spacing), "pixel_spacing_units": "mm"},
