@@ -64,11 +64,9 @@ class _LazyArray(BackendArray):
         self.dtype = stack.dtype
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
-        if isinstance(key, indexing.BasicIndexer):
-            return self.stack[key.tuple]
-        return indexing.explicit_indexing_adapter(
-            key, self.shape, indexing.IndexingSupport.BASIC, self.stack.__getitem__
-        )
+        if isinstance(key, indexing.VectorizedIndexer):
+            return self.stack.points(key.tuple)
+        return self.stack.outer(key.tuple)
 
     async def async_getitem(self, key: indexing.ExplicitIndexer) -> Any:
         return await asyncio.to_thread(self.__getitem__, key)

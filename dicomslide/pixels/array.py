@@ -18,7 +18,18 @@ from dicomslide.pixels.cache import FrameCache
 from dicomslide.pixels.chunks import Chunks, as_dask, chunk_sizes, fewer_chunks
 from dicomslide.pixels.codecs import decode_frame, find_contradiction
 from dicomslide.pixels.color import ColorTransform
-from dicomslide.pixels.indexing import Axis, as_slice, normalize_index, split_range
+from dicomslide.pixels.indexing import (
+    Axis,
+    Indices,
+    as_slice,
+    ascending,
+    normalize_index,
+    outer_index,
+    point_index,
+    shifted,
+    split_indices,
+    taken,
+)
 from dicomslide.pixels.notice import Notice
 from dicomslide.pixels.threads import default_threads, for_each, one_ahead
 from dicomslide.sources.base import FrameSource
@@ -33,6 +44,7 @@ _BATCHES, _LEAST_BATCHES, _LEAST_BATCH = 16, 4, 8
 _MOST_SCRATCH = 2**22
 
 _Place = tuple[slice, slice]
+_Inner = tuple[slice | NDArray, slice | NDArray]
 
 
 class _Scratch(threading.local):
@@ -59,7 +71,7 @@ class _Piece(NamedTuple):
     frame: int
     needed: tuple[int, int]
     """Rows and columns of the frame that lie in the matrix"""
-    inner: _Place
+    inner: _Inner
     """Which of its pixels these are"""
     out: NDArray
     """The window"""
@@ -192,24 +204,39 @@ class FrameArray:
         """Read pixels by a basic index, as NumPy would from the whole array."""
         return self.select(normalize_index(key, self.shape))
 
+    def outer(self, key: Sequence[Any]) -> NDArray:
+        """Read pixels by integers, slices and arrays of integers that each select along an axis."""
+        return self.select(outer_index(key, self.shape))
+
+    def points(self, key: Sequence[NDArray]) -> NDArray:
+        """Read single pixels by arrays of rows, columns and samples, as NumPy would."""
+        rows, columns, samples = point_index(key, self.shape)
+        pixels = self.read_points(rows.ravel(), columns.ravel())
+        return pixels[np.arange(len(pixels)), samples.ravel()].reshape(rows.shape)
+
     def select(self, axes: Sequence[Axis]) -> NDArray:
         """Read pixels by the indices along rows, columns and samples."""
-        (rows, _), (columns, _), (samples, no_samples) = axes
-        pixels = self.read(_ascending(rows), _ascending(columns))
-        return pixels[(*map(_kept, axes[:2]), samples.start if no_samples else as_slice(samples))]
+        (rows, columns, samples), dropped = zip(*axes, strict=True)
+        if not len(samples):
+            # The pixels of which nothing is taken need no frames
+            shape = [len(indices) for indices, is_dropped in axes if not is_dropped]
+            return np.empty(shape, self.dtype)
+        (rows, down), (columns, across) = ascending(rows), ascending(columns)
+        of_pixel = as_slice(samples) if isinstance(samples, range) else samples
+        return taken(self.read(rows, columns), (down, across, of_pixel), dropped)
 
     def select_covered(self, axes: Sequence[Axis]) -> NDArray[np.bool_]:
         """Tell where `select` finds pixels, by the same indices along rows and columns."""
-        (rows, _), (columns, _) = axes[:2]
-        mask = self.covered(_ascending(rows), _ascending(columns))
-        return np.asarray(mask[tuple(map(_kept, axes[:2]))])
+        (rows, columns), dropped = zip(*axes[:2], strict=True)
+        (rows, down), (columns, across) = ascending(rows), ascending(columns)
+        return np.asarray(taken(self.covered(rows, columns), (down, across), dropped))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray:
         if copy is False:
             raise ValueError("the pixels have to be decoded, which is a copy")
         return np.asarray(self[...], dtype=dtype)
 
-    def read(self, rows: range, columns: range, *, crop: bool = True) -> NDArray:
+    def read(self, rows: Indices, columns: Indices, *, crop: bool = True) -> NDArray:
         """Read the pixels at given rows and columns.
 
         Only the frames that hold at least one of the pixels are read, many of them with one call to
@@ -217,7 +244,7 @@ class FrameArray:
 
         Parameters
         ----------
-        rows, columns : range
+        rows, columns : range or numpy.ndarray
             Ascending indices, which may lie outside the matrix
         crop : bool
             Whether pixels of edge frames that lie outside the matrix are background
@@ -236,7 +263,7 @@ class FrameArray:
 
     def read_windows(
         self,
-        windows: Sequence[tuple[range, range]],
+        windows: Sequence[tuple[Indices, Indices]],
         *,
         crop: bool = True,
         out: NDArray | None = None,
@@ -247,7 +274,7 @@ class FrameArray:
 
         Parameters
         ----------
-        windows : sequence of tuple of range
+        windows : sequence of tuple
             Rows and columns of each window
         crop : bool
             See `read`
@@ -272,7 +299,38 @@ class FrameArray:
             self._fill(pieces)
         return arrays
 
-    def covered(self, rows: range, columns: range) -> NDArray[np.bool_]:
+    def read_points(self, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> NDArray:
+        """Read single pixels; only the frames that hold at least one of them are read.
+
+        Parameters
+        ----------
+        rows, columns : numpy.ndarray
+            Indices in any order, shape (points,)
+
+        Returns
+        -------
+        numpy.ndarray
+            Pixels of shape (points, samples). Where there are none they are background
+        """
+        pixels = np.full((len(rows), self.shape[2]), self.background, self.dtype)
+        found = list(self._points(rows, columns))
+        if found:
+            self._fill([piece for piece, _ in found])
+        # Where frames lie over each other the later one is on top
+        for piece, places in sorted(found, key=lambda item: item[0].frame):
+            pixels[places] = piece.out[:, 0]
+        return pixels
+
+    def covered_points(
+        self, rows: NDArray[np.int64], columns: NDArray[np.int64]
+    ) -> NDArray[np.bool_]:
+        """Tell where `read_points` finds pixels, shape (points,)."""
+        mask = np.zeros(len(rows), bool)
+        for _, places in self._points(rows, columns):
+            mask[places] = True
+        return mask
+
+    def covered(self, rows: Indices, columns: Indices) -> NDArray[np.bool_]:
         """Tell which pixels of a window lie in the matrix and in a frame, shape (rows, columns)."""
         mask = np.zeros((len(rows), len(columns)), bool)
         rows, columns = self._in_matrix(rows, columns)
@@ -291,36 +349,35 @@ class FrameArray:
         )
         return rows, columns
 
-    def _in_matrix(self, rows: range, columns: range) -> tuple[range, range]:
+    def _in_matrix(self, rows: Indices, columns: Indices) -> tuple[Indices, Indices]:
         """Convert indices of the array to those of its matrix."""
         if self.window is None:
             return rows, columns
         top, left = self.window.offset
-        return (
-            range(rows.start - top, rows.stop - top, rows.step),
-            range(columns.start - left, columns.stop - left, columns.step),
-        )
+        return shifted(rows, top), shifted(columns, left)
 
-    def _canvas(self, rows: range, columns: range) -> NDArray:
+    def _canvas(self, rows: Indices, columns: Indices) -> NDArray:
         """Make an array for a window; of background where not all of it will be overwritten."""
         shape = (len(rows), len(columns), self.shape[2])
         if self._covers(rows, columns):
             return np.empty(shape, self.dtype)
         return np.full(shape, self.background, self.dtype)
 
-    def _covers(self, rows: range, columns: range) -> bool:
+    def _covers(self, rows: Indices, columns: Indices) -> bool:
         """Whether there is a frame at each pixel of a window."""
         return self.tiling.complete and all(
-            len(indices) and indices[0] in bound and indices[-1] in bound
+            len(indices) and int(indices[0]) in bound and int(indices[-1]) in bound
             for indices, bound in zip((rows, columns), self._bounds, strict=True)
         )
 
-    def _pieces(self, out: NDArray, rows: range, columns: range, crop: bool) -> Iterator["_Piece"]:
+    def _pieces(
+        self, out: NDArray, rows: Indices, columns: Indices, crop: bool
+    ) -> Iterator["_Piece"]:
         """Find the frames of a window and which of its pixels each of them holds."""
         height, width = self.tile_shape[:2]
         bounds = self._bounds
-        top, left = max(rows[0], bounds[0].start), max(columns[0], bounds[1].start)
-        bottom, right = rows[-1] + 1, columns[-1] + 1
+        top, left = max(int(rows[0]), bounds[0].start), max(int(columns[0]), bounds[1].start)
+        bottom, right = int(rows[-1]) + 1, int(columns[-1]) + 1
         if crop:
             bottom, right = min(bottom, bounds[0].stop), min(right, bounds[1].stop)
         frames, positions = self.tiling.find(top, left, bottom, right)
@@ -335,7 +392,33 @@ class FrameArray:
             in_columns, inner_columns, needed_columns = across[column]
             if in_rows.stop > in_rows.start and in_columns.stop > in_columns.start:
                 needed, inner = (needed_rows, needed_columns), (inner_rows, inner_columns)
-                yield _Piece(frame, needed, inner, out, (in_rows, in_columns))
+                yield _Piece(frame, needed, _crossed(*inner), out, (in_rows, in_columns))
+
+    def _points(
+        self, rows: NDArray[np.int64], columns: NDArray[np.int64]
+    ) -> Iterator[tuple["_Piece", NDArray[np.intp]]]:
+        """Find the frames of points: which pixels each holds, and which of the points these are."""
+        rows, columns = (np.asarray(part) for part in self._in_matrix(rows, columns))
+        down, across = self._bounds
+        inside = (rows >= down.start) & (rows < down.stop)
+        inside &= (columns >= across.start) & (columns < across.stop)
+        known = np.flatnonzero(inside)
+        height, width = self.tile_shape[:2]
+        # The points of one place of the grid have one frame, or a few where frames lie off the grid
+        cells = rows[known] // height * self.size[1] + columns[known] // width
+        order = np.argsort(cells, kind="stable")
+        starts = np.flatnonzero(np.diff(cells[order])) + 1
+        for places in np.split(known[order], starts) if len(known) else ():
+            y, x = rows[places], columns[places]
+            box = int(y.min()), int(x.min()), int(y.max()) + 1, int(x.max()) + 1
+            for frame, (top, left) in zip(*self.tiling.find(*box), strict=True):
+                held = (y >= top) & (y < top + height) & (x >= left) & (x < left + width)
+                if held.any():
+                    inner = y[held, np.newaxis] - top, x[held, np.newaxis] - left
+                    needed = min(height, self.size[0] - top), min(width, self.size[1] - left)
+                    out = np.empty((len(inner[0]), 1, self.shape[2]), self.dtype)
+                    piece = _Piece(frame, needed, inner, out, (slice(None), slice(None)))
+                    yield piece, places[held]
 
     def _fill(self, pieces: list["_Piece"]) -> None:
         """Decode the frames of the pieces, each of them once, and paste the pieces."""
@@ -455,29 +538,26 @@ def _batches(frames: list[int], size: int) -> list[list[int]]:
 
 
 def _span(
-    indices: range, start: int, size: int, bounds: tuple[int, int], end: int
-) -> tuple[slice, slice, int]:
+    indices: Indices, start: int, size: int, bounds: tuple[int, int], end: int
+) -> tuple[slice, slice | NDArray, int]:
     """Find what a tile at `start` gives a window along an axis, within bounds.
 
     Returns
     -------
-    tuple of slice, slice and int
+    tuple of slice, slice or numpy.ndarray, and int
         Places in the window, pixels of the tile, and how many of these the matrix has up to `end`
     """
-    places = split_range(indices, max(start, bounds[0]), min(start + size, bounds[1]))
-    inner = indices[places]
+    places = split_indices(indices, max(start, bounds[0]), min(start + size, bounds[1]))
+    inner = shifted(indices[places], start)
     return (
         places,
-        slice(inner.start - start, inner.stop - start, indices.step),
+        slice(inner.start, inner.stop, inner.step) if isinstance(inner, range) else inner,
         min(size, end - start),
     )
 
 
-def _ascending(indices: range) -> range:
-    return indices if indices.step > 0 else indices[::-1]
-
-
-def _kept(axis: Axis) -> int | slice:
-    """What is taken of an axis that was read in ascending order: the only index, or all of them."""
-    indices, is_one = axis
-    return 0 if is_one else slice(None, None, 1 if indices.step > 0 else -1)
+def _crossed(rows: slice | NDArray, columns: slice | NDArray) -> _Inner:
+    """The index of the pixels at all of some rows and all of some columns."""
+    if isinstance(rows, np.ndarray) and isinstance(columns, np.ndarray):
+        return rows[:, np.newaxis], columns
+    return rows, columns

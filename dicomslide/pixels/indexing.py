@@ -1,17 +1,31 @@
-"""NumPy's basic indices as ranges."""
+"""Indices of NumPy and xarray as ranges and arrays, checked and without negative numbers."""
 
+from collections.abc import Sequence
 from typing import Any, SupportsIndex
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dicomslide.errors import ArgumentTypeError, PixelIndexError
 
-__all__ = ["Axis", "as_slice", "normalize_index", "split_range"]
+__all__ = [
+    "Axis",
+    "Indices",
+    "as_slice",
+    "ascending",
+    "normalize_index",
+    "outer_index",
+    "point_index",
+    "shifted",
+    "split_indices",
+    "taken",
+]
 
-Axis = tuple[range, bool]
+Indices = range | NDArray[np.int64]
+Axis = tuple[Indices, bool]
 
 
-def normalize_index(key: Any, shape: tuple[int, ...]) -> list[Axis]:
+def normalize_index(key: Any, shape: tuple[int, ...]) -> list[tuple[range, bool]]:
     """Turn a basic index into one range for each axis.
 
     Parameters
@@ -49,7 +63,59 @@ def normalize_index(key: Any, shape: tuple[int, ...]) -> list[Axis]:
     ]
 
 
-def _axis(key: Any, size: int, axis: int) -> Axis:
+def outer_index(key: Sequence[Any], shape: tuple[int, ...]) -> list[Axis]:
+    """Turn an index of which each item selects along its own axis into the indices of each axis.
+
+    Parameters
+    ----------
+    key : sequence of int, slice or numpy.ndarray
+        An item for each axis; arrays are integers of one dimension
+    shape : tuple of int
+        Shape of the array
+
+    Returns
+    -------
+    list of tuple
+        For each axis the selected indices and whether the axis is dropped from the result
+
+    Raises
+    ------
+    IndexError
+        When an index is out of range
+    """
+    return [
+        (_checked(item, size, axis), False)
+        if isinstance(item, np.ndarray)
+        else _axis(item, size, axis)
+        for axis, (item, size) in enumerate(zip(key, shape, strict=True))
+    ]
+
+
+def point_index(key: Sequence[NDArray], shape: tuple[int, ...]) -> list[NDArray[np.int64]]:
+    """Check arrays of indices, one for each axis, and repeat them to one shape.
+
+    Raises
+    ------
+    IndexError
+        When an index is out of range
+    """
+    checked = [
+        _checked(indices, size, axis)
+        for axis, (indices, size) in enumerate(zip(key, shape, strict=True))
+    ]
+    return list(np.broadcast_arrays(*checked))
+
+
+def _checked(indices: NDArray, size: int, axis: int) -> NDArray[np.int64]:
+    outside = indices[(indices < -size) | (indices >= size)]
+    if outside.size:
+        raise PixelIndexError(
+            f"index {outside[0]} is out of bounds for axis {axis} with size {size}"
+        )
+    return np.where(indices < 0, indices + size, indices).astype(np.int64, copy=False)
+
+
+def _axis(key: Any, size: int, axis: int) -> tuple[range, bool]:
     if isinstance(key, slice):
         try:
             return range(size)[key], False
@@ -72,10 +138,42 @@ def _axis(key: Any, size: int, axis: int) -> Axis:
     return range(index % size, index % size + 1), True
 
 
-def split_range(indices: range, start: int, stop: int) -> slice:
-    """Find which places of an ascending range hold values of [start, stop)."""
-    first = max(-(-(start - indices.start) // indices.step), 0)
-    last = min(-(-(stop - indices.start) // indices.step), len(indices))
+def ascending(indices: Indices) -> tuple[Indices, slice | NDArray[np.intp]]:
+    """Sort indices, each of them once, and find where in the sorted ones each of them is."""
+    if isinstance(indices, range):
+        backwards = indices.step < 0
+        return (indices[::-1] if backwards else indices), slice(None, None, -1 if backwards else 1)
+    found, places = np.unique(indices, return_inverse=True)
+    steps = np.diff(found)
+    if len(found) and (steps == steps[:1]).all():
+        step = int(steps[0]) if len(steps) else 1
+        return range(int(found[0]), int(found[-1]) + 1, step), places
+    return found, places
+
+
+def taken(pixels: NDArray, places: Sequence[slice | NDArray], dropped: Sequence[bool]) -> NDArray:
+    """Take what lies at given places along each of the first axes, and drop some of these axes."""
+    for axis, where in enumerate(places):
+        if isinstance(where, np.ndarray):
+            pixels = pixels.take(where, axis)
+    pixels = pixels[tuple(where if isinstance(where, slice) else slice(None) for where in places)]
+    return pixels[tuple(0 if drop else slice(None) for drop in dropped)]
+
+
+def shifted(indices: Indices, by: int) -> Indices:
+    """Subtract an offset from indices."""
+    if isinstance(indices, range):
+        return range(indices.start - by, indices.stop - by, indices.step)
+    return indices - by
+
+
+def split_indices(indices: Indices, start: int, stop: int) -> slice:
+    """Find which places of ascending indices hold values of [start, stop)."""
+    if isinstance(indices, range):
+        first = max(-(-(start - indices.start) // indices.step), 0)
+        last = min(-(-(stop - indices.start) // indices.step), len(indices))
+    else:
+        first, last = np.searchsorted(indices, (start, stop)).tolist()
     return slice(first, max(first, last))
 
 

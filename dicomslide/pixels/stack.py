@@ -5,6 +5,7 @@ import math
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 import dask.array as da
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from dicomslide.pixels.array import FrameArray
 from dicomslide.pixels.chunks import as_dask, fewer_chunks
-from dicomslide.pixels.indexing import Axis, normalize_index
+from dicomslide.pixels.indexing import Axis, normalize_index, outer_index, point_index
 
 __all__ = ["FrameStack"]
 
@@ -88,31 +89,59 @@ class FrameStack:
 
     def __getitem__(self, key: Any) -> NDArray:
         """Read pixels by a basic index, as NumPy would from the whole array."""
-        axes = normalize_index(key, self.shape)
-        outer, inner = axes[:2], axes[2:]
+        return self._select(normalize_index(key, self.shape))
+
+    def outer(self, key: Sequence[Any]) -> NDArray:
+        """Read pixels by integers, slices and arrays of integers that each select along an axis."""
+        return self._select(outer_index(key, self.shape))
+
+    def points(self, key: Sequence[NDArray]) -> NDArray:
+        """Read single values by arrays of indices, one for each axis, as NumPy would."""
+        indices = [part.ravel() for part in point_index(key, self.shape)]
+        channels, planes, rows, columns = indices[:4]
+        values = np.empty(len(rows), self.dtype)
+        for c, z in np.unique([channels, planes], axis=1).T.tolist():
+            here = np.flatnonzero((channels == c) & (planes == z))
+            samples = indices[4][here] if self.samples else 0
+            pixels = self._read_points(self.planes[c][z], rows[here], columns[here])
+            values[here] = pixels[np.arange(len(here)), samples]
+        return values.reshape(np.broadcast(*key).shape)
+
+    def _select(self, axes: Sequence[Axis]) -> NDArray:
+        outer, inner = axes[:2], list(axes[2:])
         if not self.samples:
             inner.append(_ONE_SAMPLE)
         channels, planes = (indices for indices, _ in outer)
-        parts = [[self._read(self.planes[c][z], inner) for z in planes] for c in channels]
-        if len(channels) == len(planes) == 1:
-            pixels = parts[0][0][np.newaxis, np.newaxis]
-        elif not channels or not planes:
-            pixels = np.empty((len(channels), len(planes), *_shape(inner)), self.dtype)
+        places = list(product(channels, planes))
+        parts = {(c, z): self._read(self.planes[c][z], inner) for c, z in dict.fromkeys(places)}
+        if len(places) == 1:
+            pixels = parts[places[0]]
+        elif places:
+            pixels = np.stack([parts[place] for place in places])
         else:
-            pixels = np.stack([np.stack(part) for part in parts])
+            pixels = np.empty((0, *_shape(inner)), self.dtype)
+        pixels = pixels.reshape(len(channels), len(planes), *_shape(inner))
         return pixels[tuple(0 if dropped else slice(None) for _, dropped in outer)]
 
     def _read(self, plane: FrameArray | None, axes: Sequence[Axis]) -> NDArray:
         if plane is None:
-            background = np.nan if self.dtype.kind == "f" else self.first.background
-            return np.full(_shape(axes), background, self.dtype)
+            return self._nothing(_shape(axes))
         pixels = plane.select(axes)
         if self.scale is None:
             return pixels
-        slope, intercept = self.scale
-        known = plane.select_covered(axes)
-        known = known.reshape(known.shape + (1,) * (pixels.ndim - known.ndim))
-        return np.where(known, pixels * slope + intercept, np.nan)
+        return _scaled(pixels, self.scale, plane.select_covered(axes))
+
+    def _read_points(self, plane: FrameArray | None, rows: NDArray, columns: NDArray) -> NDArray:
+        if plane is None:
+            return self._nothing((len(rows), self.first.shape[2]))
+        pixels = plane.read_points(rows, columns)
+        if self.scale is None:
+            return pixels
+        return _scaled(pixels, self.scale, plane.covered_points(rows, columns))
+
+    def _nothing(self, shape: tuple[int, ...]) -> NDArray:
+        background = np.nan if self.dtype.kind == "f" else self.first.background
+        return np.full(shape, background, self.dtype)
 
     def to_dask(self, chunks: Sequence[int], outer: Sequence[int] = (1, 1)) -> da.Array:
         """Make a dask array with chunks of (rows, columns), and so many channels and focal planes.
@@ -140,3 +169,12 @@ class FrameStack:
 
 def _shape(axes: Sequence[Axis]) -> tuple[int, ...]:
     return tuple(len(indices) for indices, dropped in axes if not dropped)
+
+
+def _scaled(
+    pixels: NDArray, scale: tuple[float, float], known: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Convert integers to the values that they stand for, NaN where they are not known."""
+    slope, intercept = scale
+    known = known.reshape(known.shape + (1,) * (pixels.ndim - known.ndim))
+    return np.where(known, pixels * slope + intercept, np.nan)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from dicomslide.errors import DicomSlideError
-from dicomslide.pixels.indexing import as_slice, normalize_index, split_range
+from dicomslide.pixels.indexing import as_slice, normalize_index, split_indices
 
 shapes = hnp.array_shapes(min_dims=1, max_dims=4, min_side=0, max_side=6)
 # Also bounds and steps far beyond a side
@@ -85,6 +85,6 @@ def test_slice_of_a_range_selects_the_range(key, size):
     st.integers(-25, 25),
 )
 def test_part_of_a_range_is_what_lies_between_the_bounds(selected, start, stop):
-    part = split_range(selected, start, stop)
+    part = split_indices(selected, start, stop)
     assert list(selected[part]) == [value for value in selected if start <= value < stop]
     assert 0 <= part.start <= part.stop
