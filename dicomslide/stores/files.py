@@ -100,6 +100,9 @@ class FileStore:
         """Path of the files in messages."""
         return name_of_paths(self._paths)
 
+    def __repr__(self) -> str:
+        return f"<FileStore {self.name}>"
+
     def images(self, query: ImageQuery) -> list[Dataset]:
         """Read the metadata of the images of slides; see `ImageStore.images`.
 

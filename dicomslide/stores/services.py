@@ -66,6 +66,9 @@ class ServiceStore:
         """URL of the service in messages."""
         return without_secrets(self._service.base_url) or "the client"
 
+    def __repr__(self) -> str:
+        return f"<ServiceStore {self.name}>"
+
     def images(self, query: ImageQuery) -> list[Dataset]:
         """Retrieve the metadata of the images of slides; see `ImageStore.images`.
 

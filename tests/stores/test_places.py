@@ -217,4 +217,15 @@ def test_name_of_files(source, name):
     ],
 )
 def test_name_of_a_service(source, name):
-    assert open_store(source, Access()).name == name
+    store = open_store(source, Access())
+    assert store.name == name
+    assert repr(store) == f"<ServiceStore {name}>"
+
+
+def test_representations_have_no_secrets():
+    access = Access(credentials=("user", "s3cret"), storage_options={"key": "s3cret"})
+    assert "s3cret" not in repr(access)
+    options = Access(storage_options={"key": "s3cret"})
+    assert repr(open_store("s3://u:s3cret@bucket/a", options)) == "<FileStore s3://bucket/a>"
+    store = open_store("dicomweb+https://h/a", Access(credentials="s3cret"))
+    assert "s3cret" not in repr(store) + repr(store._service)
