@@ -1016,11 +1016,12 @@ def _one_slide(image_metadata: Sequence[Dataset]) -> list[Dataset]:
         uid = read_uid(dataset)
         if not uid:
             raise InvalidImageError("image_metadata: an image has no SOP Instance UID")
-        if dataset.get("SOPClassUID") in SLIDE_MICROSCOPY and image_flavor(dataset) is None:
-            raise InvalidImageError(
-                f"image {uid}: Image Type is {dataset.get('ImageType')}, its third value has to "
-                "say what the image shows"
-            )
+        with reading(f"image {uid}"):
+            if dataset.get("SOPClassUID") in SLIDE_MICROSCOPY and image_flavor(dataset) is None:
+                raise InvalidImageError(
+                    f"image {uid}: Image Type is {dataset.get('ImageType')}, its third value has "
+                    "to say what the image shows"
+                )
         datasets.setdefault(uid, dataset)
     if not datasets:
         raise ArgumentValueError("image_metadata: there are no images")
@@ -1030,8 +1031,9 @@ def _one_slide(image_metadata: Sequence[Dataset]) -> list[Dataset]:
     ):
         found: dict[str, str] = {}
         for uid, dataset in datasets.items():
-            if relevant(dataset):
-                found.setdefault(str(dataset.get(keyword) or ""), uid)
+            with reading(f"image {uid}"):
+                if relevant(dataset):
+                    found.setdefault(str(dataset.get(keyword) or ""), uid)
         if len(found) > 1:
             (first, first_uid), (second, second_uid) = list(found.items())[:2]
             raise ArgumentValueError(

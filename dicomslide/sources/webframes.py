@@ -194,6 +194,7 @@ def web_frames(
     return frames.probed(bulk_url)
 
 
+@reads_image
 def _has_floats(dataset: Dataset) -> bool:
     return dataset.get("BitsAllocated") in _FLOATS and "BitsStored" not in dataset
 

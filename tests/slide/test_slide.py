@@ -7,6 +7,7 @@ import os
 import pickle
 import subprocess
 import sys
+import warnings
 from copy import deepcopy
 
 import numpy as np
@@ -466,3 +467,14 @@ def test_a_slide_can_be_pickled(annotated, after_reading):
         copy.get_image_region((0, 0), 0, (90, 70), channel_index=1)[..., 0],
         annotated.segmentations[0].mask(0, 1),
     )
+
+
+@pytest.mark.parametrize("keyword", ["SOPClassUID", "FrameOfReferenceUID", "ContainerIdentifier"])
+def test_attributes_with_several_values_are_named(slide, keyword):
+    datasets = [deepcopy(image.metadata) for image in slide.get_volume_images()]
+    datasets[0].pop(keyword, None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        setattr(datasets[0], keyword, ["1.2", "1.3"])
+    with pytest.raises(ValueError, match=f"{datasets[0].SOPInstanceUID}|{keyword}"):
+        Slide(FileStore([]), datasets)

@@ -260,3 +260,12 @@ def test_damaged_size_of_frames_is_named():
     dataset[Tag("Columns")] = RawDataElement(Tag("Columns"), "US", 1, b"1", 0, False, True)
     with pytest.raises(InvalidImageError, match=r"image 1\.2\.3: damaged"):
         frame_bits(dataset)
+
+
+def test_several_sizes_of_values_are_damage():
+    dataset = Dataset()
+    dataset.SOPInstanceUID = "1.2.3"
+    dataset.BitsAllocated = [8, 8]
+    service = service_of_url("dicomweb+https://example.org")[0]
+    with pytest.raises(InvalidImageError, match=r"image 1\.2\.3: damaged"):
+        web_frames(service, InstanceUids("1", "2", "1.2.3"), dataset, InstanceStorage())
