@@ -8,6 +8,9 @@ __all__ = ["Areas", "Bounds"]
 Bounds = tuple[tuple[float, float], tuple[float, float]]
 """Smallest and largest (x, y) in millimetres."""
 
+# Millimetres: what lies further out is compared with all areas, and no cell is smaller
+_LARGEST, _SMALLEST = 1e9, 1e-3
+
 
 class Areas:
     """Numbered rectangles, kept in square cells that are as large as they are.
@@ -50,7 +53,11 @@ def _side(bounds: Bounds) -> float:
     """Choose the side of the cells for an area: a power of two that is no smaller."""
     (left, bottom), (right, top) = bounds
     length = max(right - left, top - bottom)
-    return 2.0 ** math.ceil(math.log2(length)) if 0 < length < math.inf else length or 1.0
+    farthest = max(map(abs, (left, bottom, right, top)))
+    # No glass slide is so large, and cells so small would be too many to count
+    if not (length <= _LARGEST and farthest <= _LARGEST):
+        return math.inf
+    return 2.0 ** math.ceil(math.log2(max(length, _SMALLEST)))
 
 
 def _places(bounds: Bounds, side: float) -> tuple[range, range]:

@@ -52,7 +52,7 @@ def integer_pairs(name: str, values: Any) -> NDArray[np.int64]:
         pairs = np.asarray(values)
     except ValueError as error:
         raise ArgumentValueError(f"{name}: expected pairs of integers: {error}") from error
-    if pairs.shape == (0,):
+    if pairs.size == 0 and pairs.shape in ((0,), (0, 2)):
         return np.empty((0, 2), np.int64)
     if pairs.ndim != 2 or pairs.shape[1] != 2:
         raise ArgumentValueError(f"{name}: expected shape (n, 2), got {pairs.shape}")

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 
-from dicomslide.damage import naming
+from dicomslide.damage import name_of_image, naming
 from dicomslide.failures import (
     Failure,
     Failures,
@@ -48,7 +48,7 @@ def assemble(
     """
     sound = []
     for dataset in datasets:
-        image = f"image {dataset.get('SOPInstanceUID')}"
+        image = name_of_image(dataset)
         with collecting(failures, image, marks_of(dataset)), naming(name):
             sound.append(summarize(dataset))
     with naming(name):

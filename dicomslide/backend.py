@@ -91,11 +91,12 @@ def _open(
 ) -> tuple[Slide, dict[str, xr.Dataset]]:
     slide = open_slide(source, **access)
     dropped = [drop_variables] if isinstance(drop_variables, str) else drop_variables or []
-    groups = slide.to_groups(chunks=None, mask_and_scale=mask_and_scale)
-    return slide, {
-        path: node.drop_vars(dropped, errors="ignore")
-        for path, node in _below(group, groups).items()
-    }
+    try:
+        groups = _below(group, slide.to_groups(chunks=None, mask_and_scale=mask_and_scale))
+    except BaseException:
+        slide.close()
+        raise
+    return slide, {path: node.drop_vars(dropped, errors="ignore") for path, node in groups.items()}
 
 
 def _below(group: str | None, groups: dict[str, xr.Dataset]) -> dict[str, xr.Dataset]:

@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 import dask.config
@@ -37,11 +38,14 @@ def bound(name: str) -> int:
     key = f"dicomslide.keep.{name}"
     value = dask.config.get(key, _DEFAULTS[name])
     try:
-        return int(parse_bytes(value))
-    except (AttributeError, TypeError, ValueError) as error:
+        found = int(parse_bytes(value))
+    except (ArithmeticError, AttributeError, TypeError, ValueError):
+        found = -1
+    if found < 0:
         raise ArgumentValueError(
             f"{key}: expected a number of bytes such as '128 MiB', got {value!r}"
-        ) from error
+        )
+    return found
 
 
 class Recent:
@@ -63,6 +67,7 @@ class Recent:
         """Begin anew, with nothing."""
         self._things: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
         self._bytes = 0
+        self._being_made: dict[Hashable, AbstractContextManager[object]] = {}
 
     def get(self, key: Hashable, make: Callable[[], T], size: int) -> T:
         """Get a thing, or make it, which takes so many bytes."""
@@ -71,16 +76,20 @@ class Recent:
                 self._things.move_to_end(key)
                 thing: T = self._things[key][0]
                 return thing
-        thing = make()
-        most = bound(self._name)
-        with self._lock:
-            # Another thread may have been faster
-            thing, known = self._things.setdefault(key, (thing, 0))
-            if not known:
+            turn = self._being_made.setdefault(key, make_lock())
+        # Threads that need a thing at the same time have it made once
+        with turn:
+            with self._lock:
+                if key in self._things:
+                    return self._things[key][0]
+            thing = make()
+            most = bound(self._name)
+            with self._lock:
+                self._being_made.pop(key, None)
                 self._things[key] = thing, size
                 self._bytes += size
-            while len(self._things) > 1 and self._bytes > most:
-                self._bytes -= self._things.popitem(last=False)[1][1]
+                while len(self._things) > 1 and self._bytes > most:
+                    self._bytes -= self._things.popitem(last=False)[1][1]
         return thing
 
     def __len__(self) -> int:

@@ -15,7 +15,7 @@ from pydicom.dataset import Dataset
 
 from dicomslide.errors import DicomSlideError, InvalidImageError, NoSlideError, UnsupportedError
 
-__all__ = ["naming", "reading", "reads_image"]
+__all__ = ["name_of_image", "naming", "reading", "reads_image"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -76,13 +76,13 @@ def reads_image(
             return function(dataset, *args, **kwargs)
         except Exception:
             # A name costs more than most of these functions do
-            with reading(_name_of(dataset)):
+            with reading(name_of_image(dataset)):
                 raise
 
     return read
 
 
-def _name_of(dataset: Dataset) -> str:
+def name_of_image(dataset: Dataset) -> str:
     """Name an image in messages, even where its name is what is damaged."""
     try:
         return f"image {dataset.get('SOPInstanceUID')}"

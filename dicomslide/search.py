@@ -10,7 +10,7 @@ from pydicom.sr.coding import Code
 
 from dicomslide.arguments import require_type
 from dicomslide.assembly import assemble, leave_out, make_slides
-from dicomslide.damage import reading
+from dicomslide.damage import name_of_image, reading
 from dicomslide.errors import ArgumentTypeError
 from dicomslide.failures import Failures, collecting, marks_of
 from dicomslide.grouping import is_scanned
@@ -110,7 +110,7 @@ def find_slides(
     )
     datasets = []
     for dataset in find_images(store, query):
-        image = f"image {dataset.get('SOPInstanceUID')}"
+        image = name_of_image(dataset)
         with collecting(failures, image, marks_of(dataset)), reading(image):
             if _is_wanted(dataset, container_id, specimen_stains, optical_path_ids):
                 datasets.append(dataset)

@@ -59,7 +59,7 @@ from dicomslide.region import nearest_pixels, read_annotated_region, read_slide_
 from dicomslide.resampling import level_at_spacing
 from dicomslide.sources.base import FrameSource, image_name
 from dicomslide.sources.concatenation import join_concatenations, join_frames
-from dicomslide.stores.places import store_of_client
+from dicomslide.stores.places import frame_sources
 from dicomslide.stores.protocol import ImageStore
 from dicomslide.treechunks import TreeChunks
 from dicomslide.variables import ArrayForm
@@ -986,7 +986,7 @@ def _find_frames(
     """Join the parts of images, and find the frames of all of them together."""
     images = join_concatenations(datasets)
     parts = [part for image in images for part in image.parts]
-    sources = iter(store_of_client(client).frame_sources(parts))
+    sources = iter(frame_sources(client, parts))
     return [
         (image.dataset, join_frames(image, list(islice(sources, len(image.parts)))))
         for image in images

@@ -2,6 +2,7 @@
 
 import xarray as xr
 
+from dicomslide.arguments import require_type
 from dicomslide.coordinates import pixel_coordinates
 from dicomslide.pixels.chunks import Chunks
 from dicomslide.slide import Slide
@@ -44,6 +45,7 @@ def image_at_spacing(
     ValueError
         When the spacing is not positive, or there is no such channel or focal plane
     """
+    require_type("slide", slide, Slide)
     array, grid = slide._level_at_spacing(spacing, channel_index, focal_plane_index)
     return xr.DataArray(
         array.to_dask(chunks),

@@ -119,7 +119,7 @@ class Summary:
     @cached_property
     def tolerance(self) -> float:
         """Distance in millimetres to the centre of an area that is the same."""
-        return max(_SAME_AREA, *(self.geometry.spacing if self.geometry else ()))
+        return max(_SAME_AREA, *(self.geometry.spacing if self.geometry else (0.0,)))
 
     @cached_property
     def paths(self) -> tuple[tuple[str, tuple[str, ...]], ...]:

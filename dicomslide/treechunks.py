@@ -87,11 +87,13 @@ def _most_pixels(sizes: set[str], array: FrameArray) -> int:
         raise ArgumentValueError(f"chunks: there is one size of a chunk, not {words}")
     try:
         found = parse_bytes(words[0])
-    except ValueError:
+    except (OverflowError, ValueError):
+        found = 0
+    if found < 1:
         raise ArgumentValueError(
             f'chunks: expected "frames", "auto", a size such as "64MiB", or sizes in pixels, got '
             f"{words[0]!r}"
-        ) from None
+        )
     return found // (array.shape[2] * array.dtype.itemsize)
 
 

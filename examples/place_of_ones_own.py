@@ -19,7 +19,7 @@ from dicomslide.testing import write_slide
 
 
 class FrameObjects(dicomslide.FrameSource):
-    """The frames of an image, each an object named by its index."""
+    """The frames of an image, each an object named by its index. They never change."""
 
     def __init__(self, folder: str, transfer_syntax_uid: str) -> None:
         self._folder = folder

@@ -1,5 +1,8 @@
 """Areas that are found by what lies near them."""
 
+import math
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -43,3 +46,12 @@ def test_an_image_that_says_nothing_of_its_place_is_near_all():
     places.add(1, ((0.0, 0.0), (1.0, 1.0)))
     assert places.near(((50.0, 50.0), (51.0, 51.0))) == {0}
     assert places.near(everywhere) == {0, 1}
+
+
+@pytest.mark.parametrize("side", [0.0, 1e-320, 1e-15, 1e10, 1e300, math.inf])
+def test_areas_of_absurd_sizes_are_found(side):
+    areas = Areas()
+    areas.add(0, ((0.0, 0.0), (side, side)))
+    areas.add(1, ((-1e308, 0.0), (1e308, 1.0)))
+    assert {0, 1} <= areas.near(((0.0, 0.0), (1.0, 1.0)))
+    assert {0, 1} <= areas.near(((-1e308, -1e308), (1e308, 1e308)))

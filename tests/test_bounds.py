@@ -42,7 +42,7 @@ def test_the_environment_sets_them():
     assert done.stdout.strip() == str(2 * 2**20)
 
 
-@pytest.mark.parametrize("value", ["much", None, [1]])
+@pytest.mark.parametrize("value", ["much", None, [1], -1, "-1 MiB", float("inf")])
 def test_what_is_no_number_of_bytes_is_an_error(value):
     with (
         dask.config.set({"dicomslide.keep.colors": value}),

@@ -74,6 +74,8 @@ def _line(dataset: xr.Dataset, axis: str, step: float | None) -> tuple[float, fl
     if axis not in dataset.coords:
         return (1.0 if step is None else step * _MICROMETRES_PER_MM), 0.0
     positions = dataset[axis].variable
+    if positions.size == 0:
+        raise ArgumentValueError(f"slide_or_tree: there is nothing along {axis}")
     first, last = (_position(dataset, axis, end) * _MICROMETRES_PER_MM for end in (0, -1))
     if positions.size == 1:
         return (1.0 if step is None else step * _MICROMETRES_PER_MM), first

@@ -111,9 +111,9 @@ class ClientService:
 
     def _all(self, method: str, **arguments: Any) -> list[Json]:
         """Search, and have the client ask again for what a server left out."""
-        search = getattr(self.client, method)
+        search = getattr(self.client, method, None)
         # Not all clients can; others do so anyway
-        if "get_remaining" in signature(search).parameters:
+        if callable(search) and "get_remaining" in signature(search).parameters:
             arguments["get_remaining"] = True
         return list(self._ask(method, **arguments))
 
@@ -249,9 +249,13 @@ class ClientFrames:
                 frame_numbers=numbers,
                 media_types=_media_types(self.transfer_syntax_uid),
             )
-        except (OSError, ValueError) as error:
+        except DicomSlideError:
+            raise
+        # Each client has errors of its own
+        except Exception as error:
+            reason = without_secrets(" ".join(str(error).split()))
             raise SourceError(
-                f"{self.name}: frames {numbers} were not delivered: {error}"
+                f"{self.name}: frames {numbers} were not delivered: {reason}"
             ) from error
         if len(found) != len(numbers):
             raise FrameError(

@@ -120,7 +120,7 @@ class WebService:
             for item in found
             if text_of_json(item, _STUDY) == study
         ]
-        return int(counts[0]) if counts and counts[0].isdecimal() else None
+        return int(counts[0][:18]) if counts and counts[0].isdecimal() else None
 
     def _search(
         self, path: str, filters: Mapping[str, str] | None = None, limit: int | None = None

@@ -64,6 +64,9 @@ def _walk(folder: str, visited: set[str]) -> Iterator[str]:
     for entry in entries:
         if entry.name.startswith("."):
             continue
+        if entry.is_symlink() and not os.path.exists(entry.path):
+            # It leads nowhere, or to itself
+            continue
         if entry.is_dir():
             if not is_store and not _is_zarr_store(entry.path):
                 yield from _walk(entry.path, visited)

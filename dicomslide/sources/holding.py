@@ -60,17 +60,16 @@ class Holder:
             found = self._held.get(key)
             if found is not None and found[0]() is owner:
                 self._held.move_to_end(key)
+                self._drop_more_than_allowed()
                 return found[1]
         thing = make()
-        most = bound(self._name)
         with self._lock:
             # Another thread may have been faster
             found = self._held.get(key)
             if found is not None and found[0]() is owner:
                 return found[1]
             self._held[key] = ref(owner, lambda gone: self._forget(key, gone)), thing
-            while len(self._held) > 1 and self._weight() > most:
-                self._held.popitem(last=False)
+            self._drop_more_than_allowed()
         return thing
 
     def drop(self, owner: Any) -> None:
@@ -85,6 +84,12 @@ class Holder:
             found = self._held.get(key)
             if found is not None and found[0] is gone:
                 del self._held[key]
+
+    def _drop_more_than_allowed(self) -> None:
+        """Drop what was used longest ago; things may have grown since they were made."""
+        most = bound(self._name)
+        while len(self._held) > 1 and self._weight() > most:
+            self._held.popitem(last=False)
 
     def _weight(self) -> int:
         # Owners may be collected at any time, so that a running sum would not stay right

@@ -317,4 +317,8 @@ _arrivals_lock = make_lock()
 
 def _arrived(key: str, across: int) -> ReadAhead:
     with _arrivals_lock:
-        return _arrivals.setdefault(key, ReadAhead(key, across))
+        # One that is made in vain would drop the frames of the other
+        found = _arrivals.get(key)
+        if found is None:
+            found = _arrivals[key] = ReadAhead(key, across)
+        return found

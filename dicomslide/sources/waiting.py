@@ -60,6 +60,8 @@ class _Watch:
 
     def remake(self) -> None:
         """Leave the waits of the parent of a fork alone: a child shares its connections."""
+        # As the standard library does with its own
+        _ending._at_fork_reinit()  # type: ignore[attr-defined]
         # Taken without Python code, in which Ctrl-C might come before the block that gives it back
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
@@ -93,7 +95,9 @@ class _Watch:
     def _end(self, waits: Iterable[_Wait], reason: str) -> None:
         for wait in list(waits):
             self._waits.discard(wait)
-            wait.end(reason)
+            # One that cannot be ended must not keep others waiting
+            with suppress(Exception):
+                wait.end(reason)
 
     def _run(self) -> None:
         with self._lock:

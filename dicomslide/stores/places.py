@@ -1,5 +1,6 @@
 """From whatever stands for a place of slides to the store of its images."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeAlias, TypeGuard, cast
@@ -7,8 +8,8 @@ from typing import Any, TypeAlias, TypeGuard, cast
 from dicomweb_client.api import DICOMClient, DICOMfileClient
 from pydicom.dataset import Dataset
 
-from dicomslide.damage import reading
-from dicomslide.errors import ArgumentTypeError, ArgumentValueError
+from dicomslide.damage import name_of_image, reading
+from dicomslide.errors import ArgumentTypeError, ArgumentValueError, SourceError
 from dicomslide.failures import collecting, marks_of
 from dicomslide.metadata.flavors import DERIVED, SLIDE_MICROSCOPY, belongs_to_slide
 from dicomslide.sources.base import FrameSource
@@ -25,6 +26,7 @@ __all__ = [
     "Source",
     "find_images",
     "frame_source",
+    "frame_sources",
     "holds_slide",
     "open_store",
     "store_of_client",
@@ -70,7 +72,7 @@ def open_store(source: Source, access: Access) -> ImageStore:
         service, study, series = service_of_url(source, access.session, access.credentials)
         return ServiceStore(service, partial(web_frames, service), study, series)
     if _is_store(source) or _is_client(source):
-        access.check_unused(*web, why="the client has one of its own")
+        access.check_unused(*web, why="a client or a store has one of its own")
         access.check_unused(files, why="for files, not for clients or stores")
         return store_of_client(source)
     access.check_unused(*web, why="for DICOMweb services, not for files")
@@ -107,18 +109,26 @@ def _is_client(value: object) -> TypeGuard[DICOMClient]:
     return callable(getattr(value, "retrieve_instance_frames", None))
 
 
-def frame_source(client: object, dataset: Dataset) -> FrameSource:
-    """Find the frames of an image instance at a client or in a store.
+def frame_sources(client: object, datasets: Sequence[Dataset]) -> list[FrameSource]:
+    """Find the frames of image instances at a client or in a store.
 
     Raises
     ------
     TypeError
         When it is neither
     SourceError
-        When it does not know the instance
+        When it does not know an instance
     """
-    (source,) = store_of_client(client).frame_sources([dataset])
-    return source
+    store = store_of_client(client)
+    found = list(store.frame_sources(datasets))
+    if len(found) != len(datasets):
+        raise SourceError(f"{store.name}: {len(found)} frame sources for {len(datasets)} images")
+    return found
+
+
+def frame_source(client: object, dataset: Dataset) -> FrameSource:
+    """Find the frames of one image instance; see `frame_sources`."""
+    return frame_sources(client, [dataset])[0]
 
 
 def find_images(store: ImageStore, query: ImageQuery) -> list[Dataset]:
@@ -143,7 +153,7 @@ def find_images(store: ImageStore, query: ImageQuery) -> list[Dataset]:
     """
     wanted = []
     for dataset in store.images(query):
-        name = f"image {dataset.get('SOPInstanceUID')}"
+        name = name_of_image(dataset)
         with collecting(query.failures, name, marks_of(dataset)), reading(name):
             if belongs_to_slide(dataset) and _is_wanted(dataset, query):
                 wanted.append(dataset)

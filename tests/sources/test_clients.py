@@ -252,6 +252,8 @@ class TestAnyClient:
             requests.Timeout("timed out"),
             OSError("broken pipe"),
             ValueError("unexpected media type"),
+            RuntimeError("no connection"),
+            KeyError("frames"),
         ],
     )
     def test_error_of_the_client_is_one_of_the_source(self, path, error):
@@ -259,6 +261,13 @@ class TestAnyClient:
         with pytest.raises(SourceError, match=rf"{frames.uids.instance}.*{error}") as caught:
             frames.read([4])
         assert caught.value.__cause__ is error
+
+    def test_error_of_the_client_has_no_secrets(self, path):
+        error = requests.HTTPError("404 for url: https://u:s3cret@example.org/x?sig=s3cret")
+        frames = frame_source(FakeClient([path], error), metadata_of(path))
+        with pytest.raises(SourceError, match="404") as caught:
+            frames.read([4])
+        assert "s3cret" not in str(caught.value)
 
     @pytest.mark.parametrize("frame", [-1, FRAMES])
     def test_frame_that_is_not_there_is_not_asked_for(self, path, frame):

@@ -1,5 +1,6 @@
 """Any object with the members of `ImageStore` is a place of slides."""
 
+import copy
 import pickle
 from dataclasses import dataclass, replace
 
@@ -7,8 +8,10 @@ import numpy as np
 import pydicom
 import pytest
 import xarray as xr
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.encaps import generate_frames
+from pydicom.tag import Tag
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, JPEGBaseline8Bit
 
 import dicomslide
@@ -190,6 +193,27 @@ def test_error_of_a_store_is_raised_as_it_is(store, monkeypatch):
     monkeypatch.setattr(store, "images", fail)
     with pytest.raises(ZeroDivisionError, match="a mistake"):
         dicomslide.open_slides(store, errors="skip")
+
+
+@pytest.mark.parametrize("change", [lambda found: found[:-1], lambda found: [*found, found[0]]])
+def test_frames_of_other_images_than_asked_for_are_an_error(store, monkeypatch, change):
+    whole = store.frame_sources
+    monkeypatch.setattr(store, "frame_sources", lambda datasets: change(whole(datasets)))
+    with pytest.raises(dicomslide.SourceError, match=r"the memory: \d frame sources for"):
+        dicomslide.open_slide(store)
+    with pytest.raises(dicomslide.SourceError, match="for 1 images"):
+        TiledImage(store, store.datasets[0])
+
+
+def test_image_whose_uid_is_damaged_costs_its_slide_only(store):
+    damaged = copy.deepcopy(store.datasets[0])
+    tag = Tag("SOPInstanceUID")
+    damaged[tag] = RawDataElement(tag, "ZZ", 4, b"\xff\xfe\xfd\xfc", 0, False, True)
+    store.datasets.append(damaged)
+    with pytest.raises(dicomslide.DicomSlideError, match="damaged"):
+        dicomslide.open_slides(store)
+    with pytest.raises(dicomslide.DicomSlideError, match="damaged"):
+        dicomslide.find_slides(store)
 
 
 @pytest.mark.parametrize("name", ["session", "credentials", "storage_options"])
