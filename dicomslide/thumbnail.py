@@ -92,11 +92,17 @@ def check_pixel_count(array: FrameArray) -> None:
 
 
 def _find_matrix(slide: Slide, channel: int, wanted: int) -> TotalPixelMatrix:
-    """Find the smallest level that is large enough, or else the largest that shows a channel."""
+    """Find the smallest level that is large enough, or else the largest that shows a channel.
+
+    Of several focal planes it is the first one in which the level shows the channel.
+    """
     found = []
     for level, size in enumerate(slide.total_pixel_matrix_dimensions):
-        with suppress(SelectionError):
-            found.append((max(size) >= wanted, slide.get_total_pixel_matrix(level, channel)))
+        for plane in range(slide.num_focal_planes):
+            with suppress(SelectionError):
+                matrix = slide.get_total_pixel_matrix(level, channel, plane)
+                found.append((max(size) >= wanted, matrix))
+                break
     if not found:
         # The image of the channel has the pixels of no level
         (image,) = slide.get_volume_images(channel)

@@ -126,3 +126,16 @@ class TestArguments:
     def test_slide_has_to_be_one(self):
         with pytest.raises(TypeError, match="slide"):
             make_thumbnail(Image.new("RGB", (3, 3)))
+
+
+def test_of_a_channel_that_lacks_the_first_focal_plane_is_that_of_the_next(make_slide):
+    paths = make_slide(
+        optical_paths=2, focal_planes=2, samples=1, optical_paths_in="each", focal_planes_in="each"
+    ).paths
+    lacking = [path for path in paths if path.name != "level-0-path-0-plane-0.dcm"]
+    upper = [path for path in paths if "plane-1" in path.name]
+    assert len(lacking) == len(paths) - 1
+    np.testing.assert_array_equal(
+        np.asarray(make_thumbnail(open_slide(lacking))),
+        np.asarray(make_thumbnail(open_slide(upper))),
+    )
