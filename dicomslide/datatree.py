@@ -39,7 +39,7 @@ from dicomslide.metadata.flavors import read_image_type
 from dicomslide.metadata.geometry import ImageGeometry
 from dicomslide.pyramid import LevelGrid
 from dicomslide.variables import (
-    VARIABLES,
+    ALL_VARIABLES,
     ArrayForm,
     Shown,
     associated_image,
@@ -133,7 +133,7 @@ def _off_grid(arrangement: Arrangement, form: ArrayForm) -> dict[str, xr.Dataset
             )
             for channel, identifier in enumerate(image.channel_identifiers)
         ]
-        name = VARIABLES[image.channel_type][0]
+        name = ALL_VARIABLES[image.channel_type][0]
         counts[name] = counts.get(name, 0) + 1
         path = f"/derived/{name}" + (f"_{counts[name]}" if counts[name] > 1 else "")
         groups[path] = _node(image, grid, base, shown, offsets, form)

@@ -18,9 +18,9 @@ from dicomslide.pixels.array import FrameArray
 from dicomslide.pixels.stack import FrameStack
 from dicomslide.treechunks import TreeChunks, chunks_like, other_sizes, rows_and_columns
 
-__all__ = ["VARIABLES", "ArrayForm", "associated_image", "channel_variables"]
+__all__ = ["ALL_VARIABLES", "ArrayForm", "associated_image", "channel_variables"]
 
-VARIABLES = {
+ALL_VARIABLES = {
     ChannelTypes.OPTICAL_PATH: ("image", "channel"),
     ChannelTypes.SEGMENT: ("segmentation", "segment"),
     ChannelTypes.PARAMETER: ("parametric_map", "parameter"),
@@ -105,7 +105,7 @@ def channel_variables(shown: Shown, offsets: Sequence[float], form: ArrayForm) -
     for (kind, *_), members in stacks.items():
         counts[kind] = counts.get(kind, 0) + 1
         suffix = f"_{counts[kind]}" if counts[kind] > 1 else ""
-        name, dimension = (part + suffix for part in VARIABLES[kind])
+        name, dimension = (part + suffix for part in ALL_VARIABLES[kind])
         dims = (dimension, "focal_plane", "y", "x", f"sample{suffix}")
         variables[name] = _stacked(members, name, dims, form)
         channels = [channel.description for channel, _ in members]

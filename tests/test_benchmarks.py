@@ -39,7 +39,7 @@ def run(folder: Path, page: Path, *arguments: str) -> subprocess.CompletedProces
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=900,
     )
 
 

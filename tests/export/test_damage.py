@@ -182,7 +182,7 @@ class TestMetadata:
         assert_is_not_whole(store)
 
     @pytest.mark.parametrize("text", NONSENSE)
-    @pytest.mark.parametrize("name", ["", "0", "unfinished"])
+    @pytest.mark.parametrize("name", ["0", "unfinished"])
     def test_that_are_damaged_are_an_error_of_a_resumed_export(
         self, slide, store, monkeypatch, name, text
     ):
@@ -194,6 +194,26 @@ class TestMetadata:
         with pytest.raises(StoreError, match=r"slide\.zarr"):
             to_ome_zarr(slide, store, resume=True)
         assert_is_not_whole(store)
+
+    @pytest.mark.parametrize("text", NONSENSE)
+    def test_of_the_root_are_an_error_or_written_again(self, slide, store, monkeypatch, text):
+        with monkeypatch.context() as patch:
+            before(patch, "_write", interrupt, 7)
+            with pytest.raises(KeyboardInterrupt):
+                to_ome_zarr(slide, store)
+        (store / "zarr.json").write_text(text)
+        refusal = None
+        try:
+            to_ome_zarr(slide, store, resume=True)
+        except StoreError as error:
+            refusal = str(error)
+        if refusal is not None:
+            assert "slide.zarr" in refusal
+            assert_is_not_whole(store)
+            return
+        pixels = slide.get_image_region((0, 0), 0, (150, 200))
+        written = zarr.open_group(store, mode="r")["0"][...]
+        assert np.array_equal(written[:, 0].transpose(1, 2, 0), pixels)
 
     def test_of_another_array_are_an_error(self, slide, store, monkeypatch):
         def replace():

@@ -16,12 +16,15 @@ from tests.servers.serving import HttpServer
 
 OPEN = """
 import atexit
+import signal
 import sys
 import threading
 
 import dicomslide
 from dicomslide.sources import remotefile
 
+# What runs in the background of a shell ignores Ctrl-C, and so does what it starts
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # No frames are kept with the first bytes of a file
 remotefile._HEAD = 256
 source = sys.argv[1].split()
