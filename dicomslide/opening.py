@@ -106,14 +106,9 @@ def open_slide(
     """
     store = open_store(source, Access(session, credentials, storage_options))
     failures: list[Failure] = []
-    query = ImageQuery(
-        study_instance_uid,
-        series_instance_uid,
-        include_derived=include_derived,
-        correct_color=correct_color,
-        failures=failures,
+    groups = _find_groups(
+        store, study_instance_uid, series_instance_uid, include_derived, correct_color, failures
     )
-    groups = _find_groups(store, query)
     wanted = _Wanted(container_identifier, pyramid_uid, series_instance_uid)
     if wanted.anything:
         groups = wanted.choose(groups, store.name, failures)
@@ -174,14 +169,9 @@ def open_slides(
     store = open_store(source, Access(session, credentials, storage_options))
     wanted = _Wanted(container_identifier, pyramid_uid, series_instance_uid)
     failures: Failures = [] if skips or wanted.anything else None
-    query = ImageQuery(
-        study_instance_uid,
-        series_instance_uid,
-        include_derived=include_derived,
-        correct_color=correct_color,
-        failures=failures,
+    groups = _find_groups(
+        store, study_instance_uid, series_instance_uid, include_derived, correct_color, failures
     )
-    groups = _find_groups(store, query)
     if skips:
         groups = leave_out(groups, failures or ())
         groups = [images for images in groups if wanted.matches(images)]
@@ -238,15 +228,28 @@ class _Wanted:
         )
 
 
-def _find_groups(store: ImageStore, query: ImageQuery) -> list[list[Dataset]]:
+def _find_groups(
+    store: ImageStore,
+    study: str | None,
+    series: str | None,
+    include_derived: bool,
+    correct_color: bool,
+    failures: Failures,
+) -> list[list[Dataset]]:
     """Find the metadata of the images of each slide in a store."""
+    query = ImageQuery(
+        study,
+        series,
+        include_derived=include_derived,
+        correct_color=correct_color,
+        failures=failures,
+    )
     datasets = find_images(store, query)
-    if not datasets and not query.failures:
-        study = query.study_instance_uid
+    if not datasets and not failures:
         raise NoSlideError(
             f"{store.name}: there is no image of a slide{f' of study {study!r}' if study else ''}"
         )
-    groups = assemble(datasets, store.name, query.failures, query.series_instance_uid)
+    groups = assemble(datasets, store.name, failures, series)
     return [images for images in groups if not shows_only_labels(images)] or groups
 
 
