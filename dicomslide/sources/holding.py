@@ -60,7 +60,6 @@ class Holder:
             found = self._held.get(key)
             if found is not None and found[0]() is owner:
                 self._held.move_to_end(key)
-                self._drop_more_than_allowed()
                 return found[1]
         thing = make()
         with self._lock:
@@ -69,7 +68,7 @@ class Holder:
             if found is not None and found[0]() is owner:
                 return found[1]
             self._held[key] = ref(owner, lambda gone: self._forget(key, gone)), thing
-            self._drop_more_than_allowed()
+            self.trim()
         return thing
 
     def drop(self, owner: Any) -> None:
@@ -85,11 +84,12 @@ class Holder:
             if found is not None and found[0] is gone:
                 del self._held[key]
 
-    def _drop_more_than_allowed(self) -> None:
-        """Drop what was used longest ago; things may have grown since they were made."""
+    def trim(self) -> None:
+        """Drop what was used longest ago, as far as all things weigh too much; one is kept."""
         most = bound(self._name)
-        while len(self._held) > 1 and self._weight() > most:
-            self._held.popitem(last=False)
+        with self._lock:
+            while len(self._held) > 1 and self._weight() > most:
+                self._held.popitem(last=False)
 
     def _weight(self) -> int:
         # Owners may be collected at any time, so that a running sum would not stay right

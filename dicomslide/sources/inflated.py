@@ -50,7 +50,7 @@ class InflatedFile:
 
     @property
     def identity(self) -> tuple[Any, ...]:
-        """That of the file."""
+        """Identity of the file that it is compressed in."""
         return self.file.identity
 
     @property
@@ -65,7 +65,12 @@ class InflatedFile:
 
     def read(self, ranges: Iterable[tuple[int, int]]) -> list[bytes]:
         """Read (offset, length) ranges; see `File.read`."""
-        return _content(self).read(list(ranges))
+        content = _content(self)
+        before = content.held
+        found = content.read(list(ranges))
+        if content.held > before:
+            _inflated.trim()
+        return found
 
 
 class _Content:

@@ -14,6 +14,7 @@ import xarray as xr
 
 from dicomslide import open_slide
 from dicomslide.sources import inflated, localfile
+from dicomslide.sources.files import open_image_file
 from dicomslide.sources.holding import Holder
 from tests.descriptors import listed, open_files
 from tests.slide.small import SMALL
@@ -164,6 +165,18 @@ def test_the_least_recently_used_things_are_dropped_beyond_the_bound(ten_bytes):
     ten_bytes.get(owners[2], lambda: b"1234")
     assert ten_bytes.get(owners[0], lambda: b"again") == b"1234"
     assert ten_bytes.get(owners[1], lambda: b"again") == b"again"
+
+
+def test_inflated_data_sets_are_bounded_as_they_grow(make_slide):
+    options = {**SMALL, "size": (300, 400), "factors": (1,), "transfer_syntax": DEFLATED}
+    paths = [make_slide(**{**options, "seed": seed}).paths[0] for seed in (1, 2)]
+    first, second = files = [open_image_file(path)[1].file for path in paths]
+    assert len(inflated._inflated) == 2
+    with dask.config.set({"dicomslide.keep.inflated": "1 kB"}):
+        # What was inflated for the header does not reach so far
+        second.read([(first.size - 1, 1)])
+        assert len(inflated._inflated) == 1
+    assert [file.read([(0, 2)]) for file in files] == [[b"\x08\x00"]] * 2
 
 
 def test_a_thing_that_is_heavier_than_the_bound_is_held_alone(ten_bytes):
