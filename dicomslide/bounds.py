@@ -82,14 +82,17 @@ class Recent:
             with self._lock:
                 if key in self._things:
                     return self._things[key][0]
-            thing = make()
-            most = bound(self._name)
-            with self._lock:
-                self._being_made.pop(key, None)
-                self._things[key] = thing, size
-                self._bytes += size
-                while len(self._things) > 1 and self._bytes > most:
-                    self._bytes -= self._things.popitem(last=False)[1][1]
+            try:
+                thing = make()
+                most = bound(self._name)
+                with self._lock:
+                    self._things[key] = thing, size
+                    self._bytes += size
+                    while len(self._things) > 1 and self._bytes > most:
+                        self._bytes -= self._things.popitem(last=False)[1][1]
+            finally:
+                with self._lock:
+                    self._being_made.pop(key, None)
         return thing
 
     def __len__(self) -> int:

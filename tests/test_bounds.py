@@ -3,6 +3,9 @@
 import re
 import subprocess
 import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import dask
@@ -63,3 +66,28 @@ def test_the_least_recently_used_is_dropped_beyond_the_bound():
         assert made == [*"abcb"]
         get("large", 100)
         assert len(kept) == 1
+
+
+def test_threads_that_need_a_thing_at_once_have_it_made_once():
+    kept, made, begin = Recent("colors"), [], threading.Barrier(8)
+
+    def make() -> str:
+        made.append(threading.get_ident())
+        time.sleep(0.05)
+        return "thing"
+
+    def get(_: int) -> str:
+        begin.wait()
+        return kept.get("key", make, 1)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(get, range(8))) == ["thing"] * 8
+    assert len(made) == 1
+
+
+def test_what_cannot_be_made_is_tried_again():
+    kept = Recent("colors")
+    with pytest.raises(ZeroDivisionError):
+        kept.get("key", lambda: 1 // 0, 1)
+    assert kept.get("key", lambda: "thing", 1) == "thing"
+    assert kept._being_made == {}
