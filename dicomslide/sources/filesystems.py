@@ -25,8 +25,8 @@ _MAX_FILE_SYSTEMS = 64
 _S3_CONNECTIONS = 128
 # So that passwords cannot be guessed fast from the names of dask arrays, which are shown
 _ROUNDS = 20_000
-# Option of what a file system of web servers hands to its library
-_CLIENT = "client_kwargs"
+# Options that file systems of web servers and of S3 hand to their libraries
+_CLIENT, _CONFIG = "client_kwargs", "config_kwargs"
 
 
 def open_file_system(url: str, storage_options: dict[str, Any]) -> tuple[AbstractFileSystem, str]:
@@ -34,9 +34,9 @@ def open_file_system(url: str, storage_options: dict[str, Any]) -> tuple[Abstrac
     if url.startswith(("http://", "https://")):
         storage_options = {**storage_options, _CLIENT: _web_options(storage_options)}
     elif url.startswith(("s3://", "s3a://")):
-        given = dict(storage_options.get("config_kwargs") or {})
+        given = dict(storage_options.get(_CONFIG) or {})
         config = {"max_pool_connections": _S3_CONNECTIONS, **given}
-        storage_options = {**storage_options, "config_kwargs": config}
+        storage_options = {**storage_options, _CONFIG: config}
     return url_to_fs(url, **storage_options)
 
 
@@ -60,11 +60,9 @@ def name_of_access(
         A digest of its options and of the secrets in the URL, which do not follow from it; empty
         where there are none
     """
-    options = {
-        # Without what is put into each of them here
-        **{name: value for name, value in file_system.storage_options.items() if name != _CLIENT},
-        _CLIENT: storage_options.get(_CLIENT),
-    }
+    # What `open_file_system` adds to options says nothing of the user
+    added_to = (_CLIENT, _CONFIG)
+    options = file_system.storage_options | {name: storage_options.get(name) for name in added_to}
     stated = {name: value for name, value in options.items() if value}
     secrets = secrets_of(url)
     return _digest(repr(normalize_token([secrets, stated]))) if secrets or stated else ""

@@ -94,3 +94,12 @@ def test_another_process_has_the_same_name():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == name_of("https://example.test/a", **as_user(ANNA)) != ""
+
+
+def test_options_of_the_library_behind_a_bucket_are_told_apart():
+    pytest.importorskip("s3fs")
+    proxies = [{"proxies": {"https": f"http://127.0.0.1:{port}"}} for port in (1, 2)]
+    names = [name_of("s3://slides/a", config_kwargs=config) for config in proxies]
+    # What is put into them for everybody says nothing of a user
+    assert len({name_of("s3://slides/a"), *names}) == 3
+    assert name_of("s3://slides/a") == ""
