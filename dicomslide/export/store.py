@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -90,13 +90,11 @@ class Target:
     @contextmanager
     def held(self) -> Iterator[None]:
         """Keep exports that would begin from the store while it is written."""
-        with naming(self.name):
-            lock = locked(self._folder, alone=False) if self._folder else nullcontext()
-            lock.__enter__()
-        try:
+        with ExitStack() as stack:
+            if self._folder:
+                with naming(self.name):
+                    stack.enter_context(locked(self._folder, alone=False))
             yield
-        finally:
-            lock.__exit__(None, None, None)
 
     def prepare(self, group: zarr.Group | None, overwrite: bool) -> zarr.Group:
         """Make an empty group.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dicomslide.pixels.array import FrameArray
 from dicomslide.pixels.chunks import Chunks, as_dask, chunk_sizes, fewer_chunks
-from dicomslide.pixels.indexing import as_slice, normalize_index
+from dicomslide.pixels.indexing import as_slice, normalize_index, taken
 
 __all__ = ["ResampledArray"]
 
@@ -72,13 +72,9 @@ class ResampledArray:
 
     def __getitem__(self, key: Any) -> NDArray:
         """Read pixels by a basic index, as NumPy would from the whole array."""
-        (rows, one_row), (columns, one_column), (samples, one) = normalize_index(key, self.shape)
-        pixels = self.read(rows, columns)
-        return pixels[
-            0 if one_row else slice(None),
-            0 if one_column else slice(None),
-            samples.start if one else as_slice(samples),
-        ]
+        (rows, columns, samples), dropped = zip(*normalize_index(key, self.shape), strict=True)
+        places = slice(None), slice(None), as_slice(samples)
+        return taken(self.read(rows, columns), places, dropped)
 
     def read(self, rows: range, columns: range) -> NDArray:
         """Read the pixels at given rows and columns, which may lie outside.

@@ -89,7 +89,7 @@ class ClientService:
         return next(iter(found), None)
 
     def count_series(self, _study: str) -> int | None:
-        """Nothing, as clients ask for all results."""
+        """None: there is no limit to tell of, as clients ask for all results."""
         return None
 
     def retrieve_series_metadata(self, study: str, series: str) -> list[Json]:
@@ -112,7 +112,7 @@ class ClientService:
     def _all(self, method: str, **arguments: Any) -> list[Json]:
         """Search, and have the client ask again for what a server left out."""
         search = getattr(self.client, method, None)
-        # Not all clients can; others do so anyway
+        # Clients without this argument ask for all results anyway
         if callable(search) and "get_remaining" in signature(search).parameters:
             arguments["get_remaining"] = True
         return list(self._ask(method, **arguments))
@@ -125,8 +125,12 @@ class ClientService:
         # Each client has errors of its own
         except Exception as error:
             name = without_secrets(self.base_url) or "the client"
-            text = " ".join(str(error).split())
-            raise SourceError(f"{name}: {type(error).__name__}: {without_secrets(text)}") from error
+            raise SourceError(f"{name}: {type(error).__name__}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """Text of an error of a client, on one line and without secrets."""
+    return without_secrets(" ".join(str(error).split()))
 
 
 def _addressed(uids: InstanceUids) -> dict[str, str]:
@@ -253,9 +257,8 @@ class ClientFrames:
             raise
         # Each client has errors of its own
         except Exception as error:
-            reason = without_secrets(" ".join(str(error).split()))
             raise SourceError(
-                f"{self.name}: frames {numbers} were not delivered: {reason}"
+                f"{self.name}: frames {numbers} were not delivered: {_reason(error)}"
             ) from error
         if len(found) != len(numbers):
             raise FrameError(
