@@ -44,7 +44,7 @@ def make_lock() -> AbstractContextManager[object]:
 
 def _remake_all() -> None:
     for lock in list(_locks):
-        # As the standard library does with its own
+        # The standard library frees its own locks in this way, and offers no public one
         lock._at_fork_reinit()
     for owner in list(_owners):
         owner.remake()

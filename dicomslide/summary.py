@@ -210,7 +210,7 @@ def summarize(dataset: Dataset) -> Summary:
         flavor=image_flavor(dataset) if is_image(dataset) else None,
         is_derived=dataset.get("SOPClassUID") in DERIVED,
     )
-    # Properties are kept where they were read
+    # Read now, so that damage in them is found while it is known which image they are of
     if summary.is_derived:
         _ = summary.references
     if summary.is_derived or summary.is_scanned:

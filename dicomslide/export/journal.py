@@ -40,7 +40,7 @@ class Entry:
     problems: tuple[str, ...] = ()
 
     def encode(self, size: int) -> NDArray[np.uint8]:
-        """Make a row of so many bytes: its CRC-32, and in it the length of what it is taken of."""
+        """Make a row of so many bytes: a CRC-32 of the rest, two lengths, sums and problems."""
         problems = list(self.problems)
         while len(text := json.dumps(problems)) > _TEXT:
             problems = [*problems[: len(problems) // 2 - 1], "…"]

@@ -35,7 +35,7 @@ class InstanceStorage:
 
     @classmethod
     def of_json(cls, item: Mapping[str, Any]) -> "InstanceStorage":
-        """Read it from metadata in the DICOM JSON Model."""
+        """Read how the pixels are kept from metadata in the DICOM JSON Model."""
         available = item.get(_AVAILABLE_SYNTAX)
         elements = [item[tag] for tag in _PIXEL_DATA if isinstance(item.get(tag), dict)]
         urls = [str(element["BulkDataURI"]) for element in elements if "BulkDataURI" in element]
@@ -44,7 +44,7 @@ class InstanceStorage:
 
     @classmethod
     def of_metadata(cls, dataset: Dataset) -> "InstanceStorage":
-        """Read it from a data set: of a file, or as a service gave it."""
+        """Read how the pixels are kept from a data set: of a file, or as a service gave it."""
         stored = getattr(dataset, "file_meta", Dataset()).get("TransferSyntaxUID")
         syntax = str(stored or "") or _only(dataset.get("AvailableTransferSyntaxUID"))
         return cls(syntax, str(dataset.get("PixelDataProviderURL") or ""))

@@ -60,7 +60,7 @@ class _Watch:
 
     def remake(self) -> None:
         """Leave the waits of the parent of a fork alone: a child shares its connections."""
-        # As the standard library does with its own
+        # The standard library frees its own events in this way, and offers no public one
         _ending._at_fork_reinit()  # type: ignore[attr-defined]
         # Taken without Python code, in which Ctrl-C might come before the block that gives it back
         self._lock = threading.RLock()
