@@ -1,6 +1,7 @@
 """The code in the README and on the pages of the documentation runs and prints what they show."""
 
 import contextlib
+import copy
 import io
 import re
 import shlex
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import dask
 import pytest
 import xarray as xr
 
@@ -135,6 +137,16 @@ SERVICES = {
 }
 
 
+@pytest.fixture
+def own_configuration() -> Iterator[None]:
+    """Takes back what a page sets in the configuration of dask."""
+    before = copy.deepcopy(dask.config.config)
+    yield
+    dask.config.config.clear()
+    dask.config.config.update(before)
+
+
+@pytest.mark.usefixtures("own_configuration")
 @pytest.mark.parametrize("page", CODE_PAGES, ids=lambda page: page.name)
 def test_page_runs_and_prints_what_it_shows(
     page: Path,
