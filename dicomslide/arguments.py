@@ -15,6 +15,7 @@ __all__ = [
     "integer_pairs",
     "number",
     "number_pair",
+    "region_size",
     "require_type",
     "selection",
 ]
@@ -44,6 +45,14 @@ def integer_pair(name: str, value: Any) -> tuple[int, int]:
     """Convert an argument that must be two integers."""
     first, second = _pair(name, value)
     return integer(name, first), integer(name, second)
+
+
+def region_size(size: Any) -> tuple[int, int]:
+    """Convert an argument that must be the rows and columns of a region."""
+    rows, columns = integer_pair("size", size)
+    if rows < 0 or columns < 0:
+        raise ArgumentValueError(f"size: {rows} x {columns} pixels is negative")
+    return rows, columns
 
 
 def integer_pairs(name: str, values: Any) -> NDArray[np.int64]:

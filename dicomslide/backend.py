@@ -72,6 +72,7 @@ class SlideBackendEntrypoint(BackendEntrypoint):
         groups = self.open_groups_as_dict(filename_or_obj, **options)
         path = _path_of(group or "level_0")
         if path not in groups:
+            groups["/"].close()
             raise _no_group(group, groups)
         return groups[path]
 

@@ -7,7 +7,7 @@ from dicomweb_client.api import DICOMClient
 from numpy.typing import ArrayLike, NDArray
 from pydicom.dataset import Dataset
 
-from dicomslide.arguments import integer_pair, number, number_pair, selection
+from dicomslide.arguments import integer_pair, number, number_pair, region_size, selection
 from dicomslide.damage import reading
 from dicomslide.enum import ChannelTypes
 from dicomslide.errors import ArgumentTypeError, ArgumentValueError, SelectionError
@@ -567,11 +567,3 @@ def coordinates(name: str, values: ArrayLike, width: int) -> NDArray[np.float64]
     if not np.isfinite(array).all():
         raise ArgumentValueError(f"{name}: not all values are finite")
     return array
-
-
-def region_size(size: tuple[int, int]) -> tuple[int, int]:
-    """Convert an argument that must be the rows and columns of a region."""
-    rows, columns = integer_pair("size", size)
-    if rows < 0 or columns < 0:
-        raise ArgumentValueError(f"size: {rows} x {columns} pixels is negative")
-    return rows, columns

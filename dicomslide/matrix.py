@@ -11,7 +11,7 @@ from dicomweb_client.api import DICOMClient
 from numpy.typing import ArrayLike, NDArray
 from pydicom.dataset import Dataset
 
-from dicomslide.arguments import integer, integer_pair, integer_pairs, require_type
+from dicomslide.arguments import integer, integer_pair, integer_pairs, region_size, require_type
 from dicomslide.errors import (
     ArgumentTypeError,
     ArgumentValueError,
@@ -350,8 +350,16 @@ class TotalPixelMatrix:
         -------
         numpy.ndarray
             Pixels of shape (rows, columns, samples). What lies outside is background
+
+        Raises
+        ------
+        TypeError
+            When offset or size are no integers
+        ValueError
+            When `size` is negative
         """
-        (row, column), (rows, columns) = offset, size
+        row, column = integer_pair("offset", offset)
+        rows, columns = region_size(size)
         return self._array.read(range(row, row + rows), range(column, column + columns))
 
     def read_regions(
@@ -386,9 +394,7 @@ class TotalPixelMatrix:
             When a shape, the size or the data type of `out` is not as described
         """
         corners = integer_pairs("offsets", offsets).tolist()
-        rows, columns = integer_pair("size", size)
-        if min(rows, columns) < 0:
-            raise ArgumentValueError(f"size: {rows} x {columns} pixels is negative")
+        rows, columns = region_size(size)
         shape = (len(corners), rows, columns, self.shape[2])
         if out is None:
             out = np.empty(shape, self.dtype)

@@ -19,6 +19,7 @@ from dicomslide.arguments import (
     integer_pairs,
     number,
     number_pair,
+    region_size,
     require_type,
     selection,
 )
@@ -33,7 +34,7 @@ from dicomslide.errors import (
     NoSlideError,
     SelectionError,
 )
-from dicomslide.image import TiledImage, coordinates, find_focal_plane, region_size
+from dicomslide.image import TiledImage, coordinates, find_focal_plane
 from dicomslide.instance import ImageInstance
 from dicomslide.matrix import TotalPixelMatrix
 from dicomslide.metadata.channels import Channel, channel_items, channel_type

@@ -85,16 +85,20 @@ def _most_pixels(sizes: set[str], array: FrameArray) -> int:
         return math.prod(array.chunk_sizes("auto")[:2])
     if len(words) > 1:
         raise ArgumentValueError(f"chunks: there is one size of a chunk, not {words}")
+    return _bytes_in(words[0]) // (array.shape[2] * array.dtype.itemsize)
+
+
+def _bytes_in(words: str) -> int:
     try:
-        found = parse_bytes(words[0])
+        found = int(parse_bytes(words))
     except (OverflowError, ValueError):
         found = 0
     if found < 1:
         raise ArgumentValueError(
             f'chunks: expected "frames", "auto", a size such as "64MiB", or sizes in pixels, got '
-            f"{words[0]!r}"
+            f"{words!r}"
         )
-    return found // (array.shape[2] * array.dtype.itemsize)
+    return found
 
 
 def other_sizes(chunks: TreeChunks, sizes: Mapping[str, int]) -> tuple[int, ...]:
@@ -110,12 +114,14 @@ def other_sizes(chunks: TreeChunks, sizes: Mapping[str, int]) -> tuple[int, ...]
     Raises
     ------
     ArgumentValueError
-        When a length is neither positive nor -1
+        When a length is neither positive nor -1, nor a size in words
     """
     wanted = chunks if isinstance(chunks, Mapping) else {}
     found = []
     for name, length in sizes.items():
         size = wanted.get(name)
+        if isinstance(size, str) and size != "auto":
+            _bytes_in(size)
         count = 1 if size is None or isinstance(size, str) else integer("chunks", size)
         if count < 1 and count != -1:
             raise ArgumentValueError(f"chunks: sizes must be positive or -1, got {chunks!r}")

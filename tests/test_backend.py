@@ -2,6 +2,7 @@
 
 import pathlib
 import pickle
+import shutil
 from collections.abc import Sequence
 from io import BytesIO
 from itertools import chain
@@ -18,6 +19,7 @@ from dicomslide.backend import SlideBackendEntrypoint
 from dicomslide.errors import DicomSlideError
 from dicomslide.sources.files import FileFrames
 from dicomslide.testing import make_wide_gamut_profile
+from tests.descriptors import listed, open_files
 
 ENGINE = "dicomslide"
 TILE_CHUNKS = ((16, 16, 16, 16, 6), (24, 24, 24, 18))
@@ -209,6 +211,15 @@ class TestOpenDataset:
         with pytest.raises(ValueError, match=rf"{group}.*level_0.*level_1") as caught:
             self.open(written.folder, group=group)
         assert isinstance(caught.value, DicomSlideError)
+
+    @listed
+    @pytest.mark.parametrize("group", ["nothing", "associated"])
+    def test_nothing_stays_open_when_the_group_is_not_there(self, make_slide, tmp_path, group):
+        folder = shutil.copytree(make_slide().folder, tmp_path / "slide")
+        # The error holds what it met until the test ends
+        with pytest.raises(ValueError, match=group) as _caught:
+            self.open(folder, group=group)
+        assert open_files(folder) == 0
 
 
 class TestOpenGroups:

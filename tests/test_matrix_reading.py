@@ -220,3 +220,20 @@ class TestPickling:
         assert len(matrix.tile_positions) == len(matrix.tile_grid_positions) == 900
         matrix[:40, :40]
         assert len(pickle.dumps(matrix)) < 4096
+
+
+@pytest.mark.parametrize(
+    ("offset", "size", "error"),
+    [
+        ((0, 0), (-1, 4), ValueError),
+        ((0, 0), (4, -1), ValueError),
+        ((0, 0), (4,), ValueError),
+        ((0, 0.5), (4, 4), TypeError),
+        ((0, 0), (4, 4.0), TypeError),
+    ],
+)
+def test_regions_that_are_none_are_errors(color, offset, size, error):
+    matrix, requests = counting(color)
+    with pytest.raises(error, match=r"offset|size"):
+        matrix.read_region(offset, size)
+    assert requests == []

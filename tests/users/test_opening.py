@@ -81,7 +81,9 @@ def test_a_size_in_words_is_that_of_a_chunk(make_slide):
     assert (rows[0], columns[0]) == (64, 33333 // 64 // 24 * 24)
 
 
-@pytest.mark.parametrize("chunks", ["many", {"y": "many"}, {"y": "1kB", "x": "2kB"}, {"z": "auto"}])
+@pytest.mark.parametrize(
+    "chunks", ["many", {"y": "many"}, {"y": "1kB", "x": "2kB"}, {"z": "auto"}, {"channel": "x"}]
+)
 def test_sizes_that_are_none_are_errors(written, chunks):
     with pytest.raises(ValueError, match="chunks"):
         open_with_dicomslide(written.folder, chunks=chunks)
