@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
+from email.utils import parsedate
 
 from dicomslide.errors import SourceError
 
@@ -69,8 +70,8 @@ def check_answer(status: int, headers: Mapping[str, str]) -> int | None:
     about = asked.get()
     if about is None or not 200 <= status < 300:
         return None
-    mark = headers.get("etag" if about.modified.endswith('"') else "last-modified")
-    if about.modified and mark and mark.removeprefix("W/") != about.modified.removeprefix("W/"):
+    mark = headers.get("last-modified" if parsedate(about.modified) else "etag")
+    if about.modified and mark and _plain(mark) != _plain(about.modified):
         raise SourceError(f"{about.name}: the file has changed since it was opened")
     if status != 206:
         if about.blocks != ((0, about.size),):
@@ -93,3 +94,8 @@ def check_answer(status: int, headers: Mapping[str, str]) -> int | None:
     if headers.get("content-encoding", "identity") not in ("identity", ""):
         raise SourceError(f"{about.name}: a part of the file was sent compressed")
     return end - start
+
+
+def _plain(mark: str) -> str:
+    """Take from an entity tag what servers and packages write in different ways."""
+    return mark.removeprefix("W/").strip('"')

@@ -330,6 +330,17 @@ class TestReplacedFile:
             with pytest.raises(SourceError, match=r"a\.dcm: the file has changed"):
                 file.read([(150_000, 5000)])
 
+    @pytest.mark.parametrize("tag", ['"5f3a-1"', 'W/"5f3a-1"', "5f3a-1"])
+    def test_on_a_web_server_whose_entity_tags_are_weak_or_bare(self, folder, tag):
+        with RangeServer(folder, tags=False) as server:
+            server.misbehave(with_headers(ETag=tag, Last_Modified="Mon, 23 Nov 2026 10:00:00 GMT"))
+            (file,) = find_remote_files(server.url(folder / "a.dcm"), None)
+            expect(file, [(150_000, 5000)])
+            server.behave()
+            server.misbehave(with_headers(ETag=tag.replace("5f3a", "77aa")))
+            with pytest.raises(SourceError, match=r"a\.dcm: the file has changed"):
+                file.read([(150_000, 5000)])
+
     def test_in_a_bucket(self, bucket, folder):
         url = bucket.upload(folder, "replaced")
         (file,) = find_remote_files(f"{url}a.dcm", bucket.options)
