@@ -41,6 +41,8 @@ __all__ = ["OpenSlide"]
 
 # Rows and columns that are read at once for a thumbnail
 _PART = 2048
+# A hundred times as many pixels as a label or an overview has, which are read as a whole
+_MOST_ASSOCIATED = 2**28
 _FLAVORS = {name: flavor for flavor, name in ASSOCIATED_NAMES.items()}
 
 
@@ -345,7 +347,7 @@ class _AssociatedImages(Mapping[str, Image.Image]):
         if image is None:
             raise KeyError(name)
         level = as_level(image)
-        check_pixel_count(level.array)
+        check_pixel_count(level.array, _MOST_ASSOCIATED)
         samples = level.array.shape[2]
         if level.array.dtype != np.uint8 or samples not in (1, 3):
             raise UnsupportedError(

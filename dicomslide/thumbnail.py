@@ -75,19 +75,19 @@ def make_thumbnail(slide: Slide, size: int = 1024, channel_index: int = 0) -> Im
     return picture
 
 
-def check_pixel_count(array: FrameArray) -> None:
-    """Check that reading all pixels of a level has an end.
+def check_pixel_count(array: FrameArray, most: int = _MOST_PIXELS) -> None:
+    """Check that reading all pixels of an image has an end.
 
     Raises
     ------
     UnsupportedError
-        When there are more than any slide has
+        When there are more than `most`, by default more than any slide has
     """
     rows, columns, _ = array.shape
-    if rows * columns > _MOST_PIXELS:
+    if rows * columns > most:
         raise UnsupportedError(
-            f"{array.source.name}: a level of {rows} x {columns} pixels is too large for a "
-            "thumbnail"
+            f"{array.source.name}: an image of {rows} x {columns} pixels is too large for one "
+            "picture"
         )
 
 

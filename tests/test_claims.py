@@ -123,8 +123,19 @@ def test_information_on_a_slide_of_any_size(huge, capsys):
 def test_a_thumbnail_without_end_is_refused(huge):
     slide = open_slide(huge[0])
     for make in (make_thumbnail, lambda slide: OpenSlide(slide).get_thumbnail((100, 100))):
-        with bounded(8), pytest.raises(UnsupportedError, match="too large for a thumbnail"):
+        with bounded(8), pytest.raises(UnsupportedError, match="too large for one picture"):
             make(slide)
+
+
+def test_an_associated_image_of_any_size_is_refused(tmp_path):
+    written = write_slide(tmp_path, **SMALL | {"label": True})
+    path = next(path for path in written.paths if path.name.startswith("label"))
+    dataset = pydicom.dcmread(path)
+    dataset.TotalPixelMatrixColumns = 2**31
+    dataset.save_as(path)
+    slide = OpenSlide(open_slide(tmp_path))
+    with bounded(8), pytest.raises(UnsupportedError, match="too large for one picture"):
+        slide.associated_images["label"]
 
 
 def test_a_thumbnail_of_openslide_takes_less_memory_than_its_level(tmp_path):

@@ -308,12 +308,11 @@ class WebService:
 
 def _path(*uids: str | None) -> str:
     """Path of a study, of a series of it, and of an instance of that, as far as they are known."""
-    names = ("studies", "series", "instances")
-    return "".join(
-        f"/{name}/{quote(uid, safe='')}"
-        for name, uid in zip(names, uids, strict=False)
-        if uid is not None
-    )
+    named = zip(("studies", "series", "instances"), uids, strict=False)
+    try:
+        return "".join(f"/{name}/{quote(uid, safe='')}" for name, uid in named if uid is not None)
+    except UnicodeEncodeError as error:
+        raise SourceError(f"{error.object!r} is no UID: {error.reason}") from error
 
 
 def _forms(transfer_syntax_uid: str, base_url: str) -> list[str]:

@@ -118,6 +118,11 @@ class TestUrl:
         assert len(parts) == 6
         assert not set(url) & set("?#\\ \n")
 
+    def test_half_a_character_is_no_identifier(self):
+        service = WebService(HttpService.at("https://h/a"), "", "")
+        with pytest.raises(SourceError, match=r"'1\.\\ud800' is no UID"):
+            service.instance_url(InstanceUids("1", "2", "1.\ud800"))
+
 
 class TestClient:
     def test_prefixes_and_session(self):
