@@ -95,5 +95,10 @@ class Recent:
                     self._being_made.pop(key, None)
         return thing
 
+    def drop(self, key: Hashable) -> None:
+        """Keep a thing no longer."""
+        with self._lock:
+            self._bytes -= self._things.pop(key, (None, 0))[1]
+
     def __len__(self) -> int:
         return len(self._things)

@@ -66,6 +66,12 @@ def test_the_least_recently_used_is_dropped_beyond_the_bound():
         assert made == [*"abcb"]
         get("large", 100)
         assert len(kept) == 1
+        kept.drop("large")
+        kept.drop("large")
+        assert len(kept) == 0
+        made.clear()
+        assert [get(key) for key in "abab"] == [*"abab"]
+        assert made == [*"ab"]
 
 
 def test_threads_that_need_a_thing_at_once_have_it_made_once():

@@ -5,7 +5,7 @@ import io
 import threading
 import warnings
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,16 +15,22 @@ from pydicom.dataset import Dataset
 from dicomslide.bounds import Recent
 from dicomslide.damage import reads_image
 from dicomslide.metadata.channels import channel_items
+from dicomslide.processes import make_lock
 
 __all__ = ["ColorTransform", "color_transform", "icc_profile"]
 
 # One number for a colour: its samples from the least significant byte on, then what marks it
 _CODE = np.dtype("<u4")
-_KNOWN = 255
+_SAMPLES = 0xFFFFFF
+_KNOWN = np.uint32(0xFF000000)
 # Of the table of a profile only what its colours touch is used
 _COLORS = 2**24
 # So many pixels are corrected at once
 _BAND = 2**15
+# Whether a profile changes any colour is found out with so many colours at once, each time that so
+# many pixels were corrected: no read takes much longer than the others, and those of a process that
+# reads little take about twice as long
+_TESTED, _PIXELS = 2**15, 2**17
 
 
 @dataclass(frozen=True)
@@ -32,8 +38,9 @@ class ColorTransform:
     """Transforms 8-bit RGB pixels from the colour space of a device to sRGB.
 
     The pixels are those that LittleCMS makes. As slides have far fewer colours than pixels, it
-    makes each colour only once. A transform may be used from any thread; pickled, it is no more
-    than its profile.
+    makes each colour only once. Many profiles are sRGB themselves and change no colour: once this
+    process has seen that of all colours, pixels are only copied. A transform may be used from any
+    thread; pickled, it is no more than its profile.
 
     Parameters
     ----------
@@ -53,6 +60,9 @@ class ColorTransform:
         # Some rows at a time, so that all that is in between stays close to the processor
         step = max(_BAND // max(columns, 1), 1)
         for top in range(0, rows if columns else 0, step):
+            if self.profile in _unchanging:
+                out[top:] = pixels[top:]
+                break
             corrected = self._correct(pixels[top : top + step])
             # Sample by sample, as NumPy is slow with axes as short as that of the samples
             for i in range(3):
@@ -66,19 +76,64 @@ class ColorTransform:
         """
         rows, columns = pixels.shape[:2]
         codes, corrected = _memory.pack(pixels)
-        table = _tables.get(self.profile, _table, _COLORS * _CODE.itemsize)
+        colors = _colors.get(self.profile, partial(_Colors, self.profile), _Colors.size)
         # Codes are never out of bounds. Where another thread fills in a colour at the same time,
         # this one sees it or 0
-        table.take(codes, mode="clip", out=corrected)
+        colors.table.take(codes, mode="clip", out=corrected)
         if corrected.min() == 0:
             missing = np.flatnonzero(corrected == 0)
-            unknown = codes[missing]
-            image = Image.fromarray(_samples(unknown)[np.newaxis, :, :3])
-            known = np.asarray(ImageCms.applyTransform(image, _transform(self.profile)))
-            marked = np.full((len(unknown), 4), _KNOWN, np.uint8)
-            marked[:, :3] = known[0]
-            corrected[missing] = table[unknown] = marked.view(_CODE)[:, 0]
-        return _samples(corrected).reshape(rows, columns, 4)
+            corrected[missing] = colors.learn(codes[missing])
+        colors.test(len(codes))
+        return corrected.view(np.uint8).reshape(rows, columns, 4)
+
+
+class _Colors:
+    """What this process knows of the colours of a profile.
+
+    Parameters
+    ----------
+    profile : bytes
+        ICC profile
+    """
+
+    size = _COLORS * _CODE.itemsize
+    """Bytes that it takes at the most."""
+
+    def __init__(self, profile: bytes) -> None:
+        self.table = np.zeros(_COLORS, _CODE)
+        """The corrected colours that are known so far, by code; 0 where none is."""
+        self._profile = profile
+        self._changes = False
+        self._tested = 0
+        self._pixels = 0
+        self._lock = make_lock()
+
+    def learn(self, codes: NDArray[np.uint32]) -> NDArray[np.uint32]:
+        """Have LittleCMS correct colours, which are known from then on."""
+        image = Image.frombuffer("RGBX", (len(codes), 1), codes, "raw", "RGBX", 0, 1)
+        made = ImageCms.applyTransform(image, _transform(self._profile))
+        corrected = np.asarray(made).view(_CODE).reshape(-1) | _KNOWN
+        if not np.array_equal(corrected, codes | _KNOWN):
+            self._changes = True
+        self.table[codes] = corrected
+        return corrected
+
+    def test(self, pixels: int) -> None:
+        """Go on to find out whether the profile changes any colour, after so many more pixels."""
+        if self._changes:
+            return
+        with self._lock:
+            self._pixels += pixels
+            # Another thread may have come to the end meanwhile
+            if self._pixels < _PIXELS or self._tested == _COLORS:
+                return
+            self._pixels -= _PIXELS
+            stop = self._tested + _TESTED
+            self.learn(np.arange(self._tested, stop, dtype=_CODE))
+            self._tested = stop
+            if stop == _COLORS and not self._changes:
+                _unchanging.add(self._profile)
+                _colors.drop(self._profile)
 
 
 class _Memory(threading.local):
@@ -97,16 +152,11 @@ class _Memory(threading.local):
         self.bytes[: 3 * count].reshape(pixels.shape)[...] = pixels
         # A code is read at each pixel, with a byte too many from the pixel after it
         overlapping = np.ndarray(count, _CODE, self.bytes.data, strides=(3,))
-        codes = np.bitwise_and(overlapping, 0xFFFFFF, out=self.codes[:count])
+        codes = np.bitwise_and(overlapping, _SAMPLES, out=self.codes[:count])
         return codes, self.corrected[:count]
 
 
 _memory = _Memory()
-
-
-def _samples(codes: NDArray[np.uint32]) -> NDArray[np.uint8]:
-    """The bytes of contiguous codes, shape (codes, 4)."""
-    return codes.view(np.uint8).reshape(-1, 4)
 
 
 @reads_image
@@ -156,12 +206,9 @@ _reported: set[bytes] = set()
 @lru_cache(maxsize=32)
 def _transform(profile: bytes) -> ImageCms.ImageCmsTransform:
     device = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-    return ImageCms.buildTransform(device, ImageCms.createProfile("sRGB"), "RGB", "RGB")
+    return ImageCms.buildTransform(device, ImageCms.createProfile("sRGB"), "RGBX", "RGBX")
 
 
-def _table() -> NDArray[np.uint32]:
-    """The corrected colours that are known so far, by code; 0 where none is."""
-    return np.zeros(_COLORS, _CODE)
-
-
-_tables = Recent("colors")
+_colors = Recent("colors")
+_unchanging: set[bytes] = set()
+"""Profiles that are known to change no colour; a forked process knows them, too."""

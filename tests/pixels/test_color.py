@@ -1,6 +1,7 @@
 """Colour correction: the result is that of LittleCMS, to the pixel."""
 
 import io
+import os
 import pickle
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ from PIL import Image, ImageCms
 from pydicom.dataset import Dataset
 
 from dicomslide import open_slide
+from dicomslide.bounds import Recent
 from dicomslide.pixels import color
 from dicomslide.pixels.color import ColorTransform, color_transform, icc_profile
 from dicomslide.testing import make_srgb_profile, make_wide_gamut_profile
@@ -102,6 +104,73 @@ class TestTransform:
         pickled = pickle.dumps(transform)
         assert len(pickled) < len(profile) + 200
         assert pickle.loads(pickled) == transform
+
+
+class TestProfileThatChangesNoColour:
+    """Pixels are only copied once all colours were seen to stay."""
+
+    @pytest.fixture(autouse=True)
+    def found_out_soon(self, monkeypatch):
+        """Nothing is known yet, and it is with the fourth of these images."""
+        monkeypatch.setattr(color, "_unchanging", set())
+        monkeypatch.setattr(color, "_colors", Recent("colors"))
+        monkeypatch.setattr(color, "_TESTED", 2**22)
+        monkeypatch.setattr(color, "_PIXELS", 2**15)
+
+    def read(self, profile, count, shape=(128, 256)):
+        """Correct as many images of 2^15 pixels, which stay as they are."""
+        for seed in range(count):
+            pixels = random_pixels(*shape, seed=seed)
+            np.testing.assert_array_equal(ColorTransform(profile)(pixels), pixels)
+
+    def test_is_known_after_enough_pixels_and_needs_no_table(self):
+        profile = make_srgb_profile()
+        self.read(profile, 3)
+        assert (color._unchanging, len(color._colors)) == (set(), 1)
+        self.read(profile, 1)
+        assert (color._unchanging, len(color._colors)) == ({profile}, 0)
+        self.read(profile, 2)
+        assert len(color._colors) == 0
+
+    def test_pixels_of_large_and_small_images_count(self):
+        profile = make_srgb_profile()
+        self.read(profile, 1, (256, 256))
+        self.read(profile, 64, (32, 32))
+        assert profile in color._unchanging
+
+    def test_found_out_within_an_image(self):
+        pixels, part = random_pixels(300, 512), np.zeros((700, 600, 3), np.uint8)
+        out = part[100:700:2, 50:562]
+        assert ColorTransform(make_srgb_profile())(pixels, out=out) is out
+        np.testing.assert_array_equal(out, pixels)
+        assert make_srgb_profile() in color._unchanging
+
+    def test_one_colour_that_changes_is_enough(self):
+        # The white of the profile stays, whatever becomes of the other colours
+        profile, white = make_wide_gamut_profile(), np.full((128, 256, 3), 255, np.uint8)
+        for _ in range(8):
+            np.testing.assert_array_equal(ColorTransform(profile)(white), white)
+        assert color._unchanging == set()
+        pixels = random_pixels()
+        corrected = ColorTransform(profile)(pixels)
+        np.testing.assert_array_equal(corrected, correct_with_pillow(pixels, profile))
+
+    def test_threads_find_it_out_together(self):
+        profile, tiles = make_srgb_profile(), [random_pixels(128, 256, seed=s) for s in range(16)]
+        with ThreadPoolExecutor(8) as executor:
+            corrected = list(executor.map(ColorTransform(profile), tiles))
+        np.testing.assert_array_equal(corrected, tiles)
+        assert profile in color._unchanging
+
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
+    @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+    def test_forked_process_knows_it(self):
+        profile = make_srgb_profile()
+        self.read(profile, 4)
+        child = os.fork()
+        if not child:
+            os._exit(0 if profile in color._unchanging else 1)
+        assert os.waitpid(child, 0)[1] == 0
 
 
 class TestProfile:
