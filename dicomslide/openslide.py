@@ -28,19 +28,17 @@ from dicomslide.openslide_levels import (
     find_associated_images,
     find_levels,
 )
-from dicomslide.openslide_properties import BACKGROUND_COLOR, slide_properties
+from dicomslide.openslide_properties import slide_properties
 from dicomslide.pixels.array import FrameArray
 from dicomslide.slide import Slide
 from dicomslide.sources.remotefile import is_url, local_path
 from dicomslide.sources.siblings import find_siblings, is_slide_file
 from dicomslide.sources.urls import without_secrets
 from dicomslide.stores.places import Source
-from dicomslide.thumbnail import check_pixel_count
+from dicomslide.thumbnail import check_pixel_count, shrink
 
 __all__ = ["OpenSlide"]
 
-# Rows and columns that are read at once for a thumbnail
-_PART = 2048
 # A hundred times as many pixels as a label or an overview has, which are read as a whole
 _MOST_ASSOCIATED = 2**28
 _FLAVORS = {name: flavor for flavor, name in ASSOCIATED_NAMES.items()}
@@ -323,8 +321,11 @@ class OpenSlide:
             raise ArgumentValueError(f"size: {width} x {height} pixels must be positive")
         downsample = max(self.dimensions[0] / width, self.dimensions[1] / height)
         level = self.get_best_level_for_downsample(downsample)
-        thumbnail = _shrink(self._levels[level], (width, height))
-        return _with_profile(thumbnail, self._levels[level])
+        found = self._levels[level]
+        # Without frames pixels are white, which is the background colour
+        fitted = _fit(found.dimensions, (width, height))
+        thumbnail = shrink(found.array, fitted, Image.Resampling.LANCZOS)
+        return _with_profile(thumbnail, found)
 
 
 class _AssociatedImages(Mapping[str, Image.Image]):
@@ -390,40 +391,15 @@ def _open(place: Source, *, correct_color: bool) -> Slide:
 
 def _read(array: FrameArray, rows: range, columns: range) -> Image.Image:
     """Read an RGBA image, transparent where there are no pixels."""
-    rgba = np.zeros((len(rows), len(columns), 4), np.uint8)
-    covered = array.covered(rows, columns)
-    rgba[..., 3] = np.where(covered, 255, 0)
-    rgba[..., :3] = np.where(covered[..., np.newaxis], array.read(rows, columns), 0)
-    return Image.fromarray(rgba)
-
-
-def _shrink(level: Level, most: tuple[int, int]) -> Image.Image:
-    """Shrink a level as Pillow does it, which averages blocks first, a part at a time."""
-    whole = level.dimensions
-    check_pixel_count(level.array)
-    size = _fit(whole, most)
-    # Pillow leaves half of the way to the filter that comes last
-    by_width, by_height = (
-        min(int(length / short / 2) or 1, _PART) for length, short in zip(whole, size, strict=True)
-    )
-    factors = by_width, by_height
-    width, height = (-(-length // factor) for length, factor in zip(whole, factors, strict=True))
-    reduced = Image.new("RGB", (width, height))
-    # A part has whole blocks
-    across, down = (_PART // factor * factor for factor in factors)
-    for top in range(0, whole[1], down):
-        for left in range(0, whole[0], across):
-            rows = range(top, min(top + down, whole[1]))
-            region = _read(level.array, rows, range(left, min(left + across, whole[0])))
-            part = Image.new("RGB", region.size, f"#{BACKGROUND_COLOR}")
-            part.paste(region, mask=region.getchannel("A"))
-            reduced.paste(
-                part.reduce((factors[0], factors[1])), (left // factors[0], top // factors[1])
-            )
-    if size == whole:
-        return reduced
-    box = (0, 0, whole[0] / factors[0], whole[1] / factors[1])
-    return reduced.resize(size, Image.Resampling.LANCZOS, box)
+    pixels = array.read(rows, columns)
+    alpha: int | Image.Image = 255
+    if not array.covers(rows, columns):
+        covered = array.covered(rows, columns)
+        pixels[~covered] = 0
+        alpha = Image.fromarray(covered).convert("L")
+    picture = Image.fromarray(pixels)
+    picture.putalpha(alpha)
+    return picture
 
 
 def _fit(size: tuple[int, int], most: tuple[int, int]) -> tuple[int, int]:

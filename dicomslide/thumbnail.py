@@ -6,7 +6,7 @@ from contextlib import suppress
 import dask.array as da
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from dicomslide.arguments import integer, require_type, selection
 from dicomslide.errors import ArgumentValueError, SelectionError, UnsupportedError
@@ -14,10 +14,14 @@ from dicomslide.matrix import TotalPixelMatrix
 from dicomslide.pixels.array import FrameArray
 from dicomslide.slide import Slide
 
-__all__ = ["check_pixel_count", "make_thumbnail"]
+__all__ = ["check_pixel_count", "make_thumbnail", "shrink"]
 
 # A hundred times as many as a slide has; there is no end to reading more
 _MOST_PIXELS = 2**40
+# Rows and columns that are read at once
+_PART = 4096
+# As fast as a bilinear filter, and sharper
+_RESAMPLING = Image.Resampling.HAMMING
 
 
 def make_thumbnail(slide: Slide, size: int = 1024, channel_index: int = 0) -> Image.Image:
@@ -54,25 +58,93 @@ def make_thumbnail(slide: Slide, size: int = 1024, channel_index: int = 0) -> Im
     if wanted < 1:
         raise ArgumentValueError(f"size: {wanted} must be positive")
     matrix = _find_matrix(slide, channel, wanted)
-    check_pixel_count(matrix.array)
     extent = matrix.shape[:2]
-    pixels = matrix.to_dask("auto")
-    factor = max(extent) // wanted
-    if factor > 1:
-        # The shorter side may be no longer than a block
-        blocks = {axis: min(factor, count) for axis, count in enumerate(extent)}
-        pixels = da.coarsen(np.mean, pixels, blocks, trim_excess=True)
-    reduced = pixels.compute()
-    colours = _to_eight_bits(reduced, matrix.dtype)
+    ratio = min(wanted / max(extent), 1)
+    rows, columns = (max(math.floor(n * ratio + 0.5), 1) for n in extent)
+    if matrix.dtype == np.uint8:
+        picture = shrink(matrix.array, (columns, rows), _RESAMPLING)
+    else:
+        picture = _show_values(matrix, (columns, rows))
     if matrix.array.pixel_format.photometric == "MONOCHROME1":
         # Low values are bright
-        colours = 255 - colours
-    picture = Image.fromarray(colours if colours.shape[2] == 3 else colours[..., 0])
-    ratio = wanted / max(extent)
-    if ratio < 1:
-        rows, columns = (max(math.floor(n * ratio + 0.5), 1) for n in extent)
-        picture = picture.resize((columns, rows), Image.Resampling.LANCZOS)
+        return ImageOps.invert(picture)
     return picture
+
+
+def shrink(array: FrameArray, size: tuple[int, int], resampling: Image.Resampling) -> Image.Image:
+    """Shrink pixels of 8 bits as `PIL.Image.Image.thumbnail` does, without holding all of them.
+
+    Parameters
+    ----------
+    array : FrameArray
+        Pixels with one or three samples
+    size : tuple of int
+        Width and height, at most those of the array
+    resampling : PIL.Image.Resampling
+        Filter for the last step
+
+    Returns
+    -------
+    PIL.Image.Image
+        Grey or RGB image
+
+    Raises
+    ------
+    UnsupportedError
+        When there are more pixels than any slide has
+    """
+    check_pixel_count(array)
+    rows, columns, samples = array.shape
+    high, wide = array.tile_shape[:2]
+    by_width, by_height = _block(columns, size[0]), _block(rows, size[1])
+    mode = "L" if samples == 1 else "RGB"
+    reduced = Image.new(mode, (-(-columns // by_width), -(-rows // by_height)))
+    across, down = _part(by_width, wide), _part(by_height, high)
+    for top in range(0, rows, down):
+        for left in range(0, columns, across):
+            pixels = array.read(
+                range(top, min(top + down, rows)), range(left, min(left + across, columns))
+            )
+            part = Image.fromarray(pixels if samples == 3 else pixels[..., 0])
+            place = left // by_width, top // by_height
+            reduced.paste(part.reduce((by_width, by_height)), place)
+    if size == (columns, rows):
+        return reduced
+    box = (0, 0, columns / by_width, rows / by_height)
+    return reduced.resize(size, resampling, box)
+
+
+def _block(length: int, short: int) -> int:
+    """Choose how many pixels along an axis are averaged before the filter.
+
+    Like Pillow this leaves half of the way to the filter.
+    """
+    return min(int(length / short / 2) or 1, _PART)
+
+
+def _part(factor: int, tile: int) -> int:
+    """Choose how many pixels are read at once along an axis: whole blocks, and whole tiles if few.
+
+    Frames that lie in two parts would be decoded twice.
+    """
+    step = math.lcm(factor, tile)
+    if step > _PART:
+        step = factor
+    return _PART // step * step
+
+
+def _show_values(matrix: TotalPixelMatrix, size: tuple[int, int]) -> Image.Image:
+    """Show averages of pixels that have more than 8 bits, or only one."""
+    check_pixel_count(matrix.array)
+    pixels = matrix.to_dask("auto")
+    factor = max(matrix.shape) // max(size)
+    if factor > 1:
+        # The shorter side may be no longer than a block
+        blocks = {axis: min(factor, count) for axis, count in enumerate(matrix.shape[:2])}
+        pixels = da.coarsen(np.mean, pixels, blocks, trim_excess=True)
+    shown = _to_eight_bits(pixels.compute(), matrix.dtype)
+    picture = Image.fromarray(shown if shown.shape[2] == 3 else shown[..., 0])
+    return picture.resize(size, _RESAMPLING)
 
 
 def check_pixel_count(array: FrameArray, most: int = _MOST_PIXELS) -> None:
@@ -114,8 +186,6 @@ def _find_matrix(slide: Slide, channel: int, wanted: int) -> TotalPixelMatrix:
 
 def _to_eight_bits(pixels: NDArray, stored: np.dtype) -> NDArray[np.uint8]:
     """Convert averaged pixels to 8 bits."""
-    if stored == np.uint8:
-        return np.around(pixels).astype(np.uint8)
     if stored.kind == "b":
         return np.around(pixels * 255.0).astype(np.uint8)
     low, high = np.nanpercentile(pixels, (0.5, 99.5))

@@ -287,7 +287,7 @@ class FrameArray:
         else:
             arrays = list(out)
             for array, (rows, columns) in zip(arrays, windows, strict=True):
-                if not self._covers(rows, columns):
+                if not self.covers(rows, columns):
                     array[...] = self.background
         pieces = [
             piece
@@ -339,6 +339,13 @@ class FrameArray:
                 piece.out[piece.place] = True
         return mask
 
+    def covers(self, rows: Indices, columns: Indices) -> bool:
+        """Whether there is a frame at each pixel of a window in the matrix."""
+        return self.tiling.complete and all(
+            len(indices) and int(indices[0]) in bound and int(indices[-1]) in bound
+            for indices, bound in zip((rows, columns), self._bounds, strict=True)
+        )
+
     @property
     def _bounds(self) -> tuple[range, range]:
         """Rows and columns of the matrix that the array shows."""
@@ -359,16 +366,9 @@ class FrameArray:
     def _canvas(self, rows: Indices, columns: Indices) -> NDArray:
         """Make an array for a window; of background where not all of it will be overwritten."""
         shape = (len(rows), len(columns), self.shape[2])
-        if self._covers(rows, columns):
+        if self.covers(rows, columns):
             return np.empty(shape, self.dtype)
         return np.full(shape, self.background, self.dtype)
-
-    def _covers(self, rows: Indices, columns: Indices) -> bool:
-        """Whether there is a frame at each pixel of a window."""
-        return self.tiling.complete and all(
-            len(indices) and int(indices[0]) in bound and int(indices[-1]) in bound
-            for indices, bound in zip((rows, columns), self._bounds, strict=True)
-        )
 
     def _pieces(
         self, out: NDArray, rows: Indices, columns: Indices, crop: bool
