@@ -1,10 +1,11 @@
 """The slides that are read."""
 
 from pathlib import Path
+from typing import Any
 
-from dicomslide.testing import write_slide
+from dicomslide.testing import make_wide_gamut_profile, write_slide
 
-__all__ = ["FACTORS", "ORGANIZATIONS", "SIZES", "TILE", "frames", "make_slide"]
+__all__ = ["FACTORS", "KINDS", "PROFILES", "SIZES", "TILE", "frames", "make_slide"]
 
 # Rows and columns of the base level: 96 frames, and then 1,632 of them, 4 and 16 times as many
 SIZES = {
@@ -15,7 +16,14 @@ SIZES = {
 }
 TILE = 240
 FACTORS = (1, 2, 4, 8)
-ORGANIZATIONS = {"full": "TILED_FULL", "sparse": "TILED_SPARSE"}
+# The profile is sRGB, which changes no colour, or one that changes nearly all
+KINDS: dict[str, dict[str, Any]] = {
+    "full": {"organization": "TILED_FULL"},
+    "sparse": {"organization": "TILED_SPARSE"},
+    "wide": {"organization": "TILED_FULL", "icc_profile": make_wide_gamut_profile()},
+}
+PROFILES = {"full": "sRGB", "wide": "wide gamut"}
+"""Names of the profiles by kind of slide."""
 
 
 def frames(size: str) -> int:
@@ -35,7 +43,7 @@ def make_slide(folder: Path, size: str, kind: str) -> Path:
             size=SIZES[size],
             tile=(TILE, TILE),
             factors=FACTORS,
-            organization=ORGANIZATIONS[kind],
+            **KINDS[kind],
             offset_table="extended",
             label=False,
             overview=False,
