@@ -1,9 +1,10 @@
 """What a channel is: an optical path, a segment or a parameter."""
 
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 
 import highdicom as hd
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 
 from dicomslide.damage import reads_image
@@ -21,6 +22,7 @@ from dicomslide.metadata.matching import code_of, iter_stain_items
 
 __all__ = ["Channel", "channel_type", "read_channels", "read_identifiers"]
 
+_SPECIMENS = "SpecimenDescriptionSequence"
 _PATH_MARKS = (
     "OpticalPathDescription",
     "IlluminationWaveLength",
@@ -155,14 +157,33 @@ def read_channels(dataset: Dataset) -> tuple[Channel, ...]:
         return tuple(map(segment, identifiers, items))
     if kind is ChannelTypes.PARAMETER:
         return tuple(map(_parameter, identifiers, items))
-    stains = tuple(
-        dict.fromkeys(
-            code_of(stain).meaning
-            for specimen in dataset.get("SpecimenDescriptionSequence") or ()
-            for stain in iter_stain_items(specimen)
-        )
-    )
-    return tuple(map(partial(_optical_path, stains), identifiers, items))
+    return tuple(map(partial(_optical_path, _read_stains(dataset)), identifiers, items))
+
+
+def _read_stains(dataset: Dataset) -> tuple[str, ...]:
+    """Read the meanings of the substances that the specimens were stained with."""
+    element = dataset.get_item(_SPECIMENS)
+    if isinstance(element, RawDataElement):
+        character_set = dataset.get("SpecificCharacterSet")
+        names = (character_set,) if isinstance(character_set, str) else tuple(character_set or ())
+        return _stains_of(element._replace(value_tell=0), names)
+    return _stains(dataset)
+
+
+@lru_cache(maxsize=8)
+def _stains_of(element: RawDataElement, character_set: tuple[str, ...]) -> tuple[str, ...]:
+    """Parse specimens once, which all images of a slide repeat."""
+    dataset = Dataset()
+    if character_set:
+        dataset.SpecificCharacterSet = list(character_set)
+    dataset[element.tag] = element
+    return _stains(dataset)
+
+
+def _stains(dataset: Dataset) -> tuple[str, ...]:
+    specimens = dataset.get(_SPECIMENS) or ()
+    stains = (stain for specimen in specimens for stain in iter_stain_items(specimen))
+    return tuple(dict.fromkeys(code_of(stain).meaning for stain in stains))
 
 
 def _optical_path(stains: tuple[str, ...], identifier: str, item: Dataset) -> Channel:

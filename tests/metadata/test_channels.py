@@ -6,6 +6,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 from pydicom.uid import (
     UID,
+    ExplicitVRLittleEndian,
     ParametricMapStorage,
     SegmentationStorage,
     VLWholeSlideMicroscopyImageStorage,
@@ -14,7 +15,9 @@ from pydicom.uid import (
 
 from dicomslide import ChannelTypes
 from dicomslide.errors import InvalidImageError
+from dicomslide.metadata import channels
 from dicomslide.metadata.channels import channel_type, read_channels
+from dicomslide.sources.files import open_image_file
 
 LabelMapSegmentationStorage = UID("1.2.840.10008.5.1.4.1.1.66.7")
 
@@ -204,3 +207,22 @@ class TestParameters:
         (channel,) = read_channels(make_image(ParametricMapStorage))
         assert channel.type is ChannelTypes.PARAMETER
         assert (channel.slope, channel.intercept) == (1.0, 0.0)
+
+
+def test_stains_that_images_repeat_are_parsed_once(make_slide, monkeypatch):
+    slide = make_slide(
+        samples=1, optical_paths=4, optical_paths_in="each", transfer_syntax=ExplicitVRLittleEndian
+    )
+    parsed, parse = [], channels.iter_stain_items
+    monkeypatch.setattr(
+        channels, "iter_stain_items", lambda item: parsed.append(item) or parse(item)
+    )
+    channels._stains_of.cache_clear()
+    datasets = [open_image_file(path)[0] for path in slide.paths]
+    assert len(datasets) == 4
+    (stains,) = {read_channels(dataset)[0].stains for dataset in datasets}
+    assert len(stains) == 4
+    specimens = len(datasets[0].SpecimenDescriptionSequence)
+    assert len(parsed) == specimens
+    # What was parsed by others says the same
+    assert read_channels(datasets[0])[0].stains == stains
