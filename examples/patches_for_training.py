@@ -99,8 +99,6 @@ def start_worker(patches: Patches) -> None:
     """Prepare a worker: the `worker_init_fn` of a DataLoader."""
     global data_set
     data_set = patches
-    # The workers share the processors among them
-    dicomslide.set_threads(1)
 
 
 def sum_of_batch(indices: Sequence[int]) -> NDArray:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from functools import cache
+from multiprocessing import parent_process
 from typing import TypeVar
 
 from dicomslide.arguments import integer
@@ -28,12 +29,14 @@ def set_threads(count: int | None) -> None:
     """Choose how many threads of this process decode the frames of one read.
 
     This is for reads on the main thread. Reads on any other thread, such as the tasks of dask,
-    share the machine with others like them and use one thread.
+    share the machine with others like them and use one thread; so do those of a process that
+    `multiprocessing` started, such as a worker of a data loader, unless it calls this itself.
 
     Parameters
     ----------
     count : int, optional
-        Number of threads; None for as many as there are processors, which is the default
+        Number of threads; None for the default: as many as there are processors, and one in a
+        process that `multiprocessing` started
 
     Raises
     ------
@@ -54,6 +57,8 @@ def default_threads() -> int:
         return 1
     if _chosen is not None:
         return _chosen
+    if parent_process() is not None:
+        return 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

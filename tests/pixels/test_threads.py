@@ -1,5 +1,6 @@
 """Frames are decoded on several threads, each once, and errors reach the caller."""
 
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -207,3 +208,10 @@ sys.exit(os.waitstatus_to_exitcode(status))
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
 def test_child_of_a_fork_has_threads_of_its_own():
     assert subprocess.run([sys.executable, "-c", FORK], timeout=60, check=False).returncode == 0
+
+
+def test_a_process_of_multiprocessing_decodes_on_one_thread_unless_it_says_otherwise():
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert pool.apply(default_threads) == 1
+        pool.apply(set_threads, (3,))
+        assert pool.apply(default_threads) == 3
