@@ -25,6 +25,7 @@ from dicomslide.pixels.array import FrameArray
 from dicomslide.pixels.cache import FrameCache
 from dicomslide.pixels.codecs import check_supported
 from dicomslide.pixels.color import color_transform, icc_profile
+from dicomslide.pixels.frames import ImageFrames
 from dicomslide.pixels.notice import Notice
 from dicomslide.sources.base import FrameSource, image_name
 from dicomslide.stores.places import frame_source
@@ -65,11 +66,11 @@ class ImageInstance:
             )
         self.dataset = dataset
         self.source = source
-        self.pixel_format = read_pixel_format(dataset, self.source.transfer_syntax_uid)
+        self.pixel_format = read_pixel_format(dataset, source.transfer_syntax_uid)
         self.size = matrix_size(dataset)
-        key = f"{self.source.token} {self.pixel_format.token}"
+        key = f"{source.token} {self.pixel_format.token}"
         self.cache = FrameCache(key, max_frame_cache_size)
-        self._notice = Notice(self.source.token)
+        self._frames = ImageFrames(source, self.pixel_format, self.cache, Notice(source.token))
         self._tilings = read_tilings(dataset)
 
     @classmethod
@@ -150,15 +151,12 @@ class ImageInstance:
             raise UnsupportedError(f"{self.label}: {error}") from None
         label_map = is_label_map(self.dataset)
         return FrameArray(
-            source=self.source,
-            pixel_format=self.pixel_format,
+            frames=self._frames,
             size=self.size,
             tiling=self._tilings.get(0 if label_map else channel, focal_plane),
             plane=(channel, focal_plane),
-            cache=self.cache,
             transform=self._transform(channel) if correct_color else None,
             label=int(self.channel_identifiers[channel]) if label_map else None,
-            notice=self._notice,
         )
 
     def _transform(self, channel: int) -> Any:

@@ -13,6 +13,7 @@ import pydicom.data
 import pytest
 import xarray as xr
 from dicomweb_client.api import DICOMfileClient
+from pydicom.uid import RLELossless
 
 from dicomslide import open_slide
 from dicomslide.backend import SlideBackendEntrypoint
@@ -28,7 +29,9 @@ TILE_CHUNKS = ((16, 16, 16, 16, 6), (24, 24, 24, 18))
 @pytest.fixture(scope="session")
 def written(make_slide):
     """A slide of two levels with a label and a fractional segmentation."""
-    return make_slide(factors=(1, 2), label=True, segmentations=("FRACTIONAL",))
+    return make_slide(
+        factors=(1, 2), label=True, segmentations=("FRACTIONAL",), transfer_syntax=RLELossless
+    )
 
 
 @pytest.fixture
@@ -109,7 +112,9 @@ class TestOpenDataTree:
     def test_opening_reads_no_frame_and_a_region_what_it_touches(
         self, make_slide, requests, chunks
     ):
-        written = make_slide(factors=(1, 2), segmentations=("FRACTIONAL",))
+        written = make_slide(
+            factors=(1, 2), segmentations=("FRACTIONAL",), transfer_syntax=RLELossless
+        )
         level = open_tree(
             written.folder, chunks=chunks, max_frame_cache_size=0
         ).level_0.to_dataset()

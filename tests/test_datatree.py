@@ -548,12 +548,12 @@ class TestLaziness:
         touched = [20 + row * GRID_COLUMNS + column for row in (0, 1, 2) for column in (1, 2)]
         assert sorted(frame for request in requests for frame in request) == touched
 
-    def test_without_dask_a_region_is_one_call_for_each_plane(self, counted):
+    def test_without_dask_a_region_of_all_channels_is_one_call_for_each_image(self, counted):
         slide, requests, _ = counted(optical_paths=2)
         region = slide.to_datatree(None).level_0.image[:, 0, :20, :20]
         assert requests == []
         region.load()
-        assert requests == [[0, 4], [20, 24]]
+        assert requests == [[0, 4, 20, 24]]
 
     def test_larger_chunk_is_one_call(self, counted):
         slide, requests, _ = counted()

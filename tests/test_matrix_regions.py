@@ -13,6 +13,7 @@ from dicomslide import TotalPixelMatrix, open_slide
 from dicomslide.metadata.pixel_format import PixelFormat
 from dicomslide.pixels.array import FrameArray
 from dicomslide.pixels.cache import FrameCache
+from dicomslide.pixels.frames import ImageFrames
 from dicomslide.tile import FullTiling
 from tests.servers.ranges import RangeServer
 
@@ -198,12 +199,10 @@ def test_frames_are_dropped_when_they_are_in_all_regions(remote):
         transfer_syntax_uid=ExplicitVRLittleEndian,
     )
     array = FrameArray(
-        BlankFrames(remote),
-        monochrome,
+        ImageFrames(BlankFrames(remote), monochrome, FrameCache("", 0)),
         (tile[0] * grid[0], tile[1] * grid[1]),
         FullTiling(grid, tile),
         (0, 0),
-        FrameCache("", 0),
     )
     corners = np.indices(grid).reshape(2, -1).T * tile + 100
     matrix = TotalPixelMatrix._of(replace(array, threads=2))

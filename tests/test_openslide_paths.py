@@ -523,7 +523,7 @@ def test_a_closed_slide_of_a_path_has_no_file_open_and_gives_no_pictures(make_sl
     slide = OpenSlide(make_slide(**EXACT).levels[0].paths[0])
     slide.read_region((0, 0), 0, (5, 5))
     slide.close()
-    cache = slide._levels[0].array.cache
+    cache = slide._levels[0].array.frames.cache
     assert len(cache) == 0
     for ask in (
         lambda: slide.read_region((0, 0), 0, (5, 5)),

@@ -2,9 +2,8 @@
 
 import hashlib
 import math
-import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -12,12 +11,12 @@ import dask.array as da
 import numpy as np
 from numpy.typing import NDArray
 
-from dicomslide.errors import ArgumentValueError, FrameError, UnsupportedError
+from dicomslide.errors import ArgumentValueError
 from dicomslide.metadata.pixel_format import PixelFormat
-from dicomslide.pixels.cache import FrameCache
 from dicomslide.pixels.chunks import Chunks, as_dask, chunk_sizes, fewer_chunks
-from dicomslide.pixels.codecs import decode_frame, find_contradiction
 from dicomslide.pixels.color import ColorTransform
+from dicomslide.pixels.filling import Inner, Piece, fill
+from dicomslide.pixels.frames import ImageFrames
 from dicomslide.pixels.indexing import (
     Axis,
     Indices,
@@ -30,53 +29,11 @@ from dicomslide.pixels.indexing import (
     split_indices,
     taken,
 )
-from dicomslide.pixels.notice import Notice
-from dicomslide.pixels.threads import default_threads, for_each, one_ahead
+from dicomslide.pixels.threads import default_threads
 from dicomslide.sources.base import FrameSource
 from dicomslide.tile import Tiling
 
-__all__ = ["FrameArray"]
-
-# Where reading costs little, each thread reads what it decodes, in so many batches that all threads
-# end together; in fewer ones rather than smaller ones than the last
-_BATCHES, _LEAST_BATCHES, _LEAST_BATCH = 16, 4, 8
-# Memory for larger frames is not kept
-_MOST_SCRATCH = 2**22
-
-_Place = tuple[slice, slice]
-_Inner = tuple[slice | NDArray, slice | NDArray]
-
-
-class _Scratch(threading.local):
-    """Memory of each thread for a frame that is pasted at once."""
-
-    pixels: NDArray = np.empty(0)
-
-    def frame(self, pixel_format: PixelFormat) -> NDArray | None:
-        """Get memory for a frame, unless it is large."""
-        shape, dtype = pixel_format.shape, pixel_format.dtype
-        if self.pixels.shape != shape or self.pixels.dtype != dtype:
-            if math.prod(shape) * dtype.itemsize > _MOST_SCRATCH:
-                return None
-            self.pixels = np.empty(shape, dtype)
-        return self.pixels
-
-
-_scratch = _Scratch()
-
-
-class _Piece(NamedTuple):
-    """The part of one frame that goes into a window."""
-
-    frame: int
-    needed: tuple[int, int]
-    """Rows and columns of the frame that lie in the matrix"""
-    inner: _Inner
-    """Which of its pixels these are"""
-    out: NDArray
-    """The window"""
-    place: _Place
-    """Where in the window they go"""
+__all__ = ["FrameArray", "select_all"]
 
 
 class Window(NamedTuple):
@@ -94,18 +51,14 @@ class FrameArray:
 
     Parameters
     ----------
-    source : FrameSource
-        Encoded frames
-    pixel_format : PixelFormat
-        How they are encoded
+    frames : ImageFrames
+        Frames of the image, shared by all of its arrays
     size : tuple of int
         Rows and columns of the total pixel matrix
     tiling : Tiling
         Where they lie
     plane : tuple of int
         Channel and focal plane, which tell arrays of one source apart
-    cache : FrameCache
-        Decoded frames, shared by all arrays of the image
     transform : ColorTransform, optional
         Applied to the pixels of frames
     label : int, optional
@@ -114,22 +67,26 @@ class FrameArray:
         Threads of one read; all processors on the main thread by default, otherwise one
     window : Window, optional
         The grid of pixels that the array has in the place of those of its own matrix
-    notice : Notice, optional
-        Given when a frame has other colours than its data set says; shared by all arrays of the
-        image
     """
 
-    source: FrameSource
-    pixel_format: PixelFormat
+    frames: ImageFrames
     size: tuple[int, int]
     tiling: Tiling
     plane: tuple[int, int]
-    cache: FrameCache
     transform: ColorTransform | None = None
     label: int | None = None
     threads: int | None = None
     window: Window | None = None
-    notice: Notice = field(default_factory=lambda: Notice(""))
+
+    @property
+    def source(self) -> FrameSource:
+        """Encoded frames."""
+        return self.frames.source
+
+    @property
+    def pixel_format(self) -> PixelFormat:
+        """How they are encoded."""
+        return self.frames.pixel_format
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -216,14 +173,7 @@ class FrameArray:
 
     def select(self, axes: Sequence[Axis]) -> NDArray:
         """Read pixels by the indices along rows, columns and samples."""
-        (rows, columns, samples), dropped = zip(*axes, strict=True)
-        if not len(samples):
-            # The pixels of which nothing is taken need no frames
-            shape = [len(indices) for indices, is_dropped in axes if not is_dropped]
-            return np.empty(shape, self.dtype)
-        (rows, down), (columns, across) = ascending(rows), ascending(columns)
-        of_pixel = as_slice(samples) if isinstance(samples, range) else samples
-        return taken(self.read(rows, columns), (down, across, of_pixel), dropped)
+        return select_all([self], axes)[0]
 
     def select_covered(self, axes: Sequence[Axis]) -> NDArray[np.bool_]:
         """Tell where `select` finds pixels, by the same indices along rows and columns."""
@@ -281,6 +231,14 @@ class FrameArray:
         out : numpy.ndarray, optional
             Takes up the windows, which are of one size: shape (windows, rows, columns, samples)
         """
+        arrays, pieces = self._windows(windows, crop, out)
+        fill(pieces, self._threads)
+        return arrays
+
+    def _windows(
+        self, windows: Sequence[tuple[Indices, Indices]], crop: bool, out: NDArray | None
+    ) -> tuple[list[NDArray], list[Piece]]:
+        """Make the windows, of background, and find the pieces of frames that go into them."""
         windows = [self._in_matrix(rows, columns) for rows, columns in windows]
         if out is None:
             arrays = [self._canvas(rows, columns) for rows, columns in windows]
@@ -295,9 +253,7 @@ class FrameArray:
             if out.size
             for piece in self._pieces(out, rows, columns, crop)
         ]
-        if pieces:
-            self._fill(pieces)
-        return arrays
+        return arrays, pieces
 
     def read_points(self, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> NDArray:
         """Read single pixels; only the frames that hold at least one of them are read.
@@ -314,8 +270,7 @@ class FrameArray:
         """
         pixels = np.full((len(rows), self.shape[2]), self.background, self.dtype)
         found = list(self._points(rows, columns))
-        if found:
-            self._fill([piece for piece, _ in found])
+        fill([piece for piece, _ in found], self._threads)
         # Where frames lie over each other the later one is on top
         for piece, places in sorted(found, key=lambda item: item[0].frame):
             pixels[places] = piece.out[:, 0]
@@ -347,6 +302,11 @@ class FrameArray:
         )
 
     @property
+    def _threads(self) -> int:
+        """Number of threads of a read; where frames lie over each other their order counts."""
+        return (self.threads or default_threads()) if self.tiling.disjoint else 1
+
+    @property
     def _bounds(self) -> tuple[range, range]:
         """Rows and columns of the matrix that the array shows."""
         (top, left), size = self.window or Window((0, 0), self.size)
@@ -370,9 +330,7 @@ class FrameArray:
             return np.empty(shape, self.dtype)
         return np.full(shape, self.background, self.dtype)
 
-    def _pieces(
-        self, out: NDArray, rows: Indices, columns: Indices, crop: bool
-    ) -> Iterator["_Piece"]:
+    def _pieces(self, out: NDArray, rows: Indices, columns: Indices, crop: bool) -> Iterator[Piece]:
         """Find the frames of a window and which of its pixels each of them holds."""
         height, width = self.tile_shape[:2]
         bounds = self._bounds
@@ -392,11 +350,21 @@ class FrameArray:
             in_columns, inner_columns, needed_columns = across[column]
             if in_rows.stop > in_rows.start and in_columns.stop > in_columns.start:
                 needed, inner = (needed_rows, needed_columns), (inner_rows, inner_columns)
-                yield _Piece(frame, needed, _crossed(*inner), out, (in_rows, in_columns))
+                yield self._piece(frame, needed, _crossed(*inner), out, (in_rows, in_columns))
+
+    def _piece(
+        self,
+        frame: int,
+        needed: tuple[int, int],
+        inner: Inner,
+        out: NDArray,
+        place: tuple[slice, slice],
+    ) -> Piece:
+        return Piece(self.frames, frame, needed, inner, out, place, self.transform, self.label)
 
     def _points(
         self, rows: NDArray[np.int64], columns: NDArray[np.int64]
-    ) -> Iterator[tuple["_Piece", NDArray[np.intp]]]:
+    ) -> Iterator[tuple[Piece, NDArray[np.intp]]]:
         """Find the frames of points: which pixels each holds, and which of the points these are."""
         rows, columns = (np.asarray(part) for part in self._in_matrix(rows, columns))
         down, across = self._bounds
@@ -417,84 +385,8 @@ class FrameArray:
                     inner = y[held, np.newaxis] - top, x[held, np.newaxis] - left
                     needed = min(height, self.size[0] - top), min(width, self.size[1] - left)
                     out = np.empty((len(inner[0]), 1, self.shape[2]), self.dtype)
-                    piece = _Piece(frame, needed, inner, out, (slice(None), slice(None)))
+                    piece = self._piece(frame, needed, inner, out, (slice(None), slice(None)))
                     yield piece, places[held]
-
-    def _fill(self, pieces: list["_Piece"]) -> None:
-        """Decode the frames of the pieces, each of them once, and paste the pieces."""
-        by_frame: dict[int, list[_Piece]] = {}
-        for piece in pieces:
-            by_frame.setdefault(piece.frame, []).append(piece)
-        # Where frames lie over each other the later one is on top, whichever window it is of
-        frames = sorted(by_frame)
-        kept = self.cache.get_all(frames)
-        # Of all these frames only the last ones would stay
-        to_keep = set(frames[-self.cache.size :]) if self.cache.size else ()
-        # The later frame has to be laid over the earlier one
-        threads = (self.threads or default_threads()) if self.tiling.disjoint else 1
-
-        def read(batch: list[int]) -> list[tuple[int, bytes | None]]:
-            missing = [frame for frame in batch if frame not in kept]
-            found = self.source.read(missing) if missing else []
-            if len(found) != len(missing):
-                raise FrameError(
-                    f"{self.source.name}: {len(found)} frames were delivered for the "
-                    f"{len(missing)} asked for"
-                )
-            encoded = dict(zip(missing, found, strict=True))
-            return [(frame, encoded.get(frame)) for frame in batch]
-
-        def decode(item: tuple[int, bytes | None]) -> None:
-            frame, data = item
-            targets = by_frame[frame]
-            if data is None:
-                pixels = kept[frame]
-            elif frame in to_keep:
-                pixels = self._decode(frame, data, targets[0].needed)
-                self.cache.put(frame, pixels)
-            else:
-                scratch = _scratch.frame(self.pixel_format)
-                pixels = self._decode(frame, data, targets[0].needed, scratch)
-            self._paste(targets, pixels)
-
-        def read_and_decode(batch: list[int]) -> None:
-            for item in read(batch):
-                decode(item)
-
-        size = self.source.batch_size
-        if self.source.remote or len(frames) <= size:
-            for items in one_ahead(read, _batches(frames, size)):
-                for_each(decode, items, threads)
-        else:
-            share = len(frames) // threads
-            least = min(share // _LEAST_BATCHES, _LEAST_BATCH)
-            size = min(max(share // _BATCHES, least, 1), size)
-            for_each(read_and_decode, _batches(frames, size), threads)
-
-    def _paste(self, pieces: list["_Piece"], pixels: NDArray) -> None:
-        for _, _, inner, out, place in pieces:
-            block = pixels[inner]
-            if self.label is not None:
-                np.equal(block, self.label, out=out[place])
-            elif self.transform is not None:
-                self.transform(block, out=out[place])
-            else:
-                out[place] = block
-
-    def _decode(
-        self, frame: int, data: bytes, needed: tuple[int, int], out: NDArray | None = None
-    ) -> NDArray:
-        try:
-            pixels = decode_frame(data, self.pixel_format, needed, out)
-        except (FrameError, UnsupportedError) as error:
-            raise type(error)(f"{self.source.name}: frame {frame + 1}: {error}") from error
-        if not self.notice.given and (found := find_contradiction(data, self.pixel_format)):
-            self.notice.give(
-                f"{self.source.name}: Photometric Interpretation is "
-                f"{self.pixel_format.photometric}, but the frames hold {found} and are decoded as "
-                "such"
-            )
-        return pixels
 
     def to_dask(self, chunks: Chunks = "frames") -> da.Array:
         """Make a dask array of the pixels.
@@ -533,8 +425,37 @@ class FrameArray:
         return chunk_sizes(chunks, self.shape, self.tile_shape, self.dtype, request)
 
 
-def _batches(frames: list[int], size: int) -> list[list[int]]:
-    return [frames[start : start + size] for start in range(0, len(frames), size)]
+def select_all(arrays: Sequence[FrameArray], axes: Sequence[Axis]) -> NDArray:
+    """Read the same pixels of several arrays together, each frame once.
+
+    Parameters
+    ----------
+    arrays : sequence of FrameArray
+        Arrays of one shape and type
+    axes : sequence of tuple
+        Indices along rows, columns and samples, and whether the axis is dropped
+
+    Returns
+    -------
+    numpy.ndarray
+        Pixels, with a first dimension of arrays
+    """
+    (rows, columns, samples), dropped = zip(*axes, strict=True)
+    if not len(samples):
+        # The pixels of which nothing is taken need no frames
+        none = [len(indices) for indices, is_dropped in axes if not is_dropped]
+        return np.empty((len(arrays), *none), arrays[0].dtype)
+    (rows, down), (columns, across) = ascending(rows), ascending(columns)
+    of_pixel = as_slice(samples) if isinstance(samples, range) else samples
+    shape = (len(rows), len(columns), arrays[0].shape[2])
+    found = np.empty((len(arrays), *shape), arrays[0].dtype)
+    pieces = [
+        piece
+        for array, out in zip(arrays, found, strict=True)
+        for piece in array._windows([(rows, columns)], True, out[np.newaxis])[1]
+    ]
+    fill(pieces, min(array._threads for array in arrays))
+    return taken(found, (slice(None), down, across, of_pixel), (False, *dropped))
 
 
 def _span(
@@ -556,7 +477,7 @@ def _span(
     )
 
 
-def _crossed(rows: slice | NDArray, columns: slice | NDArray) -> _Inner:
+def _crossed(rows: slice | NDArray, columns: slice | NDArray) -> Inner:
     """The index of the pixels at all of some rows and all of some columns."""
     if isinstance(rows, np.ndarray) and isinstance(columns, np.ndarray):
         return rows[:, np.newaxis], columns

@@ -32,6 +32,10 @@ class FrameCache:
         self._frames: OrderedDict[int, NDArray] = OrderedDict()
         self._lock = make_lock()
 
+    def room(self, frame_bytes: int) -> int:  # noqa: ARG002
+        """How many frames of a size one read may keep."""
+        return self.size
+
     def get_all(self, frames: Iterable[int]) -> dict[int, NDArray]:
         """Get those of some frames that are there."""
         found: dict[int, NDArray] = {}

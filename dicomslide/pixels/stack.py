@@ -12,7 +12,7 @@ import dask.array as da
 import numpy as np
 from numpy.typing import NDArray
 
-from dicomslide.pixels.array import FrameArray
+from dicomslide.pixels.array import FrameArray, select_all
 from dicomslide.pixels.chunks import as_dask, fewer_chunks
 from dicomslide.pixels.indexing import Axis, normalize_index, outer_index, point_index
 
@@ -113,23 +113,26 @@ class FrameStack:
             inner.append(_ONE_SAMPLE)
         channels, planes = (indices for indices, _ in outer)
         places = list(product(channels, planes))
-        parts = {(c, z): self._read(self.planes[c][z], inner) for c, z in dict.fromkeys(places)}
-        if len(places) == 1:
-            pixels = parts[places[0]]
-        elif places:
-            pixels = np.stack([parts[place] for place in places])
-        else:
-            pixels = np.empty((0, *_shape(inner)), self.dtype)
+        pixels = self._read(places, inner)
         pixels = pixels.reshape(len(channels), len(planes), *_shape(inner))
         return pixels[tuple(0 if dropped else slice(None) for _, dropped in outer)]
 
-    def _read(self, plane: FrameArray | None, axes: Sequence[Axis]) -> NDArray:
-        if plane is None:
-            return self._nothing(_shape(axes))
-        pixels = plane.select(axes)
-        if self.scale is None:
-            return pixels
-        return _scaled(pixels, self.scale, plane.select_covered(axes))
+    def _read(self, places: Sequence[tuple[int, int]], axes: Sequence[Axis]) -> NDArray:
+        """Read the same pixels of channels and focal planes, shape (places, ...)."""
+        found = {place: self.planes[place[0]][place[1]] for place in places}
+        present = {place: plane for place, plane in found.items() if plane is not None}
+        stored = select_all(list(present.values()), axes) if present else np.empty(0)
+        if self.scale is None and 0 < len(places) == len(stored):
+            return stored
+        parts = {place: self._nothing(_shape(axes)) for place in found if place not in present}
+        for (place, plane), pixels in zip(present.items(), stored, strict=True):
+            if self.scale is not None:
+                pixels = _scaled(pixels, self.scale, plane.select_covered(axes))
+            parts[place] = pixels
+        pixels = np.empty((len(places), *_shape(axes)), self.dtype)
+        for index, place in enumerate(places):
+            pixels[index] = parts[place]
+        return pixels
 
     def _read_points(self, plane: FrameArray | None, rows: NDArray, columns: NDArray) -> NDArray:
         if plane is None:

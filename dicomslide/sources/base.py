@@ -12,10 +12,12 @@ __all__ = [
     "File",
     "FrameLocation",
     "FrameSource",
+    "PartSource",
     "Ranges",
     "check_frames",
     "check_ranges",
     "image_name",
+    "part_source",
 ]
 
 Ranges = Callable[[list[tuple[int, int]]], list[bytes]]
@@ -141,6 +143,40 @@ class FrameSource(Protocol):
 
     def close(self) -> None:
         """Let go of what is held for the frames; it comes back when they are read."""
+
+
+@runtime_checkable
+class PartSource(Protocol):
+    """A frame source that may be able to read parts of frames that are not compressed."""
+
+    @property
+    def reads_parts(self) -> bool:
+        """Whether it can, for about the cost of the bytes of a part."""
+
+    def read_part(self, frame: int, start: int, out: memoryview) -> None:
+        """Read a part of a frame.
+
+        Parameters
+        ----------
+        frame : int
+            Zero-based frame index
+        start : int
+            Offset of the part within the frame
+        out : memoryview
+            Takes up as many bytes as it has
+
+        Raises
+        ------
+        FrameError
+            When there is no such frame
+        SourceError
+            When the place does not deliver
+        """
+
+
+def part_source(source: FrameSource) -> PartSource | None:
+    """Get a source as one that reads parts of its frames, if it can."""
+    return source if isinstance(source, PartSource) and source.reads_parts else None
 
 
 def check_ranges(path: str, size: int, ranges: Iterable[tuple[int, int]]) -> None:

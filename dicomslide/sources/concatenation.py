@@ -1,6 +1,7 @@
 """Images that are split into several instances (PS3.3 C.7.6.16.2.2.4)."""
 
 import hashlib
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from copy import copy, deepcopy
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from dicomslide.damage import reads_image
 from dicomslide.errors import InvalidImageError
 from dicomslide.metadata.frames import number_of_frames
 from dicomslide.metadata.functional_groups import PER_FRAME_GROUPS, frame_groups
-from dicomslide.sources.base import FrameLocation, FrameSource, check_frames
+from dicomslide.sources.base import FrameLocation, FrameSource, check_frames, part_source
 
 __all__ = ["ConcatenatedFrames", "JoinedImage", "join_concatenations", "join_frames"]
 
@@ -92,6 +93,19 @@ class ConcatenatedFrames:
     def read(self, frames: Sequence[int]) -> list[bytes]:
         """Read encoded frames, with one call for each part; see `FrameSource.read`."""
         return self._of_parts(frames, lambda part, own: part.read(own))
+
+    @property
+    def reads_parts(self) -> bool:
+        """Whether all parts of the concatenation read parts of frames."""
+        return all(part_source(part) for part in self.parts)
+
+    def read_part(self, frame: int, start: int, out: memoryview) -> None:
+        """Read a part of a frame; see `PartSource.read_part`."""
+        check_frames([frame], self.starts[-1], self.name)
+        part = bisect_right(self.starts, frame) - 1
+        source = part_source(self.parts[part])
+        assert source is not None
+        source.read_part(frame - self.starts[part], start, out)
 
     def locate(self, frames: Sequence[int]) -> list[FrameLocation | None]:
         """Find where encoded frames lie; see `FrameSource.locate`."""

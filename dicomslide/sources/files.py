@@ -127,6 +127,18 @@ class FileFrames:
             return self.ahead.read(frames, self.count, self.batch_size, self._read)
         return self._read(frames)
 
+    @property
+    def reads_parts(self) -> bool:
+        """Whether the frames lie in a local file as they are."""
+        encapsulated = is_encapsulated(self.transfer_syntax_uid)
+        return isinstance(self.file, LocalFile) and not encapsulated and self.frame_bits % 8 == 0
+
+    def read_part(self, frame: int, start: int, out: memoryview) -> None:
+        """Read a part of a frame; see `PartSource.read_part`."""
+        check_frames((frame,), self.count, self.file.path)
+        assert isinstance(self.file, LocalFile)
+        self.file.read_into(self.start + frame * (self.frame_bits // 8) + start, out)
+
     def locate(self, frames: Sequence[int]) -> list[FrameLocation | None]:
         """Find where encoded frames lie; see `FrameSource.locate`."""
         check_frames(frames, self.count, self.file.path)

@@ -29,6 +29,17 @@ class _Handle:
             data += more
         return data
 
+    def read_into(self, offset: int, out: memoryview) -> int:
+        """Read as many bytes as there is room for, or the file has, and count them."""
+        if not hasattr(os, "preadv"):
+            data = self.read(offset, len(out))
+            out[: len(data)] = data
+            return len(data)
+        done = 0
+        while done < len(out) and (more := os.preadv(self.descriptor, [out[done:]], offset + done)):
+            done += more
+        return done
+
     def _read(self, offset: int, length: int) -> bytes:
         if hasattr(os, "pread"):
             return os.pread(self.descriptor, length, offset)
@@ -105,19 +116,49 @@ class LocalFile:
         """
         ranges = list(ranges)
         try:
-            handle = _open_files.get(self, lambda: _Handle(self.path))
-            status = os.fstat(handle.descriptor)
-            if (status.st_size, status.st_mtime_ns) != (self.size, self.modified):
-                raise SourceError(f"{self.path}: the file has changed since it was opened")
+            handle = self._handle()
             check_ranges(self.path, self.size, ranges)
             parts = [handle.read(offset, length) for offset, length in ranges]
         except SourceError:
             raise
         except OSError as error:
-            raise SourceError(f"{self.path}: {error.strerror or error}") from error
+            raise self._failure(error) from error
         if any(len(part) != length for part, (_, length) in zip(parts, ranges, strict=True)):
-            raise SourceError(f"{self.path}: the file was truncated while it was read")
+            raise self._truncated()
         return parts
+
+    def read_into(self, offset: int, out: memoryview) -> None:
+        """Read as many bytes as there is room for into memory of the caller.
+
+        Raises
+        ------
+        SourceError
+            As `read` does
+        """
+        try:
+            handle = self._handle()
+            check_ranges(self.path, self.size, [(offset, len(out))])
+            found = handle.read_into(offset, out)
+        except SourceError:
+            raise
+        except OSError as error:
+            raise self._failure(error) from error
+        if found != len(out):
+            raise self._truncated()
+
+    def _handle(self) -> _Handle:
+        """Open the file, if it is still as it was."""
+        handle = _open_files.get(self, lambda: _Handle(self.path))
+        status = os.fstat(handle.descriptor)
+        if (status.st_size, status.st_mtime_ns) != (self.size, self.modified):
+            raise SourceError(f"{self.path}: the file has changed since it was opened")
+        return handle
+
+    def _failure(self, error: OSError) -> SourceError:
+        return SourceError(f"{self.path}: {error.strerror or error}")
+
+    def _truncated(self) -> SourceError:
+        return SourceError(f"{self.path}: the file was truncated while it was read")
 
 
 def _arrived(path: str, size: int, modified: int) -> LocalFile:

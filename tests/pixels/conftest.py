@@ -13,6 +13,7 @@ from PIL import Image
 from pydicom.dataset import Dataset
 
 from dicomslide.metadata.pixel_format import PixelFormat, read_pixel_format
+from dicomslide.pixels import frames
 
 BASE = "1.2.840.10008.1.2"
 
@@ -130,3 +131,16 @@ def deflate() -> Callable[[bytes], bytes]:
         return compressor.compress(data) + compressor.flush()
 
     return compress
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """Counts the frames that are decoded."""
+    counted, decode = [], frames.decode_frame
+
+    def count(data, *arguments):
+        counted.append(data)
+        return decode(data, *arguments)
+
+    monkeypatch.setattr(frames, "decode_frame", count)
+    return counted

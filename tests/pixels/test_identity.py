@@ -91,7 +91,7 @@ def test_equal_pixels_have_equal_names_in_every_process(written):
 def test_frames_are_kept_apart_by_how_they_are_decoded(written):
     first = array_of(written.levels[0].paths[0])
     second = array_of(written.levels[0].paths[0], PixelRepresentation=1)
-    assert first.array.cache._key != second.array.cache._key
+    assert first.array.frames.cache._key != second.array.frames.cache._key
 
 
 def test_frames_of_sparse_images_are_named_by_where_they_lie(make_slide):

@@ -1,0 +1,189 @@
+"""From frames to windows: each frame is read and decoded once, whatever needs a part of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dicomslide.pixels.color import ColorTransform
+from dicomslide.pixels.frames import ImageFrames
+from dicomslide.pixels.threads import for_each, one_ahead
+from dicomslide.sources.sidebyside import AT_ONCE, side_by_side
+
+__all__ = ["Inner", "Piece", "fill"]
+
+# Where reading costs little, each thread reads what it decodes, in so many batches that all threads
+# end together; in fewer ones rather than smaller ones than the last
+_BATCHES, _LEAST_BATCHES, _LEAST_BATCH = 16, 4, 8
+
+Inner = tuple[slice | NDArray, slice | NDArray]
+
+
+class Piece(NamedTuple):
+    """The part of one frame that goes into a window."""
+
+    frames: ImageFrames
+    """The frames of its image"""
+    frame: int
+    """Index of the frame"""
+    needed: tuple[int, int]
+    """Rows and columns of the frame that lie in the matrix"""
+    inner: Inner
+    """Which of its pixels these are"""
+    out: NDArray
+    """The window"""
+    place: tuple[slice, slice]
+    """Where in the window they go"""
+    transform: ColorTransform | None = None
+    """Applied to the pixels"""
+    label: int | None = None
+    """The window says where the pixels have this value"""
+
+    @property
+    def rows(self) -> range:
+        """Rows of the frame from the first to the last one that is needed."""
+        rows, _ = self.inner
+        if isinstance(rows, slice):
+            places = range(rows.start, rows.stop, rows.step or 1)
+            return range(places[0], places[-1] + 1)
+        return range(int(rows.min()), int(rows.max()) + 1)
+
+    def paste(self, pixels: NDArray) -> None:
+        """Copy the pixels of the frame to their place in the window."""
+        block = pixels[self.inner]
+        if self.label is not None:
+            np.equal(block, self.label, out=self.out[self.place])
+        elif self.transform is not None:
+            self.transform(block, out=self.out[self.place])
+        else:
+            self.out[self.place] = block
+
+
+@dataclass(frozen=True, eq=False)
+class _Needed:
+    """The frames of one image that are needed, in their order, and the pieces of each."""
+
+    frames: ImageFrames
+    pieces: dict[int, list[Piece]]
+    kept: dict[int, NDArray]
+    """Those that are decoded already"""
+    to_keep: frozenset[int]
+    """Those that will be kept"""
+
+    @classmethod
+    def of(cls, frames: ImageFrames, pieces: dict[int, list[Piece]]) -> "_Needed":
+        """Find which frames are kept, and which will be."""
+        # Frames that are read by rows are read as fast as they are copied
+        room = 0 if frames.in_rows else frames.cache.room(frames.frame_bytes)
+        # Of all these frames only the last ones would stay
+        to_keep = list(pieces)[-room:] if room else ()
+        kept = frames.cache.get_all(pieces) if room else {}
+        return cls(frames, pieces, kept, frozenset(to_keep))
+
+    def batches(self, size: int) -> "list[_Batch]":
+        """Share out the frames in groups of at most the given size."""
+        frames = list(self.pieces)
+        return [_Batch(self, frames[i : i + size]) for i in range(0, len(frames), size)]
+
+    def paste(self, frame: int, data: bytes | None) -> None:
+        """Decode a frame, unless it is kept, and paste its pieces."""
+        pieces = self.pieces[frame]
+        if self.frames.in_rows:
+            spans = [piece.rows for piece in pieces]
+            rows = range(min(span.start for span in spans), max(span.stop for span in spans))
+            pixels = self.frames.read_rows(frame, rows)
+        elif data is None:
+            pixels = self.kept[frame]
+        else:
+            needed, to_keep = pieces[0].needed, frame in self.to_keep
+            pixels = self.frames.decode(frame, data, needed, to_keep=to_keep)
+        for piece in pieces:
+            piece.paste(pixels)
+
+
+class _Batch(NamedTuple):
+    """Frames of one image that are read with one call."""
+
+    image: _Needed
+    frames: list[int]
+
+    def read(self) -> "list[_Item]":
+        """Read those of the frames that are neither kept nor read by rows."""
+        image, frames = self
+        by_rows = image.frames.in_rows
+        missing = [frame for frame in frames if not (by_rows or frame in image.kept)]
+        encoded = dict(zip(missing, image.frames.read(missing), strict=True))
+        return [(image, frame, encoded.get(frame)) for frame in frames]
+
+
+_Item = tuple[_Needed, int, bytes | None]
+
+
+def fill(pieces: Sequence[Piece], threads: int) -> None:
+    """Read and decode the frames of pieces, each of them once, and paste the pieces.
+
+    Those of several images are read and decoded together. Where frames lie over each other, which
+    needs a single thread, the later one is on top, whichever window it is of.
+
+    Parameters
+    ----------
+    pieces : sequence of Piece
+        Parts of frames in any order
+    threads : int
+        Number of threads
+
+    Raises
+    ------
+    FrameError
+        When a frame cannot be located or decoded
+    """
+    if not pieces:
+        return
+    images = _needed(pieces)
+    sources = [image.frames.source for image in images]
+    size = min(source.batch_size for source in sources)
+    total = sum(len(image.pieces) for image in images)
+    if total <= size or any(source.remote for source in sources):
+        for items in one_ahead(_read_together, _rounds(images)):
+            for_each(_paste, items, threads)
+        return
+    share = total // threads
+    least = min(share // _LEAST_BATCHES, _LEAST_BATCH)
+    size = min(max(share // _BATCHES, least, 1), size)
+    batches = [batch for image in images for batch in image.batches(size)]
+    for_each(_read_and_paste, batches, threads)
+
+
+def _needed(pieces: Sequence[Piece]) -> list[_Needed]:
+    """Group pieces by their images and frames."""
+    by_image: dict[ImageFrames, dict[int, list[Piece]]] = {}
+    for piece in pieces:
+        by_image.setdefault(piece.frames, {}).setdefault(piece.frame, []).append(piece)
+    return [_Needed.of(frames, dict(sorted(found.items()))) for frames, found in by_image.items()]
+
+
+def _rounds(images: Sequence[_Needed]) -> list[list[_Batch]]:
+    """Take a batch of each image in turn, and so many batches at once."""
+    batches = [image.batches(image.frames.source.batch_size) for image in images]
+    in_turn = [batch for turn in zip_longest(*batches) for batch in turn if batch is not None]
+    at_once = min(len(images), AT_ONCE)
+    return [in_turn[i : i + at_once] for i in range(0, len(in_turn), at_once)]
+
+
+def _read_together(batches: Sequence[_Batch]) -> list[_Item]:
+    remote = any(batch.image.frames.source.remote for batch in batches)
+    read = side_by_side(_Batch.read, batches) if remote else map(_Batch.read, batches)
+    return [item for items in read for item in items]
+
+
+def _paste(item: _Item) -> None:
+    image, frame, data = item
+    image.paste(frame, data)
+
+
+def _read_and_paste(batch: _Batch) -> None:
+    for item in batch.read():
+        _paste(item)

@@ -1,0 +1,161 @@
+"""The frames of an image instance, and how they become pixels."""
+
+import math
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dicomslide.errors import FrameError, UnsupportedError
+from dicomslide.metadata.pixel_format import PixelFormat
+from dicomslide.pixels.cache import FrameCache
+from dicomslide.pixels.codecs import decode_frame, find_contradiction
+from dicomslide.pixels.notice import Notice
+from dicomslide.sources.base import FrameSource, PartSource, part_source
+
+__all__ = ["ImageFrames"]
+
+# Memory for larger frames is not kept
+_MOST_SCRATCH = 2**22
+
+
+class _Scratch(threading.local):
+    """Memory of each thread for a frame that is copied at once."""
+
+    memory: NDArray[np.uint8] = np.empty(0, np.uint8)
+
+    def take(self, size: int) -> NDArray[np.uint8]:
+        """Get so many bytes, which hold until the thread takes memory again."""
+        if size > _MOST_SCRATCH:
+            return np.empty(size, np.uint8)
+        if size > len(self.memory):
+            self.memory = np.empty(size, np.uint8)
+        return self.memory[:size]
+
+
+_scratch = _Scratch()
+
+
+@dataclass(frozen=True, eq=False)
+class ImageFrames:
+    """The frames of an image instance, shared by all of its arrays.
+
+    Parameters
+    ----------
+    source : FrameSource
+        Encoded frames
+    pixel_format : PixelFormat
+        How they are encoded
+    cache : FrameCache
+        Decoded frames
+    notice : Notice, optional
+        Given when a frame has other colours than its data set says
+    """
+
+    source: FrameSource
+    pixel_format: PixelFormat
+    cache: FrameCache
+    notice: Notice = field(default_factory=lambda: Notice(""))
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What was found is found again where it is needed
+        return {name: vars(self)[name] for name in self.__dataclass_fields__}
+
+    @cached_property
+    def frame_bytes(self) -> int:
+        """Size of a decoded frame."""
+        return math.prod(self.pixel_format.shape) * self.pixel_format.dtype.itemsize
+
+    @cached_property
+    def _parts(self) -> PartSource | None:
+        return None if self.pixel_format.is_encapsulated else part_source(self.source)
+
+    @property
+    def in_rows(self) -> bool:
+        """Whether frames are read by rows: those of a local file that are not compressed."""
+        return self._parts is not None
+
+    @cached_property
+    def _row_bytes(self) -> int:
+        """Size of an uncompressed row of pixels; 0 where it is no whole part of a frame."""
+        bits, rest = divmod(self.pixel_format.frame_bits, self.pixel_format.rows)
+        planes = self.pixel_format.planar and self.pixel_format.samples > 1
+        return 0 if rest or bits % 8 or planes else bits // 8
+
+    def read(self, frames: Sequence[int]) -> list[bytes]:
+        """Read encoded frames.
+
+        Raises
+        ------
+        FrameError
+            When the source delivers another number of frames
+        """
+        found = self.source.read(frames) if frames else []
+        if len(found) != len(frames):
+            raise FrameError(
+                f"{self.source.name}: {len(found)} frames were delivered for the {len(frames)} "
+                "asked for"
+            )
+        return found
+
+    def read_rows(self, frame: int, rows: range) -> NDArray:
+        """Read rows of an uncompressed frame, where `in_rows` says so.
+
+        Returns
+        -------
+        numpy.ndarray
+            Pixels of shape (rows, columns, samples), valid until this thread reads or decodes
+            again. Rows that are not asked for may hold anything
+        """
+        memory = _scratch.take(self.pixel_format.frame_bits // 8)
+        needed = memory.data
+        if self._row_bytes:
+            needed = needed[rows.start * self._row_bytes : rows.stop * self._row_bytes]
+        assert self._parts is not None
+        self._parts.read_part(frame, rows.start * self._row_bytes, needed)
+        # NumPy takes any memory for the bytes of a frame that is not compressed
+        data = cast("bytes", memory.data)
+        return self._decoded(frame, data, self.pixel_format.shape[:2])
+
+    def decode(self, frame: int, data: bytes, needed: tuple[int, int], *, to_keep: bool) -> NDArray:
+        """Decode a frame.
+
+        Parameters
+        ----------
+        frame : int
+            Its index
+        data : bytes
+            Encoded frame
+        needed : tuple of int
+            Rows and columns that lie within the total pixel matrix
+        to_keep : bool
+            Whether the pixels are kept; if not, they are valid until this thread reads or decodes
+            again
+        """
+        if to_keep:
+            pixels = self._decoded(frame, data, needed)
+            self.cache.put(frame, pixels)
+            return pixels
+        pixel_format = self.pixel_format
+        memory = _scratch.take(self.frame_bytes)
+        out = memory.view(pixel_format.dtype).reshape(pixel_format.shape)
+        return self._decoded(frame, data, needed, out)
+
+    def _decoded(
+        self, frame: int, data: bytes, needed: tuple[int, int], out: NDArray | None = None
+    ) -> NDArray:
+        pixel_format = self.pixel_format
+        try:
+            pixels = decode_frame(data, pixel_format, needed, out)
+        except (FrameError, UnsupportedError) as error:
+            raise type(error)(f"{self.source.name}: frame {frame + 1}: {error}") from error
+        if not self.notice.given and (found := find_contradiction(data, pixel_format)):
+            self.notice.give(
+                f"{self.source.name}: Photometric Interpretation is {pixel_format.photometric}, "
+                f"but the frames hold {found} and are decoded as such"
+            )
+        return pixels
