@@ -17,6 +17,7 @@ T = TypeVar("T")
 
 # Explained in docs/performance.md
 _DEFAULTS = {
+    "decoded-frames": "64 MiB",
     "read-ahead": "128 MiB",
     "file-starts": "4 MiB",
     "inflated": "1 GiB",

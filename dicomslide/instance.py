@@ -44,8 +44,8 @@ class ImageInstance:
         Frames of the instance
     dataset : pydicom.dataset.Dataset
         Metadata of a tiled image
-    max_frame_cache_size : int
-        Number of decoded frames that are kept
+    max_frame_cache_size : int or None
+        Number of decoded frames that are kept; None for the bound of all images together
 
     Raises
     ------
@@ -55,9 +55,12 @@ class ImageInstance:
         When the metadata are not those of a tiled image, or cannot be used
     """
 
-    def __init__(self, source: FrameSource, dataset: Dataset, max_frame_cache_size: int) -> None:
-        if integer("max_frame_cache_size", max_frame_cache_size) < 0:
-            raise ArgumentValueError(f"max_frame_cache_size: {max_frame_cache_size} is negative")
+    def __init__(
+        self, source: FrameSource, dataset: Dataset, max_frame_cache_size: int | None
+    ) -> None:
+        size = max_frame_cache_size
+        if size is not None and integer("max_frame_cache_size", size) < 0:
+            raise ArgumentValueError(f"max_frame_cache_size: {size} is negative")
         self.uid = read_uid(dataset)
         if not is_tiled_image(dataset):
             raise InvalidImageError(
@@ -69,7 +72,7 @@ class ImageInstance:
         self.pixel_format = read_pixel_format(dataset, source.transfer_syntax_uid)
         self.size = matrix_size(dataset)
         key = f"{source.token} {self.pixel_format.token}"
-        self.cache = FrameCache(key, max_frame_cache_size)
+        self.cache = FrameCache(key, size)
         self._frames = ImageFrames(source, self.pixel_format, self.cache, Notice(source.token))
         self._tilings = read_tilings(dataset)
 
@@ -79,6 +82,7 @@ class ImageInstance:
     ) -> "ImageInstance":
         """Make the instance whose frames a client or a store has."""
         require_type("image_metadata", dataset, Dataset)
+        integer("max_frame_cache_size", max_frame_cache_size)
         return cls(frame_source(client, dataset), dataset, max_frame_cache_size)
 
     @property

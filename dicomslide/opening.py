@@ -26,7 +26,7 @@ def open_slide(
     source: Source,
     *,
     correct_color: bool = True,
-    max_frame_cache_size: int = 6,
+    max_frame_cache_size: int | None = None,
     pyramid_tolerance: float = 0.1,
     include_derived: bool = True,
     container_identifier: str | None = None,
@@ -52,7 +52,8 @@ def open_slide(
     correct_color : bool, optional
         Whether the ICC profiles of the images are applied
     max_frame_cache_size : int, optional
-        Number of decoded frames that are kept for each image instance
+        Number of decoded frames that are kept for each image instance. By default the frames of
+        all images are bounded together, in bytes: ``dicomslide.keep.decoded-frames``
     pyramid_tolerance : float, optional
         Largest tolerated distance in millimetres between the centres of images at different
         pyramid levels; one pixel of the coarser image is always tolerated
@@ -134,7 +135,7 @@ def open_slides(
     source: Source,
     *,
     correct_color: bool = True,
-    max_frame_cache_size: int = 6,
+    max_frame_cache_size: int | None = None,
     pyramid_tolerance: float = 0.1,
     include_derived: bool = True,
     container_identifier: str | None = None,

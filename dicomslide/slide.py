@@ -100,7 +100,8 @@ class Slide:
         Metadata of DICOM VL Whole Slide Microscopy Image instances, or of Segmentation or
         Parametric Map instances derived from them, that belong to the slide
     max_frame_cache_size : int, optional
-        Number of decoded frames that are kept for each image instance
+        Number of decoded frames that are kept for each image instance; with None the frames of all
+        images are bounded together, in bytes: ``dicomslide.keep.decoded-frames``
     pyramid_tolerance : float, optional
         Largest tolerated distance in millimetres between the centres of images at different
         pyramid levels in the slide coordinate system; one pixel of the coarser image is always
@@ -126,7 +127,7 @@ class Slide:
         self,
         client: DICOMClient | ImageStore,
         image_metadata: Sequence[Dataset],
-        max_frame_cache_size: int = 6,
+        max_frame_cache_size: int | None = 6,
         pyramid_tolerance: float = 0.1,
         *,
         correct_color: bool = True,

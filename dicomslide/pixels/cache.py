@@ -1,19 +1,94 @@
 """Decoded frames that were used last."""
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 from weakref import WeakValueDictionary
 
 from numpy.typing import NDArray
 
-from dicomslide.processes import make_lock
+from dicomslide.bounds import bound
+from dicomslide.processes import make_lock, remake_after_fork
 
 __all__ = ["FrameCache"]
 
+_Key = tuple[str, int]
+
+# One read fills such a part of the memory at the most: a large one is seldom made again, and is
+# slower where each of its frames goes to memory of its own
+_READS = 4
+
+
+class _Kept:
+    """Decoded frames of images, the least recently used dropped first.
+
+    Parameters
+    ----------
+    most : callable
+        Gets how much all frames may weigh
+    weigh : callable
+        Gets the weight of a frame
+    """
+
+    def __init__(self, most: Callable[[], int], weigh: Callable[[NDArray], int]) -> None:
+        self.most = most
+        self._weigh = weigh
+        self._lock = make_lock()
+        self.remake()
+        remake_after_fork(self)
+
+    def remake(self) -> None:
+        """Begin anew, with nothing."""
+        self._frames: OrderedDict[_Key, NDArray] = OrderedDict()
+        self._weight = 0
+
+    def get_all(self, keys: Iterable[_Key]) -> dict[int, NDArray]:
+        """Get those of some frames that are there, by their index."""
+        found: dict[int, NDArray] = {}
+        if not self._frames:
+            return found
+        with self._lock:
+            for key in keys:
+                pixels = self._frames.get(key)
+                if pixels is not None:
+                    self._frames.move_to_end(key)
+                    found[key[1]] = pixels
+        return found
+
+    def put(self, key: _Key, pixels: NDArray) -> None:
+        """Keep a frame, which cannot be changed any more."""
+        pixels.flags.writeable = False
+        most = self.most()
+        with self._lock:
+            self._drop(key)
+            self._frames[key] = pixels
+            self._weight += self._weigh(pixels)
+            while self._weight > most:
+                self._drop(next(iter(self._frames)))
+
+    def _drop(self, key: _Key) -> None:
+        pixels = self._frames.pop(key, None)
+        if pixels is not None:
+            self._weight -= self._weigh(pixels)
+
+    def of(self, image: str) -> list[_Key]:
+        """List the frames of an image that are there."""
+        with self._lock:
+            return [key for key in self._frames if key[0] == image]
+
+    def clear(self, image: str) -> None:
+        """Drop all frames of an image."""
+        with self._lock:
+            for key in self.of(image):
+                self._drop(key)
+
+
+_of_process = _Kept(partial(bound, "decoded-frames"), lambda pixels: pixels.nbytes)
+
 
 class FrameCache:
-    """A bounded number of decoded frames of one image, the least recently used dropped first.
+    """Decoded frames of one image that were used last.
 
     It may be used from any thread. A pickled cache arrives empty, and one process has one cache
     for each key.
@@ -22,60 +97,45 @@ class FrameCache:
     ----------
     key : str
         Tokens of the source of the frames and of how they are decoded
-    size : int
-        Number of frames that are kept; 0 keeps none
+    size : int, optional
+        Number of frames that are kept; 0 keeps none. By default the frames of all images of this
+        process are bounded together, in bytes
     """
 
-    def __init__(self, key: str, size: int) -> None:
+    def __init__(self, key: str, size: int | None = None) -> None:
         self._key = key
-        self.size = size
-        self._frames: OrderedDict[int, NDArray] = OrderedDict()
-        self._lock = make_lock()
+        self._size = size
+        self._kept = _of_process if size is None else _Kept(lambda: size, lambda _: 1)
 
-    def room(self, frame_bytes: int) -> int:  # noqa: ARG002
+    def room(self, frame_bytes: int) -> int:
         """How many frames of a size one read may keep."""
-        return self.size
+        if self._size is not None:
+            return self._size
+        return self._kept.most() // _READS // frame_bytes
 
     def get_all(self, frames: Iterable[int]) -> dict[int, NDArray]:
         """Get those of some frames that are there."""
-        found: dict[int, NDArray] = {}
-        if not self._frames:
-            return found
-        with self._lock:
-            for frame in frames:
-                pixels = self._frames.get(frame)
-                if pixels is not None:
-                    self._frames.move_to_end(frame)
-                    found[frame] = pixels
-        return found
+        return self._kept.get_all((self._key, frame) for frame in frames)
 
     def put(self, frame: int, pixels: NDArray) -> None:
         """Keep a frame, which cannot be changed any more."""
-        if self.size == 0:
-            return
-        pixels.flags.writeable = False
-        with self._lock:
-            self._frames[frame] = pixels
-            self._frames.move_to_end(frame)
-            while len(self._frames) > self.size:
-                self._frames.popitem(last=False)
+        self._kept.put((self._key, frame), pixels)
 
     def clear(self) -> None:
         """Drop all frames."""
-        with self._lock:
-            self._frames.clear()
+        self._kept.clear(self._key)
 
     def __len__(self) -> int:
-        return len(self._frames)
+        return len(self._kept.of(self._key))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _arrived, (self._key, self.size)
+        return _arrived, (self._key, self._size)
 
 
-_arrivals: WeakValueDictionary[tuple[str, int], FrameCache] = WeakValueDictionary()
+_arrivals: WeakValueDictionary[tuple[str, int | None], FrameCache] = WeakValueDictionary()
 _arrivals_lock = make_lock()
 
 
-def _arrived(key: str, size: int) -> FrameCache:
+def _arrived(key: str, size: int | None) -> FrameCache:
     with _arrivals_lock:
         return _arrivals.setdefault((key, size), FrameCache(key, size))

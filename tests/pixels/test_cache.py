@@ -4,12 +4,16 @@ import gc
 import pickle
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 
+import dask
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydicom.uid import RLELossless
 
+from dicomslide import open_slide
 from dicomslide.pixels.cache import FrameCache
 
 FRAMES = [np.full((1, 1, 1), value) for value in range(10)]
@@ -82,3 +86,82 @@ class TestPickling:
         del arrived
         gc.collect()
         assert len(pickle.loads(data)) == 0
+
+
+class TestSharedBound:
+    @pytest.fixture(autouse=True)
+    def _bound(self):
+        with dask.config.set({"dicomslide.keep.decoded-frames": 3 * FRAMES[0].nbytes}):
+            yield
+
+    def test_images_share_it_the_least_recently_used_frame_is_dropped(self):
+        first, second = FrameCache("first"), FrameCache("second")
+        first.put(0, FRAMES[0])
+        second.put(0, FRAMES[1])
+        first.put(1, FRAMES[2])
+        first.get_all([0])
+        second.put(1, FRAMES[3])
+        assert first.get_all(range(10)) == {0: FRAMES[0], 1: FRAMES[2]}
+        assert second.get_all(range(10)) == {1: FRAMES[3]}
+        first.clear()
+        assert (len(first), len(second)) == (0, 1)
+        second.clear()
+
+    def test_a_frame_that_is_put_twice_counts_once(self):
+        cache = FrameCache("twice")
+        for frame in (0, 1, 0, 0, 2):
+            cache.put(frame, FRAMES[frame])
+        assert len(cache) == 3
+        cache.clear()
+
+    def test_a_larger_frame_is_not_kept(self):
+        cache = FrameCache("larger")
+        cache.put(0, np.zeros(4 * FRAMES[0].size))
+        assert len(cache) == 0
+        assert cache.room(4 * FRAMES[0].nbytes) == 0
+
+    def test_it_arrives_with_the_bound_of_its_process(self):
+        cache = pickle.loads(pickle.dumps(FrameCache("arrived")))
+        cache.put(0, FRAMES[0])
+        assert len(FrameCache("arrived")) == 1
+        cache.clear()
+
+
+def test_overlapping_regions_decode_each_frame_once(make_slide, decoded):
+    slide = make_slide(transfer_syntax=RLELossless)
+    matrix = open_slide(slide.folder, correct_color=False).get_image(0).get_total_pixel_matrix()
+    expected = slide.levels[0].pixels()
+    for row in range(0, 60, 5):
+        for column in range(0, 80, 5):
+            window = np.s_[row : row + 10, column : column + 10]
+            np.testing.assert_array_equal(matrix[window], expected[window])
+    # 5 x 4 frames of 16 x 24 pixels
+    assert len(decoded) == 20
+
+
+def test_frames_of_all_images_are_bounded_together(make_slide):
+    written = make_slide(factors=(1, 2), transfer_syntax=RLELossless)
+    slide = open_slide(written.folder)
+    arrays = [image.get_total_pixel_matrix().array for image in slide.get_volume_images()]
+    frame_bytes = 16 * 24 * 3
+    with dask.config.set({"dicomslide.keep.decoded-frames": 8 * frame_bytes}):
+        for array in arrays * 2:
+            for place in product(range(0, 35, 16), range(0, 45, 24)):
+                array[place]
+            # 3 x 2 frames of each image
+            assert sum(len(each.frames.cache) for each in arrays) in (6, 8)
+        assert [len(each.frames.cache) for each in arrays] == [2, 6]
+        # One read keeps its last frames, as many as a quarter holds
+        slide.close()
+        arrays[0][...]
+        assert [len(each.frames.cache) for each in arrays] == [2, 0]
+    slide.close()
+    assert [len(array.frames.cache) for array in arrays] == [0, 0]
+
+
+def test_nothing_is_kept_where_the_bound_is_0(make_slide, decoded):
+    slide = open_slide(make_slide(transfer_syntax=RLELossless).folder)
+    with dask.config.set({"dicomslide.keep.decoded-frames": 0}):
+        for _ in range(2):
+            slide.get_image_region((0, 0), 0, (5, 5))
+    assert len(decoded) == 2
