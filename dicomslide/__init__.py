@@ -1,91 +1,124 @@
 """DICOM whole slide images as trees of lazy, labelled, chunked arrays."""
 
-from importlib.metadata import PackageNotFoundError, version
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from dicomslide.enum import ChannelTypes, ImageFlavors
-from dicomslide.errors import DicomSlideError, FrameError, SourceError
-from dicomslide.export.ome_zarr import to_ome_zarr
-from dicomslide.image import TiledImage
-from dicomslide.matrix import TotalPixelMatrix, TotalPixelMatrixSampler
-from dicomslide.metadata.flavors import (
-    is_image,
-    is_label_image,
-    is_overview_image,
-    is_tiled_image,
-    is_volume_image,
-)
-from dicomslide.metadata.matching import (
-    does_optical_path_item_match,
-    does_segment_item_match,
-    does_specimen_description_item_match,
-)
-from dicomslide.opening import open_slide, open_slides
-from dicomslide.openslide import OpenSlide
-from dicomslide.pixels.threads import set_threads
-from dicomslide.pyramid import (
-    Pyramid,
-    PyramidLevel,
-    compute_image_center_position,
-    get_image_pixel_spacing,
-    get_image_size,
-    select_image_at_magnification,
-    select_image_at_pixel_spacing,
-    sort_images_by_pixel_spacing,
-    sort_images_by_size,
-)
-from dicomslide.search import find_slides
-from dicomslide.slide import Slide
-from dicomslide.sources.base import FrameLocation, FrameSource
-from dicomslide.stores.protocol import ImageQuery, ImageStore
-from dicomslide.tile import (
-    assemble_total_pixel_matrix,
-    compute_frame_positions,
-    disassemble_total_pixel_matrix,
-)
+if TYPE_CHECKING:
+    from dicomslide.enum import ChannelTypes as ChannelTypes
+    from dicomslide.enum import ImageFlavors as ImageFlavors
+    from dicomslide.errors import DicomSlideError as DicomSlideError
+    from dicomslide.errors import FrameError as FrameError
+    from dicomslide.errors import SourceError as SourceError
+    from dicomslide.export.ome_zarr import to_ome_zarr as to_ome_zarr
+    from dicomslide.image import TiledImage as TiledImage
+    from dicomslide.matrix import TotalPixelMatrix as TotalPixelMatrix
+    from dicomslide.matrix import TotalPixelMatrixSampler as TotalPixelMatrixSampler
+    from dicomslide.metadata.flavors import is_image as is_image
+    from dicomslide.metadata.flavors import is_label_image as is_label_image
+    from dicomslide.metadata.flavors import is_overview_image as is_overview_image
+    from dicomslide.metadata.flavors import is_tiled_image as is_tiled_image
+    from dicomslide.metadata.flavors import is_volume_image as is_volume_image
+    from dicomslide.metadata.matching import (
+        does_optical_path_item_match as does_optical_path_item_match,
+    )
+    from dicomslide.metadata.matching import does_segment_item_match as does_segment_item_match
+    from dicomslide.metadata.matching import (
+        does_specimen_description_item_match as does_specimen_description_item_match,
+    )
+    from dicomslide.opening import open_slide as open_slide
+    from dicomslide.opening import open_slides as open_slides
+    from dicomslide.openslide import OpenSlide as OpenSlide
+    from dicomslide.pixels.threads import set_threads as set_threads
+    from dicomslide.pyramid import Pyramid as Pyramid
+    from dicomslide.pyramid import PyramidLevel as PyramidLevel
+    from dicomslide.pyramid import compute_image_center_position as compute_image_center_position
+    from dicomslide.pyramid import get_image_pixel_spacing as get_image_pixel_spacing
+    from dicomslide.pyramid import get_image_size as get_image_size
+    from dicomslide.pyramid import select_image_at_magnification as select_image_at_magnification
+    from dicomslide.pyramid import select_image_at_pixel_spacing as select_image_at_pixel_spacing
+    from dicomslide.pyramid import sort_images_by_pixel_spacing as sort_images_by_pixel_spacing
+    from dicomslide.pyramid import sort_images_by_size as sort_images_by_size
+    from dicomslide.search import find_slides as find_slides
+    from dicomslide.slide import Slide as Slide
+    from dicomslide.sources.base import FrameLocation as FrameLocation
+    from dicomslide.sources.base import FrameSource as FrameSource
+    from dicomslide.stores.protocol import ImageQuery as ImageQuery
+    from dicomslide.stores.protocol import ImageStore as ImageStore
+    from dicomslide.tile import assemble_total_pixel_matrix as assemble_total_pixel_matrix
+    from dicomslide.tile import compute_frame_positions as compute_frame_positions
+    from dicomslide.tile import disassemble_total_pixel_matrix as disassemble_total_pixel_matrix
 
-try:
-    __version__ = version("dicomslide")
-except PackageNotFoundError:
-    __version__ = "0"
+    __version__: str
 
-__all__ = [
-    "ChannelTypes",
-    "DicomSlideError",
-    "FrameError",
-    "FrameLocation",
-    "FrameSource",
-    "ImageFlavors",
-    "ImageQuery",
-    "ImageStore",
-    "OpenSlide",
-    "Pyramid",
-    "PyramidLevel",
-    "Slide",
-    "SourceError",
-    "TiledImage",
-    "TotalPixelMatrix",
-    "TotalPixelMatrixSampler",
-    "assemble_total_pixel_matrix",
-    "compute_frame_positions",
-    "compute_image_center_position",
-    "disassemble_total_pixel_matrix",
-    "does_optical_path_item_match",
-    "does_segment_item_match",
-    "does_specimen_description_item_match",
-    "find_slides",
-    "get_image_pixel_spacing",
-    "get_image_size",
-    "is_image",
-    "is_label_image",
-    "is_overview_image",
-    "is_tiled_image",
-    "is_volume_image",
-    "open_slide",
-    "open_slides",
-    "select_image_at_magnification",
-    "select_image_at_pixel_spacing",
-    "set_threads",
-    "sort_images_by_pixel_spacing",
-    "sort_images_by_size",
-    "to_ome_zarr",
-]
+# Modules of the names, each imported when one of its names is used for the first time. dask.array,
+# dicomweb_client, highdicom, pydicom.sr, rich, xarray and zarr take long to import, and few
+# programs need all of them: modules that nearly all programs need import these in functions
+_PLACES = {
+    "ChannelTypes": "enum",
+    "DicomSlideError": "errors",
+    "FrameError": "errors",
+    "FrameLocation": "sources.base",
+    "FrameSource": "sources.base",
+    "ImageFlavors": "enum",
+    "ImageQuery": "stores.protocol",
+    "ImageStore": "stores.protocol",
+    "OpenSlide": "openslide",
+    "Pyramid": "pyramid",
+    "PyramidLevel": "pyramid",
+    "Slide": "slide",
+    "SourceError": "errors",
+    "TiledImage": "image",
+    "TotalPixelMatrix": "matrix",
+    "TotalPixelMatrixSampler": "matrix",
+    "assemble_total_pixel_matrix": "tile",
+    "compute_frame_positions": "tile",
+    "compute_image_center_position": "pyramid",
+    "disassemble_total_pixel_matrix": "tile",
+    "does_optical_path_item_match": "metadata.matching",
+    "does_segment_item_match": "metadata.matching",
+    "does_specimen_description_item_match": "metadata.matching",
+    "find_slides": "search",
+    "get_image_pixel_spacing": "pyramid",
+    "get_image_size": "pyramid",
+    "is_image": "metadata.flavors",
+    "is_label_image": "metadata.flavors",
+    "is_overview_image": "metadata.flavors",
+    "is_tiled_image": "metadata.flavors",
+    "is_volume_image": "metadata.flavors",
+    "open_slide": "opening",
+    "open_slides": "opening",
+    "select_image_at_magnification": "pyramid",
+    "select_image_at_pixel_spacing": "pyramid",
+    "set_threads": "pixels.threads",
+    "sort_images_by_pixel_spacing": "pyramid",
+    "sort_images_by_size": "pyramid",
+    "to_ome_zarr": "export.ome_zarr",
+}
+
+__all__ = sorted(_PLACES)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PLACES:
+        value = getattr(import_module(f"dicomslide.{_PLACES[name]}"), name)
+    elif name == "__version__":
+        value = _version()
+    elif name in {place.partition(".")[0] for place in _PLACES.values()}:
+        value = import_module(f"dicomslide.{name}")
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, "__version__"})
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("dicomslide")
+    except PackageNotFoundError:
+        return "0"

@@ -1,15 +1,19 @@
-"""The xarray engine ``dicomslide``."""
+"""The xarray engine ``dicomslide``.
+
+xarray imports the modules of all engines when it opens a file of any kind: slides are read by
+modules that are imported when there is one.
+"""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import xarray as xr
 from xarray.backends import BackendEntrypoint
 
 from dicomslide.errors import SelectionError
-from dicomslide.opening import open_slide
-from dicomslide.slide import Slide
-from dicomslide.stores.places import holds_slide
+
+if TYPE_CHECKING:
+    from dicomslide.slide import Slide
 
 __all__ = ["SlideBackendEntrypoint"]
 
@@ -49,6 +53,8 @@ class SlideBackendEntrypoint(BackendEntrypoint):
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
         """Whether a path seems to hold a slide."""
+        from dicomslide.stores.places import holds_slide
+
         return holds_slide(filename_or_obj)
 
     def open_groups_as_dict(self, filename_or_obj: Any, **options: Any) -> dict[str, xr.Dataset]:
@@ -89,7 +95,9 @@ def _open(
     use_cftime: Any = None,
     concat_characters: Any = None,
     **access: Any,
-) -> tuple[Slide, dict[str, xr.Dataset]]:
+) -> "tuple[Slide, dict[str, xr.Dataset]]":
+    from dicomslide.opening import open_slide
+
     slide = open_slide(source, **access)
     dropped = [drop_variables] if isinstance(drop_variables, str) else drop_variables or []
     try:

@@ -1,29 +1,17 @@
-"""The ``dicomslide`` command."""
+"""The ``dicomslide`` command: each of its commands imports what it alone needs."""
 
 import argparse
 import json
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from dask.callbacks import Callback
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
 import dicomslide
-from dicomslide.demo import run_demo
 from dicomslide.errors import DicomSlideError, StoreError
-from dicomslide.export.compression import COMPRESSORS
-from dicomslide.export.metadata import VERSIONS
-from dicomslide.export.ome_zarr import to_ome_zarr
-from dicomslide.opening import open_slide
-from dicomslide.report import print_report
-from dicomslide.slide import Slide
+from dicomslide.export.choices import COMPRESSORS, ERRORS, LEVELS, VERSIONS
 from dicomslide.terminal import printable
-from dicomslide.thumbnail import make_thumbnail
 
 __all__ = ["main"]
 
@@ -156,7 +144,7 @@ def _add_export_options(export: argparse.ArgumentParser) -> None:
     add("--compressor", choices=COMPRESSORS, default="blosc", help="codec (%(default)s)")
     add(
         "--levels",
-        choices=("stored", "dyadic"),
+        choices=LEVELS,
         default="stored",
         help="levels of the slide, or all of factors 1, 2, 4, ... (%(default)s)",
     )
@@ -170,7 +158,7 @@ def _add_export_options(export: argparse.ArgumentParser) -> None:
     add("--resume", action="store_true", help="finish a store that was interrupted")
     add(
         "--errors",
-        choices=("raise", "fill"),
+        choices=ERRORS,
         default="raise",
         help="frames that cannot be decoded: stop, or fill them and tell (%(default)s)",
     )
@@ -203,8 +191,8 @@ def _add(commands: Any, name: str, run: Any, what: str) -> argparse.ArgumentPars
     return command
 
 
-def _open(options: argparse.Namespace) -> Slide:
-    return open_slide(
+def _open(options: argparse.Namespace) -> "dicomslide.Slide":
+    return dicomslide.open_slide(
         options.source,
         correct_color=options.correct_color,
         container_identifier=options.container,
@@ -216,6 +204,10 @@ def _open(options: argparse.Namespace) -> Slide:
 
 
 def _info(options: argparse.Namespace) -> None:
+    from rich.console import Console
+
+    from dicomslide.report import print_report
+
     slide = _open(options)
     console = Console()
     if not console.is_terminal:
@@ -224,8 +216,11 @@ def _info(options: argparse.Namespace) -> None:
 
 
 def _thumbnail(options: argparse.Namespace) -> None:
+    from dicomslide.progress import progress
+    from dicomslide.thumbnail import make_thumbnail
+
     slide = _open(options)
-    with _progress("reading"):
+    with progress("reading"):
         picture = make_thumbnail(slide, options.size)
     try:
         picture.save(options.out)
@@ -235,9 +230,11 @@ def _thumbnail(options: argparse.Namespace) -> None:
 
 
 def _export(options: argparse.Namespace) -> None:
+    from dicomslide.progress import progress
+
     slide = _open(options)
-    with _progress("exporting"):
-        to_ome_zarr(
+    with progress("exporting"):
+        dicomslide.to_ome_zarr(
             slide,
             options.out,
             storage_options=options.out_options and dict(options.out_options),
@@ -255,32 +252,10 @@ def _export(options: argparse.Namespace) -> None:
 
 
 def _demo(options: argparse.Namespace) -> None:
-    run_demo(options.folder, print, _progress)
+    from dicomslide.demo import run_demo
+    from dicomslide.progress import progress
 
-
-@contextmanager
-def _progress(what: str) -> Iterator[None]:
-    """Show the progress of dask computations on stderr, if that is a terminal."""
-    console = Console(stderr=True)
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not console.is_terminal,
-        transient=True,
-    ) as bar:
-        task = bar.add_task(what, total=None)
-
-        def start(graph: Any, state: dict[str, Any]) -> None:
-            bar.reset(task, total=sum(len(state[part]) for part in ("ready", "waiting")))
-
-        def advance(*_: Any) -> None:
-            bar.advance(task)
-
-        with Callback(start_state=start, posttask=advance):
-            yield
+    run_demo(options.folder, print, progress)
 
 
 def _show_warning(

@@ -1,9 +1,11 @@
 """Tiled images."""
 
+from __future__ import annotations
+
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-from dicomweb_client.api import DICOMClient
 from numpy.typing import ArrayLike, NDArray
 from pydicom.dataset import Dataset
 
@@ -20,6 +22,9 @@ from dicomslide.metadata.references import read_references
 from dicomslide.region import nearest_pixels, read_slide_region
 from dicomslide.sources.base import FrameSource
 from dicomslide.stores.protocol import ImageStore
+
+if TYPE_CHECKING:
+    from dicomweb_client.api import DICOMClient
 
 __all__ = ["TiledImage"]
 
@@ -75,7 +80,7 @@ class TiledImage:
         self._take(instance, correct_color)
 
     @classmethod
-    def _of(cls, instance: ImageInstance, correct_color: bool) -> "TiledImage":
+    def _of(cls, instance: ImageInstance, correct_color: bool) -> TiledImage:
         image = cls.__new__(cls)
         image._take(instance, correct_color)
         return image

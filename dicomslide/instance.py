@@ -1,10 +1,11 @@
 """What the total pixel matrices of one image instance share, read from its metadata once."""
 
+from __future__ import annotations
+
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from dicomweb_client.api import DICOMClient
 from pydicom.dataset import Dataset
 
 from dicomslide.arguments import integer, require_type
@@ -31,6 +32,9 @@ from dicomslide.sources.base import FrameSource, image_name
 from dicomslide.stores.places import frame_source
 from dicomslide.stores.protocol import ImageStore
 from dicomslide.tile import read_tilings
+
+if TYPE_CHECKING:
+    from dicomweb_client.api import DICOMClient
 
 __all__ = ["ImageInstance"]
 
@@ -79,7 +83,7 @@ class ImageInstance:
     @classmethod
     def of_client(
         cls, client: DICOMClient | ImageStore, dataset: Dataset, max_frame_cache_size: int
-    ) -> "ImageInstance":
+    ) -> ImageInstance:
         """Make the instance whose frames a client or a store has."""
         require_type("image_metadata", dataset, Dataset)
         integer("max_frame_cache_size", max_frame_cache_size)

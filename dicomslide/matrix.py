@@ -1,13 +1,13 @@
 """Total pixel matrices: the pixels of one channel and focal plane of a tiled image."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import dask.array as da
 import numpy as np
-from dicomweb_client.api import DICOMClient
 from numpy.typing import ArrayLike, NDArray
 from pydicom.dataset import Dataset
 
@@ -21,6 +21,10 @@ from dicomslide.instance import ImageInstance
 from dicomslide.pixels.array import FrameArray
 from dicomslide.pixels.chunks import Chunks
 from dicomslide.stores.protocol import ImageStore
+
+if TYPE_CHECKING:
+    import dask.array as da
+    from dicomweb_client.api import DICOMClient
 
 __all__ = ["TotalPixelMatrix", "TotalPixelMatrixSampler"]
 
@@ -87,7 +91,7 @@ class TotalPixelMatrix:
         self._array = instance.array(channel, plane, bool(correct_color))
 
     @classmethod
-    def _of(cls, array: FrameArray) -> "TotalPixelMatrix":
+    def _of(cls, array: FrameArray) -> TotalPixelMatrix:
         matrix = cls.__new__(cls)
         matrix._array = array
         return matrix

@@ -86,7 +86,7 @@ class OpenSlide:
 
     def __init__(
         self,
-        slide: Slide | Source,
+        slide: "Slide | Source",
         *,
         thumbnail_levels: bool | None = None,
         correct_color: bool | None = None,

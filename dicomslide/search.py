@@ -1,12 +1,11 @@
 """Slides that a client knows of."""
 
-from collections.abc import Sequence
-from typing import Any
+from __future__ import annotations
 
-import highdicom as hd
-from dicomweb_client.api import DICOMClient
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
 from pydicom.dataset import Dataset
-from pydicom.sr.coding import Code
 
 from dicomslide.arguments import require_type
 from dicomslide.assembly import assemble, leave_out, make_slides
@@ -15,10 +14,13 @@ from dicomslide.errors import ArgumentTypeError
 from dicomslide.failures import Failures, collecting, marks_of
 from dicomslide.grouping import is_scanned
 from dicomslide.metadata.channels import channel_items
-from dicomslide.metadata.matching import Coded, does_specimen_description_item_match
+from dicomslide.metadata.matching import Coded, code_types, does_specimen_description_item_match
 from dicomslide.slide import Slide
 from dicomslide.stores.places import find_images, store_of_client
 from dicomslide.stores.protocol import ImageQuery, ImageStore
+
+if TYPE_CHECKING:
+    from dicomweb_client.api import DICOMClient
 
 __all__ = ["find_slides"]
 
@@ -93,8 +95,10 @@ def find_slides(
     ):
         if value is not None:
             require_type(name, value, str)
-    _require_sequence("specimen_stains", specimen_stains, Code, hd.sr.CodedConcept)
-    _require_sequence("optical_path_ids", optical_path_ids, str)
+    if specimen_stains is not None:
+        _require_sequence("specimen_stains", specimen_stains, *code_types())
+    if optical_path_ids is not None:
+        _require_sequence("optical_path_ids", optical_path_ids, str)
     store = store_of_client(client)
     failures: Failures = None if fail_on_error else []
     query = ImageQuery(
@@ -126,8 +130,6 @@ def find_slides(
 
 
 def _require_sequence(name: str, values: Any, *types: type) -> None:
-    if values is None:
-        return
     # A code is a tuple, and a string has letters: one alone is no sequence of them
     if isinstance(values, (str, *types)) or not isinstance(values, Sequence):
         raise ArgumentTypeError(f"{name}: expected a sequence, got {type(values).__name__}")

@@ -1,18 +1,16 @@
 """Slides: all images of one physical glass slide."""
 
+from __future__ import annotations
+
 import hashlib
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-import highdicom as hd
 import numpy as np
-import xarray as xr
-from dicomweb_client.api import DICOMClient
 from numpy.typing import ArrayLike, NDArray
 from pydicom.dataset import Dataset
-from pydicom.sr.coding import Code
 
 from dicomslide.arguments import (
     integer_pair,
@@ -25,7 +23,6 @@ from dicomslide.arguments import (
 )
 from dicomslide.arrangement import Plane, SlideChannel, arrange
 from dicomslide.damage import reading
-from dicomslide.datatree import build_groups
 from dicomslide.enum import ChannelTypes, ImageFlavors
 from dicomslide.errors import (
     ArgumentTypeError,
@@ -48,6 +45,7 @@ from dicomslide.metadata.flavors import (
 )
 from dicomslide.metadata.matching import (
     Coded,
+    code_types,
     does_optical_path_item_match,
     does_segment_item_match,
     does_specimen_description_item_match,
@@ -63,11 +61,15 @@ from dicomslide.sources.concatenation import join_concatenations, join_frames
 from dicomslide.stores.places import frame_sources
 from dicomslide.stores.protocol import ImageStore
 from dicomslide.treechunks import TreeChunks
-from dicomslide.variables import ArrayForm
+
+if TYPE_CHECKING:
+    import highdicom as hd
+    import xarray as xr
+    from dicomweb_client.api import DICOMClient
 
 __all__ = ["Slide"]
 
-_ROUND = (hd.sr.GraphicTypeValues3D.ELLIPSE, hd.sr.GraphicTypeValues3D.ELLIPSOID)
+_ROUND = ("ELLIPSE", "ELLIPSOID")
 
 
 class Slide:
@@ -686,7 +688,9 @@ class Slide:
         ValueError
             When the annotation lies in another frame of reference or between all focal planes
         """
-        require_type("annotation", annotation, hd.sr.Scoord3DContentItem)
+        from highdicom.sr import Scoord3DContentItem
+
+        require_type("annotation", annotation, Scoord3DContentItem)
         reference = str(annotation.frame_of_reference_uid)
         if reference != self.frame_of_reference_uid:
             raise ArgumentValueError(
@@ -695,7 +699,7 @@ class Slide:
             )
         points = np.asarray(annotation.value, dtype=np.float64).reshape(-1, 3)
         plane = self._plane(level, channel_index, self._nearest_focal_plane(points))
-        low, high = _bounding_box(annotation.graphic_type, points)
+        low, high = _bounding_box(annotation.graphic_type.value, points)
         return read_annotated_region(
             plane.matrix, plane.geometry, low[:2], high[:2], *_padding(padding)
         )
@@ -828,6 +832,8 @@ class Slide:
         TypeError, ValueError
             When `chunks` is none of these
         """
+        import xarray as xr
+
         return xr.DataTree.from_dict(self.to_groups(chunks))
 
     def to_groups(
@@ -848,6 +854,9 @@ class Slide:
         dict
             Path to `xarray.Dataset`
         """
+        from dicomslide.datatree import build_groups
+        from dicomslide.variables import ArrayForm
+
         associated = {
             "label": self._label_images,
             "overview": self._overview_images,
@@ -1047,11 +1056,11 @@ def _one_slide(image_metadata: Sequence[Dataset]) -> list[Dataset]:
 
 def _require_code(name: str, value: Any) -> None:
     if value is not None:
-        require_type(name, value, Code, hd.sr.CodedConcept)
+        require_type(name, value, *code_types())
 
 
 def _bounding_box(
-    graphic_type: hd.sr.GraphicTypeValues3D, points: NDArray[np.float64]
+    graphic_type: str, points: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Smallest and largest (x, y, z) of what an annotation of points of shape (n, 3) outlines."""
     if graphic_type not in _ROUND:

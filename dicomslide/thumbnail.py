@@ -3,7 +3,6 @@
 import math
 from contextlib import suppress
 
-import dask.array as da
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
@@ -139,6 +138,8 @@ def _show_values(matrix: TotalPixelMatrix, size: tuple[int, int]) -> Image.Image
     pixels = matrix.to_dask("auto")
     factor = max(matrix.shape) // max(size)
     if factor > 1:
+        import dask.array as da
+
         # The shorter side may be no longer than a block
         blocks = {axis: min(factor, count) for axis, count in enumerate(matrix.shape[:2])}
         pixels = da.coarsen(np.mean, pixels, blocks, trim_excess=True)

@@ -434,7 +434,7 @@ class TestBadInput:
         def interrupt(*_, **__):
             raise KeyboardInterrupt
 
-        monkeypatch.setattr("dicomslide.cli.open_slide", interrupt)
+        monkeypatch.setattr("dicomslide.open_slide", interrupt)
         code, _, errors = run("info", make_slide().folder)
         assert (code, errors) == (130, ["dicomslide: interrupted"])
 

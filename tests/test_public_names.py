@@ -183,7 +183,7 @@ def test_version_is_one():
 
 IMPORTED = """
 import json, sys
-import dicomslide
+from dicomslide import *
 print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
 print(json.dumps([name for name in sys.modules if name.startswith("dicomslide.testing")]))
 """

@@ -7,12 +7,12 @@ import numcodecs  # type: ignore[import-untyped]
 from zarr.codecs import BloscCodec, GzipCodec, ZstdCodec
 
 from dicomslide.errors import ArgumentValueError
+from dicomslide.export.choices import COMPRESSORS
 
-__all__ = ["COMPRESSORS", "find_compressors"]
+__all__ = ["find_compressors"]
 
 # Higher levels take several times as long and save a few percent of pixels that were lossy once
 _LEVEL = 1
-COMPRESSORS = ("blosc", "zstd", "gzip", "none")
 
 
 def find_compressors(compressor: Any, zarr_format: int) -> tuple[Any, ...]:

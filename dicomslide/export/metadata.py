@@ -17,9 +17,7 @@ from dicomslide.export.labels import Label
 from dicomslide.export.store import ZarrFormat
 from dicomslide.export.stored import StoredArray
 
-__all__ = ["AXES", "VERSIONS", "image_attributes", "labels_attributes", "zarr_format"]
-
-VERSIONS = ("0.4", "0.5", "0.6")
+__all__ = ["AXES", "image_attributes", "labels_attributes", "zarr_format"]
 
 AXES = ("c", "z", "y", "x")
 _INTRINSIC = "physical"

@@ -18,11 +18,12 @@ from zarr.storage import StorePath
 
 from dicomslide.arguments import require_type
 from dicomslide.errors import ArgumentValueError, StoreError
+from dicomslide.export.choices import ERRORS, LEVELS, VERSIONS
 from dicomslide.export.compression import find_compressors
 from dicomslide.export.content import find_images
 from dicomslide.export.grid import Division
 from dicomslide.export.journal import Journal
-from dicomslide.export.metadata import VERSIONS, zarr_format
+from dicomslide.export.metadata import zarr_format
 from dicomslide.export.plan import PROJECT, Plan
 from dicomslide.export.store import Target, naming, open_target
 from dicomslide.export.stored import StoredArray
@@ -120,8 +121,8 @@ def to_ome_zarr(
     require_type("slide_or_tree", slide_or_tree, Slide, xr.DataTree)
     require_type("storage_options", storage_options, Mapping, type(None))
     _require_choice("version", version, VERSIONS)
-    _require_choice("levels", levels, ("stored", "dyadic"))
-    _require_choice("errors", errors, ("raise", "fill"))
+    _require_choice("levels", levels, LEVELS)
+    _require_choice("errors", errors, ERRORS)
     if shards is not None and zarr_format(version) == 2:
         raise ArgumentValueError("shards: version 0.4 is Zarr 2, which has none")
     if overwrite and resume:

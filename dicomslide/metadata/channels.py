@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
-import highdicom as hd
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 
@@ -229,7 +228,9 @@ def _color(item: Dataset) -> str:
     value = item.get("RecommendedDisplayCIELabValue")
     if value is None or len(value) != 3:
         return ""
-    stated = hd.color.CIELabColor.from_dicom_value(tuple(map(int, value)))
+    from highdicom.color import CIELabColor
+
+    stated = CIELabColor.from_dicom_value(tuple(map(int, value)))
     # CIELab has more colours than a display
     red, green, blue = stated.to_rgb(clip=True)
     return f"{red:02X}{green:02X}{blue:02X}"

@@ -1,19 +1,34 @@
 """Whether an item of a DICOM sequence has given properties."""
 
-from collections.abc import Iterable
-from typing import TypeAlias
+from __future__ import annotations
 
-import highdicom as hd
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
 from pydicom.dataset import Dataset
-from pydicom.sr.coding import Code
+
+if TYPE_CHECKING:
+    from highdicom.sr import CodedConcept
+    from pydicom.sr.coding import Code
 
 __all__ = [
+    "code_types",
     "does_optical_path_item_match",
     "does_segment_item_match",
     "does_specimen_description_item_match",
 ]
 
-Coded: TypeAlias = Code | hd.sr.CodedConcept
+Coded: TypeAlias = "Code | CodedConcept"
+
+
+class CodeItem(NamedTuple):
+    """An item of the Code Sequence Macro (PS3.3 8.8)."""
+
+    value: str
+    scheme_designator: str
+    meaning: str
+    scheme_version: str | None
+
 
 # "Using substance", also as the first editions of the specimen module encoded it
 _USING_SUBSTANCE = {("424361007", "SCT"), ("G-C350", "SRT")}
@@ -126,7 +141,15 @@ def iter_stain_items(item: Dataset) -> Iterable[Dataset]:
                 yield from content.get("ConceptCodeSequence") or ()
 
 
-def code_of(item: Dataset) -> Code:
+def code_types() -> tuple[type, ...]:
+    """Types of `Coded`."""
+    from highdicom.sr import CodedConcept
+    from pydicom.sr.coding import Code
+
+    return Code, CodedConcept
+
+
+def code_of(item: Dataset) -> CodeItem:
     """Read an item of the Code Sequence Macro (PS3.3 8.8)."""
     for keyword in ("CodeValue", "LongCodeValue", "URNCodeValue"):
         if item.get(keyword):
@@ -134,15 +157,17 @@ def code_of(item: Dataset) -> Code:
             break
     else:
         value = ""
-    return Code(
-        value=value,
-        scheme_designator=str(item.get("CodingSchemeDesignator", "")),
-        meaning=str(item.get("CodeMeaning", "")),
-        scheme_version=item.get("CodingSchemeVersion"),
+    return CodeItem(
+        value,
+        str(item.get("CodingSchemeDesignator", "")),
+        str(item.get("CodeMeaning", "")),
+        item.get("CodingSchemeVersion"),
     )
 
 
 def _any_code_matches(items: Iterable[Dataset], wanted: Coded) -> bool:
-    # pydicom's Code compares SRT and SCT codes of one concept as equal and ignores the meaning
+    from pydicom.sr.coding import Code
+
+    # These compare SRT and SCT codes of one concept as equal and ignore the meaning
     code = Code(wanted.value, wanted.scheme_designator, wanted.meaning, wanted.scheme_version)
-    return any(code_of(item) == code for item in items)
+    return any(Code(*code_of(item)) == code for item in items)

@@ -1,13 +1,14 @@
 """Tiles to any region: the one place that stitches frames."""
 
+from __future__ import annotations
+
 import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import dask.array as da
 import numpy as np
 from numpy.typing import NDArray
 
@@ -32,6 +33,9 @@ from dicomslide.pixels.indexing import (
 from dicomslide.pixels.threads import default_threads
 from dicomslide.sources.base import FrameSource
 from dicomslide.tile import Tiling
+
+if TYPE_CHECKING:
+    import dask.array as da
 
 __all__ = ["FrameArray", "select_all"]
 
@@ -94,7 +98,7 @@ class FrameArray:
         size = self.size if self.window is None else self.window.size
         return (*size, self.pixel_format.shape[2])
 
-    def placed(self, offset: tuple[int, int], size: tuple[int, int]) -> "FrameArray":
+    def placed(self, offset: tuple[int, int], size: tuple[int, int]) -> FrameArray:
         """Get the array as part of another grid: background around it, NaN where it has floats.
 
         Gaps between the frames of an array of floats are NaN then, too.

@@ -1,20 +1,24 @@
 """Lazy arrays as dask arrays: how large a chunk is, and the graph."""
 
+from __future__ import annotations
+
 import math
 import os
 from collections.abc import Sequence
 from numbers import Integral
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import dask
-import dask.array as da
 import numpy as np
 from dask.system import CPU_COUNT
 from numpy.typing import NDArray
 
 from dicomslide.arguments import integer
 from dicomslide.errors import ArgumentTypeError, ArgumentValueError
+
+if TYPE_CHECKING:
+    import dask.array as da
 
 __all__ = ["Chunks", "as_dask", "chunk_sizes", "fewer_chunks"]
 
@@ -64,6 +68,8 @@ def as_dask(array: LazyArray, name: str, sizes: tuple[int, ...]) -> da.Array:
     sizes : tuple of int
         Length of a chunk along each dimension
     """
+    import dask.array as da
+
     return da.from_array(
         array,
         chunks=sizes,

@@ -1,17 +1,21 @@
 """Arrays with larger or smaller pixels than another one: means over the areas of these pixels."""
 
+from __future__ import annotations
+
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import dask.array as da
 import numpy as np
 from numpy.typing import NDArray
 
 from dicomslide.pixels.array import FrameArray
 from dicomslide.pixels.chunks import Chunks, as_dask, chunk_sizes, fewer_chunks
 from dicomslide.pixels.indexing import as_slice, normalize_index, taken
+
+if TYPE_CHECKING:
+    import dask.array as da
 
 __all__ = ["ResampledArray"]
 

@@ -1,20 +1,24 @@
 """Frame arrays of several channels and focal planes as one array."""
 
+from __future__ import annotations
+
 import hashlib
 import math
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import dask.array as da
 import numpy as np
 from numpy.typing import NDArray
 
 from dicomslide.pixels.array import FrameArray, select_all
 from dicomslide.pixels.chunks import as_dask, fewer_chunks
 from dicomslide.pixels.indexing import Axis, normalize_index, outer_index, point_index
+
+if TYPE_CHECKING:
+    import dask.array as da
 
 __all__ = ["FrameStack"]
 

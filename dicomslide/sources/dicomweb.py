@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, TypeGuard, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 
 from dicomweb_client.api import DICOMwebClient
@@ -25,9 +25,9 @@ from dicomslide.sources.multipart import read_parts
 from dicomslide.sources.refusals import FRAME_LISTS, UNAUTHORIZED, is_refused, remember_refusal
 from dicomslide.sources.service import InstanceUids, Json
 from dicomslide.sources.sidebyside import side_by_side
-from dicomslide.sources.urls import join_url, name_of_url, without_secrets
+from dicomslide.sources.urls import SERVICE_PREFIX, join_url, name_of_url, without_secrets
 
-__all__ = ["WebService", "is_service_url", "service_of_client", "service_of_url"]
+__all__ = ["WebService", "service_of_client", "service_of_url"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -35,7 +35,6 @@ R = TypeVar("R")
 _STUDY, _SOP_INSTANCE = "0020000D", "00080018"
 # Number of Study Related Series
 _SERIES_COUNT = "00201206"
-_URL_PREFIX = "dicomweb+"
 _JSON = "application/dicom+json"
 _OCTETS = "application/octet-stream"
 _BULK_DATA = f'multipart/related; type="{_OCTETS}"'
@@ -335,11 +334,6 @@ def _joined(pieces: list[tuple[list[bytes], str]], instance_url: str) -> tuple[l
     return [frame for frames, _ in pieces for frame in frames], syntaxes.pop()
 
 
-def is_service_url(source: object) -> TypeGuard[str]:
-    """Whether a source is the URL of a DICOMweb service: ``dicomweb+https://…``."""
-    return isinstance(source, str) and source.startswith(_URL_PREFIX)
-
-
 def service_of_url(
     url: str,
     session: Any = None,
@@ -359,7 +353,7 @@ def service_of_url(
     TypeError, ValueError
         When it is no such URL, or the session or the credentials are none
     """
-    plain = url.removeprefix(_URL_PREFIX)
+    plain = url.removeprefix(SERVICE_PREFIX)
     base, _, below = plain.partition("/studies/")
     study, *rest = below.rstrip("/").split("/")
     if rest and (len(rest) != 2 or rest[0] != "series"):

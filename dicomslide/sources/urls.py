@@ -1,6 +1,7 @@
 """URLs of services: what may be shown of them, and what belongs together."""
 
 import re
+from typing import TypeGuard
 from urllib.parse import urljoin
 
 from urllib3.util import Url, parse_url
@@ -8,6 +9,8 @@ from urllib3.util import Url, parse_url
 from dicomslide.errors import SourceError
 
 __all__ = [
+    "SERVICE_PREFIX",
+    "is_service_url",
     "join_url",
     "name_of_url",
     "origin_of_url",
@@ -16,10 +19,18 @@ __all__ = [
     "without_secrets",
 ]
 
+SERVICE_PREFIX = "dicomweb+"
+"""What the URL of a DICOMweb service starts with, to tell it from that of a file."""
+
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _MAX_NAME = 320
 # User and password, query and fragment, also inside of chained URLs; and what splits lines
 _SECRETS = re.compile(r"(?<=//)[^/?#]*@|[?#].*|[\t\r\n]", re.DOTALL)
+
+
+def is_service_url(source: object) -> TypeGuard[str]:
+    """Whether a source is the URL of a DICOMweb service: ``dicomweb+https://…``."""
+    return isinstance(source, str) and source.startswith(SERVICE_PREFIX)
 
 
 def without_secrets(url: str) -> str:

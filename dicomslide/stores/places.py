@@ -2,10 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Any, TypeAlias, TypeGuard, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, cast
 
-from dicomweb_client.api import DICOMClient, DICOMfileClient
 from pydicom.dataset import Dataset
 
 from dicomslide.damage import name_of_image, reading
@@ -13,13 +11,13 @@ from dicomslide.errors import ArgumentTypeError, ArgumentValueError, SourceError
 from dicomslide.failures import collecting, marks_of
 from dicomslide.metadata.flavors import DERIVED, SLIDE_MICROSCOPY, belongs_to_slide
 from dicomslide.sources.base import FrameSource
-from dicomslide.sources.clients import ClientService, client_frames, file_client_frames
-from dicomslide.sources.dicomweb import is_service_url, service_of_client, service_of_url
-from dicomslide.sources.webframes import web_frames
+from dicomslide.sources.urls import is_service_url
 from dicomslide.stores.files import FileStore, Paths, holds_images
 from dicomslide.stores.protocol import ImageQuery, ImageStore
 from dicomslide.stores.series import is_like
-from dicomslide.stores.services import ServiceStore
+
+if TYPE_CHECKING:
+    from dicomweb_client.api import DICOMClient
 
 __all__ = [
     "Access",
@@ -32,7 +30,7 @@ __all__ = [
     "store_of_client",
 ]
 
-Source: TypeAlias = Paths | ImageStore | DICOMClient
+Source: TypeAlias = "Paths | ImageStore | DICOMClient"
 """A folder, a file, a list of files, a URL, a client of a DICOMweb service, or a store."""
 
 
@@ -69,8 +67,9 @@ def open_store(source: Source, access: Access) -> ImageStore:
     web, files = ("session", "credentials"), "storage_options"
     if is_service_url(source):
         access.check_unused(files, why="for files, not for services; a session has its options")
-        service, study, series = service_of_url(source, access.session, access.credentials)
-        return ServiceStore(service, partial(web_frames, service), study, series)
+        from dicomslide.stores.web import url_store
+
+        return url_store(source, access.session, access.credentials)
     if _is_store(source) or _is_client(source):
         access.check_unused(*web, why="a client or a store has one of its own")
         access.check_unused(files, why="for files, not for clients or stores")
@@ -94,18 +93,16 @@ def store_of_client(client: object) -> ImageStore:
             "client: expected a dicomweb_client.api.DICOMClient or an ImageStore, got "
             f"{type(client).__name__}"
         )
-    if (service := service_of_client(client)) is not None:
-        return ServiceStore(service, partial(web_frames, service))
-    if isinstance(client, DICOMfileClient):
-        return ServiceStore(ClientService(client), partial(file_client_frames, client))
-    return ServiceStore(ClientService(client), partial(client_frames, client))
+    from dicomslide.stores.web import client_store
+
+    return client_store(client)
 
 
 def _is_store(value: object) -> TypeGuard[ImageStore]:
     return callable(getattr(value, "frame_sources", None))
 
 
-def _is_client(value: object) -> TypeGuard[DICOMClient]:
+def _is_client(value: object) -> "TypeGuard[DICOMClient]":
     return callable(getattr(value, "retrieve_instance_frames", None))
 
 

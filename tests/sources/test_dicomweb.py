@@ -11,12 +11,12 @@ from dicomslide.errors import DicomSlideError, SourceError
 from dicomslide.sources import retries
 from dicomslide.sources.dicomweb import (
     WebService,
-    is_service_url,
     service_of_client,
     service_of_url,
 )
 from dicomslide.sources.http import HttpService, RefusedRequestError
 from dicomslide.sources.service import InstanceUids
+from dicomslide.sources.urls import is_service_url
 from tests.servers.archive import Archive
 from tests.servers.dicomweb import DicomwebServer
 from tests.servers.faults import change_parts, status

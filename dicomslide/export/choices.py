@@ -1,0 +1,8 @@
+"""Names that options of an export may have as values; nothing of Zarr is needed to know them."""
+
+__all__ = ["COMPRESSORS", "ERRORS", "LEVELS", "VERSIONS"]
+
+COMPRESSORS = ("blosc", "zstd", "gzip", "none")
+ERRORS = ("raise", "fill")
+LEVELS = ("stored", "dyadic")
+VERSIONS = ("0.4", "0.5", "0.6")
