@@ -98,17 +98,20 @@ _PLACES = {
 __all__ = sorted(_PLACES)
 
 
-def __getattr__(name: str) -> Any:
-    if name in _PLACES:
-        value = getattr(import_module(f"dicomslide.{_PLACES[name]}"), name)
-    elif name == "__version__":
-        value = _version()
-    elif name in {place.partition(".")[0] for place in _PLACES.values()}:
-        value = import_module(f"dicomslide.{name}")
-    else:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name)
-    globals()[name] = value
-    return value
+# Type checkers take a module that has this function for one with any name
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        if name in _PLACES:
+            value = getattr(import_module(f"dicomslide.{_PLACES[name]}"), name)
+        elif name == "__version__":
+            value = _version()
+        elif name in {place.partition(".")[0] for place in _PLACES.values()}:
+            value = import_module(f"dicomslide.{name}")
+        else:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:
