@@ -1,7 +1,6 @@
 """The code in the README and on the pages of the documentation runs and prints what they show."""
 
 import contextlib
-import copy
 import io
 import re
 import shlex
@@ -140,10 +139,9 @@ SERVICES = {
 @pytest.fixture
 def own_configuration() -> Iterator[None]:
     """Takes back what a page sets in the configuration of dask."""
-    before = copy.deepcopy(dask.config.config)
     yield
-    dask.config.config.clear()
-    dask.config.config.update(before)
+    # What libraries added by being imported stays
+    dask.config.refresh()
 
 
 @pytest.mark.usefixtures("own_configuration")
