@@ -12,13 +12,33 @@ from pathlib import Path
 
 from benchmarks.compare import FIGURES, PEERS, compare, growth
 from benchmarks.published import published_python
-from benchmarks.report import growth_table, insert, machine, plain_table, rates_table, ratios, times
+from benchmarks.report import (
+    costs_table,
+    growth_table,
+    insert,
+    machine,
+    plain_table,
+    rates_table,
+    ratios,
+    times,
+)
 from benchmarks.slides import PROFILES, SIZES, frames, make_slide
+from benchmarks.startup import startup
 from benchmarks.training import patches_per_second, regions
 from benchmarks.views import peak_memory, reductions, small_reads
 
 OWN = "dicomslide, 2 threads"
-PARTS = ("peers", "color", "training", "regions", "views", "reductions", "memory", "growth")
+PARTS = (
+    "peers",
+    "color",
+    "training",
+    "regions",
+    "views",
+    "reductions",
+    "memory",
+    "growth",
+    "startup",
+)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -77,6 +97,8 @@ def main(arguments: list[str] | None = None) -> None:
         columns = [column for column in PEERS if column.title == OWN]
         found_by_size = growth(folder, sizes, columns, rounds)
         tell("growth", growth_table(found_by_size, {s: frames(s) for s in sizes}, OWN))
+    if "startup" in options.parts:
+        tell("startup", costs_table(startup(slide, folder / "compiled", rounds)))
     if options.write is not None:
         insert(options.write, tables)
 

@@ -9,7 +9,16 @@ from pathlib import Path
 
 from benchmarks.compare import Results
 
-__all__ = ["growth_table", "insert", "machine", "plain_table", "rates_table", "ratios", "times"]
+__all__ = [
+    "costs_table",
+    "growth_table",
+    "insert",
+    "machine",
+    "plain_table",
+    "rates_table",
+    "ratios",
+    "times",
+]
 
 _TWO = ", 2 threads"
 
@@ -79,6 +88,12 @@ def rates_table(results: Mapping[str, Mapping[str, float]]) -> str:
         for title, found in results.items()
     ]
     return table(["patches in a second", *readers], rows)
+
+
+def costs_table(results: Mapping[str, tuple[float, float]]) -> str:
+    """A table of seconds of the processor and memory in MiB, by what a process does."""
+    rows = [[n, f"{seconds:.2f}", f"{size:.0f}"] for n, (seconds, size) in results.items()]
+    return table(["a process that begins", "s", "MiB"], rows)
 
 
 def milliseconds(seconds: float) -> str:

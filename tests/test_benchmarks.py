@@ -21,6 +21,7 @@ NAMES = (
     "reductions",
     "memory",
     "growth",
+    "startup",
 )
 
 TABLES = """
@@ -123,6 +124,12 @@ def test_ratio_is_that_of_the_median_region():
     # On one thread 2, 1.5 and 1; on two 1, 1 and 1.5, and 0.25, 0.5 and 1
     assert row == f"| {region} | 1.50 | 1.00 | 0.50 |"
     assert times.split("\n")[2] == f"| {region} | 2,000 | 1,000 | 3,000 | 1,000 | 3,000 |"
+
+
+def test_every_process_that_begins_is_measured(page):
+    found = table(page, "startup")
+    assert len(found) == 13
+    assert all(float(cell) > 0 for row in found.values() for cell in row.values())
 
 
 @pytest.mark.parametrize("color", ["as stored", "corrected, sRGB", "corrected, wide gamut"])
