@@ -37,7 +37,8 @@ def large(request, make_slide):
     array = array_of(make_slide().folder)
     source = replace(array.source, count=FRAMES, extended=extended)
     size = GRID[0] * TILE[0], GRID[1] * TILE[1]
-    return replace(array, source=source, size=size, tiling=tiling), index * FRAMES
+    frames = replace(array.frames, source=source)
+    return replace(array, frames=frames, size=size, tiling=tiling), index * FRAMES
 
 
 def test_array_is_little_more_than_its_frame_index(large):

@@ -167,5 +167,6 @@ class TestAuto:
         array = open_slide(written.folder).get_volume_images()[0].get_total_pixel_matrix().array
         source = SimpleNamespace(remote=remote, batch_size=256)
         with dask.config.set(num_workers=2):
-            sizes = replace(array, source=source, size=LARGE[:2]).chunk_sizes("auto")
+            frames = replace(array.frames, source=source)
+            sizes = replace(array, frames=frames, size=LARGE[:2]).chunk_sizes("auto")
         assert sizes == (side * 256, side * 256, 3)
