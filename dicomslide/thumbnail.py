@@ -1,7 +1,9 @@
 """Small pictures of slides."""
 
 import math
+from collections.abc import Iterator
 from contextlib import suppress
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +17,8 @@ from dicomslide.slide import Slide
 
 __all__ = ["check_pixel_count", "make_thumbnail", "shrink"]
 
-# A hundred times as many as a slide has; there is no end to reading more
-_MOST_PIXELS = 2**40
+# Ten times as many as a slide has, and as one side of it has; there is no end to reading more
+_MOST_PIXELS, _MOST_SIDE = 2**38, 2**22
 # Rows and columns that are read at once
 _PART = 4096
 # As fast as a bilinear filter, and sharper
@@ -49,7 +51,7 @@ def make_thumbnail(slide: Slide, size: int = 1024, channel_index: int = 0) -> Im
         When an argument has the wrong type
     ValueError
         When the size is not positive, there is no such channel, or the smallest level that is
-        large enough has over 2^40 pixels
+        large enough has over 2^38 pixels, or 2^22 along a side
     """
     require_type("slide", slide, Slide)
     channel = selection("channel_index", channel_index, slide.num_channels)
@@ -94,23 +96,31 @@ def shrink(array: FrameArray, size: tuple[int, int], resampling: Image.Resamplin
     """
     check_pixel_count(array)
     rows, columns, samples = array.shape
-    high, wide = array.tile_shape[:2]
     by_width, by_height = _block(columns, size[0]), _block(rows, size[1])
     mode = "L" if samples == 1 else "RGB"
-    reduced = Image.new(mode, (-(-columns // by_width), -(-rows // by_height)))
-    across, down = _part(by_width, wide), _part(by_height, high)
-    for top in range(0, rows, down):
-        for left in range(0, columns, across):
-            pixels = array.read(
-                range(top, min(top + down, rows)), range(left, min(left + across, columns))
-            )
-            part = Image.fromarray(pixels if samples == 3 else pixels[..., 0])
-            place = left // by_width, top // by_height
-            reduced.paste(part.reduce((by_width, by_height)), place)
+    reduced = Image.new(
+        mode, (-(-columns // by_width), -(-rows // by_height)), (array.background,) * samples
+    )
+    for part in _parts(array, by_height, by_width):
+        pixels = array.read(*part)
+        picture = Image.fromarray(pixels if samples == 3 else pixels[..., 0])
+        place = part[1].start // by_width, part[0].start // by_height
+        reduced.paste(picture.reduce((by_width, by_height)), place)
     if size == (columns, rows):
         return reduced
     box = (0, 0, columns / by_width, rows / by_height)
     return reduced.resize(size, resampling, box)
+
+
+def _parts(array: FrameArray, by_height: int, by_width: int) -> Iterator[tuple[range, range]]:
+    """Find the parts to be read one after the other, of whole blocks, where there are frames."""
+    sides = []
+    for length, factor, tile in zip(
+        array.shape[:2], (by_height, by_width), array.tile_shape[:2], strict=True
+    ):
+        step = _part(factor, tile)
+        sides.append([range(i, min(i + step, length)) for i in range(0, length, step)])
+    return (part for part in product(*sides) if array.touches_frames(*part))
 
 
 def _block(length: int, short: int) -> int:
@@ -134,16 +144,21 @@ def _part(factor: int, tile: int) -> int:
 
 def _show_values(matrix: TotalPixelMatrix, size: tuple[int, int]) -> Image.Image:
     """Show averages of pixels that have more than 8 bits, or only one."""
-    check_pixel_count(matrix.array)
-    pixels = matrix.to_dask("auto")
-    factor = max(matrix.shape) // max(size)
-    if factor > 1:
-        import dask.array as da
-
-        # The shorter side may be no longer than a block
-        blocks = {axis: min(factor, count) for axis, count in enumerate(matrix.shape[:2])}
-        pixels = da.coarsen(np.mean, pixels, blocks, trim_excess=True)
-    shown = _to_eight_bits(pixels.compute(), matrix.dtype)
+    array = matrix.array
+    check_pixel_count(array)
+    rows, columns, samples = array.shape
+    factor = min(max(max(rows, columns) // max(size), 1), _PART)
+    # The shorter side may be no longer than a block
+    high, wide = min(factor, rows), min(factor, columns)
+    means = np.full((rows // high, columns // wide, samples), array.background, np.float64)
+    for down, across in _parts(array, high, wide):
+        top, left = down.start // high, across.start // wide
+        # Blocks that are cut off at the edges are left out
+        tall, broad = len(down) // high, len(across) // wide
+        pixels = array.read(down[: tall * high], across[: broad * wide])
+        blocks = pixels.reshape(tall, high, broad, wide, samples)
+        means[top : top + tall, left : left + broad] = blocks.mean(axis=(1, 3))
+    shown = _to_eight_bits(means, matrix.dtype)
     picture = Image.fromarray(shown if shown.shape[2] == 3 else shown[..., 0])
     return picture.resize(size, _RESAMPLING)
 
@@ -154,10 +169,10 @@ def check_pixel_count(array: FrameArray, most: int = _MOST_PIXELS) -> None:
     Raises
     ------
     UnsupportedError
-        When there are more than `most`, by default more than any slide has
+        When there are more than `most`, by default more than any slide has, or a side is longer
     """
     rows, columns, _ = array.shape
-    if rows * columns > most:
+    if rows * columns > most or max(rows, columns) > _MOST_SIDE:
         raise UnsupportedError(
             f"{array.source.name}: an image of {rows} x {columns} pixels is too large for one "
             "picture"

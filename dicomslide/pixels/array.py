@@ -298,6 +298,11 @@ class FrameArray:
                 piece.out[piece.place] = True
         return mask
 
+    def touches_frames(self, rows: range, columns: range) -> bool:
+        """Whether there is a frame at any pixel of a window."""
+        top, left = (indices.start for indices in self._in_matrix(rows, columns))
+        return bool(self.tiling.find(top, left, top + len(rows), left + len(columns))[0])
+
     def covers(self, rows: Indices, columns: Indices) -> bool:
         """Whether there is a frame at each pixel of a window in the matrix."""
         return self.tiling.complete and all(
