@@ -56,6 +56,8 @@ _MAX_PAGES, _MAX_RESULTS = 10_000, 1_000_000
 # An attribute takes about 30 bytes, two of them brackets: Python needs 64 bytes for each bracket
 _BYTES_PER_BRACKET, _SOME_BRACKETS = 8, 10_000
 # The halves of a character are no text alone, and cannot be encoded in a URL (RFC 8259 8.2)
+# Far more than the 64 characters that a UID may have, and few enough for a URL
+_LONGEST_UID = 1024
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 # There is nothing at this offset, or offsets are not known
 _NO_MORE = (400, 404, 416, 501)
@@ -308,6 +310,9 @@ class WebService:
 def _path(*uids: str | None) -> str:
     """Path of a study, of a series of it, and of an instance of that, as far as they are known."""
     named = zip(("studies", "series", "instances"), uids, strict=False)
+    for uid in uids:
+        if uid is not None and len(uid) > _LONGEST_UID:
+            raise SourceError(f"'{uid[:20]}…' is no UID: it has {len(uid)} characters")
     try:
         return "".join(f"/{name}/{quote(uid, safe='')}" for name, uid in named if uid is not None)
     except UnicodeEncodeError as error:

@@ -118,6 +118,11 @@ class TestUrl:
         assert len(parts) == 6
         assert not set(url) & set("?#\\ \n")
 
+    def test_an_identifier_has_an_end(self):
+        service = WebService(HttpService.at("https://h/a"), "", "")
+        with pytest.raises(SourceError, match=r"'1\.51\.5.*…' is no UID: it has 3000 characters"):
+            service.instance_url(InstanceUids("1.5" * 1000, "2", "3"))
+
     def test_half_a_character_is_no_identifier(self):
         service = WebService(HttpService.at("https://h/a"), "", "")
         with pytest.raises(SourceError, match=r"'1\.\\ud800' is no UID"):
