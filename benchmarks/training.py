@@ -20,8 +20,8 @@ from tests.servers.ranges import RangeServer
 __all__ = ["patches_per_second", "regions"]
 
 SIDE, PATCHES, PROCESSES, REGIONS = 256, 32, 2, 100
-# Batches after which a process has found out whether a profile changes any colour
-BATCHES = 33
+# Regions after which a process has found out whether a profile changes any colour, and their side
+LARGE, LARGE_SIDE = 5, 4096
 TITLES = {
     "limit": "limit",
     "dicomslide": "dicomslide",
@@ -48,19 +48,26 @@ def patches_per_second(
             reader: [stack.enter_context(worker_process(reader)) for _ in range(PROCESSES)]
             for reader in readers
         }
-        # The round before the first imports modules, and the system reads the file
-        for number in range(-BATCHES if correct_color else -1, rounds):
+        common = {
+            "folder": str(folder.resolve()),
+            "threads": 1,
+            "correct_color": correct_color,
+            "opening": False,
+        }
+        if correct_color:
+            side = min(LARGE_SIDE, *SIZES[size])
+            for worker in workers["dicomslide"]:
+                send(worker, {**common, "windows": [[0, 0, 0, side, side]] * LARGE})
+                answer_of(worker)
+        # The first round imports modules, and the system reads the file
+        for number in range(-1, rounds):
             first = number % len(readers)
-            turns = readers[first:] + readers[:first] if number >= -1 else ["dicomslide"]
-            for reader in turns:
+            for reader in readers[first:] + readers[:first]:
                 start = time.perf_counter()
                 for place, worker in enumerate(workers[reader]):
-                    places = _places(size, (number + BATCHES, place), PATCHES)
+                    places = _places(size, (number + 1, place), PATCHES)
                     request = {
-                        "folder": str(folder.resolve()),
-                        "threads": 1,
-                        "correct_color": correct_color,
-                        "opening": False,
+                        **common,
                         "together": reader == "dicomslide",
                         "windows": [[0, *corner, SIDE, SIDE] for corner in places],
                     }
