@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from dicomslide.opening import open_slide as open_slide
     from dicomslide.opening import open_slides as open_slides
     from dicomslide.openslide import OpenSlide as OpenSlide
+    from dicomslide.pixels.slices import optimize_slices as optimize_slices
     from dicomslide.pixels.threads import set_threads as set_threads
     from dicomslide.pyramid import Pyramid as Pyramid
     from dicomslide.pyramid import PyramidLevel as PyramidLevel
@@ -87,6 +88,7 @@ _PLACES = {
     "is_volume_image": "metadata.flavors",
     "open_slide": "opening",
     "open_slides": "opening",
+    "optimize_slices": "pixels.slices",
     "select_image_at_magnification": "pyramid",
     "select_image_at_pixel_spacing": "pyramid",
     "set_threads": "pixels.threads",

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterator
 from contextlib import suppress
-from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -114,13 +113,13 @@ def shrink(array: FrameArray, size: tuple[int, int], resampling: Image.Resamplin
 
 def _parts(array: FrameArray, by_height: int, by_width: int) -> Iterator[tuple[range, range]]:
     """Find the parts to be read one after the other, of whole blocks, where there are frames."""
-    sides = []
-    for length, factor, tile in zip(
-        array.shape[:2], (by_height, by_width), array.tile_shape[:2], strict=True
-    ):
-        step = _part(factor, tile)
-        sides.append([range(i, min(i + step, length)) for i in range(0, length, step)])
-    return (part for part in product(*sides) if array.touches_frames(*part))
+    (rows, columns), (high, wide) = array.shape[:2], array.tile_shape[:2]
+    down, across = _part(by_height, high), _part(by_width, wide)
+    for top in range(0, rows, down):
+        for left in range(0, columns, across):
+            part = range(top, min(top + down, rows)), range(left, min(left + across, columns))
+            if array.touches_frames(*part):
+                yield part
 
 
 def _block(length: int, short: int) -> int:

@@ -300,7 +300,8 @@ class FrameArray:
 
     def touches_frames(self, rows: range, columns: range) -> bool:
         """Whether there is a frame at any pixel of a window."""
-        top, left = (indices.start for indices in self._in_matrix(rows, columns))
+        down, across = (0, 0) if self.window is None else self.window.offset
+        top, left = rows.start - down, columns.start - across
         return bool(self.tiling.find(top, left, top + len(rows), left + len(columns))[0])
 
     def covers(self, rows: Indices, columns: Indices) -> bool:

@@ -72,6 +72,11 @@ class FrameStack:
         return (*shape, samples) if self.samples else shape
 
     @property
+    def tile_shape(self) -> tuple[int, ...]:
+        """Channels, focal planes, rows, columns and, if it is there, samples of a tile."""
+        return (1, 1, *self.first.tile_shape)[: self.ndim]
+
+    @property
     def ndim(self) -> int:
         """Number of dimensions."""
         return len(self.shape)
