@@ -34,6 +34,8 @@ _SAME_AXES = 1e-3
 _SAME_LEVEL = 1.25
 # Centres of one pixel differ by no more, in pixels
 _SAME_PIXEL = 0.01
+# More millimetres, or less than one part in so many, are damage; products of these are finite
+_MOST_MM = 1e12
 
 
 @dataclass(frozen=True)
@@ -256,9 +258,10 @@ def pixel_spacing(dataset: Dataset) -> tuple[float, float] | None:
     if not values or len(values) != 2:
         return None
     spacing = float(values[0]), float(values[1])
-    if not all(math.isfinite(value) and value > 0 for value in spacing):
+    if not all(1 / _MOST_MM <= value <= _MOST_MM for value in spacing):
         raise InvalidImageError(
-            f"image {dataset.get('SOPInstanceUID')}: Pixel Spacing {spacing} must be positive"
+            f"image {dataset.get('SOPInstanceUID')}: Pixel Spacing {spacing} must be positive, and "
+            "millimetres"
         )
     return spacing
 
@@ -268,7 +271,12 @@ def spacing_between_planes(dataset: Dataset) -> float:
     """Read Spacing Between Slices in millimetres; 0 where there is none."""
     measures = _pixel_measures(dataset)
     value = None if measures is None else measures.get("SpacingBetweenSlices")
-    return 0.0 if value is None else float(value)
+    between = 0.0 if value is None else float(value)
+    if not abs(between) <= _MOST_MM:
+        raise InvalidImageError(
+            f"image {dataset.get('SOPInstanceUID')}: Spacing Between Slices {between} mm"
+        )
+    return between
 
 
 @reads_image
@@ -321,7 +329,7 @@ def origin_of(dataset: Dataset) -> tuple[float, float, float]:
     x, y, z = (
         float(item.get(f"{axis}OffsetInSlideCoordinateSystem") or 0.0) for axis in ("X", "Y", "Z")
     )
-    if not all(math.isfinite(value) for value in (x, y, z)):
+    if not all(abs(value) <= _MOST_MM for value in (x, y, z)):
         raise InvalidImageError(
             f"image {dataset.get('SOPInstanceUID')}: Total Pixel Matrix Origin {(x, y, z)}"
         )

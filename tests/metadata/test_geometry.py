@@ -213,8 +213,10 @@ class TestReading:
         del image.SharedFunctionalGroupsSequence
         assert pixel_spacing(image) == (0.25, 0.5)
 
-    @pytest.mark.parametrize("spacing", [(0, 0.5), (0.5, -0.5), (math.inf, 0.5)])
-    def test_spacing_must_be_positive(self, spacing):
+    @pytest.mark.parametrize(
+        "spacing", [(0, 0.5), (0.5, -0.5), (math.inf, 0.5), (0.5, 1e300), (5e-324, 1)]
+    )
+    def test_spacing_must_be_positive_and_a_length(self, spacing):
         with pytest.raises(InvalidImageError, match=r"1\.2\.3.*Pixel Spacing"):
             pixel_spacing(make_image(spacing=spacing))
 
@@ -233,9 +235,18 @@ class TestReading:
         with pytest.raises(InvalidImageError, match=r"1\.2\.3.*Image Orientation"):
             read_geometry(make_image(orientation=orientation))
 
-    def test_origin_must_be_finite(self):
+    @pytest.mark.parametrize("x", [math.nan, -math.inf, 1e300])
+    def test_origin_must_be_a_length(self, x):
         with pytest.raises(InvalidImageError, match=r"1\.2\.3.*Total Pixel Matrix Origin"):
-            read_geometry(make_image(origin=(math.nan, 0, 0)))
+            read_geometry(make_image(origin=(x, 0, 0)))
+
+    @pytest.mark.parametrize("between", [math.nan, math.inf, -1e300])
+    def test_spacing_between_planes_must_be_a_length(self, between):
+        image = make_image()
+        measures = image.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+        measures.SpacingBetweenSlices = between
+        with pytest.raises(InvalidImageError, match=r"1\.2\.3.*Spacing Between Slices"):
+            spacing_between_planes(image)
 
     def test_origin_has_z_in_micrometres(self):
         assert origin_of(make_image(origin=(10, 20, 5))) == (10, 20, 5)
