@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
+from dicomslide.pixels.cache import _of_process
 from dicomslide.sources.base import FrameSource
 from dicomslide.sources.files import open_image_file
 from dicomslide.stores.files import FileStore
@@ -42,6 +43,12 @@ SMALL = SlideOptions(
     overview=False,
     seed=1,
 )
+
+
+@pytest.fixture(autouse=True)
+def _no_decoded_frames() -> None:
+    """Drops the decoded frames that other tests left to all slides of the process."""
+    _of_process.remake()
 
 
 @pytest.fixture(scope="session")

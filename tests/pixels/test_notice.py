@@ -137,7 +137,7 @@ class TestWarnings:
 
     def test_are_given_again_when_the_slide_is_opened_again(self, folder, caught):
         for _ in range(2):
-            open_slide(folder).get_image_region((0, 0), 0, (10, 10))
+            open_slide(folder, max_frame_cache_size=0).get_image_region((0, 0), 0, (10, 10))
         assert len(caught) == 2
 
     @pytest.mark.filterwarnings("ignore:.*Photometric Interpretation is RGB:UserWarning")
