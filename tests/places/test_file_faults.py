@@ -45,14 +45,14 @@ def opened(request, written) -> Iterator[tuple[Slide, HttpServer]]:
         url = bucket.upload(written.folder, "faults")
         # botocore asks again as well as s3fs does, after longer and longer pauses
         options = {**bucket.options, "config_kwargs": {"retries": {"max_attempts": 1}}}
-        slide = open_slide(url, storage_options=options)
+        slide = open_slide(url, storage_options=options, max_frame_cache_size=0)
         read(slide)
         bucket.server.behave()
         yield slide, bucket.server
         bucket.server.behave()
     else:
         with RangeServer(written.folder) as server:
-            slide = open_slide([server.url(path) for path in written.paths])
+            slide = open_slide([server.url(path) for path in written.paths], max_frame_cache_size=0)
             read(slide)
             server.behave()
             yield slide, server
@@ -192,7 +192,7 @@ def test_file_that_was_replaced(write_kind, tmp_path, length):
     path = tmp_path / "level-0.dcm"
     path.write_bytes(write_kind("brightfield").levels[0].paths[0].read_bytes())
     with RangeServer(tmp_path) as server:
-        slide = open_slide([server.url(path)])
+        slide = open_slide([server.url(path)], max_frame_cache_size=0)
         read(slide)
         path.write_bytes((other * (1 + length // len(other)))[:length])
         with pytest.raises((SourceError, FrameError), match=r"level-0\.dcm"):
