@@ -1,16 +1,20 @@
 """Which image shows which level, channel and focal plane of a slide."""
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from dicomslide.enum import ChannelTypes
 from dicomslide.errors import InvalidImageError
 from dicomslide.image import TiledImage
 from dicomslide.matrix import TotalPixelMatrix
 from dicomslide.metadata.channels import Channel, may_be_one_path, read_path_marks
-from dicomslide.metadata.flavors import is_thumbnail
+from dicomslide.metadata.described import describe_channels
+from dicomslide.metadata.flavors import has_colors, is_thumbnail
 from dicomslide.metadata.geometry import ImageGeometry
+from dicomslide.metadata.presentation import Presentation
+from dicomslide.metadata.references import read_uid
 from dicomslide.pixels.array import FrameArray
 from dicomslide.placement import (
     Identity,
@@ -103,14 +107,20 @@ class SlideChannel:
     claimed: set[tuple[int | None, int]] = field(default_factory=set)
 
     @property
-    def description(self) -> Channel:
+    def own_description(self) -> Channel:
         """All that the first image that shows the channel says of it."""
         return self.first.image.channels[self.first.channel]
 
     @property
+    def images(self) -> list[TiledImage]:
+        """The images that show it."""
+        planes = self.planes.values() or [self.first]
+        return list(dict.fromkeys(plane.image for plane in planes))
+
+    @property
     def series(self) -> str:
         """Pyramid UID of its images, or Series Instance UID where there is none."""
-        return _family(self.first.image)
+        return family_of(self.first.image)
 
 
 @dataclass(frozen=True)
@@ -131,6 +141,8 @@ class Arrangement:
         Images whose pixels are those of no level
     thumbnails : tuple of TiledImage
         THUMBNAIL images that are no level
+    presentations : tuple of Presentation
+        What Presentation States say of the images
     """
 
     levels: tuple[LevelGrid, ...]
@@ -139,10 +151,43 @@ class Arrangement:
     channels: tuple[SlideChannel, ...]
     off_grid: tuple[TiledImage, ...]
     thumbnails: tuple[TiledImage, ...]
+    presentations: tuple[Presentation, ...]
+
+    @cached_property
+    def descriptions(self) -> tuple[Channel, ...]:
+        """Description of each channel."""
+        return describe_channels(
+            [channel.own_description for channel in self.channels],
+            [has_colors(channel.first.image.metadata) for channel in self.channels],
+            [self._presented(channel) for channel in self.channels],
+        )
+
+    def with_paths(self, indices: Collection[int]) -> "Arrangement":
+        """Leave out other optical paths than those of given indices into channels."""
+        kept = [
+            index
+            for index, channel in enumerate(self.channels)
+            if index in indices or channel.type is not ChannelTypes.OPTICAL_PATH
+        ]
+        part = replace(self, channels=tuple(self.channels[index] for index in kept))
+        part.__dict__["descriptions"] = tuple(self.descriptions[index] for index in kept)
+        return part
+
+    def _presented(self, channel: SlideChannel) -> list[Presentation]:
+        """Find what Presentation States say of a channel."""
+        uids = [(read_uid(i.metadata), _series(i)[1]) for i in channel.images]
+        return [
+            shown
+            for shown in self.presentations
+            if any(shown.shows(*uid, channel.identifier) for uid in uids)
+        ]
 
 
 def arrange(
-    images: Iterable[TiledImage], derived: Iterable[TiledImage], tolerance: float
+    images: Iterable[TiledImage],
+    derived: Iterable[TiledImage],
+    tolerance: float,
+    presentations: Iterable[Presentation] = (),
 ) -> Arrangement:
     """Arrange the images of a slide: see `place_images` for the arguments, errors and warnings.
 
@@ -172,6 +217,7 @@ def arrange(
         channels=tuple(channels),
         off_grid=tuple(i.image for i in everything if is_off_grid(i, placement.levels)),
         thumbnails=tuple(thumbnails),
+        presentations=tuple(presentations),
     )
 
 
@@ -334,17 +380,18 @@ def _series(image: TiledImage) -> tuple[str, str]:
 
 def _continues(channel: SlideChannel, image: TiledImage, index: int) -> bool:
     """Whether a segment or parameter is that of a channel, at another level."""
-    if channel.series != _family(image):
+    if channel.series != family_of(image):
         return False
-    return _meaning(channel.description) == _meaning(image.channels[index])
+    return _meaning(channel.own_description) == _meaning(image.channels[index])
 
 
 def _meaning(channel: Channel) -> tuple[str, ...]:
     """What a segment or parameter stands for at all levels."""
-    return channel.label, channel.category, channel.property_type, channel.unit
+    codes = (*channel.categories, *channel.property_types)
+    return channel.label, *(code.meaning for code in codes), channel.unit
 
 
-def _family(image: TiledImage) -> str:
-    """Pyramid UID, or Series Instance UID: derived images that share it may be of one pyramid."""
+def family_of(image: TiledImage) -> str:
+    """Get the Pyramid UID, or Series Instance UID, which derived images of one pyramid share."""
     pyramid, series = _series(image)
     return pyramid or series

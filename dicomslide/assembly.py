@@ -17,6 +17,8 @@ from dicomslide.failures import (
     slides_hit_by,
 )
 from dicomslide.grouping import group_summaries
+from dicomslide.metadata.flavors import is_presentation_state
+from dicomslide.metadata.presentation import read_presentations
 from dicomslide.slide import Slide
 from dicomslide.stores.protocol import ImageStore
 from dicomslide.summary import summarize
@@ -35,6 +37,8 @@ def assemble(
 ) -> list[Images]:
     """Put the images of each slide together, without those that cannot be grouped.
 
+    Presentation States come after the images that they show.
+
     Parameters
     ----------
     datasets : iterable of pydicom.dataset.Dataset
@@ -46,13 +50,21 @@ def assemble(
     series_instance_uid : str, optional
         Series of the VOLUME and THUMBNAIL images of the slides that are wanted
     """
-    sound = []
+    sound, states = [], []
     for dataset in datasets:
+        if is_presentation_state(dataset):
+            states.append(dataset)
+            continue
         image = name_of_image(dataset)
         with collecting(failures, image, marks_of(dataset)), naming(name):
             sound.append(summarize(dataset))
     with naming(name):
-        return group_summaries(sound, name, series_instance_uid)
+        slides = group_summaries(sound, name, series_instance_uid)
+    for state, parts in read_presentations(states):
+        for images in slides:
+            if any(part.shows_any(images) for part in parts):
+                images.append(state)
+    return slides
 
 
 def leave_out(slides: Sequence[Images], failures: Iterable[Failure]) -> list[Images]:

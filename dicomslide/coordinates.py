@@ -10,6 +10,7 @@ from xarray.indexes import RangeIndex
 
 from dicomslide.enum import ChannelTypes
 from dicomslide.metadata.channels import Channel
+from dicomslide.metadata.codes import CodeItem
 from dicomslide.metadata.geometry import ImageGeometry
 from dicomslide.pyramid import LevelGrid
 
@@ -144,29 +145,40 @@ def channel_coordinates(
     def text(values: Sequence[str], **attributes: str) -> HeldVariable:
         return _texts(dimension, values, **attributes)
 
+    def numbers(values: Sequence[float | None], **attributes: str) -> HeldVariable:
+        return HeldVariable(dimension, np.array(values, float), attributes)
+
+    def codes(name: str, values: Sequence[tuple[CodeItem, ...]]) -> dict[str, HeldVariable]:
+        parts = {name: "meaning", f"{name}_code": "value", f"{name}_scheme": "scheme_designator"}
+        return {
+            key: text([", ".join(getattr(code, part) for code in own) for own in values])
+            for key, part in parts.items()
+        }
+
     if kind is ChannelTypes.OPTICAL_PATH:
         dimension = "channel" + suffix
-        lengths = [[c.wavelength for c in channels], [c.emission for c in channels]]
-        wavelength, emission = (
-            HeldVariable(dimension, np.array(values, float), {"units": "nm"}) for values in lengths
-        )
+        windows = [c.window or (None, None) for c in channels]
         coordinates = {
             "channel": text([c.identifier for c in channels], long_name="optical path"),
             "description": text([c.label for c in channels]),
-            "wavelength": wavelength,
-            "emission": emission,
-            "stain": text([", ".join(c.stains) for c in channels]),
+            **codes("marker", [c.markers for c in channels]),
+            **codes("stain", [c.stains for c in channels]),
+            "wavelength": numbers([c.wavelength for c in channels], units="nm"),
+            "emission": numbers([c.emission for c in channels], units="nm"),
+            "color": text([c.color for c in channels], long_name="sRGB, hexadecimal"),
+            "window_start": numbers([w[0] for w in windows], long_name="shown as black"),
+            "window_end": numbers([w[1] for w in windows], long_name="shown as white"),
         }
     elif kind is ChannelTypes.SEGMENT:
         dimension = "segment" + suffix
-        numbers = [int(c.identifier) for c in channels]
+        segments = [int(c.identifier) for c in channels]
         coordinates = {
-            "segment": HeldVariable(dimension, numbers, {"long_name": "segment number"}),
+            "segment": HeldVariable(dimension, segments, {"long_name": "segment number"}),
             "label": text([c.label for c in channels]),
-            "category": text([c.category for c in channels]),
-            "type": text([c.property_type for c in channels]),
+            **codes("category", [c.categories for c in channels]),
+            **codes("type", [c.property_types for c in channels]),
             "algorithm": text([c.algorithm for c in channels]),
-            "color": text([c.color for c in channels], long_name="sRGB, hexadecimal"),
+            "segment_color": text([c.color for c in channels], long_name="sRGB, hexadecimal"),
             "segmentation_type": text([c.segmentation_type for c in channels]),
             "segment_series": text(series, long_name=about_series),
         }

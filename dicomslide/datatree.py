@@ -30,18 +30,20 @@ from typing import Any
 import xarray as xr
 from pydicom.dataset import Dataset
 
-from dicomslide.arrangement import Arrangement, Plane, SlideChannel
+from dicomslide.arrangement import Arrangement, Plane, SlideChannel, family_of
 from dicomslide.coordinates import pixel_coordinates
 from dicomslide.damage import reads_image
 from dicomslide.errors import ArgumentValueError, InvalidImageError
 from dicomslide.image import TiledImage
 from dicomslide.metadata.flavors import read_image_type
 from dicomslide.metadata.geometry import ImageGeometry
+from dicomslide.metadata.stains import read_stainings
 from dicomslide.pyramid import LevelGrid
 from dicomslide.variables import (
     ALL_VARIABLES,
     ArrayForm,
     Shown,
+    ShownChannel,
     associated_image,
     channel_variables,
 )
@@ -85,14 +87,21 @@ def build_groups(
         When there are no chunks as they are asked for
     """
     base = arrangement.levels[0].geometry
-    groups = {"/": xr.Dataset(attrs=_root_attributes(arrangement.template[0].metadata))}
+    template = arrangement.template[0].metadata
+    groups = {"/": xr.Dataset(attrs=_root_attributes(template) | _stains(template))}
     for level, (image, grid) in enumerate(
         zip(arrangement.template, arrangement.levels, strict=True)
     ):
         factors = [float(scale) for scale in grid.geometry.scale_to(base)]
         shown = [
-            (channel, _planes_on(channel, level, grid, len(arrangement.offsets)))
-            for channel in arrangement.channels
+            ShownChannel(
+                description,
+                channel.series,
+                _planes_on(channel, level, grid, len(arrangement.offsets)),
+            )
+            for channel, description in zip(
+                arrangement.channels, arrangement.descriptions, strict=True
+            )
         ]
         node = _node(image, grid, base, shown, arrangement.offsets, form)
         groups[f"/level_{level}"] = node.assign_attrs(downsampling_factor=factors)
@@ -127,11 +136,12 @@ def _off_grid(arrangement: Arrangement, form: ArrayForm) -> dict[str, xr.Dataset
         grid = LevelGrid(image.size, image.geometry)
         offsets = [image.get_focal_plane_offset(k) for k in range(image.num_focal_planes)]
         shown = [
-            (
-                SlideChannel(image.channel_type, identifier, Plane(image, channel, 0, grid)),
+            ShownChannel(
+                description,
+                family_of(image),
                 tuple(Plane(image, channel, k, grid) for k in range(len(offsets))),
             )
-            for channel, identifier in enumerate(image.channel_identifiers)
+            for channel, description in enumerate(image.channels)
         ]
         name = ALL_VARIABLES[image.channel_type][0]
         counts[name] = counts.get(name, 0) + 1
@@ -177,6 +187,13 @@ def _placement(image: TiledImage) -> dict[str, Any]:
 def _root_attributes(dataset: Dataset) -> dict[str, Any]:
     values = {name: dataset.get(key) for name, key in _ROOT_ATTRIBUTES.items()}
     return {name: str(value) for name, value in values.items() if value not in (None, "")}
+
+
+@reads_image
+def _stains(dataset: Dataset) -> dict[str, list[str]]:
+    """Name all that the slide was stained with."""
+    codes = [code for staining in read_stainings(dataset) for code in staining.substances]
+    return {"stains": list(dict.fromkeys(code.meaning for code in codes))} if codes else {}
 
 
 def _geometry_attributes(geometry: ImageGeometry, zero: ImageGeometry) -> dict[str, Any]:

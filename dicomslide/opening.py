@@ -11,6 +11,7 @@ from dicomslide.assembly import assemble, choose_whole, container_of, leave_out,
 from dicomslide.errors import ArgumentValueError, NoSlideError
 from dicomslide.failures import Failure, Failures
 from dicomslide.grouping import pyramid_uids_of, series_of, shows_only_labels
+from dicomslide.metadata.flavors import is_presentation_state
 from dicomslide.slide import Slide
 from dicomslide.stores.places import Access, Source, find_images, open_store
 from dicomslide.stores.protocol import ImageQuery, ImageStore
@@ -246,7 +247,7 @@ def _find_groups(
         failures=failures,
     )
     datasets = find_images(store, query)
-    if not datasets and not failures:
+    if all(map(is_presentation_state, datasets)) and not failures:
         raise NoSlideError(
             f"{store.name}: there is no image of a slide{f' of study {study!r}' if study else ''}"
         )

@@ -1,6 +1,6 @@
 """What a slide consists of, as tables for people."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 
 from pydicom.uid import UID
@@ -12,6 +12,7 @@ from dicomslide.enum import ChannelTypes
 from dicomslide.errors import SelectionError
 from dicomslide.image import TiledImage
 from dicomslide.metadata.channels import Channel
+from dicomslide.metadata.codes import CodeItem
 from dicomslide.metadata.flavors import read_image_type
 from dicomslide.slide import Slide
 from dicomslide.terminal import printable
@@ -22,6 +23,17 @@ _HEADINGS = {
     ChannelTypes.OPTICAL_PATH: "Optical paths",
     ChannelTypes.SEGMENT: "Segments",
     ChannelTypes.PARAMETER: "Parameters",
+}
+# Headings of columns to what they say of a channel
+_PROPERTIES: dict[str, Callable[[Channel], str]] = {
+    "description": lambda channel: channel.label,
+    "marker": lambda channel: _codes(channel.markers),
+    "stain": lambda channel: _codes(channel.stains) if channel.stains != channel.markers else "",
+    "category": lambda channel: _codes(channel.categories),
+    "type": lambda channel: _codes(channel.property_types),
+    "unit": lambda channel: channel.unit,
+    "nm": lambda channel: _light(channel),
+    "color": lambda channel: channel.color,
 }
 
 
@@ -55,7 +67,8 @@ def print_report(slide: Slide, console: Console) -> None:
         channels = [(i, c) for i, c in enumerate(slide.channels) if c.type is kind]
         if channels:
             console.print()
-            console.print(_channels(heading, channels))
+            bits = {i: _bits(slide, i) for i, _ in channels}
+            console.print(_channels(heading, channels, bits))
     associated = [("label", i) for i in slide.label_images]
     associated += [("overview", i) for i in slide.overview_images]
     levels = [_any_image(slide, level) for level in range(slide.num_levels)]
@@ -104,14 +117,44 @@ def _kind(image: TiledImage) -> str:
     return f"{flavor}, {_attribute(image, 'PhotometricInterpretation')}"
 
 
-def _channels(heading: str, channels: Iterable[tuple[int, Channel]]) -> Table:
-    table = _table(heading, "channel", "identifier")
-    table.add_column("description", overflow="fold")
-    for index, channel in channels:
-        about = [channel.label, channel.category, channel.property_type, channel.unit]
-        about += [f"{channel.wavelength:g} nm" if channel.wavelength else "", *channel.stains]
-        _add_row(table, str(index), channel.identifier, ", ".join(filter(None, about)))
+def _channels(
+    heading: str, channels: Sequence[tuple[int, Channel]], bits: Mapping[int, str]
+) -> Table:
+    """List channels, each in a line, with those of their properties that some have."""
+    columns: dict[str, list[str]] = {
+        "channel": [str(index) for index, _ in channels],
+        "identifier": [channel.identifier for _, channel in channels],
+    }
+    for name, read in _PROPERTIES.items():
+        values = [read(channel) for _, channel in channels]
+        if any(values):
+            columns[name] = values
+    columns["bits"] = [bits[index] for index, _ in channels]
+    table = _table(heading, *columns)
+    for row in zip(*columns.values(), strict=True):
+        _add_row(table, *row)
     return table
+
+
+def _bits(slide: Slide, channel: int) -> str:
+    """Read the number of bits that the pixels of a channel have."""
+    for plane in range(slide.num_focal_planes):
+        with suppress(SelectionError):
+            for image in slide.get_volume_images(channel, plane):
+                return _attribute(image, "BitsStored") or _attribute(image, "BitsAllocated")
+    return ""
+
+
+def _codes(codes: Sequence[CodeItem]) -> str:
+    return ", ".join(code.meaning for code in codes)
+
+
+def _light(channel: Channel) -> str:
+    """Write the wavelengths of the illumination and of what it makes the specimen emit."""
+    lengths = channel.wavelength, channel.emission
+    if not any(lengths):
+        return ""
+    return " to ".join(f"{length:g}" if length else "?" for length in lengths)
 
 
 def _associated(images: Iterable[tuple[str, TiledImage]]) -> Table:
@@ -129,7 +172,7 @@ def _add_row(table: Table, *cells: str) -> None:
 
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
-    numeric = {"level", "rows", "columns", "mm per pixel", "factor", "channel"}
+    numeric = {"level", "rows", "columns", "mm per pixel", "factor", "channel", "bits"}
     for column in columns:
         table.add_column(column, justify="right" if column in numeric else "left", no_wrap=True)
     return table

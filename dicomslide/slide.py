@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Self
 
@@ -22,7 +22,7 @@ from dicomslide.arguments import (
     selection,
 )
 from dicomslide.arrangement import Plane, SlideChannel, arrange
-from dicomslide.damage import reading
+from dicomslide.damage import name_of_image, reading
 from dicomslide.enum import ChannelTypes, ImageFlavors
 from dicomslide.errors import (
     ArgumentTypeError,
@@ -40,17 +40,20 @@ from dicomslide.metadata.flavors import (
     image_flavor,
     is_label_image,
     is_overview_image,
+    is_presentation_state,
     is_thumbnail,
     is_volume_image,
 )
 from dicomslide.metadata.matching import (
     Coded,
+    any_code_matches,
     code_types,
-    does_optical_path_item_match,
     does_segment_item_match,
-    does_specimen_description_item_match,
+    shows_marker,
 )
+from dicomslide.metadata.presentation import read_presentations
 from dicomslide.metadata.references import read_uid
+from dicomslide.metadata.stains import read_stainings
 from dicomslide.pixels.array import FrameArray
 from dicomslide.pixels.resampled import ResampledArray
 from dicomslide.pyramid import LevelGrid, make_levels
@@ -100,7 +103,8 @@ class Slide:
         Client that can retrieve the frames, or the store that they are in
     image_metadata : sequence of pydicom.dataset.Dataset
         Metadata of DICOM VL Whole Slide Microscopy Image instances, or of Segmentation or
-        Parametric Map instances derived from them, that belong to the slide
+        Parametric Map instances derived from them, that belong to the slide; also Presentation
+        States, which say in which colours and windows its channels are shown
     max_frame_cache_size : int, optional
         Number of decoded frames that are kept for each image instance; with None the frames of all
         images are bounded together, in bytes: ``dicomslide.keep.decoded-frames``
@@ -137,7 +141,8 @@ class Slide:
         tolerance = number("pyramid_tolerance", pyramid_tolerance)
         if tolerance < 0:
             raise ArgumentValueError(f"pyramid_tolerance: {tolerance} mm is negative")
-        found = _find_frames(client, _one_slide(image_metadata))
+        datasets, states = _without_states(image_metadata)
+        found = _find_frames(client, _one_slide(datasets))
 
         def images(condition: Callable[[Dataset], bool]) -> list[TiledImage]:
             return [
@@ -152,7 +157,8 @@ class Slide:
         self._label_images = tuple(images(is_label_image))
         self._overview_images = tuple(images(is_overview_image))
         _warn_of_others(found)
-        self._arrangement = arrange(scanned, derived, tolerance)
+        shown = [part for _, parts in read_presentations(states) for part in parts]
+        self._arrangement = arrange(scanned, derived, tolerance, shown)
         grids = self._arrangement.levels
         self._levels = make_levels(grids, [True] * len(grids))
 
@@ -254,7 +260,7 @@ class Slide:
     @property
     def channels(self) -> tuple[Channel, ...]:
         """Description of each channel."""
-        return tuple(channel.description for channel in self._arrangement.channels)
+        return self._arrangement.descriptions
 
     def get_channel_identifier(self, channel_index: int) -> str:
         """Get identifier of a channel.
@@ -374,6 +380,8 @@ class Slide:
         description: str | None = None,
         illumination_wavelength: float | None = None,
         specimen_stain: Coded | None = None,
+        *,
+        marker: str | Coded | None = None,
     ) -> tuple[int, ...]:
         """Find the optical paths that match all criteria that are given.
 
@@ -384,9 +392,14 @@ class Slide:
         description : str, optional
             Optical path description
         illumination_wavelength : float, optional
-            Optical path illumination wavelength in nanometres
+            Optical path illumination wavelength in nanometres, also that of the filter of the
+            light path
         specimen_stain : pydicom.sr.coding.Code or highdicom.sr.CodedConcept, optional
-            Substance used for specimen staining
+            Substance used for specimen staining. If nobody knows which path shows what the slide
+            was stained with, all paths match that may show it
+        marker : str, pydicom.sr.coding.Code or highdicom.sr.CodedConcept, optional
+            What a path shows, by its code or by a name, in upper or lower case: a marker, a stain,
+            a fluorophore or the description
 
         Returns
         -------
@@ -396,20 +409,35 @@ class Slide:
         Raises
         ------
         TypeError
-            When `specimen_stain` is no code
+            When `specimen_stain` is no code, or `marker` is neither a code nor a name
         """
         _require_code("specimen_stain", specimen_stain)
-
-        def matches(image: TiledImage, item: Dataset) -> bool:
-            specimens = image.metadata.get("SpecimenDescriptionSequence") or ()
-            return does_optical_path_item_match(
-                item, identifier, description, illumination_wavelength
-            ) and (
-                specimen_stain is None
-                or any(does_specimen_description_item_match(s, specimen_stain) for s in specimens)
-            )
-
-        return self._find_channels(ChannelTypes.OPTICAL_PATH, matches)
+        if not isinstance(marker, str):
+            _require_code("marker", marker)
+        paths = [
+            (index, channel, self._arrangement.channels[index].first.image.metadata)
+            for index, channel in enumerate(self.channels)
+            if channel.type is ChannelTypes.OPTICAL_PATH
+        ]
+        attributed = {stain for _, channel, _ in paths for stain in channel.stains}
+        found = []
+        for index, channel, metadata in paths:
+            stated = (identifier, channel.identifier), (description, channel.label)
+            length = illumination_wavelength
+            if (
+                any(wanted not in (None, own) for wanted, own in stated)
+                or (length is not None and channel.wavelength != float(length))
+                or (marker is not None and not shows_marker(channel, marker))
+            ):
+                continue
+            if specimen_stain is not None:
+                with reading(name_of_image(metadata)):
+                    whole = [s for item in read_stainings(metadata) for s in item.substances]
+                own_stains = channel.stains or [s for s in whole if s not in attributed]
+                if not any_code_matches(own_stains, specimen_stain):
+                    continue
+            found.append(index)
+        return tuple(found)
 
     def find_segments(
         self,
@@ -444,10 +472,16 @@ class Slide:
         _require_code("property_category", property_category)
         _require_code("property_type", property_type)
 
-        def matches(image: TiledImage, item: Dataset) -> bool:
-            return does_segment_item_match(item, number, label, property_category, property_type)
-
-        return self._find_channels(ChannelTypes.SEGMENT, matches)
+        criteria = number, label, property_category, property_type
+        found = []
+        for index, channel in enumerate(self._arrangement.channels):
+            if channel.type is ChannelTypes.SEGMENT:
+                image = channel.first.image
+                with reading(image.label):
+                    item = channel_items(image.metadata)[channel.first.channel]
+                    if does_segment_item_match(item, *criteria):
+                        found.append(index)
+        return tuple(found)
 
     def get_volume_images(
         self, channel_index: int = 0, focal_plane_index: int = 0
@@ -854,6 +888,15 @@ class Slide:
         dict
             Path to `xarray.Dataset`
         """
+        return self._groups(chunks, mask_and_scale)
+
+    def _groups(
+        self,
+        chunks: TreeChunks = "frames",
+        mask_and_scale: bool | Mapping[str, bool] = True,
+        paths: Collection[int] | None = None,
+    ) -> dict[str, xr.Dataset]:
+        """Make the nodes of the tree, of some of the optical paths if their indices are given."""
         from dicomslide.datatree import build_groups
         from dicomslide.variables import ArrayForm
 
@@ -862,7 +905,10 @@ class Slide:
             "overview": self._overview_images,
             "thumbnail": self._arrangement.thumbnails,
         }
-        return build_groups(self._arrangement, associated, ArrayForm(chunks, mask_and_scale))
+        arrangement = self._arrangement
+        if paths is not None:
+            arrangement = arrangement.with_paths(paths)
+        return build_groups(arrangement, associated, ArrayForm(chunks, mask_and_scale))
 
     def close(self) -> None:
         """Close files and drop all frames that are held for the images of the slide.
@@ -969,19 +1015,6 @@ class Slide:
             )
         return nearest
 
-    def _find_channels(self, kind: ChannelTypes, matches: Any) -> tuple[int, ...]:
-        found = []
-        for index, channel in enumerate(self._arrangement.channels):
-            if channel.type is not kind:
-                continue
-            plane = channel.first
-            items = channel_items(plane.image.metadata)
-            item = items[plane.channel] if items else Dataset()
-            with reading(plane.image.label):
-                if matches(plane.image, item):
-                    found.append(index)
-        return tuple(found)
-
 
 def _is_derived(dataset: Dataset) -> bool:
     return channel_type(dataset) is not ChannelTypes.OPTICAL_PATH
@@ -1015,15 +1048,24 @@ def _warn_of_others(images: Iterable[tuple[Dataset, FrameSource]]) -> None:
             )
 
 
-def _one_slide(image_metadata: Sequence[Dataset]) -> list[Dataset]:
-    """Check that images belong to one slide; copies of an instance count once."""
+def _without_states(image_metadata: Sequence[Dataset]) -> tuple[list[Dataset], list[Dataset]]:
+    """Part images from Presentation States."""
     if isinstance(image_metadata, Dataset) or not isinstance(image_metadata, Sequence):
         raise ArgumentTypeError(
             f"image_metadata: expected a sequence, got {type(image_metadata).__name__}"
         )
-    datasets: dict[str, Dataset] = {}
+    images: list[Dataset] = []
+    states: list[Dataset] = []
     for dataset in image_metadata:
         require_type("image_metadata", dataset, Dataset)
+        (states if is_presentation_state(dataset) else images).append(dataset)
+    return images, states
+
+
+def _one_slide(image_metadata: Iterable[Dataset]) -> list[Dataset]:
+    """Check that images belong to one slide; copies of an instance count once."""
+    datasets: dict[str, Dataset] = {}
+    for dataset in image_metadata:
         uid = read_uid(dataset)
         if not uid:
             raise InvalidImageError("image_metadata: an image has no SOP Instance UID")

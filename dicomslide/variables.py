@@ -3,16 +3,17 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import xarray as xr
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
-from dicomslide.arrangement import Plane, SlideChannel
+from dicomslide.arrangement import Plane
 from dicomslide.coordinates import HeldVariable, channel_coordinates, other_coordinates
 from dicomslide.enum import ChannelTypes
 from dicomslide.image import TiledImage
+from dicomslide.metadata.channels import Channel
 from dicomslide.metadata.flavors import is_label_map
 from dicomslide.pixels.array import FrameArray
 from dicomslide.pixels.stack import FrameStack
@@ -26,10 +27,28 @@ ALL_VARIABLES = {
     ChannelTypes.PARAMETER: ("parametric_map", "parameter"),
 }
 
-Shown = Sequence[tuple[SlideChannel, tuple[Plane | None, ...]]]
-"""Channels, and what each has in each focal plane."""
 
-_Member = tuple[SlideChannel, tuple[FrameArray | None, ...]]
+class ShownChannel(NamedTuple):
+    """A channel of a node.
+
+    Parameters
+    ----------
+    description : Channel
+        What it is
+    series : str
+        Pyramid UID of its images, or Series Instance UID where there is none
+    planes : tuple of Plane or None
+        What it has in each focal plane
+    """
+
+    description: Channel
+    series: str
+    planes: tuple[Plane | None, ...]
+
+
+Shown = Sequence[ShownChannel]
+
+_Member = tuple[ShownChannel, tuple[FrameArray | None, ...]]
 
 
 @dataclass(frozen=True)
@@ -77,8 +96,8 @@ def channel_variables(shown: Shown, offsets: Sequence[float], form: ArrayForm) -
 
     Parameters
     ----------
-    shown : sequence
-        Channels, and what each has in each focal plane
+    shown : sequence of ShownChannel
+        Channels
     offsets : sequence of float
         Offsets of the focal planes in micrometres
     form : ArrayForm
@@ -90,8 +109,8 @@ def channel_variables(shown: Shown, offsets: Sequence[float], form: ArrayForm) -
         The variables, with the coordinates of all dimensions but ``y`` and ``x``
     """
     stacks: dict[Any, list[_Member]] = {}
-    for channel, places in shown:
-        planes = tuple(None if place is None else place.array for place in places)
+    for channel in shown:
+        planes = tuple(None if place is None else place.array for place in channel.planes)
         arrays = [plane for plane in planes if plane is not None]
         if arrays:
             about = channel.description
@@ -156,11 +175,11 @@ def _decoded(variable: xr.Variable) -> xr.Variable:
 
 def _label_maps(shown: Shown, form: ArrayForm) -> dict[str, xr.Variable]:
     """Make a variable of each label map: the numbers of its segments."""
-    members: dict[TiledImage, list[tuple[SlideChannel, tuple[Plane | None, ...]]]] = {}
-    for channel, places in shown:
-        for image in dict.fromkeys(place.image for place in places if place is not None):
+    members: dict[TiledImage, list[ShownChannel]] = {}
+    for channel in shown:
+        for image in dict.fromkeys(place.image for place in channel.planes if place is not None):
             if is_label_map(image.metadata):
-                members.setdefault(image, []).append((channel, places))
+                members.setdefault(image, []).append(channel)
     return {
         "label_map" + (f"_{count}" if count > 1 else ""): _label_map(image, segments, form)
         for count, (image, segments) in enumerate(members.items(), 1)
@@ -169,14 +188,14 @@ def _label_maps(shown: Shown, form: ArrayForm) -> dict[str, xr.Variable]:
 
 def _label_map(image: TiledImage, segments: Shown, form: ArrayForm) -> xr.Variable:
     planes = tuple(
-        place.label_map if place and place.image is image else None for place in segments[0][1]
+        place.label_map if place and place.image is image else None for place in segments[0].planes
     )
-    channels = [channel.description for channel, _ in segments]
+    channels = [channel.description for channel in segments]
     attributes = {
         "long_name": "numbers of segments",
         "flag_values": [int(channel.identifier) for channel in channels],
         "flag_meanings": " ".join(channel.label.replace(" ", "_") for channel in channels),
-        "segment_series": segments[0][0].series,
+        "segment_series": segments[0].series,
     }
     dims = ("image", "focal_plane", "y", "x")
     variable = _variable(dims, FrameStack((planes,), samples=False), attributes, form.chunks)

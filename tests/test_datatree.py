@@ -232,7 +232,11 @@ class TestChannels:
         assert level.description.values.tolist() == ["Nuclei", ""]
         np.testing.assert_array_equal(level.wavelength, [385.0, np.nan])
         assert level.wavelength.attrs["units"] == "nm"
-        assert all("DAPI" in stain for stain in level.stain.values.tolist())
+        assert level.stain.values.tolist() == ["DAPI", "water soluble eosin stain"]
+        assert level.stain_code.values.tolist() == ["DAPI", "36879007"]
+        assert level.stain_scheme.values.tolist() == ["99DICOMSLIDE", "SCT"]
+        assert level.marker.values.tolist() == level.stain.values.tolist()
+        assert tree_of(written).attrs["stains"] == level.stain.values.tolist()
         np.testing.assert_array_equal(
             level.image.sel(channel="2")[0], written.levels[0].pixels(optical_path=1)
         )
@@ -298,7 +302,7 @@ class TestSegments:
             assert level.label.values.tolist() == list(segmentation.segments)
             assert set(level.algorithm.values.tolist()) == {"AUTOMATIC"}
             assert set(level.segmentation_type.values.tolist()) == {kind}
-            for text, stated in zip(level.color.values.tolist(), COLORS, strict=True):
+            for text, stated in zip(level.segment_color.values.tolist(), COLORS, strict=True):
                 # CIELab values keep them to one step
                 assert np.abs(np.subtract(list(bytes.fromhex(text)), stated)).max() <= 1
             dataset = pydicom.dcmread(segmentation.paths[index], stop_before_pixels=True)

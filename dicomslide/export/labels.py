@@ -10,7 +10,7 @@ import xarray as xr
 
 from dicomslide.export.arrays import Fraction, Mask, TreeArray
 from dicomslide.export.derived import Reduction, mean_of_four, mode_of_four
-from dicomslide.export.display import distinct_color
+from dicomslide.metadata.colors import distinct_color
 
 __all__ = ["Label", "find_labels"]
 
@@ -100,7 +100,7 @@ def _segment(
     about = {"name": title, "segment": number} | {
         name: text for name in _PROPERTIES if (text := _text(level, name + suffix, row))
     }
-    color = _color(_text(level, "color" + suffix, row), number)
+    color = _color(_text(level, "segment_color" + suffix, row), number)
     series = _text(level, "segment_series" + suffix, row)
     if variable.dtype == bool:
         label = Label(
@@ -148,7 +148,7 @@ def _label_map_colors(level: xr.Dataset) -> Iterator[str]:
             suffix = str(name).removeprefix("segmentation")
             for row in range(level.sizes["segment" + suffix]):
                 if _text(level, "segmentation_type" + suffix, row) == "LABELMAP":
-                    yield _text(level, "color" + suffix, row)
+                    yield _text(level, "segment_color" + suffix, row)
 
 
 def _has_label_map(level: xr.Dataset) -> bool:

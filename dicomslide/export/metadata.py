@@ -119,8 +119,8 @@ def _omero(image: Image, smallest: StoredArray) -> Any:
         {
             "label": display.label,
             "color": display.color,
-            "active": True,
-            "inverted": display.inverted,
+            "active": display.is_active,
+            "inverted": display.is_inverted,
             "window": choose_window(display, _middle(smallest, channel)),
         }
         for channel, display in enumerate(image.displays)

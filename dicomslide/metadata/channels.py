@@ -1,14 +1,16 @@
 """What a channel is: an optical path, a segment or a parameter."""
 
+import re
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 
-from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 
 from dicomslide.damage import reads_image
 from dicomslide.enum import ChannelTypes
 from dicomslide.errors import InvalidImageError
+from dicomslide.metadata.codes import CodeItem, code_of
+from dicomslide.metadata.colors import hexadecimal, named_color
 from dicomslide.metadata.flavors import (
     LABEL_MAP_SEGMENTATION,
     PARAMETRIC_MAP,
@@ -17,16 +19,18 @@ from dicomslide.metadata.flavors import (
     is_one_picture,
 )
 from dicomslide.metadata.functional_groups import frame_groups
-from dicomslide.metadata.matching import code_of, iter_stain_items
+from dicomslide.metadata.presentation import Window, palette_color, read_window
+from dicomslide.metadata.stains import Staining, read_stainings, stainings_of_path
 
 __all__ = ["Channel", "channel_type", "read_channels", "read_identifiers"]
 
-_SPECIMENS = "SpecimenDescriptionSequence"
 _PATH_MARKS = (
     "OpticalPathDescription",
     "IlluminationWaveLength",
     "ImagePathFilterPassThroughWavelength",
 )
+# Words for light in the meanings of codes, where no substance is named
+_LIGHT = re.compile(r"spectrum|light|infra-?red|ultra-?violet|\bcolou?r", re.IGNORECASE)
 _TYPES = {
     SEGMENTATION: ChannelTypes.SEGMENT,
     LABEL_MAP_SEGMENTATION: ChannelTypes.SEGMENT,
@@ -47,14 +51,28 @@ class Channel:
     label : str
         Optical Path Description, Segment Label or LUT Explanation
     wavelength, emission : float, optional
-        Illumination Wave Length, and Image Path Filter Pass-Through Wavelength, in nanometres; None
-        where they are not known
-    stains : tuple of str
-        Meanings of the substances that the specimen was stained with
-    category, property_type, algorithm : str
-        Meanings of Segmented Property Category and Type, and Segment Algorithm Type
+        Light of the illumination and of the image path in nanometres: Illumination Wave Length and
+        the Pass-Through Wavelengths of filters, or the middles of their Pass Bands; None where they
+        are not known
+    markers : tuple of CodeItem
+        What the channel shows, such as antigens: Component Investigated of its stainings, or else
+        its Channel Description Code, or the one substance that it was stained with
+    stains : tuple of CodeItem
+        Substances that the specimen was stained with for this channel
+    has_own_stains : bool
+        Whether something says that markers and stains are those of this channel; otherwise they are
+        all that the specimen was stained with
+    fluorophores : tuple of str
+        What gives the light of the channel
+    categories, property_types : tuple of CodeItem
+        Segmented Property Category and Type
+    algorithm : str
+        Segment Algorithm Type
     color : str
-        Recommended Display CIELab Value as sRGB, six hexadecimal digits
+        Six hexadecimal digits of sRGB: Recommended Display CIELab Value of a segment, brightest
+        colour of the Palette Color Lookup Table of an optical path; empty where none is stated
+    window : tuple of float, optional
+        Stored values that are shown as black and as white
     segmentation_type : str
         Segmentation Type
     unit : str
@@ -68,11 +86,15 @@ class Channel:
     label: str = ""
     wavelength: float | None = None
     emission: float | None = None
-    stains: tuple[str, ...] = ()
-    category: str = ""
-    property_type: str = ""
+    markers: tuple[CodeItem, ...] = ()
+    stains: tuple[CodeItem, ...] = ()
+    has_own_stains: bool = False
+    fluorophores: tuple[str, ...] = ()
+    categories: tuple[CodeItem, ...] = ()
+    property_types: tuple[CodeItem, ...] = ()
     algorithm: str = ""
     color: str = ""
+    window: Window | None = None
     segmentation_type: str = ""
     unit: str = ""
     slope: float = 1.0
@@ -156,44 +178,58 @@ def read_channels(dataset: Dataset) -> tuple[Channel, ...]:
         return tuple(map(segment, identifiers, items))
     if kind is ChannelTypes.PARAMETER:
         return tuple(map(_parameter, identifiers, items))
-    return tuple(map(partial(_optical_path, _read_stains(dataset)), identifiers, items))
+    path = partial(_optical_path, read_stainings(dataset), len(items) == 1, read_window(dataset))
+    return tuple(map(path, identifiers, items))
 
 
-def _read_stains(dataset: Dataset) -> tuple[str, ...]:
-    """Read the meanings of the substances that the specimens were stained with."""
-    element = dataset.get_item(_SPECIMENS)
-    if isinstance(element, RawDataElement):
-        character_set = dataset.get("SpecificCharacterSet")
-        names = (character_set,) if isinstance(character_set, str) else tuple(character_set or ())
-        return _stains_of(element._replace(value_tell=0), names)
-    return _stains(dataset)
-
-
-@lru_cache(maxsize=8)
-def _stains_of(element: RawDataElement, character_set: tuple[str, ...]) -> tuple[str, ...]:
-    """Parse specimens once, which all images of a slide repeat."""
-    dataset = Dataset()
-    if character_set:
-        dataset.SpecificCharacterSet = list(character_set)
-    dataset[element.tag] = element
-    return _stains(dataset)
-
-
-def _stains(dataset: Dataset) -> tuple[str, ...]:
-    specimens = dataset.get(_SPECIMENS) or ()
-    stains = (stain for specimen in specimens for stain in iter_stain_items(specimen))
-    return tuple(dict.fromkeys(code_of(stain).meaning for stain in stains))
-
-
-def _optical_path(stains: tuple[str, ...], identifier: str, item: Dataset) -> Channel:
+def _optical_path(
+    stainings: tuple[Staining, ...],
+    is_only_path: bool,
+    window: Window | None,
+    identifier: str,
+    item: Dataset,
+) -> Channel:
+    label = str(item.get("OpticalPathDescription") or "")
+    described = _described(item)
+    own, is_stated = stainings_of_path(stainings, identifier, label, is_only_path, described)
+    stains, components, fluorophores = (
+        tuple(dict.fromkeys(code for staining in own for code in getattr(staining, kind)))
+        for kind in ("substances", "components", "fluorophores")
+    )
     return Channel(
         ChannelTypes.OPTICAL_PATH,
         identifier=identifier,
-        label=str(item.get("OpticalPathDescription") or ""),
-        wavelength=_wavelength(item, "IlluminationWaveLength"),
-        emission=_wavelength(item, "ImagePathFilterPassThroughWavelength"),
+        label=label,
+        wavelength=_wavelength(item, "IlluminationWaveLength")
+        or _filtered(item, "LightPathFilter"),
+        emission=_filtered(item, "ImagePathFilter"),
+        markers=components or described or stains * (len(stains) == 1),
         stains=stains,
+        has_own_stains=is_stated,
+        fluorophores=tuple(code.meaning for code in fluorophores),
+        color="".join(
+            map(palette_color, list(item.get("PaletteColorLookupTableSequence") or ())[:1])
+        ),
+        window=window,
     )
+
+
+def _described(item: Dataset) -> tuple[CodeItem, ...]:
+    """Read what the Channel Description Codes of an optical path name, unless it is a colour."""
+    codes = tuple(map(code_of, item.get("ChannelDescriptionCodeSequence") or ()))
+    return tuple(
+        code for code in codes if not (_LIGHT.search(code.meaning) or named_color(code.meaning))
+    )
+
+
+def _filtered(item: Dataset, filter_name: str) -> float | None:
+    """Read the wavelength that a filter lets pass, or the middle of its band."""
+    stated = _wavelength(item, f"{filter_name}PassThroughWavelength")
+    band = item.get(f"{filter_name}PassBand")
+    if stated is not None or isinstance(band, str) or not hasattr(band, "__len__"):
+        return stated
+    ends = [float(end) for end in band if end not in (None, "")]
+    return sum(ends) / 2 if len(ends) == 2 and min(ends) > 0 else None
 
 
 def _wavelength(item: Dataset, keyword: str) -> float | None:
@@ -214,8 +250,8 @@ def _segment(segmentation_type: str, slope: float, identifier: str, item: Datase
         ChannelTypes.SEGMENT,
         identifier=identifier,
         label=str(item.get("SegmentLabel") or ""),
-        category=_meaning(item, "SegmentedPropertyCategoryCodeSequence"),
-        property_type=_meaning(item, "SegmentedPropertyTypeCodeSequence"),
+        categories=_codes(item, "SegmentedPropertyCategoryCodeSequence"),
+        property_types=_codes(item, "SegmentedPropertyTypeCodeSequence"),
         algorithm=str(item.get("SegmentAlgorithmType") or ""),
         color=_color(item),
         segmentation_type=segmentation_type,
@@ -232,8 +268,7 @@ def _color(item: Dataset) -> str:
 
     stated = CIELabColor.from_dicom_value(tuple(map(int, value)))
     # CIELab has more colours than a display
-    red, green, blue = stated.to_rgb(clip=True)
-    return f"{red:02X}{green:02X}{blue:02X}"
+    return hexadecimal(*(part / 255 for part in stated.to_rgb(clip=True)))
 
 
 def _parameter(identifier: str, item: Dataset) -> Channel:
@@ -279,6 +314,5 @@ def parameter_identifier(item: Dataset) -> str:
     return str(item.get("LUTLabel", "1"))
 
 
-def _meaning(item: Dataset, keyword: str) -> str:
-    codes = item.get(keyword) or ()
-    return code_of(codes[0]).meaning if codes else ""
+def _codes(item: Dataset, keyword: str) -> tuple[CodeItem, ...]:
+    return tuple(map(code_of, item.get(keyword) or ()))[:1]

@@ -16,6 +16,7 @@ __all__ = [
     "is_label_image",
     "is_label_map",
     "is_overview_image",
+    "is_presentation_state",
     "is_standard_class",
     "is_tiled_image",
     "is_volume_image",
@@ -31,6 +32,15 @@ SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
 LABEL_MAP_SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.7"
 PARAMETRIC_MAP = "1.2.840.10008.5.1.4.1.1.30"
 DERIVED = frozenset({SEGMENTATION, LABEL_MAP_SEGMENTATION, PARAMETRIC_MAP})
+PRESENTATION_STATES = frozenset(
+    {
+        "1.2.840.10008.5.1.4.1.1.11.1",  # Grayscale Softcopy Presentation State
+        "1.2.840.10008.5.1.4.1.1.11.2",  # Color Softcopy Presentation State
+        "1.2.840.10008.5.1.4.1.1.11.3",  # Pseudo-Color Softcopy Presentation State
+        "1.2.840.10008.5.1.4.1.1.11.4",  # Blending Softcopy Presentation State
+        "1.2.840.10008.5.1.4.1.1.11.8",  # Advanced Blending Presentation State
+    }
+)
 SLIDE_CLASSES = SLIDE_MICROSCOPY | DERIVED
 _PIXEL_DESCRIPTION = frozenset(
     map(Tag, ("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation"))
@@ -77,6 +87,12 @@ def belongs_to_slide(dataset: Dataset) -> bool:
     sop_class = dataset.get("SOPClassUID")
     has_matrix = not dataset.keys().isdisjoint(_MATRIX_SIZE)
     return sop_class in SLIDE_MICROSCOPY or (sop_class in DERIVED and has_matrix)
+
+
+@reads_image
+def is_presentation_state(dataset: Dataset) -> bool:
+    """Whether a data set says how images are shown, and has no pixels."""
+    return dataset.get("SOPClassUID") in PRESENTATION_STATES
 
 
 @reads_image
@@ -177,6 +193,13 @@ def is_one_picture(dataset: Dataset) -> bool:
     if flavor == ImageFlavors.THUMBNAIL.value:
         return dataset.get("NumberOfFrames") in (None, "", 1)
     return flavor in (ImageFlavors.LABEL.value, ImageFlavors.OVERVIEW.value)
+
+
+@reads_image
+def has_colors(dataset: Dataset) -> bool:
+    """Whether pixels are colours: they have several samples, or a palette."""
+    photometric = dataset.get("PhotometricInterpretation")
+    return dataset.get("SamplesPerPixel") not in (None, "", 1) or photometric == "PALETTE COLOR"
 
 
 @reads_image

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from pydicom.dataset import Dataset
+
+from dicomslide.metadata.channels import Channel
+from dicomslide.metadata.codes import CodeItem, code_of
+from dicomslide.metadata.stains import stainings_of_specimen
 
 if TYPE_CHECKING:
     from highdicom.sr import CodedConcept
@@ -19,19 +23,6 @@ __all__ = [
 ]
 
 Coded: TypeAlias = "Code | CodedConcept"
-
-
-class CodeItem(NamedTuple):
-    """An item of the Code Sequence Macro (PS3.3 8.8)."""
-
-    value: str
-    scheme_designator: str
-    meaning: str
-    scheme_version: str | None
-
-
-# "Using substance", also as the first editions of the specimen module encoded it
-_USING_SUBSTANCE = {("424361007", "SCT"), ("G-C350", "SRT")}
 
 
 def does_optical_path_item_match(
@@ -103,7 +94,9 @@ def does_segment_item_match(
         (property_category, "SegmentedPropertyCategoryCodeSequence"),
         (property_type, "SegmentedPropertyTypeCodeSequence"),
     ):
-        if wanted is not None and not _any_code_matches(item.get(keyword) or (), wanted):
+        if wanted is not None and not any_code_matches(
+            map(code_of, item.get(keyword) or ()), wanted
+        ):
             return False
     return True
 
@@ -128,17 +121,17 @@ def does_specimen_description_item_match(
     """
     if specimen_stain is None:
         return True
-    return _any_code_matches(iter_stain_items(item), specimen_stain)
+    stainings = stainings_of_specimen(item)
+    return any(any_code_matches(s.substances, specimen_stain) for s in stainings)
 
 
-def iter_stain_items(item: Dataset) -> Iterable[Dataset]:
-    """Yield the code items of the substances that the steps of a preparation used (TID 8003)."""
-    for step in item.get("SpecimenPreparationSequence") or ():
-        for content in step.get("SpecimenPreparationStepContentItemSequence") or ():
-            names = content.get("ConceptNameCodeSequence") or ()
-            codes = {(name.get("CodeValue"), name.get("CodingSchemeDesignator")) for name in names}
-            if not codes.isdisjoint(_USING_SUBSTANCE):
-                yield from content.get("ConceptCodeSequence") or ()
+def shows_marker(channel: Channel, marker: str | Coded) -> bool:
+    """Whether a channel shows what a code or a name stands for, in upper or lower case."""
+    codes = channel.markers + channel.stains
+    if not isinstance(marker, str):
+        return any_code_matches(codes, marker)
+    names = (channel.label, *channel.fluorophores, *(code.meaning for code in codes))
+    return marker.casefold() in (name.casefold() for name in names if name)
 
 
 def code_types() -> tuple[type, ...]:
@@ -149,25 +142,10 @@ def code_types() -> tuple[type, ...]:
     return Code, CodedConcept
 
 
-def code_of(item: Dataset) -> CodeItem:
-    """Read an item of the Code Sequence Macro (PS3.3 8.8)."""
-    for keyword in ("CodeValue", "LongCodeValue", "URNCodeValue"):
-        if item.get(keyword):
-            value = str(item[keyword].value)
-            break
-    else:
-        value = ""
-    return CodeItem(
-        value,
-        str(item.get("CodingSchemeDesignator", "")),
-        str(item.get("CodeMeaning", "")),
-        item.get("CodingSchemeVersion"),
-    )
-
-
-def _any_code_matches(items: Iterable[Dataset], wanted: Coded) -> bool:
+def any_code_matches(codes: Iterable[CodeItem], wanted: Coded) -> bool:
+    """Whether one of several codes stands for a concept."""
     from pydicom.sr.coding import Code
 
     # These compare SRT and SCT codes of one concept as equal and ignore the meaning
     code = Code(wanted.value, wanted.scheme_designator, wanted.meaning, wanted.scheme_version)
-    return any(Code(*code_of(item)) == code for item in items)
+    return any(Code(*item) == code for item in codes)

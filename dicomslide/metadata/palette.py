@@ -112,8 +112,9 @@ def _read_samples(
     data = dataset.get(keyword)
     if not isinstance(data, bytes):
         raise InvalidImageError(f"{name}: {keyword} is {data!r}, expected bytes")
-    # Some writers store entries of 8 bits in 16
-    wide = bits == 16 or (keyword == discrete and len(data) >= 2 * entries)
+    # Some writers store what has 8 bits in 16: discrete tables are twice as long then, and the
+    # first segment of others seems to have no entries
+    wide = bits == 16 or (len(data) >= 2 * entries if keyword == discrete else data[1:2] == b"\0")
     order = ">" if big_endian else "<"
     size = 2 if wide else 1
     samples = np.frombuffer(data[: len(data) // size * size], f"{order}u2" if wide else "u1")

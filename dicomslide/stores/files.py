@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from itertools import chain, islice
 from tarfile import is_tarfile
-from typing import Any
+from typing import Any, TypeAlias
 from zipfile import is_zipfile
 
 from pydicom.config import IGNORE
@@ -25,6 +25,7 @@ from dicomslide.errors import (
 )
 from dicomslide.failures import Failure, Failures, Marks, collecting, marks_of
 from dicomslide.metadata.flavors import (
+    PRESENTATION_STATES,
     SLIDE_CLASSES,
     belongs_to_slide,
     has_slide_class,
@@ -49,6 +50,9 @@ __all__ = ["FileStore", "Paths", "holds_images", "name_of_paths"]
 Path = str | os.PathLike[str]
 Paths = Path | Sequence[Path]
 """A folder, a file, a DICOMDIR or a URL that fsspec knows, or several of them."""
+
+_Found: TypeAlias = tuple[Dataset, FileFrames] | Dataset | str
+"""An image, a Presentation State, or what a file is else"""
 
 # What images are put together by
 _GROUPING = (
@@ -117,10 +121,15 @@ class FileStore:
         SourceError
             When a file cannot be read
         """
-        images, others = [], Counter[str]()
+        images: list[tuple[Dataset, FileFrames]] = []
+        states: list[Dataset] = []
+        others = Counter[str]()
         for found in _each_image(self._files(), query.failures):
             if isinstance(found, str):
                 others[found] += 1
+            elif isinstance(found, Dataset):
+                states.append(found)
+                others["Presentation State"] += 1
             else:
                 images.append(found)
         if not images and not query.failures:
@@ -128,7 +137,7 @@ class FileStore:
             raise NoSlideError(f"{self.name}: no slide in it; it holds {kinds or 'no files'}")
         # Of copies of an instance the first one counts
         self._frames = {frames.sop_instance_uid: frames for _, frames in reversed(images)}
-        return [dataset for dataset, _ in images]
+        return [dataset for dataset, _ in images] + states
 
     def frame_sources(self, datasets: Sequence[Dataset]) -> list[FileFrames]:
         """Find the frames of images; see `ImageStore.frame_sources`."""
@@ -164,7 +173,7 @@ def holds_images(paths: Paths) -> bool:
 
 def _is_slide_file(file: File) -> bool:
     try:
-        if _kind_of_file(file) is not None:
+        if _kind_of_file(read_sop_class(file)) is not None:
             return False
         with reading(file.path):
             return belongs_to_slide(open_image_file(file)[0])
@@ -194,9 +203,7 @@ def _files_of(
     return ((LocalFile.at(file), file == os.path.expanduser(path)) for file in files)
 
 
-def _each_image(
-    files: Iterator[tuple[File, bool]], failures: Failures
-) -> Iterator[tuple[Dataset, FileFrames] | str]:
+def _each_image(files: Iterator[tuple[File, bool]], failures: Failures) -> Iterator[_Found]:
     first = next(files, None)
     if first is None:
         return
@@ -208,7 +215,7 @@ def _each_image(
     yield from side_by_side(lambda item: _try_image(item[0], item[1], failures), list(rest))
 
 
-def _try_image(file: File, named: bool, failures: Failures) -> tuple[Dataset, FileFrames] | str:
+def _try_image(file: File, named: bool, failures: Failures) -> _Found:
     """Read the header of an image, or collect why that fails, with what is known of its slide."""
     if failures is None:
         return _read_image(file, named)
@@ -223,9 +230,16 @@ def _try_image(file: File, named: bool, failures: Failures) -> tuple[Dataset, Fi
     return "damaged file"
 
 
-def _read_image(file: File, named: bool) -> tuple[Dataset, FileFrames] | str:
+def _read_image(file: File, named: bool) -> _Found:
     """Read the header of an image of a slide; of a file that was not named say what it is else."""
-    if not named and (kind := _kind_of_file(file)) is not None:
+    sop_class = read_sop_class(file)
+    if sop_class in PRESENTATION_STATES:
+        try:
+            return read_header(file).dataset
+        except InvalidImageError:
+            # No pixel depends on it
+            return "damaged Presentation State"
+    if not named and (kind := _kind_of_file(sop_class)) is not None:
         return kind
     try:
         dataset, frames = open_image_file(file)
@@ -258,9 +272,8 @@ def _hint(file: File) -> str:
     return "; the URL of a folder has to end with a slash" if is_page else ""
 
 
-def _kind_of_file(file: File) -> str | None:
+def _kind_of_file(sop_class: str | None) -> str | None:
     """Say what a file is that cannot be of a slide, damaged or not; None for others."""
-    sop_class = read_sop_class(file)
     if sop_class is None:
         return "no DICOM file"
     # What is no class of the standard may be a damaged one

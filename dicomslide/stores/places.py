@@ -9,7 +9,12 @@ from pydicom.dataset import Dataset
 from dicomslide.damage import name_of_image, reading
 from dicomslide.errors import ArgumentTypeError, ArgumentValueError, SourceError
 from dicomslide.failures import collecting, marks_of
-from dicomslide.metadata.flavors import DERIVED, SLIDE_MICROSCOPY, belongs_to_slide
+from dicomslide.metadata.flavors import (
+    DERIVED,
+    SLIDE_MICROSCOPY,
+    belongs_to_slide,
+    is_presentation_state,
+)
 from dicomslide.sources.base import FrameSource
 from dicomslide.sources.urls import is_service_url
 from dicomslide.stores.files import FileStore, Paths, holds_images
@@ -152,7 +157,8 @@ def find_images(store: ImageStore, query: ImageQuery) -> list[Dataset]:
     for dataset in store.images(query):
         name = name_of_image(dataset)
         with collecting(query.failures, name, marks_of(dataset)), reading(name):
-            if belongs_to_slide(dataset) and _is_wanted(dataset, query):
+            is_part = belongs_to_slide(dataset) or is_presentation_state(dataset)
+            if is_part and _is_wanted(dataset, query):
                 wanted.append(dataset)
     return wanted
 

@@ -69,7 +69,8 @@ def find_series(
         if include_derived:
             studies = list(dict.fromkeys(study for study, _ in found))
             found |= _search_in_studies(service, studies, {}, failures)
-    told = ("SM", "SEG") if include_derived else ("SM",)
+    # Where all series of a study are known anyway, those of Presentation States are as well
+    told = ("SM", "PR", "SEG") if include_derived else ("SM", "PR")
     chosen = [uids for uids, modality in found.items() if modality in told]
     # Another application may have put any Modality into what it derived
     others = [

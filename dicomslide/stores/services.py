@@ -9,9 +9,11 @@ from dicomslide.errors import SourceError
 from dicomslide.failures import Marks, collecting
 from dicomslide.metadata.flavors import (
     DERIVED,
+    PRESENTATION_STATES,
     SLIDE_CLASSES,
     SLIDE_MICROSCOPY,
     belongs_to_slide,
+    is_presentation_state,
 )
 from dicomslide.metadata.json_model import (
     ICC_PROFILE,
@@ -98,7 +100,9 @@ class ServiceStore:
             marks = Marks(*(text_of_json(item, tag) for tag in (_SERIES, _CONTAINER, _REFERENCE)))
             with collecting(query.failures, f"image {uid}", marks):
                 dataset = dataset_of_json(item, _delivered(item, bulk_data), f"image {uid}")
-                if belongs_to_slide(dataset):
+                if is_presentation_state(dataset):
+                    datasets.append(dataset)
+                elif belongs_to_slide(dataset):
                     self._storage[uid] = InstanceStorage.of_json(item)
                     datasets.append(dataset)
         return datasets
@@ -193,7 +197,7 @@ def _is_wanted(item: Json, query: ImageQuery) -> bool:
     if sop_class in SLIDE_MICROSCOPY:
         return matches(item, query.filters)
     # What was derived belongs to its study, whatever it says of the patient
-    return query.include_derived and sop_class in DERIVED
+    return sop_class in PRESENTATION_STATES or (query.include_derived and sop_class in DERIVED)
 
 
 def _is_whole(item: Json) -> bool:

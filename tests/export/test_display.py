@@ -8,7 +8,7 @@ import pytest
 import zarr
 
 from dicomslide import open_slide, to_ome_zarr
-from dicomslide.export.fluorophores import named_color, named_emission
+from dicomslide.metadata.colors import named_color, named_emission
 from dicomslide.testing import OpticalPath
 
 
@@ -40,7 +40,13 @@ def test_samples_of_several_optical_paths_have_their_names(make_slide, export, i
 def test_names_are_descriptions_where_these_tell_channels_apart(make_slide, export, image_of):
     for paths, expected in (
         ((OpticalPath("1", "Nuclei"), OpticalPath("2", "Fibres")), ["Nuclei", "Fibres"]),
-        ((OpticalPath("1", "Same"), OpticalPath("2", "Same")), ["1", "2"]),
+        ((OpticalPath("1", "Same"), OpticalPath("2", "Same")), ["Same (1)", "Same (2)"]),
+        (
+            (OpticalPath("1", "DAPI"), OpticalPath("2", "CD3"), OpticalPath("3", "DAPI")),
+            ["DAPI (1)", "CD3", "DAPI (2)"],
+        ),
+        ((OpticalPath("a", "Same"), OpticalPath("b", "Same")), ["a", "b"]),
+        ((OpticalPath("1"), OpticalPath("2", "One")), ["1", "2"]),
         ((OpticalPath("dapi"), OpticalPath("fitc")), ["dapi", "fitc"]),
     ):
         channels = channels_of(image_of, export(make_slide(optical_paths=paths, samples=1)))

@@ -15,7 +15,7 @@ from pydicom.uid import (
 
 from dicomslide import ChannelTypes
 from dicomslide.errors import InvalidImageError
-from dicomslide.metadata import channels
+from dicomslide.metadata import stains
 from dicomslide.metadata.channels import channel_type, read_channels
 from dicomslide.sources.files import open_image_file
 
@@ -118,7 +118,8 @@ class TestOpticalPaths:
             for stains in ([HEMATOXYLIN, EOSIN], [EOSIN])
         ]
         (channel,) = read_channels(image)
-        assert channel.stains == ("hematoxylin stain", "water soluble eosin stain")
+        meanings = [stain.meaning for stain in channel.stains]
+        assert meanings == ["hematoxylin stain", "water soluble eosin stain"]
 
     def test_image_without_optical_path_sequence_has_one_channel(self):
         (channel,) = read_channels(make_image(VLWholeSlideMicroscopyImageStorage))
@@ -142,8 +143,10 @@ class TestSegments:
         channels = read_channels(image)
         assert [channel.identifier for channel in channels] == ["1", "2"]
         assert [channel.label for channel in channels] == ["nuclei", "large nuclei"]
-        assert {channel.category for channel in channels} == {"Tissue"}
-        assert {channel.property_type for channel in channels} == {"Nucleus"}
+        for channel in channels:
+            (category,), (kind,) = channel.categories, channel.property_types
+            assert (category.meaning, category.value) == ("Tissue", TISSUE.value)
+            assert (kind.meaning, kind.scheme_designator) == ("Nucleus", "SCT")
         assert {channel.algorithm for channel in channels} == {"MANUAL"}
 
     @pytest.mark.parametrize(
@@ -213,16 +216,16 @@ def test_stains_that_images_repeat_are_parsed_once(make_slide, monkeypatch):
     slide = make_slide(
         samples=1, optical_paths=4, optical_paths_in="each", transfer_syntax=ExplicitVRLittleEndian
     )
-    parsed, parse = [], channels.iter_stain_items
+    parsed, parse = [], stains.stainings_of_specimen
     monkeypatch.setattr(
-        channels, "iter_stain_items", lambda item: parsed.append(item) or parse(item)
+        stains, "stainings_of_specimen", lambda item: parsed.append(item) or parse(item)
     )
-    channels._stains_of.cache_clear()
+    stains._parsed.cache_clear()
     datasets = [open_image_file(path)[0] for path in slide.paths]
     assert len(datasets) == 4
-    (stains,) = {read_channels(dataset)[0].stains for dataset in datasets}
-    assert len(stains) == 4
+    found = [read_channels(dataset)[0].stains for dataset in datasets]
+    assert [len(own) for own in found] == [1, 1, 1, 1]
     specimens = len(datasets[0].SpecimenDescriptionSequence)
     assert len(parsed) == specimens
     # What was parsed by others says the same
-    assert read_channels(datasets[0])[0].stains == stains
+    assert read_channels(datasets[0])[0].stains == found[0]

@@ -1,0 +1,155 @@
+"""Colours that channels are shown in: those of light, of names, and ones that are told apart.
+
+Colours are six hexadecimal digits of red, green and blue.
+"""
+
+import colorsys
+import re
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import numpy as np
+
+__all__ = [
+    "MOST_SHOWN",
+    "distinct_color",
+    "hexadecimal",
+    "light_color",
+    "named_color",
+    "named_emission",
+]
+
+T = TypeVar("T")
+
+MOST_SHOWN = 8
+"""Number of channels that are shown at once: the colours of more would mix to grey."""
+
+# Fluorescence is emitted at about this much longer a wavelength than it is excited with, in nm
+_STOKES_SHIFT = 40.0
+# Wavelengths in nm of the corners of the RGB cube that the spectrum runs along
+_SPECTRUM = (
+    (380.0, (0.5, 0.0, 1.0)),
+    (460.0, (0.0, 0.0, 1.0)),
+    (490.0, (0.0, 1.0, 1.0)),
+    (520.0, (0.0, 1.0, 0.0)),
+    (580.0, (1.0, 1.0, 0.0)),
+    (640.0, (1.0, 0.0, 0.0)),
+)
+_GOLDEN_RATIO = 0.618034
+
+# Patterns of words
+_COLORS = {
+    "red": "FF0000",
+    "orange": "FF8000",
+    "yellow": "FFFF00",
+    "green": "00FF00",
+    "cyan": "00FFFF",
+    "blue": "0000FF",
+    "violet": "8000FF",
+    "magenta": "FF00FF",
+    "white|gr[ae]y": "FFFFFF",
+}
+# Where light is emitted most, in nanometres, as suppliers state it
+_EMISSIONS = {
+    r"dapi|hoechst[\W_]?(?:\d{5})?": 461.0,
+    "e?cfp": 477.0,
+    "e?gfp": 509.0,
+    "fitc|fluorescein": 519.0,
+    "e?yfp": 527.0,
+    "tritc": 576.0,
+    "phycoerythrin": 578.0,
+    "rfp": 584.0,
+    "mcherry": 610.0,
+    r"texas[\W_]?red": 615.0,
+    r"cy[\W_]?2": 506.0,
+    r"cy[\W_]?3": 570.0,
+    r"cy[\W_]?3\.5": 596.0,
+    "allophycocyanin": 660.0,
+    r"cy[\W_]?5": 670.0,
+    r"cy[\W_]?5\.5": 694.0,
+    r"cy[\W_]?7": 773.0,
+    **{
+        rf"(?:alexa[\W_]?(?:fluor)?|af)[\W_]{{,2}}{number}": emission
+        for number, emission in (
+            (350, 442.0),
+            (405, 421.0),
+            (430, 541.0),
+            (488, 519.0),
+            (514, 542.0),
+            (532, 554.0),
+            (546, 573.0),
+            (555, 565.0),
+            (568, 603.0),
+            (594, 617.0),
+            (610, 628.0),
+            (633, 647.0),
+            (635, 647.0),
+            (647, 668.0),
+            (660, 690.0),
+            (680, 702.0),
+            (700, 723.0),
+            (750, 775.0),
+            (790, 814.0),
+        )
+    },
+}
+
+
+def light_color(emission: float | None, excitation: float | None, name: str) -> str | None:
+    """Choose the colour of a channel by its light, or else by its name.
+
+    Parameters
+    ----------
+    emission, excitation : float, optional
+        Wavelengths in nanometres
+    name : str
+        What the channel is called
+
+    Returns
+    -------
+    str or None
+        None where neither says a colour
+    """
+    if emission is not None:
+        return _spectral_color(emission)
+    if excitation is not None:
+        return _spectral_color(excitation + _STOKES_SHIFT)
+    emitted = named_emission(name)
+    return named_color(name) if emitted is None else _spectral_color(emitted)
+
+
+def distinct_color(index: int) -> str:
+    """Choose one of many colours that are easy to tell from those before and after it."""
+    return hexadecimal(*colorsys.hsv_to_rgb((0.6 + index * _GOLDEN_RATIO) % 1, 0.75, 0.95))
+
+
+def hexadecimal(red: float, green: float, blue: float) -> str:
+    """Write a colour of parts between 0 and 1."""
+    return "".join(f"{round(part * 255):02X}" for part in (red, green, blue))
+
+
+def _spectral_color(wavelength: float) -> str:
+    nanometres, corners = zip(*_SPECTRUM, strict=True)
+    parts: Any = [np.interp(wavelength, nanometres, part) for part in zip(*corners, strict=True)]
+    return hexadecimal(*parts)
+
+
+def named_emission(name: str) -> float | None:
+    """Find the wavelength in nanometres of the first fluorophore in a name."""
+    return _first(name, _EMISSIONS)
+
+
+def named_color(name: str) -> str | None:
+    """Find the first colour in a name."""
+    return _first(name, _COLORS)
+
+
+def _first(name: str, table: Mapping[str, T]) -> T | None:
+    """Find what the first word means that stands in a table, in upper or lower case."""
+    places = {}
+    for pattern, meaning in table.items():
+        # Neither "Greenland" nor "Cy3" in "Cy3.5"; an underscore is a space
+        word = rf"(?<![^\W_])(?:{pattern})(?![^\W_]|\.\d)"
+        if found := re.search(word, name, re.IGNORECASE):
+            places[found.start()] = meaning
+    return places[min(places)] if places else None

@@ -1,0 +1,102 @@
+"""What only all channels of a slide together tell of each: whose stains are whose, and colours."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+from dicomslide.enum import ChannelTypes
+from dicomslide.metadata.channels import Channel
+from dicomslide.metadata.colors import distinct_color, light_color
+from dicomslide.metadata.presentation import Presentation
+
+__all__ = ["channel_names", "describe_channels"]
+
+_WHITE = "FFFFFF"
+
+
+def describe_channels(
+    channels: Sequence[Channel],
+    is_colored: Sequence[bool],
+    presentations: Sequence[Sequence[Presentation]],
+) -> tuple[Channel, ...]:
+    """Complete what images say of the channels of a slide.
+
+    Images repeat the stains of the whole slide: a list of several that channels have in common says
+    nothing of any of them. The colour of an optical path is the first of: that of a Presentation
+    State, of its palette, of the light that it emits, of its name, and one that tells it from
+    others; white where there is no other.
+
+    Parameters
+    ----------
+    channels : sequence of Channel
+        Channels as their images describe them
+    is_colored : sequence of bool
+        Whether each has pixels of several samples, which are shown in their own colours
+    presentations : sequence of sequence of Presentation
+        What Presentation States say of each
+
+    Returns
+    -------
+    tuple of Channel
+        The same channels
+    """
+    lists = Counter(c.stains for c in channels if not c.has_own_stains and len(c.stains) > 1)
+    described = []
+    paths = [c.type is ChannelTypes.OPTICAL_PATH for c in channels]
+    for channel, colored, shown in zip(channels, is_colored, presentations, strict=True):
+        if channel.type is not ChannelTypes.OPTICAL_PATH:
+            described.append(channel)
+            continue
+        if not channel.has_own_stains and lists[channel.stains] > 1:
+            channel = replace(channel, stains=(), markers=(), fluorophores=())
+        color = "" if colored else _stated_color(channel, shown)
+        if not color and not colored:
+            index = sum(paths[: len(described)])
+            color = _WHITE if sum(paths) == 1 else distinct_color(index)
+        window = next((part.window for part in shown if part.window), channel.window)
+        described.append(replace(channel, color=color, window=window))
+    return tuple(described)
+
+
+def _stated_color(channel: Channel, presentations: Sequence[Presentation]) -> str:
+    """Find the colour that a channel is stated to have, or that its light has."""
+    presented = next((shown.color for shown in presentations if shown.color), "")
+    codes = (code.meaning for code in channel.stains + channel.markers)
+    name = " ".join((channel.label, channel.identifier, *channel.fluorophores, *codes))
+    light = light_color(channel.emission, channel.wavelength, name)
+    return presented or channel.color or light or ""
+
+
+def channel_names(
+    identifiers: Sequence[str], descriptions: Sequence[str], markers: Sequence[str]
+) -> list[str]:
+    """Choose names for optical paths that people tell apart.
+
+    Parameters
+    ----------
+    identifiers, descriptions, markers : sequence of str
+        Of each path: what it may be called
+
+    Returns
+    -------
+    list of str
+        Descriptions, or else markers, or else identifiers that are no numbers, if they are all
+        different; else names that are repeated are numbered: "DAPI (1)", "DAPI (2)"
+    """
+    words = [] if any(name.isdigit() for name in identifiers) else identifiers
+    for names in (descriptions, markers, words):
+        if names and all(names) and len(set(names)) == len(names):
+            return list(names)
+    for names in (descriptions, markers):
+        if names and all(names):
+            return _numbered(names)
+    return list(identifiers)
+
+
+def _numbered(names: Sequence[str]) -> list[str]:
+    counts, seen = Counter(names), Counter[str]()
+    numbered = []
+    for name in names:
+        seen[name] += 1
+        numbered.append(f"{name} ({seen[name]})" if counts[name] > 1 else name)
+    return numbered
