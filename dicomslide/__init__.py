@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from dicomslide.sources.base import FrameSource as FrameSource
     from dicomslide.stores.protocol import ImageQuery as ImageQuery
     from dicomslide.stores.protocol import ImageStore as ImageStore
+    from dicomslide.thumbnail import make_thumbnail as make_thumbnail
     from dicomslide.tile import assemble_total_pixel_matrix as assemble_total_pixel_matrix
     from dicomslide.tile import compute_frame_positions as compute_frame_positions
     from dicomslide.tile import disassemble_total_pixel_matrix as disassemble_total_pixel_matrix
@@ -86,6 +87,7 @@ _PLACES = {
     "is_overview_image": "metadata.flavors",
     "is_tiled_image": "metadata.flavors",
     "is_volume_image": "metadata.flavors",
+    "make_thumbnail": "thumbnail",
     "open_slide": "opening",
     "open_slides": "opening",
     "optimize_slices": "pixels.slices",

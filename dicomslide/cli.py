@@ -104,8 +104,34 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="pixels of the longer side (%(default)s)",
     )
+    thumbnail.add_argument(
+        "--composite",
+        action="store_true",
+        default=None,
+        help="show channels in their colours, and add them (what several channels are shown as)",
+    )
     _add_export_options(export)
     for command in (thumbnail, export):
+        command.add_argument(
+            "--channel",
+            dest="channels",
+            action="append",
+            default=[],
+            metavar="NAME",
+            help="channel to take: its number as info lists it, or its marker or description "
+            "(several times for several channels)",
+        )
+        command.add_argument(
+            "--focal-plane",
+            type=int,
+            metavar="N",
+            help="number of the focal plane to take, from 0, the lowest, on",
+        )
+        command.add_argument(
+            "--max-projection",
+            action="store_true",
+            help="take the brightest pixel of all focal planes",
+        )
         command.add_argument(
             "--no-color-correction",
             dest="correct_color",
@@ -216,12 +242,21 @@ def _info(options: argparse.Namespace) -> None:
 
 
 def _thumbnail(options: argparse.Namespace) -> None:
+    from dicomslide.parts import find_channels
     from dicomslide.progress import progress
     from dicomslide.thumbnail import make_thumbnail
 
     slide = _open(options)
+    channels = find_channels(slide, options.channels)
     with progress("reading"):
-        picture = make_thumbnail(slide, options.size)
+        picture = make_thumbnail(
+            slide,
+            options.size,
+            channels or None,
+            options.focal_plane,
+            composite=options.composite,
+            max_projection=options.max_projection,
+        )
     try:
         picture.save(options.out)
     except (OSError, ValueError) as error:
@@ -230,12 +265,17 @@ def _thumbnail(options: argparse.Namespace) -> None:
 
 
 def _export(options: argparse.Namespace) -> None:
+    from dicomslide.parts import find_channels, tree_of_part
     from dicomslide.progress import progress
 
     slide = _open(options)
+    channels = find_channels(slide, options.channels)
+    part: Any = slide
+    if channels or options.focal_plane is not None or options.max_projection:
+        part = tree_of_part(slide, channels, options.focal_plane, options.max_projection)
     with progress("exporting"):
         dicomslide.to_ome_zarr(
-            slide,
+            part,
             options.out,
             storage_options=options.out_options and dict(options.out_options),
             version=options.version,

@@ -1,16 +1,19 @@
 """Small pictures of slides."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from dicomslide.arguments import integer, require_type, selection
+from dicomslide.enum import ChannelTypes
 from dicomslide.errors import ArgumentValueError, SelectionError, UnsupportedError
 from dicomslide.matrix import TotalPixelMatrix
+from dicomslide.metadata.colors import MOST_SHOWN
 from dicomslide.pixels.array import FrameArray
 from dicomslide.slide import Slide
 
@@ -24,7 +27,15 @@ _PART = 4096
 _RESAMPLING = Image.Resampling.HAMMING
 
 
-def make_thumbnail(slide: Slide, size: int = 1024, channel_index: int = 0) -> Image.Image:
+def make_thumbnail(
+    slide: Slide,
+    size: int = 1024,
+    channel_index: int | Sequence[int] | None = None,
+    focal_plane_index: int | None = None,
+    *,
+    composite: bool | None = None,
+    max_projection: bool = False,
+) -> Image.Image:
     """Make a small picture of a slide.
 
     The smallest level that is large enough is read, a part at a time, and reduced by averaging.
@@ -35,43 +46,117 @@ def make_thumbnail(slide: Slide, size: int = 1024, channel_index: int = 0) -> Im
         Slide
     size : int, optional
         Number of pixels of the longer side, at most that of the base level
-    channel_index : int, optional
-        Zero-based index into channels
+    channel_index : int or sequence of int, optional
+        Zero-based indices into channels. By default the first channel, or the first eight optical
+        paths of one sample where there are several
+    focal_plane_index : int, optional
+        Zero-based index into focal planes; the middle one by default. A level that lacks it shows
+        the nearest one that it has
+    composite : bool, optional
+        Whether channels of one sample are shown in their colours, and added: see
+        `Slide.channels`. By default if there are several of them
+    max_projection : bool, optional
+        Whether each pixel is the brightest of all focal planes
 
     Returns
     -------
     PIL.Image.Image
-        RGB image, or grey for a channel of one sample, whose values are stretched from the 0.5th
-        to the 99.5th percentile unless they have 8 bits, and inverted where they are MONOCHROME1
+        RGB image, or grey for a channel of one sample alone. Values are shown within the window of
+        the channel; where none is stated they are stretched from the 0.5th to the 99.5th
+        percentile, unless a channel alone has 8 bits. MONOCHROME1 values are inverted
 
     Raises
     ------
     TypeError
         When an argument has the wrong type
     ValueError
-        When the size is not positive, there is no such channel, or the smallest level that is
-        large enough has over 2^38 pixels, or 2^22 along a side
+        When the size is not positive, there is no such channel or focal plane, channels of colours
+        are to be added, or the smallest level that is large enough has over 2^38 pixels, or 2^22
+        along a side
     """
     require_type("slide", slide, Slide)
-    channel = selection("channel_index", channel_index, slide.num_channels)
     wanted = integer("size", size)
     if wanted < 1:
         raise ArgumentValueError(f"size: {wanted} must be positive")
-    matrix = _find_matrix(slide, channel, wanted)
-    extent = matrix.shape[:2]
+    plane = slide.num_focal_planes // 2
+    if focal_plane_index is not None:
+        plane = selection("focal_plane_index", focal_plane_index, slide.num_focal_planes)
+    channels = _choose_channels(slide, channel_index)
+    found = [_find_pixels(slide, index, wanted, plane, max_projection) for index in channels]
+    extent = found[0].shape[:2]
     ratio = min(wanted / max(extent), 1)
     rows, columns = (max(math.floor(n * ratio + 0.5), 1) for n in extent)
-    if matrix.dtype == np.uint8:
-        picture = shrink(matrix.array, (columns, rows), _RESAMPLING)
+    descriptions = [slide.channels[index] for index in channels]
+    if composite is None:
+        composite = len(channels) > 1
+    if not composite or found[0].shape[2] == 3:
+        if len(channels) > 1:
+            raise ArgumentValueError("channel_index: only channels of one sample can be added")
+        return _show(found[0], (columns, rows), descriptions[0].window, found[0].dtype != np.uint8)
+    mixed = np.zeros((rows, columns, 3))
+    for pixels, channel in zip(found, descriptions, strict=True):
+        if pixels.shape[2] == 3:
+            raise ArgumentValueError("channel_index: only channels of one sample can be added")
+        picture = _show(pixels, (columns, rows), channel.window, is_stretched=True)
+        color = np.frombuffer(bytes.fromhex(channel.color or "FFFFFF"), np.uint8)
+        mixed += np.asarray(picture)[..., np.newaxis] * (color / 255)
+    return Image.fromarray(np.around(mixed.clip(0, 255)).astype(np.uint8))
+
+
+def _choose_channels(slide: Slide, chosen: int | Sequence[int] | None) -> list[int]:
+    if chosen is None:
+        alike = [
+            index
+            for index, channel in enumerate(slide.channels)
+            if channel.type is ChannelTypes.OPTICAL_PATH and channel.color
+        ]
+        # Optical paths of several samples come with colours of their own, and have none to add
+        return alike[:MOST_SHOWN] if 0 in alike else [0]
+    indices = list(chosen) if isinstance(chosen, Sequence) else [chosen]
+    if not indices:
+        raise ArgumentValueError("channel_index: there are none")
+    return [selection("channel_index", index, slide.num_channels) for index in indices]
+
+
+class _Pixels:
+    """Pixels to be shown: those of one focal plane, or the brightest of several."""
+
+    def __init__(self, arrays: Sequence[FrameArray]) -> None:
+        self.arrays = arrays
+        self.shape, self.dtype = arrays[0].shape, arrays[0].dtype
+        self.tile_shape, self.background = arrays[0].tile_shape, arrays[0].background
+        self.name = arrays[0].source.name
+        self.is_inverted = arrays[0].pixel_format.photometric == "MONOCHROME1"
+
+    def touches_frames(self, rows: range, columns: range) -> bool:
+        """Whether there are frames in a part."""
+        return any(array.touches_frames(rows, columns) for array in self.arrays)
+
+    def read(self, rows: range, columns: range) -> NDArray:
+        """Read a part."""
+        brightest = np.minimum if self.is_inverted else np.maximum
+        pixels: NDArray = reduce(brightest, (a.read(rows, columns) for a in self.arrays))
+        return pixels
+
+
+def _show(
+    pixels: _Pixels,
+    size: tuple[int, int],
+    window: tuple[float, float] | None,
+    is_stretched: bool,
+) -> Image.Image:
+    """Make a grey or RGB picture of a width and height."""
+    if pixels.dtype == np.uint8 and (pixels.shape[2] == 3 or not (window or is_stretched)):
+        picture = shrink(pixels, size, _RESAMPLING)
     else:
-        picture = _show_values(matrix, (columns, rows))
-    if matrix.array.pixel_format.photometric == "MONOCHROME1":
-        # Low values are bright
-        return ImageOps.invert(picture)
-    return picture
+        picture = _show_values(pixels, size, window)
+    # Low values are bright
+    return ImageOps.invert(picture) if pixels.is_inverted else picture
 
 
-def shrink(array: FrameArray, size: tuple[int, int], resampling: Image.Resampling) -> Image.Image:
+def shrink(
+    array: FrameArray | _Pixels, size: tuple[int, int], resampling: Image.Resampling
+) -> Image.Image:
     """Shrink pixels of 8 bits as `PIL.Image.Image.thumbnail` does, without holding all of them.
 
     Parameters
@@ -111,7 +196,9 @@ def shrink(array: FrameArray, size: tuple[int, int], resampling: Image.Resamplin
     return reduced.resize(size, resampling, box)
 
 
-def _parts(array: FrameArray, by_height: int, by_width: int) -> Iterator[tuple[range, range]]:
+def _parts(
+    array: FrameArray | _Pixels, by_height: int, by_width: int
+) -> Iterator[tuple[range, range]]:
     """Find the parts to be read one after the other, of whole blocks, where there are frames."""
     (rows, columns), (high, wide) = array.shape[:2], array.tile_shape[:2]
     down, across = _part(by_height, high), _part(by_width, wide)
@@ -141,9 +228,10 @@ def _part(factor: int, tile: int) -> int:
     return _PART // step * step
 
 
-def _show_values(matrix: TotalPixelMatrix, size: tuple[int, int]) -> Image.Image:
-    """Show averages of pixels that have more than 8 bits, or only one."""
-    array = matrix.array
+def _show_values(
+    array: _Pixels, size: tuple[int, int], window: tuple[float, float] | None
+) -> Image.Image:
+    """Show averages of pixels within a window, or within the values that occur."""
     check_pixel_count(array)
     rows, columns, samples = array.shape
     factor = min(max(max(rows, columns) // max(size), 1), _PART)
@@ -157,12 +245,17 @@ def _show_values(matrix: TotalPixelMatrix, size: tuple[int, int]) -> Image.Image
         pixels = array.read(down[: tall * high], across[: broad * wide])
         blocks = pixels.reshape(tall, high, broad, wide, samples)
         means[top : top + tall, left : left + broad] = blocks.mean(axis=(1, 3))
-    shown = _to_eight_bits(means, matrix.dtype)
-    picture = Image.fromarray(shown if shown.shape[2] == 3 else shown[..., 0])
+    if window is None:
+        is_mask = array.dtype.kind == "b"
+        window = (0, 1) if is_mask else tuple(np.nanpercentile(means, (0.5, 99.5)))
+    low, high_end = window
+    scaled = (np.nan_to_num(means) - low) / ((high_end - low) or 1.0)
+    shown = np.around(scaled.clip(0, 1) * 255).astype(np.uint8)
+    picture = Image.fromarray(shown if samples == 3 else shown[..., 0])
     return picture.resize(size, _RESAMPLING)
 
 
-def check_pixel_count(array: FrameArray, most: int = _MOST_PIXELS) -> None:
+def check_pixel_count(array: FrameArray | _Pixels, most: int = _MOST_PIXELS) -> None:
     """Check that reading all pixels of an image has an end.
 
     Raises
@@ -172,37 +265,31 @@ def check_pixel_count(array: FrameArray, most: int = _MOST_PIXELS) -> None:
     """
     rows, columns, _ = array.shape
     if rows * columns > most or max(rows, columns) > _MOST_SIDE:
+        name = array.name if isinstance(array, _Pixels) else array.source.name
         raise UnsupportedError(
-            f"{array.source.name}: an image of {rows} x {columns} pixels is too large for one "
-            "picture"
+            f"{name}: an image of {rows} x {columns} pixels is too large for one picture"
         )
 
 
-def _find_matrix(slide: Slide, channel: int, wanted: int) -> TotalPixelMatrix:
-    """Find the smallest level that is large enough, or else the largest that shows a channel.
-
-    Of several focal planes it is the first one in which the level shows the channel.
-    """
-    found = []
+def _find_pixels(
+    slide: Slide, channel: int, wanted: int, plane: int, is_projected: bool
+) -> _Pixels:
+    """Find the smallest level that is large enough, or else the largest that shows a channel."""
+    found: list[tuple[bool, list[TotalPixelMatrix]]] = []
+    nearest = sorted(range(slide.num_focal_planes), key=lambda other: abs(other - plane))
     for level, size in enumerate(slide.total_pixel_matrix_dimensions):
-        for plane in range(slide.num_focal_planes):
+        matrices = []
+        for place in nearest:
             with suppress(SelectionError):
-                matrix = slide.get_total_pixel_matrix(level, channel, plane)
-                found.append((max(size) >= wanted, matrix))
-                break
+                matrices.append(slide.get_total_pixel_matrix(level, channel, place))
+                if not is_projected:
+                    break
+        if matrices:
+            found.append((max(size) >= wanted, matrices))
     if not found:
         # The image of the channel has the pixels of no level
         (image,) = slide.get_volume_images(channel)
         own = image.get_channel_index(slide.get_channel_identifier(channel))
-        return image.get_total_pixel_matrix(own)
-    enough = [matrix for is_enough, matrix in found if is_enough]
-    return enough[-1] if enough else found[0][1]
-
-
-def _to_eight_bits(pixels: NDArray, stored: np.dtype) -> NDArray[np.uint8]:
-    """Convert averaged pixels to 8 bits."""
-    if stored.kind == "b":
-        return np.around(pixels * 255.0).astype(np.uint8)
-    low, high = np.nanpercentile(pixels, (0.5, 99.5))
-    scaled = (np.nan_to_num(pixels.astype(np.float64)) - low) / ((high - low) or 1.0)
-    return np.around(scaled.clip(0, 1) * 255).astype(np.uint8)
+        return _Pixels([image.get_total_pixel_matrix(own).array])
+    enough = [matrices for is_enough, matrices in found if is_enough]
+    return _Pixels([matrix.array for matrix in (enough[-1] if enough else found[0][1])])

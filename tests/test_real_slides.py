@@ -19,7 +19,7 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import generate_frames
 from wsidicom import WsiDicom
 
-from dicomslide import OpenSlide, Slide, open_slide
+from dicomslide import OpenSlide, Slide, make_thumbnail, open_slide
 from dicomslide.cli import main
 from dicomslide.grouping import group_slides
 from tests.slide.small import NoFrames
@@ -561,9 +561,18 @@ def test_the_slide_of_3dhistech_has_its_three_paths_at_eight_levels():
     assert len(caught) == 1
     assert slide.downsampling_factors == (1, 2, 4, 8, 16, 32, 64, 128)
     assert [channel.label for channel in slide.channels] == ["Green", "Blue", "Red"]
+    # The colours of the palettes of its paths
+    assert [channel.color for channel in slide.channels] == ["00FF00", "0000FF", "FF0000"]
     (label,) = slide.label_images
     assert label.num_channels == 1
     assert label.get_total_pixel_matrix()[...].shape == (441, 579, 3)
     level = slide.to_datatree()["level_7"]
     assert np.isnan(level["wavelength"]).all()
     assert level["image"].shape == (3, 1, 18, 24, 1)
+    picture = np.asarray(make_thumbnail(slide, 384))
+    for sample, path in enumerate([2, 0, 1]):
+        # Red is that of the path called so, stretched over the values that occur
+        pixels = slide.get_total_pixel_matrix(3, path)[..., 0].astype(float)
+        low, high = np.percentile(pixels, (0.5, 99.5))
+        stretched = ((pixels - low) / (high - low)).clip(0, 1) * 255
+        assert np.abs(picture[..., sample] - stretched).max() <= 0.5

@@ -107,6 +107,57 @@ class TestChannels:
         assert (picture == picture[0, 0]).all()
 
 
+class TestFocalPlanes:
+    OPTIONS = OPTIONS | {"samples": 1, "focal_planes": 5}
+
+    @pytest.mark.parametrize(("wanted", "plane"), [(None, 2), (0, 0), (4, 4)])
+    def test_middle_one_is_shown_unless_another_is_asked_for(self, make_slide, wanted, plane):
+        written = make_slide(**self.OPTIONS)
+        picture = make_thumbnail(open_slide(written.folder), 400, focal_plane_index=wanted)
+        np.testing.assert_array_equal(
+            np.asarray(picture), written.levels[0].pixels(0, plane)[..., 0]
+        )
+
+    @pytest.mark.parametrize(
+        ("photometric", "brightest"), [("MONOCHROME2", np.max), ("MONOCHROME1", np.min)]
+    )
+    def test_projection_shows_the_brightest_of_all(self, make_slide, photometric, brightest):
+        written = make_slide(**self.OPTIONS, photometric=photometric)
+        picture = make_thumbnail(open_slide(written.folder), 400, max_projection=True)
+        stack = np.array([written.levels[0].pixels(0, plane)[..., 0] for plane in range(5)])
+        expected = brightest(stack, axis=0)
+        if photometric == "MONOCHROME1":
+            expected = 255 - expected
+        np.testing.assert_array_equal(np.asarray(picture), expected)
+
+    def test_there_is_no_other(self, make_slide):
+        with pytest.raises(ValueError, match="focal_plane_index"):
+            make_thumbnail(open_slide(make_slide(**self.OPTIONS).folder), focal_plane_index=5)
+
+
+class TestComposite:
+    def test_channels_of_colours_are_not_added(self, make_slide):
+        slide = open_slide(make_slide(**OPTIONS | {"optical_paths": 2}).folder)
+        with pytest.raises(ValueError, match="channel_index: only channels of one sample"):
+            make_thumbnail(slide, channel_index=[0, 1])
+        assert make_thumbnail(slide, 100).mode == "RGB"
+
+    def test_eight_bits_are_stretched_where_channels_are_added(self, make_slide):
+        paths = OpticalPath("a", "Red"), OpticalPath("b", "Blue")
+        written = make_slide(**OPTIONS | {"samples": 1, "optical_paths": paths})
+        picture = np.asarray(make_thumbnail(open_slide(written.folder), 400))
+        for sample, path in ((0, 0), (2, 1)):
+            pixels = written.levels[0].pixels(path)[..., 0].astype(float)
+            low, high = np.percentile(pixels, (0.5, 99.5))
+            expected = np.rint(((pixels - low) / (high - low)).clip(0, 1) * 255)
+            np.testing.assert_allclose(picture[..., sample], expected, atol=1)
+        assert not picture[..., 1].any()
+
+    def test_nothing_is_not_added(self, make_slide):
+        with pytest.raises(ValueError, match="channel_index"):
+            make_thumbnail(open_slide(make_slide(samples=1).folder), channel_index=[])
+
+
 class TestArguments:
     @pytest.mark.parametrize(
         ("arguments", "error", "name"),

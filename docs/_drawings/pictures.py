@@ -11,7 +11,9 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.patches import ConnectionPatch, Rectangle
 
-from dicomslide.testing import write_slide
+import dicomslide
+from dicomslide.testing import OpticalPath, write_slide
+from dicomslide.thumbnail import make_thumbnail
 
 STATIC = Path(__file__).parents[1] / "_static"
 INK = "#24292f"
@@ -20,7 +22,13 @@ INK = "#24292f"
 def main(target: Path = STATIC) -> None:
     """Render all pictures."""
     plt.rcParams |= {"font.family": "monospace", "font.size": 8, "text.color": INK}
-    for name, draw in (("slide", draw_slide), ("gallery", draw_gallery)):
+    pictures = {
+        "slide": draw_slide,
+        "gallery": draw_gallery,
+        "fluorescence": draw_channels,
+        "z-stack": draw_stack,
+    }
+    for name, draw in pictures.items():
         with TemporaryDirectory() as folder:
             figure = draw(Path(folder))
         figure.savefig(target / f"{name}.jpg", dpi=110, pil_kwargs={"quality": 82})
@@ -134,6 +142,51 @@ def _gallery(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
     yield "seed=8", other.levels[1].pixels()
     yield "label=True", other.label
     yield "overview=True", other.overview
+
+
+def draw_channels(folder: Path) -> plt.Figure:
+    """Draw the channels of a slide together and one by one, and the regions of its label map."""
+    paths = [
+        OpticalPath("1", "Nuclei", 385, "DAPI"),
+        OpticalPath("2", "Fibres", 475, "vimentin"),
+        OpticalPath("3", "Epithelium", 555, "pan-cytokeratin"),
+    ]
+    write_slide(
+        folder,
+        size=(1500, 2000),
+        factors=(1, 2),
+        samples=1,
+        optical_paths=paths,
+        segmentations=["LABELMAP"],
+    )
+    slide = dicomslide.open_slide(folder)
+    figure, panels = plt.subplots(1, 5, figsize=(11, 2.1), layout="constrained")
+    panels[0].imshow(make_thumbnail(slide, 1000))
+    panels[0].set_title("all channels")
+    for index, path in enumerate(paths):
+        panels[index + 1].imshow(make_thumbnail(slide, 1000, index, composite=True))
+        panels[index + 1].set_title(path.stain)
+    panels[4].imshow(slide.to_datatree()["level_1"]["label_map"][0], cmap="Set2", vmin=0, vmax=7)
+    panels[4].set_title("label map")
+    for axes in panels:
+        axes.axis("off")
+    return figure
+
+
+def draw_stack(folder: Path) -> plt.Figure:
+    """Draw a part of a slide in five focal planes, and the darkest pixels of all of them."""
+    write_slide(folder, size=(1500, 2000), factors=(1,), focal_planes=5)
+    image = dicomslide.open_slide(folder).to_datatree()["level_0"]["image"][0]
+    part = image.isel(y=slice(600, 780), x=slice(700, 880))
+    figure, panels = plt.subplots(1, 6, figsize=(11, 2.1), layout="constrained")
+    for axes, plane in zip(panels, part, strict=False):
+        axes.imshow(plane)
+        axes.set_title(f"{float(plane.focal_plane) * 1000:g} µm")
+    panels[5].imshow(part.min("focal_plane"))
+    panels[5].set_title("minimum")
+    for axes in panels:
+        axes.axis("off")
+    return figure
 
 
 if __name__ == "__main__":

@@ -52,9 +52,7 @@ def opened(request, written) -> Iterator[tuple[Slide, HttpServer]]:
         bucket.server.behave()
     else:
         with RangeServer(written.folder) as server:
-            slide = open_slide(
-                [server.url(path) for path in written.paths], max_frame_cache_size=0
-            )
+            slide = open_slide([server.url(path) for path in written.paths], max_frame_cache_size=0)
             read(slide)
             server.behave()
             yield slide, server
