@@ -1,12 +1,17 @@
 """Parts of a slide that the command shows or converts: some of its channels, one focal plane."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import xarray as xr
 
 from dicomslide.errors import SelectionError
 from dicomslide.slide import Slide
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 __all__ = ["find_channels", "tree_of_part"]
 
@@ -67,6 +72,8 @@ def tree_of_part(
         Whether there is one focal plane, which has the brightest pixel of all of them. What was
         derived from the slide is that of the middle one
     """
+    import xarray as xr
+
     if focal_plane is not None and not focal_plane < slide.num_focal_planes:
         raise SelectionError(
             f"focal_plane: there is no focal plane {focal_plane}, only {slide.num_focal_planes} "

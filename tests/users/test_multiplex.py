@@ -23,6 +23,8 @@ from tests.multiplex import (
     presentation_state,
     specimen,
 )
+from tests.servers.archive import Archive
+from tests.servers.dicomweb import DicomwebServer
 
 # Ten cycles of four channels, each with the nuclei again
 NAMES = [
@@ -58,7 +60,6 @@ def written(tmp_path_factory):
         SMALL,
         size=(96, 128),
         tile=(64, 64),
-        factors=(1, 2),
         samples=1,
         bits=16,
         optical_paths=tuple(OpticalPath(str(n)) for n in range(1, 41)),
@@ -70,20 +71,12 @@ def written(tmp_path_factory):
     def change(dataset):
         dataset.SpecimenDescriptionSequence = [described]
 
-    images = [path for path in written.paths if "OpticalPathSequence" in pydicom.dcmread(path)]
+    images = [written.folder / f"level-0-path-{n}.dcm" for n in range(40)]
     change_files(images, change)
-    first = [read_first(images, str(n)) for n in (1, 2, 3)]
+    first = [pydicom.dcmread(path) for path in images[:3]]
     state = presentation_state(first, COLORS, WINDOWS)
     state.save_as(written.folder / "state.dcm")
     return written
-
-
-def read_first(paths, identifier):
-    for path in paths:
-        dataset = pydicom.dcmread(path)
-        if dataset.OpticalPathSequence[0].OpticalPathIdentifier == identifier:
-            return dataset
-    raise AssertionError(identifier)
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +126,18 @@ def test_presentation_state_tells_colours_and_windows(level):
     np.testing.assert_array_equal(level.window_start[:3], [w[0] for w in WINDOWS])
     np.testing.assert_array_equal(level.window_end[:3], [w[1] for w in WINDOWS])
     assert np.isnan(level.window_start[3:]).all()
+
+
+def test_presentation_state_in_the_study_of_a_service(written):
+    names = "level-0-path-0", "level-0-path-1."
+    some = [path for path in written.paths if path.name.startswith(names)]
+    with DicomwebServer(Archive([*some, written.folder / "state.dcm"])) as server:
+        slide = open_slide(f"dicomweb+{server.url}")
+        assert [channel.window for channel in slide.channels[:2]] == WINDOWS[:2]
+        assert slide.channels[1].color == "FF0000"
+        asked = [request.path for request in server.requests]
+    # As the search of the study tells the series, its state is one more request
+    assert sum("/metadata" in path for path in asked) == 2
 
 
 def test_info_has_a_line_for_each_channel(written, capsys):
