@@ -310,13 +310,14 @@ class WebService:
 def _path(*uids: str | None) -> str:
     """Path of a study, of a series of it, and of an instance of that, as far as they are known."""
     named = zip(("studies", "series", "instances"), uids, strict=False)
+    image = f"image {uids[2][:_LONGEST_UID]}: " if len(uids) == 3 and uids[2] else ""
     for uid in uids:
         if uid is not None and len(uid) > _LONGEST_UID:
-            raise SourceError(f"'{uid[:20]}…' is no UID: it has {len(uid)} characters")
+            raise SourceError(f"{image}'{uid[:20]}…' is no UID: it has {len(uid)} characters")
     try:
         return "".join(f"/{name}/{quote(uid, safe='')}" for name, uid in named if uid is not None)
     except UnicodeEncodeError as error:
-        raise SourceError(f"{error.object!r} is no UID: {error.reason}") from error
+        raise SourceError(f"{image}{error.object!r} is no UID: {error.reason}") from error
 
 
 def _forms(transfer_syntax_uid: str, base_url: str) -> list[str]:

@@ -120,7 +120,7 @@ class TestUrl:
 
     def test_an_identifier_has_an_end(self):
         service = WebService(HttpService.at("https://h/a"), "", "")
-        with pytest.raises(SourceError, match=r"'1\.51\.5.*…' is no UID: it has 3000 characters"):
+        with pytest.raises(SourceError, match=r"image 3: '1\.51\.5.*…' is no UID: it has 3000"):
             service.instance_url(InstanceUids("1.5" * 1000, "2", "3"))
 
     def test_half_a_character_is_no_identifier(self):
