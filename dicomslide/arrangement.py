@@ -270,15 +270,17 @@ def _shown_by_series(items: Sequence[PlacedImage], offsets: tuple[float, ...]) -
     """Collect the levels and focal planes of each channel of each series."""
     shown: _Shown = {}
     for item in items:
-        for identity in identities(item.image):
+        for index, identity in enumerate(identities(item.image)):
             places = shown.setdefault((_series(item.image), identity), set())
-            places.update((item.level, place) for place in _planes_of(item.image, offsets))
+            own = _planes_of(item.image, index, offsets)
+            places.update((item.level, place) for place in own.values())
     return shown
 
 
-def _planes_of(image: TiledImage, offsets: tuple[float, ...]) -> list[int]:
-    """Find the focal plane of the slide for each of an image."""
-    return [_nearest(offsets, offset) for offset in _image_offsets(image)]
+def _planes_of(image: TiledImage, channel: int, offsets: tuple[float, ...]) -> dict[int, int]:
+    """Find the focal plane of the slide for each of an image that shows a channel."""
+    own = _image_offsets(image)
+    return {k: _nearest(offsets, own[k]) for k in image._instance.focal_planes_of(channel)}
 
 
 def _add(
@@ -293,12 +295,11 @@ def _add(
         pixels than they are
     """
     image = item.image
-    planes = _planes_of(image, offsets)
     used = False
     for index, identifier in enumerate(image.channel_identifiers):
         own = {
             (item.level, place): Plane(image, index, of_image, item.grid, item.offset)
-            for of_image, place in enumerate(planes)
+            for of_image, place in _planes_of(image, index, offsets).items()
         }
         places = {(level, place): p for (level, place), p in own.items() if level is not None}
         channel = _find(channels, item, index, places, shown)

@@ -115,10 +115,10 @@ def other_coordinates(
     """
     found = {}
     for name, length in sizes.items():
-        if name == "focal_plane":
+        if str(name).startswith("focal_plane"):
             heights = [offset / 1000 for offset in offsets]
             about = {"units": "mm", "long_name": "Z offset in the slide coordinate system"}
-            found["focal_plane"] = HeldVariable(name, heights, about)
+            found[str(name)] = HeldVariable(name, heights, about)
         elif str(name).startswith("sample") and length == len(_COLORS):
             found[str(name)] = _texts(str(name), _COLORS)
     return found

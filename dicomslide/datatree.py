@@ -13,6 +13,10 @@
     └── associated/label, associated/overview, associated/thumbnail
           image           (row, column, sample)
 
+Optical paths that are not in the same focal planes are variables of their own, ``image_2`` along
+``channel_2`` and ``focal_plane_2``, so that each has pixels everywhere. Segments are nowhere in the
+planes that they lack, and parameters are NaN there.
+
 ``y`` and ``x`` run along the columns and rows of the total pixel matrix; their coordinates are the
 centres of the pixels in millimetres from the centre of the base level's top left pixel. Where the
 image is parallel to the axes of the slide, ``slide_x`` and ``slide_y`` are the positions in the
@@ -139,9 +143,13 @@ def _off_grid(arrangement: Arrangement, form: ArrayForm) -> dict[str, xr.Dataset
             ShownChannel(
                 description,
                 family_of(image),
-                tuple(Plane(image, channel, k, grid) for k in range(len(offsets))),
+                tuple(
+                    Plane(image, channel, k, grid) if k in planes else None
+                    for k in range(len(offsets))
+                ),
             )
             for channel, description in enumerate(image.channels)
+            for planes in [image._instance.focal_planes_of(channel)]
         ]
         name = ALL_VARIABLES[image.channel_type][0]
         counts[name] = counts.get(name, 0) + 1

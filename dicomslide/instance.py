@@ -114,6 +114,20 @@ class ImageInstance:
         """Z offsets of the focal planes in micrometres, ascending."""
         return focal_plane_offsets(self.dataset)
 
+    def focal_planes_of(self, channel: int) -> tuple[int, ...]:
+        """Get the indices of the focal planes that show a channel.
+
+        An optical path is shown in those of which it has frames; one without any frame is
+        background in all of them. A segment without frames is nowhere, which is known for all
+        planes, and what a parametric map has no frames of is not a number.
+        """
+        planes = tuple(range(len(self.focal_plane_offsets)))
+        is_path = self.channel_type is ChannelTypes.OPTICAL_PATH
+        # Each plane has frames, so that these need not be looked at for a single channel
+        if not is_path or min(len(planes), len(self.channel_identifiers)) == 1:
+            return planes
+        return tuple(k for k in planes if self._tilings.has_frames(channel, k)) or planes
+
     @cached_property
     def placement(self) -> ImageGeometry | None:
         """Where the image lies on the slide, if it says so."""
@@ -141,8 +155,8 @@ class ImageInstance:
         Raises
         ------
         ValueError
-            When there is no such channel or focal plane, or its pixels are stored in a way that
-            is not supported
+            When there is no such channel or focal plane, the plane does not show the channel, or
+            its pixels are stored in a way that is not supported
         """
         channels, planes = len(self.channel_identifiers), len(self.focal_plane_offsets)
         if not 0 <= channel < channels:
@@ -152,6 +166,12 @@ class ImageInstance:
         if not 0 <= focal_plane < planes:
             raise SelectionError(
                 f"focal_plane_index: there is no {focal_plane}, image {self.uid} has {planes}"
+            )
+        if focal_plane not in self.focal_planes_of(channel):
+            raise SelectionError(
+                f"focal_plane_index: {self.label} has no frames of "
+                f"{self.channel_type.value} {self.channel_identifiers[channel]!r} in focal plane "
+                f"{focal_plane}, only in {list(self.focal_planes_of(channel))}"
             )
         try:
             check_supported(self.pixel_format)

@@ -986,9 +986,12 @@ class Slide:
                 f"level: read {channel.first.image.label}, one of derived_images, itself"
             )
         if plane is None:
+            there = sorted(place for own_level, place in channel.planes if own_level == number)
+            levels = sorted({own_level for own_level, _ in channel.planes})
+            found = f"focal planes {there} there" if there else f"levels {levels}"
             raise SelectionError(
                 f"level: {channel.type.value} {channel.identifier!r} has "
-                f"no image of focal plane {focal_plane_index} at level {level}"
+                f"no image of focal plane {focal_plane_index} at level {level}, only {found}"
             )
         return plane
 

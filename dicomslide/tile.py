@@ -189,24 +189,28 @@ class Tilings:
 
     def __init__(self, dataset: Dataset) -> None:
         self._dataset = dataset
-        self._sparse: dict[tuple[int, int], SparseTiling] | None = None
 
     def get(self, channel: int, focal_plane: int) -> Tiling:
         """Get the tiling of a stored channel and focal plane, both zero-based."""
         tile = int(self._dataset.Rows), int(self._dataset.Columns)
-        grid = tile_grid_shape(self._dataset)
         if is_tiled_full(self._dataset):
+            grid = tile_grid_shape(self._dataset)
             planes = len(focal_plane_offsets(self._dataset))
             return FullTiling(grid, tile, (channel * planes + focal_plane) * grid[0] * grid[1])
-        if self._sparse is None:
-            self._sparse = _sparse_tilings(self._dataset, tile, grid)
         nothing = SparseTiling(tile, np.empty(0, np.int64), np.empty((0, 2), np.int64), False, True)
         return self._sparse.get((channel, focal_plane), nothing)
 
+    def has_frames(self, channel: int, focal_plane: int) -> bool:
+        """Whether there is a frame of a stored channel and focal plane."""
+        return is_tiled_full(self._dataset) or (channel, focal_plane) in self._sparse
 
-def _sparse_tilings(
-    dataset: Dataset, tile: tuple[int, int], grid: tuple[int, int]
-) -> dict[tuple[int, int], SparseTiling]:
+    @cached_property
+    def _sparse(self) -> dict[tuple[int, int], SparseTiling]:
+        return _sparse_tilings(self._dataset)
+
+
+def _sparse_tilings(dataset: Dataset) -> dict[tuple[int, int], SparseTiling]:
+    tile, grid = (int(dataset.Rows), int(dataset.Columns)), tile_grid_shape(dataset)
     found = read_frame_positions(dataset)
     rows, columns = matrix_size(dataset)
     last = found.pixels + tile

@@ -94,6 +94,10 @@ class _LazyArray(BackendArray):
 def channel_variables(shown: Shown, offsets: Sequence[float], form: ArrayForm) -> xr.Dataset:
     """Stack the channels of a node, those of one kind, shape and type into one variable.
 
+    Optical paths of one variable are in the same focal planes, so that there are pixels of all of
+    them. Segments and parameters need not be: a segment is nowhere in the planes that it lacks, and
+    the values of a parameter are not known there.
+
     Parameters
     ----------
     shown : sequence of ShownChannel
@@ -114,24 +118,47 @@ def channel_variables(shown: Shown, offsets: Sequence[float], form: ArrayForm) -
         arrays = [plane for plane in planes if plane is not None]
         if arrays:
             about = channel.description
-            key = about.type, arrays[0].shape[2], arrays[0].dtype, about.slope, about.intercept
-            stacks.setdefault(key, []).append((channel, planes))
+            alike = arrays[0].shape[2], arrays[0].dtype, about.slope, about.intercept
+            own = _shown_in(planes) if about.type is ChannelTypes.OPTICAL_PATH else ()
+            stacks.setdefault((about.type, alike, own), []).append((channel, planes))
             if len(stacks) == 1:
                 form = replace(form, chunks=chunks_like(form.chunks, arrays[0]))
     counts: dict[ChannelTypes, int] = {}
+    focal_planes: list[tuple[int, ...]] = []
     variables: dict[str, xr.Variable] = {}
     coordinates: dict[str, HeldVariable] = {}
     for (kind, *_), members in stacks.items():
         counts[kind] = counts.get(kind, 0) + 1
         suffix = f"_{counts[kind]}" if counts[kind] > 1 else ""
         name, dimension = (part + suffix for part in ALL_VARIABLES[kind])
-        dims = (dimension, "focal_plane", "y", "x", f"sample{suffix}")
+        own = _shown_in(*(planes for _, planes in members))
+        plane, kept = _plane_dimension(focal_planes, own, kind is ChannelTypes.OPTICAL_PATH)
+        members = [(channel, tuple(planes[k] for k in kept)) for channel, planes in members]
+        dims = (dimension, plane, "y", "x", f"sample{suffix}")
         variables[name] = _stacked(members, name, dims, form)
         channels = [channel.description for channel, _ in members]
         series = [channel.series for channel, _ in members]
         coordinates |= channel_coordinates(kind, channels, series, suffix)
-        coordinates |= other_coordinates(variables[name].sizes, offsets)
-    return xr.Dataset(variables | _label_maps(shown, form), coordinates)
+        coordinates |= other_coordinates(variables[name].sizes, [offsets[k] for k in kept])
+    return xr.Dataset(variables | _label_maps(shown, focal_planes, form), coordinates)
+
+
+def _shown_in(*channels: Sequence[object]) -> tuple[int, ...]:
+    """Find the focal planes in which at least one of some channels has something."""
+    planes = enumerate(zip(*channels, strict=True))
+    return tuple(k for k, found in planes if any(place is not None for place in found))
+
+
+def _plane_dimension(
+    known: list[tuple[int, ...]], own: tuple[int, ...], alone: bool
+) -> tuple[str, tuple[int, ...]]:
+    """Find a dimension that has some focal planes, or begin it: these alone, or others, too."""
+    fitting = [planes for planes in known if planes == own or not (alone or {*own} - {*planes})]
+    if not fitting:
+        known.append(own)
+    planes = fitting[0] if fitting else own
+    number = known.index(planes)
+    return "focal_plane" + (f"_{number + 1}" if number else ""), planes
 
 
 def _stacked(
@@ -173,7 +200,9 @@ def _decoded(variable: xr.Variable) -> xr.Variable:
     return decoded
 
 
-def _label_maps(shown: Shown, form: ArrayForm) -> dict[str, xr.Variable]:
+def _label_maps(
+    shown: Shown, focal_planes: list[tuple[int, ...]], form: ArrayForm
+) -> dict[str, xr.Variable]:
     """Make a variable of each label map: the numbers of its segments."""
     members: dict[TiledImage, list[ShownChannel]] = {}
     for channel in shown:
@@ -181,15 +210,23 @@ def _label_maps(shown: Shown, form: ArrayForm) -> dict[str, xr.Variable]:
             if is_label_map(image.metadata):
                 members.setdefault(image, []).append(channel)
     return {
-        "label_map" + (f"_{count}" if count > 1 else ""): _label_map(image, segments, form)
+        "label_map" + (f"_{count}" if count > 1 else ""): _label_map(
+            image, segments, focal_planes, form
+        )
         for count, (image, segments) in enumerate(members.items(), 1)
     }
 
 
-def _label_map(image: TiledImage, segments: Shown, form: ArrayForm) -> xr.Variable:
-    planes = tuple(
-        place.label_map if place and place.image is image else None for place in segments[0].planes
-    )
+def _label_map(
+    image: TiledImage,
+    segments: Shown,
+    focal_planes: list[tuple[int, ...]],
+    form: ArrayForm,
+) -> xr.Variable:
+    found = [place if place and place.image is image else None for place in segments[0].planes]
+    # The variable of the segments has a dimension of their planes already
+    name, kept = _plane_dimension(focal_planes, _shown_in(found), alone=False)
+    planes = tuple(None if (place := found[k]) is None else place.label_map for k in kept)
     channels = [channel.description for channel in segments]
     attributes = {
         "long_name": "numbers of segments",
@@ -197,7 +234,7 @@ def _label_map(image: TiledImage, segments: Shown, form: ArrayForm) -> xr.Variab
         "flag_meanings": " ".join(channel.label.replace(" ", "_") for channel in channels),
         "segment_series": segments[0].series,
     }
-    dims = ("image", "focal_plane", "y", "x")
+    dims = ("image", name, "y", "x")
     variable = _variable(dims, FrameStack((planes,), samples=False), attributes, form.chunks)
     variable = variable.isel(image=0)
     del variable.encoding["preferred_chunks"]["image"]
