@@ -173,7 +173,11 @@ def _node(
     dataset = pixel_coordinates(zero, grid).assign_coords(variables.coords)
     dataset = dataset.assign(variables.data_vars)
     return dataset.assign_attrs(
-        {**_image_attributes(image), **_geometry_attributes(grid.geometry, zero)}
+        {
+            **_image_attributes(image),
+            **_focus_attributes(image.metadata),
+            **_geometry_attributes(grid.geometry, zero),
+        }
     )
 
 
@@ -189,6 +193,20 @@ def _placement(image: TiledImage) -> dict[str, Any]:
     except InvalidImageError:
         # Whoever asks for its geometry is told; the rest of the slide does not depend on it
         return {}
+
+
+@reads_image
+def _focus_attributes(dataset: Dataset) -> dict[str, Any]:
+    """Say whether the pixels were combined of several focal planes (PS3.3 C.8.12.4)."""
+    found: dict[str, Any] = {}
+    if value := dataset.get("ExtendedDepthOfField"):
+        found["extended_depth_of_field"] = str(value)
+    if value := dataset.get("NumberOfFocalPlanes"):
+        found["number_of_focal_planes"] = int(value)
+    if value := dataset.get("DistanceBetweenFocalPlanes"):
+        found["distance_between_focal_planes"] = float(value)
+        found["distance_between_focal_planes_units"] = "um"
+    return found
 
 
 @reads_image

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dicomslide import TiledImage, TotalPixelMatrix, open_slide
+from dicomslide import Slide, TiledImage, TotalPixelMatrix, open_slide
 from dicomslide.errors import SelectionError
 from dicomslide.stores.files import FileStore
 from dicomslide.testing import ParametricMapOptions, SegmentationOptions
@@ -226,3 +226,38 @@ class TestDerivedImages:
         np.testing.assert_array_equal(level.segmentation[:, 0], masks)
         expected = sum(number * mask for number, mask in enumerate(masks, 1))
         np.testing.assert_array_equal(level.label_map[0], expected)
+
+
+class TestFocus:
+    """Attributes of pixels that were combined of several focal planes."""
+
+    @pytest.mark.parametrize(
+        ("stored", "expected"),
+        [
+            ({}, {"extended_depth_of_field": "NO"}),
+            ({"ExtendedDepthOfField": None}, {}),
+            (
+                {
+                    "ExtendedDepthOfField": "YES",
+                    "NumberOfFocalPlanes": 5,
+                    "DistanceBetweenFocalPlanes": 0.75,
+                },
+                {
+                    "extended_depth_of_field": "YES",
+                    "number_of_focal_planes": 5,
+                    "distance_between_focal_planes": 0.75,
+                    "distance_between_focal_planes_units": "um",
+                },
+            ),
+        ],
+    )
+    def test_is_told_where_it_is_known(self, make_slide, stored, expected):
+        dataset = pydicom.dcmread(make_slide().levels[0].paths[0])
+        for keyword, value in stored.items():
+            setattr(dataset, keyword, value)
+        slide = Slide(FileStore(make_slide().levels[0].paths[0]), [dataset])
+        attributes = slide.to_datatree(None)["level_0"].attrs
+        found = {
+            name: value for name, value in attributes.items() if "focal" in name or "depth" in name
+        }
+        assert found == expected
