@@ -38,12 +38,15 @@ def main() -> None:
 
 
 def read(array: zarr.Array, transformations: list[dict]) -> np.ndarray:
-    """Read the same region of any level: positions are those of the centres of pixels."""
+    """Read the same region of any level: positions are those of the centres of pixels.
+
+    Images have the axes (c, z, y, x), and label images (z, y, x).
+    """
     scale, translation = (np.array(step[step["type"]][-2:]) for step in transformations)
     first, last = (
         np.rint((corner - translation) / scale).astype(int) for corner in (PLACE, PLACE + SIZE)
     )
-    return array[:, 0, first[0] : last[0] + 1, first[1] : last[1] + 1]
+    return array[..., first[0] : last[0] + 1, first[1] : last[1] + 1]
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ __all__ = ["Image", "find_images"]
 
 Groups = Mapping[str, xr.Dataset]
 
+_AXES = ("c", "z", "y", "x")
 _SMALLEST_LEVEL = 512
 _LEVEL = re.compile(r"/level_(\d+)")
 _CHANNELS = {"image": "channel", "parametric_map": "parameter"}
@@ -57,6 +58,11 @@ class Image:
     displays: tuple[Display, ...]
     affine: NDArray[np.float64] | None
     label: Label | None = None
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """Names of its axes: the values of a label image are of no channel."""
+        return _AXES[1:] if self.label else _AXES
 
 
 def find_images(groups: Groups, *, dyadic: bool, labels: bool, associated: bool) -> list[Image]:

@@ -17,9 +17,8 @@ from dicomslide.export.labels import Label
 from dicomslide.export.store import ZarrFormat
 from dicomslide.export.stored import StoredArray
 
-__all__ = ["AXES", "image_attributes", "labels_attributes", "zarr_format"]
+__all__ = ["image_attributes", "labels_attributes", "zarr_format"]
 
-AXES = ("c", "z", "y", "x")
 _INTRINSIC = "physical"
 _SLIDE = "slide"
 # Rows and columns that a window is chosen from
@@ -81,6 +80,7 @@ def _multiscale(image: Image) -> Any:
     from ome_zarr_models.v05.axes import Axis
     from ome_zarr_models.v05.multiscales import Dataset, Multiscale
 
+    ndim = len(image.axes)
     unit = "micrometer" if image.levels[0].calibration.known else None
     description = (
         "Missing levels are computed from the level before them"
@@ -88,15 +88,17 @@ def _multiscale(image: Image) -> Any:
         else "Levels are those of the DICOM images"
     )
     return Multiscale(
-        axes=(
-            Axis(name=AXES[0], type="channel"),
-            *(Axis(name=name, type="space", unit=unit) for name in AXES[1:]),
+        axes=tuple(
+            Axis(name=name, type="channel")
+            if name == "c"
+            else Axis(name=name, type="space", unit=unit)
+            for name in image.axes
         ),
         datasets=tuple(
             Dataset.build(
                 path=str(index),
-                scale=[1.0, *level.calibration.scale],
-                translation=[0.0, *level.calibration.translation],
+                scale=[1.0, *level.calibration.scale][-ndim:],
+                translation=[0.0, *level.calibration.translation][-ndim:],
             )
             for index, level in enumerate(image.levels)
         ),
@@ -169,6 +171,7 @@ def _with_systems(multiscale: Attributes, image: Image) -> Attributes:
         ]
     placed = multiscale | {"coordinateSystems": systems}
     if image.affine is not None:
+        ndim = len(axes)
         systems.append({"name": _SLIDE, "axes": axes})
         placed["coordinateTransformations"] = [
             {
@@ -176,7 +179,7 @@ def _with_systems(multiscale: Attributes, image: Image) -> Attributes:
                 "name": "image axes to slide coordinate system",
                 "input": {"name": _INTRINSIC},
                 "output": {"name": _SLIDE},
-                "affine": image.affine.tolist(),
+                "affine": image.affine[-ndim:, -ndim - 1 :].tolist(),
             }
         ]
     return placed

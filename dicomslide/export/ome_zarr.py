@@ -55,9 +55,9 @@ def to_ome_zarr(
     """Write a slide as an OME-Zarr image with its levels, labels and associated images.
 
     The image of the store is that of the optical paths, of axes (c, z, y, x) in micrometres;
-    colour is three channels. Segments and label maps are under ``labels``, Parametric Maps are
-    images of their own, LABEL and OVERVIEW images, if they are asked for, are under
-    ``associated``. Levels that do not show all optical paths are left out.
+    colour is three channels. Segments and label maps are under ``labels``, of axes (z, y, x),
+    Parametric Maps are images of their own, LABEL and OVERVIEW images, if they are asked for, are
+    under ``associated``. Levels that do not show all optical paths are left out.
 
     Pixels are written a block at a time, each chunk or shard by one task, so that memory does not
     grow with the slide. The metadata that make the store an OME-Zarr image are written last: a

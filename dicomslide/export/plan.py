@@ -19,7 +19,7 @@ from dicomslide.export.derived import Derivation
 from dicomslide.export.grid import Division, Grid
 from dicomslide.export.journal import Journal
 from dicomslide.export.levels import Level
-from dicomslide.export.metadata import AXES, image_attributes, labels_attributes, zarr_format
+from dicomslide.export.metadata import image_attributes, labels_attributes, zarr_format
 from dicomslide.export.store import ZarrFormat
 from dicomslide.export.stored import StoredArray
 from dicomslide.pixels.array import FrameArray
@@ -41,15 +41,18 @@ class PlannedArray:
     ----------
     path : str
         Its path in the store
+    axes : tuple of str
+        Names of its axes
     level : Level
         What it holds
     grid : Grid
-        How it is divided
+        How it is divided, along (c, z, y, x)
     first : int
         Number of its first block, counted over all arrays
     """
 
     path: str
+    axes: tuple[str, ...]
     level: Level
     grid: Grid
     first: int
@@ -93,7 +96,7 @@ class Plan:
                 weight = _DERIVED if isinstance(level.pixels, Derivation) else 1
                 grid = self.division.grid(level.shape, weight * level.dtype.itemsize, level.unit)
                 path = f"{image.path}/{index}".lstrip("/")
-                arrays.append(PlannedArray(path, level, grid, first))
+                arrays.append(PlannedArray(path, image.axes, level, grid, first))
                 first += grid.num_blocks
         return found
 
@@ -152,15 +155,16 @@ class Plan:
 
     def _create(self, group: zarr.Group, array: PlannedArray) -> dict[str, Any]:
         """Make an array; gives its metadata."""
-        extra: dict[str, Any] = {"dimension_names": AXES}
+        grid, ndim = array.grid, len(array.axes)
+        extra: dict[str, Any] = {"dimension_names": array.axes}
         if self.format == 2:
             extra = {"chunk_key_encoding": {"name": "v2", "separator": "/"}}
         group.create_array(
             array.path,
-            shape=array.grid.shape,
+            shape=grid.shape[-ndim:],
             dtype=array.level.dtype,
-            chunks=array.grid.chunks,
-            shards=array.grid.shards,
+            chunks=grid.chunks[-ndim:],
+            shards=grid.shards and grid.shards[-ndim:],
             compressors=self.compressors,
             fill_value=0,
             **extra,

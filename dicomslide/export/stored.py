@@ -30,7 +30,7 @@ class StoredArray:
     path : str
         Its path in the store
     grid : Grid
-        How it is divided
+        How it is divided along (c, z, y, x); an array of a single channel may be without c
     first : int
         Number of its first block in the journal
     metadata : mapping
@@ -73,7 +73,9 @@ class StoredArray:
             store = Recorder(self.journal.target.place.store, self._keys(number))
             array = self._open(store)
             with naming(self.name):
-                array[self.grid.block_at(number).region] = pixels
+                array[self._region(self.grid.block_at(number))] = pixels.reshape(
+                    pixels.shape[-array.ndim :]
+                )
             entry = Entry(tuple(store.sums.values()), tuple(problems))
             self.journal.record(self.first + number, entry)
 
@@ -93,7 +95,7 @@ class StoredArray:
             sums |= self._sums(number, entry)
         array = self._open(Checker(self.journal.target.place.store, self.name, sums))
         with naming(self.name):
-            return np.asarray(array[block.region])
+            return np.asarray(array[self._region(block)]).reshape(block.shape)
 
     def is_intact(self, number: int) -> bool:
         """Whether a block is written, and not damaged since."""
@@ -125,4 +127,13 @@ class StoredArray:
         """Keys of the chunks or shards of a block."""
         target = self.journal.target
         folder = target.place / self.path / ("" if target.zarr_format == 2 else "c")
-        return [(folder / "/".join(map(str, index))).path for index in self.grid.pieces(number)]
+        pieces = (index[-self._ndim :] for index in self.grid.pieces(number))
+        return [(folder / "/".join(map(str, index))).path for index in pieces]
+
+    def _region(self, block: Block) -> tuple[slice, ...]:
+        """A block as an index of the array."""
+        return block.region[-self._ndim :]
+
+    @property
+    def _ndim(self) -> int:
+        return len(self.metadata["shape"])

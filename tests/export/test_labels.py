@@ -27,8 +27,8 @@ def test_binary_segments_are_label_images_of_their_number(make_slide, export, im
         for level in (0, 1):
             stored = group[f"labels/{name}/{level}"]
             assert stored.dtype == np.uint8
-            assert stored.shape == (1, 1, *written.levels[level].size)
-            np.testing.assert_array_equal(stored[0, 0], number * segmentation.mask(level, number))
+            assert stored.shape == (1, *written.levels[level].size)
+            np.testing.assert_array_equal(stored[0], number * segmentation.mask(level, number))
 
 
 def test_label_map_is_one_label_image_and_its_segments_are_not_repeated(
@@ -39,7 +39,7 @@ def test_label_map_is_one_label_image_and_its_segments_are_not_repeated(
     assert image_of(group, "labels")["labels"] == ["label_map"]
     masks = [written.segmentations[0].mask(0, number) for number in (1, 2, 3)]
     expected = sum(n * mask.astype(int) for n, mask in enumerate(masks, 1))
-    np.testing.assert_array_equal(group["labels/label_map/0"][0, 0], expected)
+    np.testing.assert_array_equal(group["labels/label_map/0"][0], expected)
 
 
 def test_fractions_are_as_they_were_stored(make_slide, export, image_of):
@@ -48,7 +48,7 @@ def test_fractions_are_as_they_were_stored(make_slide, export, image_of):
     for number, name in enumerate(("nucleus", "epithelium", "stroma"), 1):
         for level in (0, 1):
             expected = written.segmentations[0].mask(level, number)
-            np.testing.assert_array_equal(group[f"labels/{name}/{level}"][0, 0], expected)
+            np.testing.assert_array_equal(group[f"labels/{name}/{level}"][0], expected)
     label = label_of(image_of, group, "nucleus")
     colors = colors_of(label)
     assert sorted(colors) == list(range(1, 256))
@@ -118,7 +118,7 @@ def test_equal_segments_of_two_segmentations_are_not_mixed_up(make_slide, export
     for name, segmentation in zip(
         ("nucleus", "nucleus_2", "tissue"), written.segmentations, strict=True
     ):
-        np.testing.assert_array_equal(group[f"labels/{name}/0"][0, 0], segmentation.mask(0, 1))
+        np.testing.assert_array_equal(group[f"labels/{name}/0"][0], segmentation.mask(0, 1))
 
 
 def test_labels_can_be_left_out(make_slide, export):
@@ -129,5 +129,6 @@ def test_label_images_have_as_many_levels_as_their_image(make_slide, export, eve
     group = export(make_slide(**everything))
     for name in image_of(group, "labels")["labels"]:
         for level in ("0", "1", "2"):
-            assert group[f"labels/{name}/{level}"].shape[2:] == group[level].shape[2:]
-            assert group[f"labels/{name}/{level}"].shape[:2] == (1, 2)
+            assert group[f"labels/{name}/{level}"].shape[1:] == group[level].shape[2:]
+            # Focal planes, and no channels
+            assert group[f"labels/{name}/{level}"].shape[0] == 2

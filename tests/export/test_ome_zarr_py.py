@@ -32,5 +32,5 @@ def test_finds_image_and_labels(make_slide, export, channels_first, version):
     for number, (name, node) in enumerate(zip(segmentation.segments, labels, strict=True), 1):
         for level in segmentation.levels:
             expected = number * segmentation.mask(level, number)
-            np.testing.assert_array_equal(node.data[level].compute()[0, 0], expected)
+            np.testing.assert_array_equal(node.data[level].compute()[0], expected)
         assert node.metadata["properties"][number]["name"] == name

@@ -78,7 +78,7 @@ def test_tree_is_as_good_as_its_slide(make_slide, channels_first, tmp_path, chun
     for level in written.levels:
         np.testing.assert_array_equal(group[str(level.index)][...], channels_first(level, 2))
     mask = written.segmentations[0].mask(0, 1)
-    np.testing.assert_array_equal(group["labels/nucleus/0"][0, 0], mask)
+    np.testing.assert_array_equal(group["labels/nucleus/0"][0], mask)
 
 
 @pytest.mark.parametrize("version", ["0.5", "0.6"])

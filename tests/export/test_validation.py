@@ -97,7 +97,7 @@ class TestNgffZarr:
         for level, image in enumerate(labels.images):
             masks = [written.segmentations[0].mask(level, number) for number in (1, 2, 3)]
             expected = sum(n * mask.astype(int) for n, mask in enumerate(masks, 1))
-            np.testing.assert_array_equal(np.asarray(image.data)[0, 0], expected)
+            np.testing.assert_array_equal(np.asarray(image.data)[0], expected)
 
 
 @pytest.mark.parametrize("orientation", [*ORIENTATIONS, orientation_from_angle(30)])
