@@ -13,7 +13,7 @@ from dicomslide.export.grid import Block, Shape
 
 __all__ = ["Fraction", "Mask", "TreeArray"]
 
-_SPACE = ("focal_plane", "y", "x")
+_PLANE = "focal_plane"
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,8 @@ class TreeArray:
     Parameters
     ----------
     variable : xarray.Variable
-        Dimensions ``focal_plane``, ``y``, ``x``, all but the last two optional, and at most one of
-        channels before and one of samples after them
+        Dimensions ``focal_plane`` (or ``focal_plane_2``, …), ``y``, ``x``, all but the last two
+        optional, and at most one of channels before and one of samples after them
     convert : Mask or Fraction, optional
         What is done to the pixels
     background : float
@@ -83,14 +83,15 @@ class TreeArray:
     def __post_init__(self) -> None:
         dims = [str(name) for name in self.variable.dims]
         y = dims.index("y") if "y" in dims else -1
-        leading = [name for name in dims[: max(y, 0)] if name not in _SPACE]
+        planes = [name for name in dims if name.startswith(_PLANE)]
+        leading = [name for name in dims[: max(y, 0)] if name not in planes]
         trailing = dims[y + 2 :]
-        if dims[y : y + 2] != ["y", "x"] or max(len(leading), len(trailing)) > 1:
+        if dims[y : y + 2] != ["y", "x"] or max(map(len, (leading, trailing, planes))) > 1:
             raise ArgumentValueError(f"slide_or_tree: an image has the dimensions {tuple(dims)}")
         found = (
             leading[0] if leading else None,
             trailing[0] if trailing else None,
-            "focal_plane" if "focal_plane" in dims else None,
+            planes[0] if planes else None,
         )
         object.__setattr__(self, "_dims", found)
 

@@ -1,6 +1,5 @@
 """Where the pixels of arrays lie: micrometres along the axes of the image, and on the slide."""
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,10 +8,10 @@ from numpy.typing import NDArray
 
 from dicomslide.errors import ArgumentValueError
 
-__all__ = ["Calibration", "slide_affine", "warn_of_uneven_planes"]
+__all__ = ["Calibration", "plane_offsets", "slide_affine", "uneven_planes"]
 
 _MICROMETRES_PER_MM = 1000.0
-_AXES = ("focal_plane", "y", "x")
+_PLANE = "focal_plane"
 _DECIMALS = 9
 # Neighbours may lie this much closer or farther than others, as a part of their distance
 _UNEVEN = 1e-3
@@ -41,8 +40,15 @@ class Calibration:
     known: bool = True
 
     @classmethod
-    def of(cls, dataset: xr.Dataset) -> "Calibration":
-        """Read the calibration of a level, or of an associated image, of the tree.
+    def of(cls, dataset: xr.Dataset, variable: str | None = None) -> "Calibration":
+        """Read the calibration of a variable of a level, or of an associated image, of the tree.
+
+        Parameters
+        ----------
+        dataset : xarray.Dataset
+            The level, or the associated image
+        variable : str, optional
+            Name of the variable, which may have focal planes of its own
 
         Raises
         ------
@@ -52,7 +58,8 @@ class Calibration:
         spacing = dataset.attrs.get("pixel_spacing")
         known = spacing is not None or "y" in dataset.coords
         steps = dict(zip(("y", "x"), spacing or (1 / _MICROMETRES_PER_MM,) * 2, strict=True))
-        lines = [_line(dataset, axis, steps.get(axis)) for axis in _AXES]
+        plane = _plane_name(dataset, variable)
+        lines = [_line(dataset, axis, steps.get(axis)) for axis in (plane, "y", "x")]
         # Decimal Strings have fewer digits than the noise that arithmetic adds to them
         (z, y, x), (z0, y0, x0) = (
             [round(value, _DECIMALS) for value in values] for values in zip(*lines, strict=True)
@@ -80,7 +87,7 @@ def _line(dataset: xr.Dataset, axis: str, step: float | None) -> tuple[float, fl
     if positions.size == 1:
         return (1.0 if step is None else step * _MICROMETRES_PER_MM), first
     scale = (last - first) / (positions.size - 1)
-    if scale <= 0 or not (axis == "focal_plane" or _is_even(positions, scale)):
+    if scale <= 0 or (axis in ("y", "x") and not _is_even(positions, scale)):
         raise ArgumentValueError(
             f"slide_or_tree: positions along {axis} have to ascend evenly, in OME-Zarr they "
             "are a scale and a translation"
@@ -104,18 +111,29 @@ def _is_even(positions: xr.Variable, scale: float) -> bool:
     return True
 
 
-def warn_of_uneven_planes(dataset: xr.Dataset) -> None:
-    """Warn where focal planes are at distances that a scale cannot tell."""
-    if "focal_plane" not in dataset.coords:
-        return
-    heights = np.atleast_1d(dataset["focal_plane"].values) * _MICROMETRES_PER_MM
-    distances = np.diff(heights)
-    if len(distances) and np.ptp(distances) > _UNEVEN * distances.mean():
-        warnings.warn(
-            f"focal planes are at {heights.round(3).tolist()} micrometres, but OME-Zarr has only "
-            "one distance: it is their mean",
-            stacklevel=2,
-        )
+def _plane_name(dataset: xr.Dataset, variable: str | None) -> str:
+    """Name the coordinate of the focal planes of a variable: along a dimension, or of one plane."""
+    if variable is None:
+        return _PLANE
+    image = dataset[variable]
+    names = (str(name) for name in (*image.dims, *image.coords))
+    return next((name for name in names if name.startswith(_PLANE)), _PLANE)
+
+
+def plane_offsets(dataset: xr.Dataset, variable: str) -> tuple[float, ...]:
+    """Read the offsets of the focal planes of a variable in micrometres; none if not known."""
+    plane = _plane_name(dataset, variable)
+    if plane not in dataset.coords:
+        return ()
+    heights = np.atleast_1d(dataset[plane].values) * _MICROMETRES_PER_MM
+    return tuple(heights.round(_DECIMALS).tolist())
+
+
+def uneven_planes(offsets: tuple[float, ...]) -> tuple[float, ...]:
+    """Get the offsets of focal planes whose distances a scale cannot tell; otherwise none."""
+    distances = np.diff(offsets)
+    is_uneven = len(distances) and np.ptp(distances) > _UNEVEN * distances.mean()
+    return offsets if is_uneven else ()
 
 
 def slide_affine(dataset: xr.Dataset) -> NDArray[np.float64] | None:

@@ -2,7 +2,8 @@
 
 import re
 import warnings
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,12 @@ from numpy.typing import NDArray
 
 from dicomslide.errors import ArgumentValueError
 from dicomslide.export.arrays import TreeArray
-from dicomslide.export.calibration import Calibration, slide_affine, warn_of_uneven_planes
+from dicomslide.export.calibration import (
+    Calibration,
+    plane_offsets,
+    slide_affine,
+    uneven_planes,
+)
 from dicomslide.export.derived import mean_of_four
 from dicomslide.export.display import Display, image_displays, parameter_displays
 from dicomslide.export.labels import Label, find_labels
@@ -21,10 +27,14 @@ __all__ = ["Image", "find_images"]
 
 Groups = Mapping[str, xr.Dataset]
 
+_Key = tuple[str, ...]
+"""What tells a channel from others at all levels: names, and its number among equal ones."""
+
 _AXES = ("c", "z", "y", "x")
 _SMALLEST_LEVEL = 512
 _LEVEL = re.compile(r"/level_(\d+)")
-_CHANNELS = {"image": "channel", "parametric_map": "parameter"}
+# Coordinates that tell channels apart, the first one along a dimension of its own
+_CHANNELS = {"image": ("channel",), "parametric_map": ("parameter", "parameter_series")}
 # Coordinates that name what an image shows
 _MEANINGS = ("label", "parameter", "channel")
 
@@ -49,6 +59,8 @@ class Image:
         From its axes to the slide coordinate system: see `slide_affine`
     label : Label, optional
         What its values mean, if it is a label image
+    planes : tuple of float
+        Offsets of its focal planes in micrometres, where one distance does not tell them
     """
 
     path: str
@@ -58,6 +70,7 @@ class Image:
     displays: tuple[Display, ...]
     affine: NDArray[np.float64] | None
     label: Label | None = None
+    planes: tuple[float, ...] = ()
 
     @property
     def axes(self) -> tuple[str, ...]:
@@ -85,7 +98,8 @@ def find_images(groups: Groups, *, dyadic: bool, labels: bool, associated: bool)
     Warns
     -----
     UserWarning
-        When there are images whose pixels are those of no level
+        When there are images whose pixels are those of no level, levels or segments that are not in
+        the focal planes of their image, or focal planes that a scale cannot tell
     """
     levels = {
         int(match[1]): group for path, group in groups.items() if (match := _LEVEL.fullmatch(path))
@@ -93,30 +107,31 @@ def find_images(groups: Groups, *, dyadic: bool, labels: bool, associated: bool)
     levels = {number: levels[number] for number in sorted(levels)}
     root = groups.get("/", xr.Dataset()).attrs
     name = str(root.get("container_identifier") or root.get("frame_of_reference_uid") or "slide")
-    variables = dict.fromkeys(
-        str(variable)
-        for level in levels.values()
-        for variable in level.data_vars
-        if re.fullmatch(r"(image|parametric_map)(_\d+)?", str(variable))
-    )
-    if "image" not in variables:
+    images = _channel_images("image", levels, name, dyadic)
+    if not images:
         raise ArgumentValueError("slide_or_tree: there are no optical paths")
-    del variables["image"]
-    warn_of_uneven_planes(next(iter(levels.values())))
     _warn_of_off_grid(groups, labels)
-    images = [
-        _image(variable, "" if variable == "image" else variable, name, levels, dyadic)
-        for variable in ("image", *variables)
-    ]
+    images += _channel_images("parametric_map", levels, name, dyadic)
     if labels:
-        images += _label_images(find_labels(levels), levels, images[0])
+        images += _label_images(find_labels(levels), images[0])
     if associated:
         images += [
             _associated(path.removeprefix("/"), group)
             for path, group in groups.items()
             if path.startswith("/associated/") and "image" in group
         ]
+    _warn_of_uneven_planes(images)
     return images
+
+
+def _warn_of_uneven_planes(images: Iterable[Image]) -> None:
+    """Warn where focal planes are at distances that a scale cannot tell."""
+    for offsets in dict.fromkeys(image.planes for image in images if image.planes):
+        warnings.warn(
+            f"focal planes are at {np.round(offsets, 3).tolist()} micrometres, but OME-Zarr has "
+            "only one distance: it is their mean, and the attribute dicomslide has the positions",
+            stacklevel=2,
+        )
 
 
 def _warn_of_off_grid(groups: Groups, labels: bool) -> None:
@@ -135,49 +150,132 @@ def _warn_of_off_grid(groups: Groups, labels: bool) -> None:
         )
 
 
-def _image(
-    variable: str, path: str, name: str, levels: Mapping[int, xr.Dataset], dyadic: bool
-) -> Image:
-    kind = re.sub(r"_\d+$", "", variable)
-    coordinate = _CHANNELS[kind] + variable.removeprefix(kind)
-    shown = {number: level for number, level in levels.items() if variable in level}
-    number, base = next(iter(shown.items()))
-    channels = _values(base, coordinate)
-    others = {channel for level in shown.values() for channel in _values(level, coordinate)}
-    if path == "" and (number != min(levels) or others - set(channels)):
-        raise ArgumentValueError(
-            "slide_or_tree: the largest level does not show all optical paths of their kind"
+def _channel_images(
+    kind: str, levels: Mapping[int, xr.Dataset], name: str, dyadic: bool
+) -> list[Image]:
+    """Make the images of the optical paths, or of the parameters.
+
+    Channels that share a variable at the largest level that shows them are one image.
+    """
+    keys = {number: _keys(level, kind) for number, level in levels.items()}
+    images: list[Image] = []
+    known: set[_Key] = set()
+    for variables in keys.values():
+        for found in variables.values():
+            channels = [key for key in found if key not in known]
+            if channels:
+                known.update(channels)
+                parts = {
+                    number: _Part(_select(level, variable, own, channels), variable)
+                    for number, level in levels.items()
+                    for variable, own in keys[number].items()
+                    if set(channels) <= set(own)
+                }
+                path = kind + (f"_{len(images) + 1}" if images else "")
+                images.append(_image(path, name, parts, dyadic))
+    return images
+
+
+def _keys(level: xr.Dataset, kind: str) -> dict[str, list[_Key]]:
+    """Find what tells the channels of the variables of a kind apart, at all levels alike."""
+    counts: Counter[_Key] = Counter()
+    found: dict[str, list[_Key]] = {}
+    for variable in map(str, level.data_vars):
+        if not re.fullmatch(rf"{kind}(_\d+)?", variable):
+            continue
+        names = [name + variable.removeprefix(kind) for name in _CHANNELS[kind]]
+        values = [texts for name in names if (texts := _values(level, name))]
+        count = level[variable].sizes.get(names[0], 1)
+        found[variable] = []
+        for identity in zip(*values, strict=True) if values else [()] * count:
+            # Channels of several series may mean the same, and come in the same order
+            counts[identity] += 1
+            found[variable].append((*identity, str(counts[identity])))
+    return found
+
+
+def _select(level: xr.Dataset, variable: str, own: list[_Key], channels: list[_Key]) -> xr.Dataset:
+    """Select channels of a variable of a level."""
+    part = level[[variable]]
+    if own == channels:
+        return part
+    kind = _kind(variable)
+    dimension = _CHANNELS[kind][0] + variable.removeprefix(kind)
+    return part.isel({dimension: [own.index(key) for key in channels]})
+
+
+def _kind(variable: str) -> str:
+    return re.sub(r"_\d+$", "", variable)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Some channels of a level: a data set of one variable."""
+
+    level: xr.Dataset
+    variable: str
+
+    @property
+    def array(self) -> TreeArray:
+        """Its pixels."""
+        return _array(self.level[self.variable])
+
+    @property
+    def offsets(self) -> tuple[float, ...]:
+        """Offsets of its focal planes in micrometres."""
+        return plane_offsets(self.level, self.variable)
+
+    @property
+    def planes(self) -> tuple[object, ...]:
+        """Its channels, samples and focal planes."""
+        return *self.array.shape[:2], self.offsets
+
+    @property
+    def calibration(self) -> Calibration:
+        """Where its pixels lie."""
+        return Calibration.of(self.level, self.variable)
+
+
+def _image(path: str, name: str, parts: Mapping[int, _Part], dyadic: bool) -> Image:
+    base = next(iter(parts.values()))
+    # Readers take channels and focal planes of all levels for the same
+    other = [number for number, part in parts.items() if part.planes != base.planes]
+    if other and not dyadic:
+        warnings.warn(
+            f"{path}: levels {other} are left out, as they do not have the focal planes of its "
+            f"largest level, at {list(base.offsets)} micrometres; select focal planes that all "
+            'levels have, or have levels computed with levels="dyadic"',
+            stacklevel=2,
         )
-    # Readers take the channels of all levels for the same
-    identity = _identity(base, coordinate)
-    same = [level for level in shown.values() if _identity(level, coordinate) == identity]
-    found = [(_array(level[variable]), Calibration.of(level)) for level in same]
-    displays = image_displays if kind == "image" else parameter_displays
+    same = [part for number, part in parts.items() if number not in other]
+    found = [(part.array, part.calibration) for part in same]
+    displays = image_displays if _kind(path) == "image" else parameter_displays
+    # The first one is the image of the store itself
+    path = "" if path == "image" else path
     return Image(
         path,
-        name if path == "" else f"{name} {path}",
+        f"{name} {path}".rstrip(),
         dyadic_levels(found, mean_of_four, _SMALLEST_LEVEL) if dyadic else stored_levels(found),
         dyadic,
-        displays(base, variable),
-        slide_affine(levels[min(levels)]),
+        displays(base.level, base.variable),
+        slide_affine(base.level),
+        planes=uneven_planes(base.offsets),
     )
 
 
-def _label_images(
-    found: list[Label], levels: Mapping[int, xr.Dataset], image: Image
-) -> list[Image]:
+def _label_images(found: list[Label], image: Image) -> list[Image]:
     images = []
     for label in found:
-        arrays = [(array, Calibration.of(levels[number])) for number, array in label.levels.items()]
-        aligned = aligned_levels(arrays, image.levels, label.reduce)
+        aligned = aligned_levels(list(label.levels.values()), image.levels, label.reduce)
         if not aligned:
             warnings.warn(
-                f"segment {label.name!r} is left out: it is at none of the levels of the image",
+                f"segment {label.name!r} is left out: it is at none of the levels of the image, "
+                "or in other focal planes",
                 stacklevel=2,
             )
             continue
         path = f"labels/{label.name}"
-        images.append(Image(path, label.name, aligned, True, (), image.affine, label))
+        images.append(Image(path, label.name, aligned, True, (), image.affine, label, image.planes))
     return images
 
 
@@ -200,12 +298,6 @@ def _values(level: xr.Dataset, coordinate: str) -> list[str]:
     if coordinate not in level.coords:
         return []
     return [str(value) for value in np.atleast_1d(level[coordinate].values)]
-
-
-def _identity(level: xr.Dataset, coordinate: str) -> tuple[list[str], list[str]]:
-    """What tells the channels of an image from others, also from those that mean the same."""
-    series = coordinate.replace("parameter", "parameter_series")
-    return _values(level, coordinate), _values(level, series)
 
 
 def _array(image: xr.DataArray) -> TreeArray:

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from dicomslide.export.arrays import Fraction, Mask, TreeArray
+from dicomslide.export.calibration import Calibration
 from dicomslide.export.derived import Reduction, mean_of_four, mode_of_four
 from dicomslide.metadata.colors import distinct_color
 
@@ -32,7 +33,7 @@ class Label:
     properties : dict
         Value of a label to what it means
     levels : dict
-        Number of a level of the tree to its pixels
+        Number of a level of the tree to its pixels, and where they lie
     series : str
         What tells it from another one that means the same; empty where it is not known
     """
@@ -41,7 +42,7 @@ class Label:
     reduce: Reduction
     colors: dict[int, tuple[int, int, int, int]]
     properties: dict[int, dict[str, Any]]
-    levels: dict[int, TreeArray] = field(default_factory=dict)
+    levels: dict[int, tuple[TreeArray, Calibration]] = field(default_factory=dict)
     series: str = ""
 
 
@@ -61,11 +62,12 @@ def find_labels(levels: Mapping[int, xr.Dataset]) -> list[Label]:
     found: dict[tuple[Any, ...], Label] = {}
     for number, level in levels.items():
         counts: dict[tuple[Any, ...], int] = {}
-        for label, array in (*_label_maps(level), *_segments(level)):
+        for label, array, variable in (*_label_maps(level), *_segments(level)):
             identity = label.name, repr(label.properties), label.series
             # Equal segments of several Segmentations come in the same order at all levels
             counts[identity] = counts.get(identity, 0) + 1
-            found.setdefault((*identity, counts[identity]), label).levels[number] = array
+            place = Calibration.of(level, variable)
+            found.setdefault((*identity, counts[identity]), label).levels[number] = array, place
     names: dict[str, int] = {}
     return [_numbered(label, names) for label in found.values()]
 
@@ -78,7 +80,7 @@ def _numbered(label: Label, names: dict[str, int]) -> Label:
     return replace(label, name=f"{label.name}_{count}")
 
 
-def _segments(level: xr.Dataset) -> Iterator[tuple[Label, TreeArray]]:
+def _segments(level: xr.Dataset) -> Iterator[tuple[Label, TreeArray, str]]:
     for name in level.data_vars:
         if not re.fullmatch(r"segmentation(_\d+)?", str(name)):
             continue
@@ -90,7 +92,7 @@ def _segments(level: xr.Dataset) -> Iterator[tuple[Label, TreeArray]]:
                 continue
             part = variable.isel({"segment" + suffix: slice(row, row + 1)})
             part.encoding = variable.encoding
-            yield _segment(level, suffix, row, int(number), part)
+            yield *_segment(level, suffix, row, int(number), part), str(name)
 
 
 def _segment(
@@ -119,7 +121,7 @@ def _segment(
     return label, TreeArray(variable, Fraction(maximum))
 
 
-def _label_maps(level: xr.Dataset) -> Iterator[tuple[Label, TreeArray]]:
+def _label_maps(level: xr.Dataset) -> Iterator[tuple[Label, TreeArray, str]]:
     colors = _label_map_colors(level)
     for name in level.data_vars:
         if not re.fullmatch(r"label_map(_\d+)?", str(name)):
@@ -138,7 +140,7 @@ def _label_maps(level: xr.Dataset) -> Iterator[tuple[Label, TreeArray]]:
             },
             series=str(variable.attrs.get("segment_series", "")),
         )
-        yield label, TreeArray(variable)
+        yield label, TreeArray(variable), str(name)
 
 
 def _label_map_colors(level: xr.Dataset) -> Iterator[str]:

@@ -51,6 +51,11 @@ class Level:
         """A level of the tree."""
         return cls(pixels, pixels.shape, pixels.dtype, pixels.unit, calibration)
 
+    @property
+    def place(self) -> tuple[Calibration, int]:
+        """Where its elements lie, and in how many focal planes."""
+        return self.calibration, self.shape[1]
+
 
 def stored_levels(found: Sequence[tuple[TreeArray, Calibration]]) -> tuple[Level, ...]:
     """The levels as they are."""
@@ -89,10 +94,12 @@ def aligned_levels(
 
     A level that it lacks is computed from the closest finer one, by `reduce` where the factor is a
     power of two and otherwise by choice of the nearest elements, or else repeats the elements of
-    the closest coarser one. Nothing is left of a label image that has no level of its image.
+    the closest coarser one. Nothing is left of a label image that has no level of its image, or
+    none in its focal planes.
     """
-    places = [level.calibration for level in image]
-    result = {places.index(item[1]): Level.of(*item) for item in found if item[1] in places}
+    places = [level.place for level in image]
+    own = [Level.of(*item) for item in found]
+    result = {places.index(level.place): level for level in own if level.place in places}
     if not result:
         return ()
     for index in sorted(set(range(len(image))) - set(result), key=lambda i: (i < min(result), i)):

@@ -55,9 +55,11 @@ def to_ome_zarr(
     """Write a slide as an OME-Zarr image with its levels, labels and associated images.
 
     The image of the store is that of the optical paths, of axes (c, z, y, x) in micrometres;
-    colour is three channels. Segments and label maps are under ``labels``, of axes (z, y, x),
-    Parametric Maps are images of their own, LABEL and OVERVIEW images, if they are asked for, are
-    under ``associated``. Levels that do not show all optical paths are left out.
+    colour is three channels. Optical paths of another kind, in other focal planes, or that begin
+    at another level are images of their own. Segments and label maps are under ``labels``, of axes
+    (z, y, x), Parametric Maps are images of their own, LABEL and OVERVIEW images, if they are asked
+    for, are under ``associated``. Levels that do not show all channels of an image, or not in all
+    of its focal planes, are left out.
 
     Pixels are written a block at a time, each chunk or shard by one task, so that memory does not
     grow with the slide. The metadata that make the store an OME-Zarr image are written last: a
@@ -112,8 +114,8 @@ def to_ome_zarr(
     TypeError
         When an argument has the wrong type
     ValueError
-        When an argument has no possible value, the slide has no optical paths, or not all of them
-        at its largest level, or a frame cannot be decoded
+        When an argument has no possible value, the slide has no optical paths, or a frame cannot be
+        decoded
     OSError
         When there is something at `store` already, or it cannot be written, or it cannot be resumed
         because it is a store of another slide or of other options

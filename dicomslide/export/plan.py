@@ -188,6 +188,11 @@ class Plan:
         for image in (*self.images[1:], self.images[0]):
             smallest = stored[f"{image.path}/{len(image.levels) - 1}".lstrip("/")]
             made[image.path] = image_attributes(image, self.version, smallest)
+            if image.planes:
+                made[image.path][PROJECT] = {
+                    "focal_plane_offsets": list(image.planes),
+                    "focal_plane_units": "micrometer",
+                }
         return made
 
     def facts(self, fingerprint: str, problems: list[str]) -> dict[str, Any]:

@@ -181,7 +181,7 @@ def _complete(
         for array in stored.values():
             array.require()
         attributes = plan.attributes(stored)
-        attributes[""] |= {PROJECT: plan.facts(fingerprint, problems)}
+        attributes[""].setdefault(PROJECT, {}).update(plan.facts(fingerprint, problems))
         with naming(target.name):
             target.clean()
             group = zarr.open_group(target.place, mode="r+")

@@ -281,15 +281,6 @@ class TestArguments:
         assert list(group.array_keys()) == ["0"]
         assert len(group.attrs["ome"]["multiscales"][0]["datasets"]) == 1
 
-    def test_optical_path_that_is_missing_at_the_largest_level_is_refused(
-        self, make_slide, tmp_path
-    ):
-        written = make_slide(factors=(1, 2), optical_paths=2, optical_paths_in="each")
-        missing = written.levels[0].paths[1]
-        slide = open_slide([path for path in written.paths if path != missing])
-        with pytest.raises(ValueError, match="optical paths"):
-            to_ome_zarr(slide, tmp_path / "slide.zarr")
-
     def test_slide_without_optical_paths_is_refused(self, make_slide, tmp_path):
         written = make_slide(segmentations=("BINARY",))
         with pytest.raises(ValueError, match="optical paths"):
