@@ -21,7 +21,7 @@ with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):
 _PROGRAMS = {
     "Python alone": "",
     "`import xarray`": "import xarray",
-    "`import xarray`, with its engine": "import xarray, dicomslide.backend",
+    "`import xarray`, with its engine": "import xarray, dicomslide.tree.backend",
     "`import dicomslide`": "import dicomslide",
     "`import dicomslide`, all names": "from dicomslide import *",
     "`import wsidicom`": "import wsidicom",

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     )
     from dicomslide.opening import open_slide as open_slide
     from dicomslide.opening import open_slides as open_slides
+    from dicomslide.opening.search import find_slides as find_slides
     from dicomslide.openslide import OpenSlide as OpenSlide
     from dicomslide.pixels.slices import optimize_slices as optimize_slices
     from dicomslide.pixels.threads import set_threads as set_threads
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from dicomslide.pyramid import select_image_at_pixel_spacing as select_image_at_pixel_spacing
     from dicomslide.pyramid import sort_images_by_pixel_spacing as sort_images_by_pixel_spacing
     from dicomslide.pyramid import sort_images_by_size as sort_images_by_size
-    from dicomslide.search import find_slides as find_slides
     from dicomslide.slide import Slide as Slide
     from dicomslide.sources.base import FrameLocation as FrameLocation
     from dicomslide.sources.base import FrameSource as FrameSource
@@ -79,7 +79,7 @@ _PLACES = {
     "does_optical_path_item_match": "metadata.matching",
     "does_segment_item_match": "metadata.matching",
     "does_specimen_description_item_match": "metadata.matching",
-    "find_slides": "search",
+    "find_slides": "opening.search",
     "get_image_pixel_spacing": "pyramid",
     "get_image_size": "pyramid",
     "is_image": "metadata.flavors",

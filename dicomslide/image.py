@@ -10,9 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 from pydicom.dataset import Dataset
 
 from dicomslide.arguments import integer_pair, number, number_pair, region_size, selection
-from dicomslide.damage import reading
 from dicomslide.enum import ChannelTypes
 from dicomslide.errors import ArgumentTypeError, ArgumentValueError, SelectionError
+from dicomslide.errors.damage import reading
 from dicomslide.instance import ImageInstance
 from dicomslide.matrix import TotalPixelMatrix
 from dicomslide.metadata.channels import Channel

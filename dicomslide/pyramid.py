@@ -9,8 +9,8 @@ from typing import NamedTuple, Protocol
 from pydicom.dataset import Dataset
 
 from dicomslide.arguments import number, number_pair, require_type
-from dicomslide.damage import reads_image
 from dicomslide.errors import ArgumentTypeError, ArgumentValueError, InvalidImageError
+from dicomslide.errors.damage import reads_image
 from dicomslide.metadata.flavors import image_flavor
 from dicomslide.metadata.frames import matrix_size
 from dicomslide.metadata.geometry import ImageGeometry, pixel_spacing, read_geometry

@@ -4,11 +4,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from dicomslide.arguments import number
-from dicomslide.arrangement import Plane
 from dicomslide.errors import ArgumentValueError
 from dicomslide.metadata.geometry import ImageGeometry
 from dicomslide.pixels.array import FrameArray
 from dicomslide.pixels.resampled import ResampledArray
+from dicomslide.placement.arrangement import Plane
 from dicomslide.pyramid import LevelGrid
 
 __all__ = ["level_at_spacing"]

@@ -21,8 +21,6 @@ from dicomslide.arguments import (
     require_type,
     selection,
 )
-from dicomslide.arrangement import Plane, SlideChannel, arrange
-from dicomslide.damage import name_of_image, reading
 from dicomslide.enum import ChannelTypes, ImageFlavors
 from dicomslide.errors import (
     ArgumentTypeError,
@@ -31,6 +29,7 @@ from dicomslide.errors import (
     NoSlideError,
     SelectionError,
 )
+from dicomslide.errors.damage import name_of_image, reading
 from dicomslide.image import TiledImage, coordinates, find_focal_plane
 from dicomslide.instance import ImageInstance
 from dicomslide.matrix import TotalPixelMatrix
@@ -56,6 +55,7 @@ from dicomslide.metadata.references import read_uid
 from dicomslide.metadata.stains import read_stainings
 from dicomslide.pixels.array import FrameArray
 from dicomslide.pixels.resampled import ResampledArray
+from dicomslide.placement.arrangement import Plane, SlideChannel, arrange
 from dicomslide.pyramid import LevelGrid, make_levels
 from dicomslide.region import nearest_pixels, read_annotated_region, read_slide_region
 from dicomslide.resampling import level_at_spacing
@@ -63,7 +63,7 @@ from dicomslide.sources.base import FrameSource, image_name
 from dicomslide.sources.concatenation import join_concatenations, join_frames
 from dicomslide.stores.places import frame_sources
 from dicomslide.stores.protocol import ImageStore
-from dicomslide.treechunks import TreeChunks
+from dicomslide.tree.chunks import TreeChunks
 
 if TYPE_CHECKING:
     import highdicom as hd
@@ -859,7 +859,7 @@ class Slide:
         Returns
         -------
         xarray.DataTree
-            The tree: see :mod:`dicomslide.datatree`. No frame is read
+            The tree: see :mod:`dicomslide.tree.datatree`. No frame is read
 
         Raises
         ------
@@ -897,8 +897,8 @@ class Slide:
         paths: Collection[int] | None = None,
     ) -> dict[str, xr.Dataset]:
         """Make the nodes of the tree, of some of the optical paths if their indices are given."""
-        from dicomslide.datatree import build_groups
-        from dicomslide.variables import ArrayForm
+        from dicomslide.tree.datatree import build_groups
+        from dicomslide.tree.variables import ArrayForm
 
         associated = {
             "label": self._label_images,

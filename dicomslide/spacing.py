@@ -3,9 +3,9 @@
 import xarray as xr
 
 from dicomslide.arguments import require_type
-from dicomslide.coordinates import pixel_coordinates
 from dicomslide.pixels.chunks import Chunks
 from dicomslide.slide import Slide
+from dicomslide.tree.coordinates import pixel_coordinates
 
 __all__ = ["image_at_spacing"]
 
@@ -36,7 +36,7 @@ def image_at_spacing(
     -------
     xarray.DataArray
         Array of shape (y, x, sample) over a dask array, with the coordinates that the levels of the
-        tree have: see :mod:`dicomslide.datatree`. No frame is read
+        tree have: see :mod:`dicomslide.tree.datatree`. No frame is read
 
     Raises
     ------

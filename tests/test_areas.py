@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dicomslide.areas import Areas
+from dicomslide.grouping.areas import Areas
 
 LENGTHS = st.floats(-60, 60).map(lambda power: 2.0**power) | st.sampled_from([0.0, 1.0, 4.0])
 COORDINATES = st.floats(-100, 100)

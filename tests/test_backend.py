@@ -16,10 +16,10 @@ from dicomweb_client.api import DICOMfileClient
 from pydicom.uid import RLELossless
 
 from dicomslide import open_slide
-from dicomslide.backend import SlideBackendEntrypoint
 from dicomslide.errors import DicomSlideError
 from dicomslide.sources.files import FileFrames
 from dicomslide.testing import make_wide_gamut_profile
+from dicomslide.tree.backend import SlideBackendEntrypoint
 from tests.descriptors import listed, open_files
 
 ENGINE = "dicomslide"

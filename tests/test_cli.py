@@ -275,7 +275,7 @@ class TestDemo:
         def write(folder, **options):
             return write_slide(folder, **options | {"size": (450, 600)})
 
-        monkeypatch.setattr("dicomslide.demo.write_slide", write)
+        monkeypatch.setattr("dicomslide.cli.demo.write_slide", write)
 
     def test_writes_a_slide_a_picture_and_a_store(self, run, tmp_path):
         folder = tmp_path / "demo"

@@ -19,7 +19,7 @@ from pydicom.dataset import Dataset
 
 from dicomslide import find_slides, open_slide, open_slides
 from dicomslide.cli import main
-from dicomslide.grouping import group_slides
+from dicomslide.grouping.slides import group_slides
 from dicomslide.testing import OpticalPath, SyntheticSlide
 from tests.servers.archive import Archive
 from tests.servers.dicomweb import DicomwebServer

@@ -6,8 +6,8 @@ import zarr
 
 from dicomslide import open_slide
 from dicomslide.cli import main
+from dicomslide.cli.parts import find_channels
 from dicomslide.errors import SelectionError
-from dicomslide.parts import find_channels
 from dicomslide.testing import OpticalPath
 
 PATHS = OpticalPath("1", "Nuclei", 385, "DAPI"), OpticalPath("b", "Fibres", 475, "vimentin")

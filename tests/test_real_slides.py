@@ -21,7 +21,7 @@ from wsidicom import WsiDicom
 
 from dicomslide import OpenSlide, Slide, make_thumbnail, open_slide
 from dicomslide.cli import main
-from dicomslide.grouping import group_slides
+from dicomslide.grouping.slides import group_slides
 from tests.slide.small import NoFrames
 
 DATA = Path(__file__).parents[1] / ".." / "shared" / "data"

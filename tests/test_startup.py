@@ -91,9 +91,14 @@ def test_thumbnail_needs_no_arrays_of_dask(slide_folder, tmp_path):
 
 
 def test_xarray_learns_of_the_engine_without_more_than_itself():
-    found = modules_after("import dicomslide.backend")
+    found = modules_after("import dicomslide.tree.backend")
     own = {name for name in found if name.startswith("dicomslide")}
-    assert own == {"dicomslide", "dicomslide.backend", "dicomslide.errors"}
+    assert own == {
+        "dicomslide",
+        "dicomslide.errors",
+        "dicomslide.tree",
+        "dicomslide.tree.backend",
+    }
     assert not found & (LARGE - {"xarray"})
 
 

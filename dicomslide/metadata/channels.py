@@ -6,9 +6,9 @@ from functools import partial
 
 from pydicom.dataset import Dataset
 
-from dicomslide.damage import reads_image
 from dicomslide.enum import ChannelTypes
 from dicomslide.errors import InvalidImageError
+from dicomslide.errors.damage import reads_image
 from dicomslide.metadata.codes import CodeItem, code_of
 from dicomslide.metadata.colors import hexadecimal, named_color
 from dicomslide.metadata.flavors import (

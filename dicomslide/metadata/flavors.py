@@ -5,8 +5,8 @@ from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 from pydicom.uid import UID
 
-from dicomslide.damage import reads_image
 from dicomslide.enum import ImageFlavors
+from dicomslide.errors.damage import reads_image
 
 __all__ = [
     "belongs_to_slide",

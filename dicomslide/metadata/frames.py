@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 
-from dicomslide.damage import reads_image
 from dicomslide.enum import ChannelTypes
 from dicomslide.errors import InvalidImageError
+from dicomslide.errors.damage import reads_image
 from dicomslide.metadata.channels import channel_items, channel_type, parameter_identifier
 from dicomslide.metadata.flavors import is_label_map
 from dicomslide.metadata.functional_groups import (

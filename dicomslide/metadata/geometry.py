@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydicom.dataset import Dataset
 
-from dicomslide.damage import reads_image
 from dicomslide.errors import InvalidImageError
+from dicomslide.errors.damage import reads_image
 from dicomslide.metadata.functional_groups import frame_groups
 
 __all__ = [

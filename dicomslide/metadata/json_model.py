@@ -15,8 +15,8 @@ from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
 from pydicom.valuerep import format_number_as_ds
 
-from dicomslide.damage import reading
 from dicomslide.errors import InvalidImageError
+from dicomslide.errors.damage import reading
 from dicomslide.metadata.functional_groups import PER_FRAME_GROUPS
 from dicomslide.metadata.storage import ADDED_BY_SERVICES
 

@@ -13,8 +13,8 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from dicomslide.damage import reads_image
 from dicomslide.errors import InvalidImageError
+from dicomslide.errors.damage import reads_image
 from dicomslide.metadata.flavors import is_label_map
 from dicomslide.metadata.palette import Palette, read_palette
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
-from dicomslide.damage import name_of_image, reading
 from dicomslide.errors import InvalidImageError
+from dicomslide.errors.damage import name_of_image, reading
 from dicomslide.metadata.colors import hexadecimal
 from dicomslide.metadata.palette import read_palette
 from dicomslide.metadata.references import read_uid

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from pydicom.dataset import Dataset
 
-from dicomslide.damage import reads_image
+from dicomslide.errors.damage import reads_image
 
 __all__ = ["Reference", "read_references", "read_uid", "referenced_instances"]
 

@@ -13,7 +13,7 @@ from PIL import Image, ImageCms
 from pydicom.dataset import Dataset
 
 from dicomslide.bounds import Recent
-from dicomslide.damage import reads_image
+from dicomslide.errors.damage import reads_image
 from dicomslide.metadata.channels import channel_items
 from dicomslide.processes import make_lock
 

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple, TypeVar
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 
-from dicomslide.damage import reads_image
 from dicomslide.errors import InvalidImageError
+from dicomslide.errors.damage import reads_image
 from dicomslide.metadata.frames import number_of_frames
 from dicomslide.metadata.functional_groups import PER_FRAME_GROUPS, frame_groups
 from dicomslide.sources.base import FrameLocation, FrameSource, check_frames, part_source

@@ -9,11 +9,11 @@ from typing import Any
 from pydicom.dataset import Dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
-from dicomslide.damage import reading
 from dicomslide.errors import (
     InvalidImageError,
     NoSlideError,
 )
+from dicomslide.errors.damage import reading
 from dicomslide.metadata.flavors import has_slide_class, is_image
 from dicomslide.metadata.frames import number_of_frames, tiles_across
 from dicomslide.metadata.pixel_format import is_encapsulated, read_pixel_format

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 from pydicom.uid import MediaStorageDirectoryStorage
 
-from dicomslide.damage import reading
 from dicomslide.errors import InvalidImageError, SourceError
+from dicomslide.errors.damage import reading
 from dicomslide.sources.header import read_header
 from dicomslide.sources.localfile import LocalFile
 

@@ -24,8 +24,8 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from dicomslide.damage import reading
 from dicomslide.errors import InvalidImageError, NoSlideError, UnsupportedError
+from dicomslide.errors.damage import reading
 from dicomslide.metadata.elements import UNDEFINED, Element, Elements, is_standard_sequence
 from dicomslide.metadata.functional_groups import PER_FRAME_GROUPS
 from dicomslide.sources.base import File

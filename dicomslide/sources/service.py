@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from pydicom.dataset import Dataset
 
-from dicomslide.damage import reads_image
+from dicomslide.errors.damage import reads_image
 
 __all__ = ["InstanceUids", "Json", "Service"]
 

@@ -4,8 +4,8 @@ import os
 import warnings
 from collections.abc import Iterator
 
-from dicomslide.damage import reading
 from dicomslide.errors import DicomSlideError, InvalidImageError, SourceError
+from dicomslide.errors.damage import reading
 from dicomslide.metadata.flavors import SLIDE_MICROSCOPY
 from dicomslide.sources.header import read_header, read_sop_class
 from dicomslide.sources.localfile import LocalFile

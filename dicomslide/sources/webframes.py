@@ -7,8 +7,8 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from dicomslide.bounds import Recent
-from dicomslide.damage import reads_image
 from dicomslide.errors import FrameError, SourceError
+from dicomslide.errors.damage import reads_image
 from dicomslide.metadata.frames import number_of_frames, tiles_across
 from dicomslide.metadata.pixel_format import is_encapsulated
 from dicomslide.metadata.storage import InstanceStorage

@@ -14,7 +14,6 @@ from pydicom.config import IGNORE
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
-from dicomslide.damage import reading
 from dicomslide.errors import (
     ArgumentTypeError,
     ArgumentValueError,
@@ -23,7 +22,9 @@ from dicomslide.errors import (
     NoSlideError,
     SourceError,
 )
-from dicomslide.failures import Failure, Failures, Marks, collecting, marks_of
+from dicomslide.errors.damage import reading
+from dicomslide.errors.failures import Failure, Failures, Marks, collecting, marks_of
+from dicomslide.grouping.summary import summarize
 from dicomslide.metadata.flavors import (
     PRESENTATION_STATES,
     SLIDE_CLASSES,
@@ -43,7 +44,6 @@ from dicomslide.sources.remotefile import find_remote_files, is_url, local_path
 from dicomslide.sources.sidebyside import side_by_side
 from dicomslide.sources.urls import without_secrets
 from dicomslide.stores.protocol import ImageQuery
-from dicomslide.summary import summarize
 
 __all__ = ["FileStore", "Paths", "holds_images", "name_of_paths"]
 

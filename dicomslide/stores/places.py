@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, cast
 
 from pydicom.dataset import Dataset
 
-from dicomslide.damage import name_of_image, reading
 from dicomslide.errors import ArgumentTypeError, ArgumentValueError, SourceError
-from dicomslide.failures import collecting, marks_of
+from dicomslide.errors.damage import name_of_image, reading
+from dicomslide.errors.failures import collecting, marks_of
 from dicomslide.metadata.flavors import (
     DERIVED,
     SLIDE_MICROSCOPY,

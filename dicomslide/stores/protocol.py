@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 
 from pydicom.dataset import Dataset
 
-from dicomslide.failures import Failure
+from dicomslide.errors.failures import Failure
 from dicomslide.sources.base import FrameSource
 
 __all__ = ["ImageQuery", "ImageStore"]

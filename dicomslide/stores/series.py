@@ -12,7 +12,7 @@ from functools import partial
 from pydicom.datadict import tag_for_keyword
 
 from dicomslide.errors import SourceError
-from dicomslide.failures import Failures, Marks, collecting
+from dicomslide.errors.failures import Failures, Marks, collecting
 from dicomslide.metadata.flavors import SLIDE_CLASSES, SLIDE_MICROSCOPY
 from dicomslide.metadata.json_model import text_of_json
 from dicomslide.sources.refusals import is_refused, remember_refusal, status_of

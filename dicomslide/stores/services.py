@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pydicom.dataset import Dataset
 
 from dicomslide.errors import SourceError
-from dicomslide.failures import Marks, collecting
+from dicomslide.errors.failures import Marks, collecting
 from dicomslide.metadata.flavors import (
     DERIVED,
     PRESENTATION_STATES,

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 
-from dicomslide.damage import reading
 from dicomslide.errors import DicomSlideError, InvalidImageError
+from dicomslide.errors.damage import reading
 from dicomslide.metadata.frames import read_frame_positions
 from dicomslide.metadata.json_model import bulk_data_urls, dataset_of_json, text_of_json
 from dicomslide.metadata.storage import InstanceStorage

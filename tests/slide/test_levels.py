@@ -16,7 +16,7 @@ from pydicom.dataset import Dataset
 
 from dicomslide import OpenSlide, Pyramid, Slide, open_slide, to_ome_zarr
 from dicomslide.cli import main
-from dicomslide.grouping import group_slides
+from dicomslide.grouping.slides import group_slides
 from dicomslide.metadata.json_model import dataset_of_json
 from dicomslide.testing import ORIENTATIONS, OpticalPath
 from dicomslide.thumbnail import make_thumbnail

@@ -6,9 +6,9 @@ from functools import cached_property
 
 from pydicom.dataset import Dataset
 
-from dicomslide.areas import Bounds
-from dicomslide.damage import reads_image
 from dicomslide.enum import ImageFlavors
+from dicomslide.errors.damage import reads_image
+from dicomslide.grouping.areas import Bounds
 from dicomslide.metadata.channels import may_be_one_path, read_identifiers, read_path_marks
 from dicomslide.metadata.flavors import DERIVED, image_flavor, is_image
 from dicomslide.metadata.frames import matrix_size

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from dicomslide.cli.terminal import printable
 from dicomslide.enum import ChannelTypes
 from dicomslide.errors import SelectionError
 from dicomslide.image import TiledImage
@@ -15,7 +16,6 @@ from dicomslide.metadata.channels import Channel
 from dicomslide.metadata.codes import CodeItem
 from dicomslide.metadata.flavors import read_image_type
 from dicomslide.slide import Slide
-from dicomslide.terminal import printable
 
 __all__ = ["print_report"]
 

@@ -11,13 +11,13 @@ from itertools import product
 
 from pydicom.dataset import Dataset
 
-from dicomslide.areas import Areas, Bounds
-from dicomslide.damage import reads_image
 from dicomslide.errors import InvalidImageError
-from dicomslide.leniency import share_frame_of_reference, supply_missing
+from dicomslide.errors.damage import reads_image
+from dicomslide.grouping.areas import Areas, Bounds
+from dicomslide.grouping.missing import share_frame_of_reference, supply_missing
+from dicomslide.grouping.summary import Summary, summarize
 from dicomslide.metadata.flavors import DERIVED, is_volume_image
 from dicomslide.pyramid import get_image_size
-from dicomslide.summary import Summary, summarize
 
 __all__ = [
     "group_slides",
@@ -76,7 +76,7 @@ def group_slides(
     Parameters
     ----------
     datasets : iterable of pydicom.dataset.Dataset
-        Metadata of images, which may be changed: see `dicomslide.leniency`
+        Metadata of images, which may be changed: see `dicomslide.grouping.missing`
     name : str
         Name of their source in warnings
     series_instance_uid : str, optional

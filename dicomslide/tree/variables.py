@@ -9,15 +9,15 @@ import xarray as xr
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
-from dicomslide.arrangement import Plane
-from dicomslide.coordinates import HeldVariable, channel_coordinates, other_coordinates
 from dicomslide.enum import ChannelTypes
 from dicomslide.image import TiledImage
 from dicomslide.metadata.channels import Channel
 from dicomslide.metadata.flavors import is_label_map
 from dicomslide.pixels.array import FrameArray
 from dicomslide.pixels.stack import FrameStack
-from dicomslide.treechunks import TreeChunks, chunks_like, other_sizes, rows_and_columns
+from dicomslide.placement.arrangement import Plane
+from dicomslide.tree.chunks import TreeChunks, chunks_like, other_sizes, rows_and_columns
+from dicomslide.tree.coordinates import HeldVariable, channel_coordinates, other_coordinates
 
 __all__ = ["ALL_VARIABLES", "ArrayForm", "associated_image", "channel_variables"]
 

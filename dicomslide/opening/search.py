@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 from pydicom.dataset import Dataset
 
 from dicomslide.arguments import require_type
-from dicomslide.assembly import assemble, leave_out, make_slides
-from dicomslide.damage import name_of_image, reading
 from dicomslide.errors import ArgumentTypeError
-from dicomslide.failures import Failures, collecting, marks_of
-from dicomslide.grouping import is_scanned
+from dicomslide.errors.damage import name_of_image, reading
+from dicomslide.errors.failures import Failures, collecting, marks_of
+from dicomslide.grouping.slides import is_scanned
 from dicomslide.metadata.channels import channel_items
 from dicomslide.metadata.matching import Coded, code_types, does_specimen_description_item_match
+from dicomslide.opening.assembly import assemble, leave_out, make_slides
 from dicomslide.slide import Slide
 from dicomslide.stores.places import find_images, store_of_client
 from dicomslide.stores.protocol import ImageQuery, ImageStore

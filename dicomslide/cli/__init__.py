@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import dicomslide
+from dicomslide.cli.terminal import printable
 from dicomslide.errors import DicomSlideError, StoreError
 from dicomslide.export.choices import COMPRESSORS, ERRORS, LEVELS, VERSIONS
-from dicomslide.terminal import printable
 
 __all__ = ["main"]
 
@@ -232,7 +232,7 @@ def _open(options: argparse.Namespace) -> "dicomslide.Slide":
 def _info(options: argparse.Namespace) -> None:
     from rich.console import Console
 
-    from dicomslide.report import print_report
+    from dicomslide.cli.info import print_report
 
     slide = _open(options)
     console = Console()
@@ -242,8 +242,8 @@ def _info(options: argparse.Namespace) -> None:
 
 
 def _thumbnail(options: argparse.Namespace) -> None:
-    from dicomslide.parts import find_channels
-    from dicomslide.progress import progress
+    from dicomslide.cli.parts import find_channels
+    from dicomslide.cli.progress import progress
     from dicomslide.thumbnail import make_thumbnail
 
     slide = _open(options)
@@ -265,8 +265,8 @@ def _thumbnail(options: argparse.Namespace) -> None:
 
 
 def _export(options: argparse.Namespace) -> None:
-    from dicomslide.parts import find_channels, tree_of_part
-    from dicomslide.progress import progress
+    from dicomslide.cli.parts import find_channels, tree_of_part
+    from dicomslide.cli.progress import progress
 
     slide = _open(options)
     channels = find_channels(slide, options.channels)
@@ -292,8 +292,8 @@ def _export(options: argparse.Namespace) -> None:
 
 
 def _demo(options: argparse.Namespace) -> None:
-    from dicomslide.demo import run_demo
-    from dicomslide.progress import progress
+    from dicomslide.cli.demo import run_demo
+    from dicomslide.cli.progress import progress
 
     run_demo(options.folder, print, progress)
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from pydicom.dataset import Dataset
 
-from dicomslide.summary import Summary
+from dicomslide.grouping.summary import Summary
 
 __all__ = ["share_frame_of_reference", "supply_missing"]
 

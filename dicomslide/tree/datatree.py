@@ -34,16 +34,16 @@ from typing import Any
 import xarray as xr
 from pydicom.dataset import Dataset
 
-from dicomslide.arrangement import Arrangement, Plane, SlideChannel, family_of
-from dicomslide.coordinates import pixel_coordinates
-from dicomslide.damage import reads_image
 from dicomslide.errors import ArgumentValueError, InvalidImageError
+from dicomslide.errors.damage import reads_image
 from dicomslide.image import TiledImage
 from dicomslide.metadata.flavors import read_image_type
 from dicomslide.metadata.geometry import ImageGeometry
 from dicomslide.metadata.stains import read_stainings
+from dicomslide.placement.arrangement import Arrangement, Plane, SlideChannel, family_of
 from dicomslide.pyramid import LevelGrid
-from dicomslide.variables import (
+from dicomslide.tree.coordinates import pixel_coordinates
+from dicomslide.tree.variables import (
     ALL_VARIABLES,
     ArrayForm,
     Shown,

@@ -14,7 +14,7 @@ from pydicom.valuerep import STR_VR, VR
 from dicomslide.errors import DicomSlideError
 from dicomslide.metadata.channels import channel_items
 from dicomslide.metadata.functional_groups import PER_FRAME_GROUPS
-from dicomslide.openslide_levels import Level
+from dicomslide.openslide.levels import Level
 from dicomslide.pixels.array import FrameArray
 
 __all__ = ["BACKGROUND_COLOR", "slide_properties"]

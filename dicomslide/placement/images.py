@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 
 from pydicom.dataset import Dataset
 
-from dicomslide.damage import reads_image
 from dicomslide.errors import ArgumentValueError, InvalidImageError
+from dicomslide.errors.damage import reads_image
 from dicomslide.image import TiledImage
 from dicomslide.metadata.channels import may_be_one_path, read_path_marks
 from dicomslide.metadata.flavors import is_thumbnail

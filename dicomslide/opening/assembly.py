@@ -6,8 +6,8 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 
-from dicomslide.damage import name_of_image, naming
-from dicomslide.failures import (
+from dicomslide.errors.damage import name_of_image, naming
+from dicomslide.errors.failures import (
     Failure,
     Failures,
     collecting,
@@ -16,12 +16,12 @@ from dicomslide.failures import (
     slides_by_mark,
     slides_hit_by,
 )
-from dicomslide.grouping import group_summaries
+from dicomslide.grouping.slides import group_summaries
+from dicomslide.grouping.summary import summarize
 from dicomslide.metadata.flavors import is_presentation_state
 from dicomslide.metadata.presentation import read_presentations
 from dicomslide.slide import Slide
 from dicomslide.stores.protocol import ImageStore
-from dicomslide.summary import summarize
 
 __all__ = ["assemble", "choose_whole", "container_of", "leave_out", "make_slides"]
 
@@ -42,7 +42,7 @@ def assemble(
     Parameters
     ----------
     datasets : iterable of pydicom.dataset.Dataset
-        Metadata of images, which may be changed: see `dicomslide.leniency`
+        Metadata of images, which may be changed: see `dicomslide.grouping.missing`
     name : str
         Name of the place of the images in messages
     failures : list of Failure, optional

@@ -21,14 +21,14 @@ from dicomslide.errors import (
 )
 from dicomslide.image import TiledImage
 from dicomslide.opening import open_slide
-from dicomslide.openslide_levels import (
+from dicomslide.openslide.levels import (
     ASSOCIATED_NAMES,
     Level,
     as_level,
     find_associated_images,
     find_levels,
 )
-from dicomslide.openslide_properties import slide_properties
+from dicomslide.openslide.properties import slide_properties
 from dicomslide.pixels.array import FrameArray
 from dicomslide.slide import Slide
 from dicomslide.sources.remotefile import is_url, local_path
@@ -80,8 +80,8 @@ class OpenSlide:
     Warns
     -----
     UserWarning
-        When images lack attributes that are supplied: see `dicomslide.leniency`; when a file beside
-        the one that was named is left out although it seems to belong to it
+        When images lack attributes that are supplied: see `dicomslide.grouping.missing`; when a
+        file beside the one that was named is left out although it seems to belong to it
     """
 
     def __init__(

@@ -7,11 +7,11 @@ from typing import Any, Literal
 
 from pydicom.dataset import Dataset
 
-from dicomslide.assembly import assemble, choose_whole, container_of, leave_out, make_slides
 from dicomslide.errors import ArgumentValueError, NoSlideError
-from dicomslide.failures import Failure, Failures
-from dicomslide.grouping import pyramid_uids_of, series_of, shows_only_labels
+from dicomslide.errors.failures import Failure, Failures
+from dicomslide.grouping.slides import pyramid_uids_of, series_of, shows_only_labels
 from dicomslide.metadata.flavors import is_presentation_state
+from dicomslide.opening.assembly import assemble, choose_whole, container_of, leave_out, make_slides
 from dicomslide.slide import Slide
 from dicomslide.stores.places import Access, Source, find_images, open_store
 from dicomslide.stores.protocol import ImageQuery, ImageStore
@@ -95,8 +95,9 @@ def open_slide(
     Warns
     -----
     UserWarning
-        When the images lack attributes that are supplied: see `dicomslide.leniency`; when an image
-        does not fit the others and is set aside; when a service does not deliver ICC profiles
+        When the images lack attributes that are supplied: see `dicomslide.grouping.missing`; when
+        an image does not fit the others and is set aside; when a service does not deliver ICC
+        profiles
 
     Examples
     --------

@@ -16,7 +16,7 @@ from dicomslide.metadata.geometry import ImageGeometry
 from dicomslide.metadata.presentation import Presentation
 from dicomslide.metadata.references import read_uid
 from dicomslide.pixels.array import FrameArray
-from dicomslide.placement import (
+from dicomslide.placement.images import (
     Identity,
     PlacedImage,
     identities,

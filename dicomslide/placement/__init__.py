@@ -1,0 +1,1 @@
+"""Where images lie, and which level, channel and focal plane each shows."""
