@@ -10,6 +10,7 @@ from dicomslide.errors import FrameError
 from dicomslide.metadata.pixel_format import PixelFormat
 from dicomslide.pixels.codestream import Codestream, as_stored, check_codestream, iter_boxes
 from dicomslide.pixels.colorspace import ybr_to_rgb
+from dicomslide.pixels.htj2k import decode_with_openjph
 
 __all__ = [
     "Jpeg2000Header",
@@ -61,9 +62,9 @@ def decode_jpeg2000(data: bytes, pixel_format: PixelFormat, needed: tuple[int, i
         raise FrameError(
             f"its codestream has {header.precision} bits per sample, which is not supported"
         )
-    # OpenJPEG for both: the other codec for high-throughput streams, twice as fast, crashes on
-    # streams that are broken
-    pixels = imagecodecs.jpeg2k_decode(data, numthreads=1)
+    pixels = decode_with_openjph(data)
+    if pixels is None:
+        pixels = imagecodecs.jpeg2k_decode(data, numthreads=1)
     # The codec itself repeats the samples of subsampled chroma, and converts what has it
     if _is_ycbcr(header, pixel_format) and not header.subsampled:
         pixels = ybr_to_rgb(pixels, header.precision)
