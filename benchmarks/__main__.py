@@ -11,9 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.compare import FIGURES, PEERS, compare, growth
+from benchmarks.formats import formats
 from benchmarks.published import published_python
 from benchmarks.report import (
     costs_table,
+    formats_table,
     growth_table,
     insert,
     machine,
@@ -21,10 +23,12 @@ from benchmarks.report import (
     rates_table,
     ratios,
     times,
+    uses_table,
 )
 from benchmarks.slides import PROFILES, SIZES, frames, make_slide
 from benchmarks.startup import startup
 from benchmarks.training import patches_per_second, regions
+from benchmarks.viewing import viewing
 from benchmarks.views import peak_memory, reductions, small_reads
 
 OWN = "dicomslide, 2 threads"
@@ -33,6 +37,8 @@ PARTS = (
     "color",
     "training",
     "regions",
+    "formats",
+    "viewing",
     "views",
     "reductions",
     "memory",
@@ -85,6 +91,10 @@ def main(arguments: list[str] | None = None) -> None:
             plain_table(f"{heading}, {place}", found) for place, found in found_by_place.items()
         )
         tell("regions", "\n\n".join(tables_by_place))
+    if "formats" in options.parts:
+        tell("formats", formats_table(formats(folder, rounds)))
+    if "viewing" in options.parts:
+        tell("viewing", uses_table(viewing(slide, size, rounds)))
     if "views" in options.parts:
         tell("views", plain_table("256 x 256 at random", small_reads(slide, rounds)))
     if "reductions" in options.parts:

@@ -11,6 +11,7 @@ from benchmarks.compare import Results
 
 __all__ = [
     "costs_table",
+    "formats_table",
     "growth_table",
     "insert",
     "machine",
@@ -18,6 +19,7 @@ __all__ = [
     "rates_table",
     "ratios",
     "times",
+    "uses_table",
 ]
 
 _TWO = ", 2 threads"
@@ -88,6 +90,25 @@ def rates_table(results: Mapping[str, Mapping[str, float]]) -> str:
         for title, found in results.items()
     ]
     return table(["patches in a second", *readers], rows)
+
+
+def formats_table(results: Mapping[str, tuple[float, float]]) -> str:
+    """A table of milliseconds of a frame, of the codec alone and of a read, by how it is stored."""
+    rows = [
+        [name, milliseconds(codec), milliseconds(read), f"{read / codec:.2f}"]
+        for name, (codec, read) in results.items()
+    ]
+    return table(["ms for a frame", "codec alone", "dicomslide", "ratio"], rows)
+
+
+def uses_table(results: Mapping[str, Mapping[str, float]]) -> str:
+    """A table of milliseconds of each reader, by what is done."""
+    readers = max(results.values(), key=len)
+    rows = [
+        [use, *(milliseconds(found[reader]) if reader in found else "" for reader in readers)]
+        for use, found in results.items()
+    ]
+    return table(["ms", *readers], rows)
 
 
 def costs_table(results: Mapping[str, tuple[float, float]]) -> str:

@@ -17,6 +17,8 @@ NAMES = (
     "color-ratios",
     "training",
     "regions",
+    "formats",
+    "viewing",
     "views",
     "reductions",
     "memory",
@@ -150,6 +152,24 @@ def test_regions_are_read_from_a_disk_and_from_far_away(page):
         times = re.findall(r"\| ([\d.,]+) \| [\d.]+ \|$", rows, re.MULTILINE)
         assert len(times) == 3
         assert all(float(time.replace(",", "")) > 0 for time in times)
+
+
+def test_every_way_of_storing_frames_is_measured(page):
+    found = table(page, "formats")
+    assert len(found) == 12
+    assert all(float(cell.replace(",", "")) > 0 for row in found.values() for cell in row.values())
+
+
+def test_every_reader_scans(page):
+    scan, thumbnail, tiles = table(page, "viewing").values()
+    assert list(scan) == ["limit", "dicomslide", "dicomslide, together", "wsidicom", "OpenSlide"]
+    assert all(float(cell.replace(",", "")) > 0 for cell in scan.values())
+    assert [name for name, cell in thumbnail.items() if cell] == [
+        "dicomslide",
+        "wsidicom",
+        "OpenSlide",
+    ]
+    assert [name for name, cell in tiles.items() if cell] == ["dicomslide", "OpenSlide"]
 
 
 @pytest.mark.parametrize("name", ["color", "views", "reductions", "growth"])
