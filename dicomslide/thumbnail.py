@@ -181,19 +181,31 @@ def shrink(
     check_pixel_count(array)
     rows, columns, samples = array.shape
     by_width, by_height = _block(columns, size[0]), _block(rows, size[1])
-    mode = "L" if samples == 1 else "RGB"
-    reduced = Image.new(
-        mode, (-(-columns // by_width), -(-rows // by_height)), (array.background,) * samples
-    )
-    for part in _parts(array, by_height, by_width):
-        pixels = array.read(*part)
-        picture = Image.fromarray(pixels if samples == 3 else pixels[..., 0])
-        place = part[1].start // by_width, part[0].start // by_height
-        reduced.paste(picture.reduce((by_width, by_height)), place)
+    parts = list(_parts(array, by_height, by_width))
+    if parts == [(range(rows), range(columns))]:
+        reduced = _reduce(array, *parts[0], (by_width, by_height))
+    else:
+        mode = "L" if samples == 1 else "RGB"
+        reduced = Image.new(
+            mode, (-(-columns // by_width), -(-rows // by_height)), (array.background,) * samples
+        )
+        for down, across in parts:
+            place = across.start // by_width, down.start // by_height
+            reduced.paste(_reduce(array, down, across, (by_width, by_height)), place)
     if size == (columns, rows):
         return reduced
     box = (0, 0, columns / by_width, rows / by_height)
     return reduced.resize(size, resampling, box)
+
+
+def _reduce(
+    array: FrameArray | _Pixels, rows: range, columns: range, block: tuple[int, int]
+) -> Image.Image:
+    """Read a part, and average its blocks of a width and height."""
+    pixels = array.read(rows, columns)
+    picture = Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[..., 0])
+    # Otherwise it would be copied
+    return picture if block == (1, 1) else picture.reduce(block)
 
 
 def _parts(
