@@ -183,8 +183,15 @@ class TestDamages:
     def allow(self, allowed):
         pass
 
-    def test_header_that_ends_a_process_is_an_error(self, frame, make_pixels, make_format):
-        """With so many exponents OpenJPH overwrites what follows them in its memory."""
+    def test_header_at_which_openjph_never_ends_is_an_error(self, frame, make_pixels, make_format):
+        """The only tile begins one row below the image."""
+        changed = bytearray(frame)
+        changed[frame.index(SIZE) + 37] = 1
+        with pytest.raises(FrameError, match="cannot be decoded"):
+            decode_frame(bytes(changed), make_format(make_pixels(64, 48, 3), LOSSLESS, "YBR_RCT"))
+
+    def test_header_that_openjph_has_no_room_for_is_an_error(self, frame, make_pixels, make_format):
+        """It writes so many exponents over what follows them in its memory."""
         start = frame.index(QUANTIZATION)
         segment = QUANTIZATION + struct.pack(">HB", 60003, 0x20) + b"\x50" * 60000
         changed = frame[:start] + segment + frame[start + 2 + 19 :]
