@@ -1,8 +1,8 @@
 """High-Throughput JPEG 2000 codestreams that OpenJPH decodes (ITU-T T.814).
 
-OpenJPH is twice as fast as OpenJPEG, and believes what headers say: some of them make it write
-outside its memory. So it gets those of a plain form alone, which is what encoders write for frames,
-and only where the configuration says so: it overlooks some damages that OpenJPEG finds.
+OpenJPH is nearly twice as fast as OpenJPEG, and believes what headers say: some make it hang, or
+write outside its memory. So it gets those of a plain form alone, which is what encoders write for
+frames, and only where the configuration says so: it overlooks some damages that OpenJPEG finds.
 """
 
 import struct
