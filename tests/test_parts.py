@@ -9,6 +9,7 @@ from dicomslide.cli import main
 from dicomslide.cli.parts import find_channels
 from dicomslide.errors import SelectionError
 from dicomslide.testing import OpticalPath
+from tests.uneven import APART, paths_of
 
 PATHS = OpticalPath("1", "Nuclei", 385, "DAPI"), OpticalPath("b", "Fibres", 475, "vimentin")
 
@@ -92,3 +93,19 @@ def test_there_is_no_such_focal_plane(written, tmp_path, capsys):
     assert main(arguments) == 2
     assert "no focal plane 3, only 3 from 0 on" in capsys.readouterr().err
     assert not (tmp_path / "slide.zarr").exists()
+
+
+@pytest.mark.filterwarnings("always")
+def test_channel_that_lacks_a_focal_plane_is_not_exported_in_another(make_slide, tmp_path, capsys):
+    written = make_slide(**APART)
+    lower = paths_of(written, lambda _, path, plane: path == 0 or plane < 2)
+    folder = tmp_path / "slide"
+    folder.mkdir()
+    for path in lower:
+        (folder / path.name).symlink_to(path)
+    arguments = ["export", str(folder), str(tmp_path / "slide.zarr"), "--focal-plane", "2"]
+    assert main(arguments) == 0
+    assert "image_2 is left out: it is not in the focal plane at" in capsys.readouterr().err
+    group = zarr.open_group(tmp_path / "slide.zarr")
+    np.testing.assert_array_equal(group["0"], pixels(written, 0, [0], [2]))
+    assert "image_2" not in group

@@ -10,7 +10,7 @@ from dicomslide import Slide, TiledImage, TotalPixelMatrix, open_slide
 from dicomslide.errors import SelectionError
 from dicomslide.stores.files import FileStore
 from dicomslide.testing import ParametricMapOptions, SegmentationOptions
-from tests.parts import APART, paths_of
+from tests.uneven import APART, paths_of
 
 MICROMETRE = 0.001  # In mm; the planes of these slides are 1.5 micrometres apart
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +13,9 @@ from dicomslide.slide import Slide
 
 if TYPE_CHECKING:
     import xarray as xr
+
+# Distance in millimetres of focal planes that are one
+_SAME_PLANE = 1e-6
 
 __all__ = ["find_channels", "tree_of_part"]
 
@@ -92,11 +96,20 @@ def tree_of_part(
 
 def _one_plane(dataset: xr.Dataset, offset: float, is_projected: bool) -> xr.Dataset:
     """Leave one focal plane of a node: that at an offset in millimetres, or the brightest."""
-    nearest = {
-        name: [int(np.abs(dataset[name].values - offset).argmin())]
-        for name in dataset.dims
-        if str(name).startswith("focal_plane")
-    }
+    nearest: dict[Hashable, list[int]] = {}
+    for name in dataset.dims:
+        if str(name).startswith("focal_plane"):
+            distances = np.abs(dataset[name].values - offset)
+            if not is_projected and distances.min() > _SAME_PLANE:
+                lacking = [key for key, image in dataset.data_vars.items() if name in image.dims]
+                warnings.warn(
+                    f"{', '.join(map(str, lacking))} is left out: it is not in the focal plane at "
+                    f"{offset * 1000:g} micrometres",
+                    stacklevel=2,
+                )
+                dataset = dataset.drop_dims(name)
+            else:
+                nearest[name] = [int(distances.argmin())]
     part = dataset.isel(nearest)
     if not is_projected:
         return part

@@ -7,7 +7,7 @@ from ngff_zarr.validate import validate
 
 from dicomslide import open_slide, to_ome_zarr
 from dicomslide.testing import SegmentationOptions
-from tests.parts import APART, paths_of
+from tests.uneven import APART, paths_of
 
 VERSIONS = pytest.mark.parametrize("version", ["0.4", "0.5", "0.6"])
 
