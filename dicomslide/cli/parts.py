@@ -107,7 +107,7 @@ def _one_plane(dataset: xr.Dataset, offset: float, is_projected: bool) -> xr.Dat
                     f"{offset * 1000:g} micrometres",
                     stacklevel=2,
                 )
-                dataset = dataset.drop_dims(name)
+                dataset = dataset.drop_dims([name])
             else:
                 nearest[name] = [int(distances.argmin())]
     part = dataset.isel(nearest)
