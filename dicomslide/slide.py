@@ -1137,3 +1137,12 @@ def _padding(padding: Any) -> tuple[tuple[float, ...], tuple[int, ...]]:
         tuple(0.0 if whole else float(side) for side, whole in zip(sides, is_pixels, strict=True)),
         tuple(int(side) if whole else 0 for side, whole in zip(sides, is_pixels, strict=True)),
     )
+
+
+def __getattr__(name: str) -> Any:
+    # Published beside the class, and made of it
+    if name == "find_slides":
+        from dicomslide.opening.search import find_slides
+
+        return find_slides
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name)

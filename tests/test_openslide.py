@@ -10,6 +10,7 @@ import pytest
 from openslide.deepzoom import DeepZoomGenerator
 from PIL import Image, ImageCms
 
+import dicomslide.openslide
 from dicomslide import OpenSlide, open_slide
 from dicomslide.testing import make_wide_gamut_profile
 
@@ -424,3 +425,10 @@ def test_impossible_values_are_value_errors(exact, name, call):
 def test_wrong_types_are_type_errors_that_name_the_argument(exact, name, call):
     with pytest.raises(TypeError, match=rf"^{name}:"):
         call(exact.ours)
+
+
+def test_names_of_properties_are_those_of_openslide_python():
+    theirs = {name: getattr(openslide, name) for name in vars(openslide) if "PROPERTY_NAME" in name}
+    ours = {name: getattr(dicomslide.openslide, name) for name in dicomslide.openslide.__all__}
+    del ours["OpenSlide"]
+    assert ours == theirs

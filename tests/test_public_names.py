@@ -59,7 +59,7 @@ PLACES = {
         "sort_images_by_pixel_spacing",
         "sort_images_by_size",
     },
-    "dicomslide.slide": {"Slide"},
+    "dicomslide.slide": {"Slide", "find_slides"},
     "dicomslide.tile": {
         "assemble_total_pixel_matrix",
         "compute_frame_positions",

@@ -21,6 +21,7 @@ from dicomslide.errors import (
 )
 from dicomslide.image import TiledImage
 from dicomslide.opening import open_slide
+from dicomslide.openslide import names
 from dicomslide.openslide.levels import (
     ASSOCIATED_NAMES,
     Level,
@@ -28,6 +29,7 @@ from dicomslide.openslide.levels import (
     find_associated_images,
     find_levels,
 )
+from dicomslide.openslide.names import *  # noqa: F403
 from dicomslide.openslide.properties import slide_properties
 from dicomslide.pixels.array import FrameArray
 from dicomslide.slide import Slide
@@ -37,7 +39,7 @@ from dicomslide.sources.urls import without_secrets
 from dicomslide.stores.places import Source
 from dicomslide.thumbnail import check_pixel_count, shrink
 
-__all__ = ["OpenSlide"]
+__all__ = ["OpenSlide", *names.__all__]
 
 # A hundred times as many pixels as a label or an overview has, which are read as a whole
 _MOST_ASSOCIATED = 2**28

@@ -15,6 +15,20 @@ from dicomslide.errors import DicomSlideError
 from dicomslide.metadata.channels import channel_items
 from dicomslide.metadata.functional_groups import PER_FRAME_GROUPS
 from dicomslide.openslide.levels import Level
+from dicomslide.openslide.names import (
+    PROPERTY_NAME_BACKGROUND_COLOR,
+    PROPERTY_NAME_BARCODE,
+    PROPERTY_NAME_BOUNDS_HEIGHT,
+    PROPERTY_NAME_BOUNDS_WIDTH,
+    PROPERTY_NAME_BOUNDS_X,
+    PROPERTY_NAME_BOUNDS_Y,
+    PROPERTY_NAME_COMMENT,
+    PROPERTY_NAME_MPP_X,
+    PROPERTY_NAME_MPP_Y,
+    PROPERTY_NAME_OBJECTIVE_POWER,
+    PROPERTY_NAME_QUICKHASH1,
+    PROPERTY_NAME_VENDOR,
+)
 from dicomslide.pixels.array import FrameArray
 
 __all__ = ["BACKGROUND_COLOR", "slide_properties"]
@@ -44,8 +58,8 @@ def slide_properties(
     """
     base = levels[0]
     found = {
-        "openslide.vendor": "dicom",
-        "openslide.background-color": BACKGROUND_COLOR,
+        PROPERTY_NAME_VENDOR: "dicom",
+        PROPERTY_NAME_BACKGROUND_COLOR: BACKGROUND_COLOR,
         "openslide.level-count": str(len(levels)),
         **_attributes_by_name(base.image.metadata, associated),
         **_scale(base),
@@ -69,28 +83,28 @@ def slide_properties(
 
 
 def _attributes_by_name(base: Dataset, associated: Mapping[str, Level]) -> dict[str, str]:
-    found = {"openslide.comment": str(_value(base, "ImageComments") or "")}
+    found = {PROPERTY_NAME_COMMENT: str(_value(base, "ImageComments") or "")}
     series = _value(base, "SeriesInstanceUID")
     if series:
         # OpenSlide hashes the string with the byte that ends it
-        found["openslide.quickhash-1"] = hashlib.sha256(f"{series}\0".encode()).hexdigest()
+        found[PROPERTY_NAME_QUICKHASH1] = hashlib.sha256(f"{series}\0".encode()).hexdigest()
     sources = [associated["label"].image.metadata] if "label" in associated else []
     barcodes = [_value(dataset, "BarcodeValue") for dataset in (*sources, base)]
     barcode = next(filter(None, barcodes), None)
     if barcode:
-        found["openslide.barcode"] = str(barcode)
+        found[PROPERTY_NAME_BARCODE] = str(barcode)
     for item in channel_items(base)[:1]:
         power = _number(_value(item, "ObjectiveLensPower"))
         if power is not None:
-            found["openslide.objective-power"] = _text(power)
+            found[PROPERTY_NAME_OBJECTIVE_POWER] = _text(power)
     return found
 
 
 def _scale(base: Level) -> dict[str, str]:
     between_rows, between_columns = base.image.geometry.spacing
     return {
-        "openslide.mpp-x": _text(between_columns * 1000),
-        "openslide.mpp-y": _text(between_rows * 1000),
+        PROPERTY_NAME_MPP_X: _text(between_columns * 1000),
+        PROPERTY_NAME_MPP_Y: _text(between_rows * 1000),
     }
 
 
@@ -104,10 +118,10 @@ def _bounds(array: FrameArray) -> dict[str, str]:
     bottom = min(max((r + height for r, _ in positions), default=0), rows)
     right = min(max((c + width for _, c in positions), default=0), columns)
     return {
-        "openslide.bounds-x": str(left),
-        "openslide.bounds-y": str(top),
-        "openslide.bounds-width": str(right - left),
-        "openslide.bounds-height": str(bottom - top),
+        PROPERTY_NAME_BOUNDS_X: str(left),
+        PROPERTY_NAME_BOUNDS_Y: str(top),
+        PROPERTY_NAME_BOUNDS_WIDTH: str(right - left),
+        PROPERTY_NAME_BOUNDS_HEIGHT: str(bottom - top),
     }
 
 
