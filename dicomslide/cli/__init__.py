@@ -139,6 +139,12 @@ def _parser() -> argparse.ArgumentParser:
             help="leave the colours as they are stored, without applying the ICC profile",
         )
 
+    headers = _add(
+        commands, "headers", _headers, "write headers that name nobody, to report a fault with"
+    )
+    headers.add_argument("source", metavar="SOURCE", help="folder, DICOM file or URL of a slide")
+    headers.add_argument("out", metavar="OUT.zip", type=Path, help="archive to write")
+
     demo = _add(commands, "demo", _demo, "write a synthetic slide, analyse and convert it")
     demo.add_argument(
         "folder",
@@ -289,6 +295,13 @@ def _export(options: argparse.Namespace) -> None:
             resume=options.resume,
             errors=options.errors,
         )
+
+
+def _headers(options: argparse.Namespace) -> None:
+    from dicomslide.cli.headers import write_headers
+
+    count = write_headers(options.source, options.out)
+    print(f"{options.out}: headers of {count} images; look at them before you send them")
 
 
 def _demo(options: argparse.Namespace) -> None:

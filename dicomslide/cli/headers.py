@@ -1,0 +1,137 @@
+"""The headers of a slide without what names people, to be attached to reports of faults."""
+
+import hashlib
+import io
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from zipfile import ZIP_DEFLATED, ZipFile
+
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
+
+from dicomslide.errors import StoreError
+from dicomslide.errors.damage import name_of_image, reading
+from dicomslide.errors.failures import Failure
+from dicomslide.stores.places import Access, Source, find_images, open_store
+from dicomslide.stores.protocol import ImageQuery
+
+__all__ = ["anonymized", "write_headers"]
+
+# Patients, trials, requests, visits and results: nothing in them says how a slide was scanned
+_PERSONAL_GROUPS = {0x0010, 0x0012, 0x0032, 0x0038, 0x4008}
+_PIXELS = 0x7FE0
+_TEXTS = {"AE", "AS", "DA", "DT", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UN", "UR", "UT"}
+# The texts that say how a slide was scanned and what its channels are
+_KEPT = {
+    "CodeMeaning",
+    "CodeValue",
+    "CodingSchemeDesignator",
+    "CodingSchemeVersion",
+    "LUTExplanation",
+    "LUTLabel",
+    "LongCodeValue",
+    "Manufacturer",
+    "ManufacturerModelName",
+    "OpticalPathDescription",
+    "OpticalPathIdentifier",
+    "ReferencedOpticalPathIdentifier",
+    "SegmentLabel",
+    "SoftwareVersions",
+}
+# Images are put together by these: other texts stand for them, the same ones for the same
+_REPLACED = {"ContainerIdentifier", "SpecimenIdentifier"}
+
+
+def write_headers(source: Source, target: Path) -> int:
+    """Write the headers of all images of slides at a place into a ZIP archive.
+
+    Parameters
+    ----------
+    source : path, URL or other place of slides
+        See `dicomslide.open_slide`
+    target : path
+        Archive to write, of a DICOM file without pixels for each image
+
+    Returns
+    -------
+    int
+        Number of images
+
+    Raises
+    ------
+    StoreError
+        When the archive cannot be written
+
+    Warns
+    -----
+    UserWarning
+        When a header cannot be read, and is left out
+    """
+    failures: list[Failure] = []
+    query = ImageQuery(correct_color=False, failures=failures)
+    datasets = find_images(open_store(source, Access()), query)
+    if failures and not datasets:
+        raise failures[0].error
+    for failure in failures:
+        warnings.warn(f"left out: {failure.reason}", stacklevel=2)
+    files = [_encoded(dataset) for dataset in datasets]
+    try:
+        with ZipFile(target, "x", ZIP_DEFLATED) as archive:
+            for number, content in enumerate(files):
+                archive.writestr(f"{number:04}.dcm", content)
+    except OSError as error:
+        raise StoreError(f"{target}: {error.strerror or error}") from error
+    return len(files)
+
+
+def _encoded(dataset: Dataset) -> bytes:
+    with reading(name_of_image(dataset)):
+        cleaned = anonymized(dataset)
+        cleaned.file_meta = FileMetaDataset()
+        cleaned.file_meta.MediaStorageSOPClassUID = cleaned.get("SOPClassUID")
+        cleaned.file_meta.MediaStorageSOPInstanceUID = cleaned.get("SOPInstanceUID")
+        cleaned.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        file = io.BytesIO()
+        cleaned.save_as(file, enforce_file_format=True)
+        return file.getvalue()
+
+
+def anonymized(dataset: Dataset) -> Dataset:
+    """Copy a data set without what names people.
+
+    Private attributes, pixels, and all about the patient are left out. Of other texts those remain
+    that say how a slide was scanned; others are empty. UIDs are replaced, equal ones by equal ones.
+    """
+    cleaned = Dataset()
+    for element in dataset:
+        tag = element.tag
+        if tag.is_private or tag.group in _PERSONAL_GROUPS or tag.group == _PIXELS:
+            continue
+        cleaned.add(_anonymized(element))
+    return cleaned
+
+
+def _anonymized(element: DataElement) -> DataElement:
+    value = element.value
+    if element.VR == "SQ":
+        value = [anonymized(item) for item in value]
+    elif element.VR == "UI":
+        value = [_uid(uid) for uid in value] if _is_list(value) else _uid(value)
+    elif element.keyword in _REPLACED:
+        value = hashlib.sha256(str(value).encode()).hexdigest()[:12]
+    elif element.VR in _TEXTS and element.keyword not in _KEPT:
+        value = None
+    return DataElement(element.tag, element.VR, value)
+
+
+def _uid(value: str) -> str:
+    """Replace a UID, unless the standard has it."""
+    if not value or UID(value).name != value:
+        return value
+    return generate_uid(entropy_srcs=["dicomslide", value])
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)

@@ -1,0 +1,84 @@
+"""Headers that are attached to reports of faults name nobody."""
+
+from zipfile import ZipFile
+
+import pydicom
+import pytest
+from pydicom.dataset import Dataset
+from pydicom.uid import generate_uid
+
+from dicomslide import open_slide
+from dicomslide.cli import main
+from dicomslide.cli.headers import anonymized
+from dicomslide.grouping.slides import group_slides
+from dicomslide.testing import OpticalPath, write_slide
+from tests.conftest import SMALL
+
+SECRETS = ("Doe^Jane", "MRN-4711", "A-77", "Private Clinic", "19700101", "S26-1", "Dr. No")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A slide whose files name somebody wherever they can."""
+    folder = tmp_path_factory.mktemp("named")
+    paths = OpticalPath("1", "DAPI"), OpticalPath("2", "CD3")
+    written = write_slide(folder, SMALL, samples=1, optical_paths=paths, factors=(1, 2), label=True)
+    for path in written.paths:
+        dataset = pydicom.dcmread(path)
+        dataset.PatientName, dataset.PatientID = SECRETS[:2]
+        dataset.AccessionNumber, dataset.InstitutionName = SECRETS[2:4]
+        dataset.PatientBirthDate = dataset.StudyDate = dataset.ContentDate = SECRETS[4]
+        dataset.ContainerIdentifier = SECRETS[5]
+        for item in dataset.get("SpecimenDescriptionSequence") or ():
+            item.SpecimenIdentifier, item.SpecimenShortDescription = SECRETS[5:]
+        block = dataset.private_block(0x0009, "Dr. No", create=True)
+        block.add_new(1, "LO", "Doe^Jane")
+        dataset.save_as(path)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def headers(folder, tmp_path_factory):
+    target = tmp_path_factory.mktemp("headers")
+    assert main(["headers", str(folder), str(target / "headers.zip")]) == 0
+    with ZipFile(target / "headers.zip") as archive:
+        archive.extractall(target)
+    return sorted(target.glob("*.dcm"))
+
+
+def test_nobody_is_named(folder, headers):
+    assert len(headers) == len(list(folder.glob("*.dcm")))
+    for path in headers:
+        content = path.read_bytes()
+        assert [text for text in SECRETS if text.encode() in content] == []
+        dataset = pydicom.dcmread(path)
+        assert "PixelData" not in dataset
+        assert not any(element.tag.is_private for element in dataset)
+
+
+def test_what_was_scanned_is_still_told(folder, headers):
+    slide = open_slide(folder)
+    (images,) = group_slides(map(pydicom.dcmread, headers), "headers")
+    volumes = [image for image in images if image.ImageType[2] == "VOLUME"]
+    sizes = {(i.TotalPixelMatrixRows, i.TotalPixelMatrixColumns) for i in volumes}
+    assert sizes == set(slide.total_pixel_matrix_dimensions)
+    paths = [item.OpticalPathDescription for item in volumes[0].OpticalPathSequence]
+    assert paths == ["DAPI", "CD3"]
+    assert volumes[0].Manufacturer
+
+
+def test_equal_identifiers_stay_equal():
+    first, second = Dataset(), Dataset()
+    first.StudyInstanceUID = second.SeriesInstanceUID = uid = generate_uid()
+    first.SOPClassUID = "1.2.840.10008.5.1.4.1.1.77.1.6"
+    cleaned = anonymized(first)
+    assert cleaned.StudyInstanceUID == anonymized(second).SeriesInstanceUID != uid
+    assert cleaned.SOPClassUID == first.SOPClassUID
+
+
+def test_nothing_is_overwritten(folder, tmp_path, capsys):
+    target = tmp_path / "headers.zip"
+    target.write_bytes(b"something else")
+    assert main(["headers", str(folder), str(target)]) == 2
+    assert "headers.zip: File exists" in capsys.readouterr().err
+    assert target.read_bytes() == b"something else"
