@@ -15,6 +15,7 @@ from dicomslide.image import TiledImage
 from dicomslide.metadata.channels import Channel
 from dicomslide.metadata.codes import CodeItem
 from dicomslide.metadata.flavors import read_image_type
+from dicomslide.metadata.transfer_syntaxes import TRANSFER_SYNTAXES
 from dicomslide.slide import Slide
 
 __all__ = ["print_report"]
@@ -184,7 +185,10 @@ def _focal_planes(slide: Slide) -> str:
 
 
 def _transfer_syntax(image: TiledImage) -> str:
-    return UID(image.transfer_syntax_uid).name if image.transfer_syntax_uid else "not stated"
+    uid = image.transfer_syntax_uid
+    if uid in TRANSFER_SYNTAXES:
+        return TRANSFER_SYNTAXES[uid].short_name
+    return UID(uid).name if uid else "not stated"
 
 
 def _join(image: TiledImage, *keywords: str) -> str:

@@ -7,41 +7,21 @@ from functools import cached_property
 import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.uid import (
-    DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
 )
 
 from dicomslide.errors import InvalidImageError
 from dicomslide.errors.damage import reads_image
 from dicomslide.metadata.flavors import is_label_map
 from dicomslide.metadata.palette import Palette, read_palette
+from dicomslide.metadata.transfer_syntaxes import is_encapsulated
 
-__all__ = ["NATIVE_TRANSFER_SYNTAXES", "PixelFormat", "is_encapsulated", "read_pixel_format"]
-
-# Transfer syntaxes of which the frames are not compressed; any other one encapsulates them
-NATIVE_TRANSFER_SYNTAXES = frozenset(
-    map(
-        str,
-        (
-            ImplicitVRLittleEndian,
-            ExplicitVRLittleEndian,
-            DeflatedExplicitVRLittleEndian,
-            ExplicitVRBigEndian,
-        ),
-    )
-)
+__all__ = ["PixelFormat", "read_pixel_format"]
 
 _MONOCHROME = frozenset({"MONOCHROME1", "MONOCHROME2"})
 _PALETTE = "PALETTE COLOR"
 _UNSIGNED = {8: np.uint8, 16: np.uint16, 32: np.uint32}
 _SIGNED = {8: np.int8, 16: np.int16, 32: np.int32}
-
-
-def is_encapsulated(transfer_syntax_uid: str) -> bool:
-    """Whether the frames of a transfer syntax are compressed, each one by itself (PS3.5 A.4)."""
-    return transfer_syntax_uid not in NATIVE_TRANSFER_SYNTAXES
 
 
 @dataclass(frozen=True)

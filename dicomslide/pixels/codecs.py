@@ -1,4 +1,4 @@
-"""One table: transfer syntax UID to decoder."""
+"""Decoders of frames, by transfer syntax."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -6,27 +6,17 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.uid import (
-    HTJ2K,
     JPEG2000,
     UID,
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
-    HTJ2KLossless,
-    HTJ2KLosslessRPCL,
-    ImplicitVRLittleEndian,
-    JPEG2000Lossless,
     JPEGBaseline8Bit,
-    JPEGExtended12Bit,
-    JPEGLossless,
-    JPEGLosslessSV1,
     JPEGLSLossless,
-    JPEGLSNearLossless,
     RLELossless,
 )
 
 from dicomslide.errors import FrameError, UnsupportedError
 from dicomslide.metadata.pixel_format import PixelFormat
+from dicomslide.metadata.transfer_syntaxes import TRANSFER_SYNTAXES
 from dicomslide.pixels.codestream import covers
 from dicomslide.pixels.jpeg import (
     JPEG_LS,
@@ -53,43 +43,35 @@ __all__ = [
     "supported_transfer_syntaxes",
 ]
 
+_ROOT = "1.2.840.10008.1.2"
+_JPEG_XL = "1.2.840.10008.1.2.4.112"
+
 Decoder = Callable[[bytes, PixelFormat, tuple[int, int]], NDArray]
 
-# Some are younger than the dictionary of pydicom
-_JPEG_XL_LOSSLESS = "1.2.840.10008.1.2.4.110"
-_JPEG_XL_FROM_JPEG = "1.2.840.10008.1.2.4.111"
-_JPEG_XL = "1.2.840.10008.1.2.4.112"
-_DEFLATED_FRAMES = "1.2.840.10008.1.2.8.1"
-_NAMES = {
-    _JPEG_XL_LOSSLESS: "JPEG XL Lossless",
-    _JPEG_XL_FROM_JPEG: "JPEG XL JPEG Recompression",
-    _JPEG_XL: "JPEG XL",
-    _DEFLATED_FRAMES: "Deflated Image Frame Compression",
+# Decoders by what follows "1.2.840.10008.1.2" in the UID
+_BY_ENDING: dict[str, Decoder] = {
+    "": decode_native,
+    ".1": decode_native,
+    ".1.99": decode_native,
+    ".2": decode_native_big_endian,
+    ".4.50": decode_jpeg,
+    ".4.51": decode_jpeg,
+    ".4.57": decode_jpeg,
+    ".4.70": decode_jpeg,
+    ".4.80": decode_jpeg_ls,
+    ".4.81": decode_jpeg_ls,
+    ".4.90": decode_jpeg2000,
+    ".4.91": decode_jpeg2000,
+    ".4.201": decode_jpeg2000,
+    ".4.202": decode_jpeg2000,
+    ".4.203": decode_jpeg2000,
+    ".4.110": decode_jpeg_xl,
+    ".4.111": decode_jpeg_xl,
+    ".4.112": decode_jpeg_xl,
+    ".5": decode_rle,
+    ".8.1": decode_deflated,
 }
-
-_DECODERS: dict[str, Decoder] = {
-    str(ImplicitVRLittleEndian): decode_native,
-    str(ExplicitVRLittleEndian): decode_native,
-    # The data set as a whole is deflated: its frames are inflated where the file is read
-    str(DeflatedExplicitVRLittleEndian): decode_native,
-    str(ExplicitVRBigEndian): decode_native_big_endian,
-    str(JPEGBaseline8Bit): decode_jpeg,
-    str(JPEGExtended12Bit): decode_jpeg,
-    str(JPEGLossless): decode_jpeg,
-    str(JPEGLosslessSV1): decode_jpeg,
-    str(JPEGLSLossless): decode_jpeg_ls,
-    str(JPEGLSNearLossless): decode_jpeg_ls,
-    str(JPEG2000Lossless): decode_jpeg2000,
-    str(JPEG2000): decode_jpeg2000,
-    str(HTJ2KLossless): decode_jpeg2000,
-    str(HTJ2KLosslessRPCL): decode_jpeg2000,
-    str(HTJ2K): decode_jpeg2000,
-    _JPEG_XL_LOSSLESS: decode_jpeg_xl,
-    _JPEG_XL_FROM_JPEG: decode_jpeg_xl,
-    _JPEG_XL: decode_jpeg_xl,
-    str(RLELossless): decode_rle,
-    _DEFLATED_FRAMES: decode_deflated,
-}
+_DECODERS = {uid: _BY_ENDING[uid.removeprefix(_ROOT)] for uid in TRANSFER_SYNTAXES}
 
 # Codestreams that themselves say what their components are
 _COLOURS: dict[Decoder, Callable[[bytes, PixelFormat], tuple[str, bool]]] = {
@@ -220,7 +202,7 @@ def check_supported(pixel_format: PixelFormat) -> None:
 
 def supported_transfer_syntaxes() -> list[tuple[str, str]]:
     """List UID and name of the transfer syntaxes whose frames can be decoded."""
-    return [(uid, _NAMES.get(uid) or UID(uid).name) for uid in _DECODERS]
+    return [(uid, syntax.name) for uid, syntax in TRANSFER_SYNTAXES.items()]
 
 
 def _name(uid: str) -> str:
@@ -239,7 +221,7 @@ def _recognize(data: bytes, pixel_format: PixelFormat) -> str:
         return _JPEG_XL
     if len(data) - 1 <= native_size(pixel_format) <= len(data):
         return str(ExplicitVRLittleEndian)
-    # Pixels could start like that
+    # Uncompressed pixels, which were told by their size above, may begin with these bytes, too
     if data.startswith(b"\xff\x0a"):
         return _JPEG_XL
     if looks_like_rle(data):

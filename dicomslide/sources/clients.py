@@ -12,8 +12,8 @@ from pydicom.dataset import Dataset
 
 from dicomslide.errors import DicomSlideError, FrameError, SourceError
 from dicomslide.metadata.frames import number_of_frames
-from dicomslide.metadata.pixel_format import is_encapsulated
 from dicomslide.metadata.storage import InstanceStorage
+from dicomslide.metadata.transfer_syntaxes import OCTETS, is_encapsulated, media_type
 from dicomslide.sources.base import FrameLocation, check_frames
 from dicomslide.sources.files import FileFrames, open_image_file
 from dicomslide.sources.folders import find_files, looks_like_dicom
@@ -34,15 +34,6 @@ __all__ = ["ClientFrames", "ClientService", "client_frames", "file_client_frames
 T = TypeVar("T")
 R = TypeVar("R")
 
-_MEDIA_TYPES = {
-    "image/jpeg": ("50", "51", "57", "70"),
-    "image/jls": ("80", "81"),
-    "image/jp2": ("90", "91"),
-    "image/jphc": ("201", "202", "203"),
-    "image/jxl": ("110", "111", "112"),
-}
-_JPEG_FAMILY = "1.2.840.10008.1.2.4."
-_RLE = "1.2.840.10008.1.2.5"
 _EXPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
 
 
@@ -272,14 +263,8 @@ def _media_types(transfer_syntax_uid: str) -> tuple[tuple[str, str], ...] | None
     if not transfer_syntax_uid:
         return None
     if not is_encapsulated(transfer_syntax_uid):
-        return (("application/octet-stream", _EXPLICIT_LITTLE_ENDIAN),)
-    if transfer_syntax_uid == _RLE:
-        return (("image/dicom-rle", _RLE),)
-    ending = transfer_syntax_uid.removeprefix(_JPEG_FAMILY)
-    for media_type, endings in _MEDIA_TYPES.items():
-        if ending in endings:
-            return ((media_type, transfer_syntax_uid),)
-    return (("application/octet-stream", transfer_syntax_uid),)
+        return ((OCTETS, _EXPLICIT_LITTLE_ENDIAN),)
+    return ((media_type(transfer_syntax_uid), transfer_syntax_uid),)
 
 
 def _path_of(client: DICOMfileClient, uid: str) -> Path:

@@ -13,7 +13,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from dicomslide.errors import ArgumentValueError, SourceError
 from dicomslide.metadata.json_model import text_of_json
-from dicomslide.metadata.pixel_format import is_encapsulated
+from dicomslide.metadata.transfer_syntaxes import OCTETS, TRANSFER_SYNTAXES, is_encapsulated
 from dicomslide.sources.frameparts import read_frames
 from dicomslide.sources.http import (
     DamagedAnswerError,
@@ -36,16 +36,17 @@ _STUDY, _SOP_INSTANCE = "0020000D", "00080018"
 # Number of Study Related Series
 _SERIES_COUNT = "00201206"
 _JSON = "application/dicom+json"
-_OCTETS = "application/octet-stream"
-_BULK_DATA = f'multipart/related; type="{_OCTETS}"'
-_NATIVE = f'multipart/related; type="{_OCTETS}"; transfer-syntax={ExplicitVRLittleEndian}'
+_BULK_DATA = f'multipart/related; type="{OCTETS}"'
+_NATIVE = f'multipart/related; type="{OCTETS}"; transfer-syntax={ExplicitVRLittleEndian}'
+_IMAGES = dict.fromkeys(
+    syntax.media_type for syntax in TRANSFER_SYNTAXES.values() if syntax.media_type != OCTETS
+)
 # Frames as they are stored, first in the form that most servers understand (PS3.18 8.7.3)
-_IMAGES = ("image/jpeg", "image/jls", "image/jp2", "image/jphc", "image/jxl", "image/dicom-rle")
 _AS_STORED = (
-    f'multipart/related; type="{_OCTETS}"; transfer-syntax=*',
+    f'multipart/related; type="{OCTETS}"; transfer-syntax=*',
     ", ".join(
         f'multipart/related; type="{media_type}"; transfer-syntax=*'
-        for media_type in (*_IMAGES, _OCTETS)
+        for media_type in (*_IMAGES, OCTETS)
     ),
 )
 # The service does not understand, or cannot deliver, what the header Accept asks for

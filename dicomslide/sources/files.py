@@ -16,7 +16,8 @@ from dicomslide.errors import (
 from dicomslide.errors.damage import reading
 from dicomslide.metadata.flavors import has_slide_class, is_image
 from dicomslide.metadata.frames import number_of_frames, tiles_across
-from dicomslide.metadata.pixel_format import is_encapsulated, read_pixel_format
+from dicomslide.metadata.pixel_format import read_pixel_format
+from dicomslide.metadata.transfer_syntaxes import is_encapsulated
 from dicomslide.processes import make_lock
 from dicomslide.sources.base import File, FrameLocation, check_frames
 from dicomslide.sources.header import Header, read_header

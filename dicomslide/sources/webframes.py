@@ -10,8 +10,8 @@ from dicomslide.bounds import Recent
 from dicomslide.errors import FrameError, SourceError
 from dicomslide.errors.damage import reads_image
 from dicomslide.metadata.frames import number_of_frames, tiles_across
-from dicomslide.metadata.pixel_format import is_encapsulated
 from dicomslide.metadata.storage import InstanceStorage
+from dicomslide.metadata.transfer_syntaxes import is_encapsulated
 from dicomslide.sources.base import FrameLocation, check_frames
 from dicomslide.sources.dicomweb import WebService
 from dicomslide.sources.http import RefusedRequestError

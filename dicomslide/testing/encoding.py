@@ -34,8 +34,6 @@ class Encoding:
         Whether the encoder takes signed values.
     planar: bool
         Whether Planar Configuration can be 1.
-    lossy_method: Optional[str]
-        Value of Lossy Image Compression Method for an encoder that loses something.
     """
 
     encode: Callable[[Pixels, PixelFormat], bytes]
@@ -43,7 +41,6 @@ class Encoding:
     bits: tuple[int, ...] = tuple(range(1, 17))
     signed: bool = False
     planar: bool = False
-    lossy_method: str | None = None
 
 
 def get_encoding(transfer_syntax: str) -> Encoding:
@@ -128,43 +125,27 @@ ENCODINGS: dict[str, Encoding] = {
         encoders.encode_deflated_frame, _PLAIN, _ANY_BITS, signed=True
     ),
     "1.2.840.10008.1.2.4.50": Encoding(
-        encoders.encode_jpeg, ("YBR_FULL_422", "YBR_FULL", "RGB"), (8,), lossy_method="ISO_10918_1"
+        encoders.encode_jpeg, ("YBR_FULL_422", "YBR_FULL", "RGB"), (8,)
     ),
     "1.2.840.10008.1.2.4.51": Encoding(
-        encoders.encode_jpeg,
-        ("YBR_FULL_422", "YBR_FULL", "RGB"),
-        (8, 12),
-        lossy_method="ISO_10918_1",
+        encoders.encode_jpeg, ("YBR_FULL_422", "YBR_FULL", "RGB"), (8, 12)
     ),
     "1.2.840.10008.1.2.4.57": Encoding(encoders.encode_jpeg_lossless, ("RGB",), _TO_16),
     "1.2.840.10008.1.2.4.70": Encoding(encoders.encode_jpeg_lossless, ("RGB",), _TO_16),
     "1.2.840.10008.1.2.4.80": Encoding(encoders.encode_jpeg_ls, ("RGB",), _TO_16),
-    "1.2.840.10008.1.2.4.81": Encoding(
-        encoders.encode_jpeg_ls_near_lossless, ("RGB",), _TO_16, lossy_method="ISO_14495_1"
-    ),
+    "1.2.840.10008.1.2.4.81": Encoding(encoders.encode_jpeg_ls_near_lossless, ("RGB",), _TO_16),
     "1.2.840.10008.1.2.4.90": Encoding(
         encoders.encode_jpeg2000, ("YBR_RCT", "RGB"), _TO_16, signed=True
     ),
     "1.2.840.10008.1.2.4.91": Encoding(
-        encoders.encode_jpeg2000_lossy,
-        ("YBR_ICT", "RGB"),
-        _TO_16,
-        signed=True,
-        lossy_method="ISO_15444_1",
+        encoders.encode_jpeg2000_lossy, ("YBR_ICT", "RGB"), _TO_16, signed=True
     ),
     "1.2.840.10008.1.2.4.201": Encoding(encoders.encode_htj2k, ("YBR_RCT", "RGB"), (8, 16)),
     "1.2.840.10008.1.2.4.202": Encoding(encoders.encode_htj2k, ("YBR_RCT", "RGB"), (8, 16)),
-    "1.2.840.10008.1.2.4.203": Encoding(
-        encoders.encode_htj2k_lossy, ("YBR_ICT", "RGB"), (8, 16), lossy_method="ISO_15444_15"
-    ),
+    "1.2.840.10008.1.2.4.203": Encoding(encoders.encode_htj2k_lossy, ("YBR_ICT", "RGB"), (8, 16)),
     "1.2.840.10008.1.2.4.110": Encoding(encoders.encode_jpeg_xl, ("RGB",), (8, 16)),
     "1.2.840.10008.1.2.4.111": Encoding(
-        encoders.encode_jpeg_xl_from_jpeg,
-        ("YBR_FULL_422", "YBR_FULL", "RGB"),
-        (8,),
-        lossy_method="ISO_10918_1",
+        encoders.encode_jpeg_xl_from_jpeg, ("YBR_FULL_422", "YBR_FULL", "RGB"), (8,)
     ),
-    "1.2.840.10008.1.2.4.112": Encoding(
-        encoders.encode_jpeg_xl_lossy, ("XYB", "RGB"), (8, 16), lossy_method="ISO_18181_1"
-    ),
+    "1.2.840.10008.1.2.4.112": Encoding(encoders.encode_jpeg_xl_lossy, ("XYB", "RGB"), (8, 16)),
 }

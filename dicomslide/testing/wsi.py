@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pydicom.dataset import Dataset
 from pydicom.uid import VLWholeSlideMicroscopyImageStorage
 
+from dicomslide.metadata.transfer_syntaxes import TRANSFER_SYNTAXES
 from dicomslide.testing.dimensions import (
     add_concatenation,
     add_dimensions,
     add_functional_groups,
 )
-from dicomslide.testing.encoding import get_encoding
 from dicomslide.testing.instance import Instance
 from dicomslide.testing.items import (
     DCM,
@@ -157,7 +157,7 @@ def _add_pixels(dataset: Dataset, instance: Instance) -> None:
         dataset.RescaleIntercept = 0
         dataset.RescaleSlope = 1
     dataset.BurnedInAnnotation = "YES" if instance.flavor in ("LABEL", "OVERVIEW") else "NO"
-    method = get_encoding(stored.transfer_syntax).lossy_method
+    method = TRANSFER_SYNTAXES[stored.transfer_syntax].lossy_method
     dataset.LossyImageCompression = "01" if method else "00"
     if method:
         dataset.LossyImageCompressionMethod = method
