@@ -21,6 +21,7 @@ from dicomslide.testing import (
     SegmentationOptions,
     orientation_from_angle,
 )
+from dicomslide.tree.schema import KINDS
 
 SIZE, TILE = (70, 90), (16, 24)
 GRID_COLUMNS = 4
@@ -635,3 +636,11 @@ def test_parameters_of_one_map_stay_together_where_one_mapping_serves_them(make_
     level = tree_of(make_slide(parametric_maps=(options,))).level_0
     assert level.parametric_map.sizes["parameter"] == 1
     assert level.parameter.values.tolist() == ["EOSIN"]
+
+
+def test_coordinates_along_channels_are_those_of_the_schema(make_slide):
+    written = make_slide(segmentations=("LABELMAP",), parametric_maps=("float",))
+    level = tree_of(written)["level_0"].to_dataset()
+    for kind in KINDS.values():
+        along = {name for name, c in level.coords.items() if c.dims == (kind.dimension,)}
+        assert along == set(kind.coordinates)

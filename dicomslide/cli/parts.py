@@ -96,9 +96,11 @@ def tree_of_part(
 
 def _one_plane(dataset: xr.Dataset, offset: float, is_projected: bool) -> xr.Dataset:
     """Leave one focal plane of a node: that at an offset in millimetres, or the brightest."""
+    from dicomslide.tree.schema import IMAGE, is_plane
+
     nearest: dict[Hashable, list[int]] = {}
     for name in dataset.dims:
-        if str(name).startswith("focal_plane"):
+        if is_plane(name):
             distances = np.abs(dataset[name].values - offset)
             if not is_projected and distances.min() > _SAME_PLANE:
                 lacking = [key for key, image in dataset.data_vars.items() if name in image.dims]
@@ -116,7 +118,7 @@ def _one_plane(dataset: xr.Dataset, offset: float, is_projected: bool) -> xr.Dat
     projected = {}
     for name, variable in dataset.data_vars.items():
         axes = [axis for axis, dim in enumerate(variable.dims) if dim in nearest]
-        if str(name).startswith("image") and axes:
+        if IMAGE.find(str(name)) and axes:
             low_is_bright = variable.encoding["photometric_interpretation"] == "MONOCHROME1"
             brightest = variable.data.min if low_is_bright else variable.data.max
             projected[name] = part[name].copy(data=brightest(axis=axes[0], keepdims=True))

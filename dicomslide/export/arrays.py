@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 
 from dicomslide.errors import ArgumentValueError, FrameError
 from dicomslide.export.grid import Block, Shape
+from dicomslide.tree.schema import is_plane
 
 __all__ = ["Fraction", "Mask", "TreeArray"]
-
-_PLANE = "focal_plane"
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ class TreeArray:
     def __post_init__(self) -> None:
         dims = [str(name) for name in self.variable.dims]
         y = dims.index("y") if "y" in dims else -1
-        planes = [name for name in dims if name.startswith(_PLANE)]
+        planes = [name for name in dims if is_plane(name)]
         leading = [name for name in dims[: max(y, 0)] if name not in planes]
         trailing = dims[y + 2 :]
         if dims[y : y + 2] != ["y", "x"] or max(map(len, (leading, trailing, planes))) > 1:

@@ -7,11 +7,11 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from dicomslide.errors import ArgumentValueError
+from dicomslide.tree.schema import FOCAL_PLANE, plane_dimension
 
 __all__ = ["Calibration", "plane_offsets", "slide_affine", "uneven_planes"]
 
 _MICROMETRES_PER_MM = 1000.0
-_PLANE = "focal_plane"
 _DECIMALS = 9
 # Neighbours may lie this much closer or farther than others, as a part of their distance
 _UNEVEN = 1e-3
@@ -114,10 +114,9 @@ def _is_even(positions: xr.Variable, scale: float) -> bool:
 def _plane_name(dataset: xr.Dataset, variable: str | None) -> str:
     """Name the coordinate of the focal planes of a variable: along a dimension, or of one plane."""
     if variable is None:
-        return _PLANE
+        return FOCAL_PLANE
     image = dataset[variable]
-    names = (str(name) for name in (*image.dims, *image.coords))
-    return next((name for name in names if name.startswith(_PLANE)), _PLANE)
+    return plane_dimension((*image.dims, *image.coords)) or FOCAL_PLANE
 
 
 def plane_offsets(dataset: xr.Dataset, variable: str) -> tuple[float, ...]:

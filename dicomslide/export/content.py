@@ -1,6 +1,5 @@
 """What is exported: the images of a tree, with their levels and label images."""
 
-import re
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -22,6 +21,17 @@ from dicomslide.export.derived import mean_of_four
 from dicomslide.export.display import Display, image_displays, parameter_displays
 from dicomslide.export.labels import Label, find_labels
 from dicomslide.export.levels import Level, aligned_levels, dyadic_levels, stored_levels
+from dicomslide.tree.schema import (
+    IMAGE,
+    PARAMETRIC_MAP,
+    Kind,
+    Variable,
+    is_associated,
+    is_derived,
+    level_number,
+    texts_of,
+    variables_of,
+)
 
 __all__ = ["Image", "find_images"]
 
@@ -32,9 +42,8 @@ _Key = tuple[str, ...]
 
 _AXES = ("c", "z", "y", "x")
 _SMALLEST_LEVEL = 512
-_LEVEL = re.compile(r"/level_(\d+)")
-# Coordinates that tell channels apart, the first one along a dimension of its own
-_CHANNELS = {"image": ("channel",), "parametric_map": ("parameter", "parameter_series")}
+# Coordinates that tell channels apart at all levels
+_IDENTITY = {IMAGE.name: ("channel",), PARAMETRIC_MAP.name: ("parameter", "parameter_series")}
 # Coordinates that name what an image shows
 _MEANINGS = ("label", "parameter", "channel")
 
@@ -101,24 +110,23 @@ def find_images(groups: Groups, *, dyadic: bool, labels: bool, associated: bool)
         When there are images whose pixels are those of no level, levels or segments that are not in
         the focal planes of their image, or focal planes that a scale cannot tell
     """
-    levels = {
-        int(match[1]): group for path, group in groups.items() if (match := _LEVEL.fullmatch(path))
-    }
+    numbers = {path: level_number(path) for path in groups}
+    levels = {n: groups[path] for path, n in numbers.items() if n is not None}
     levels = {number: levels[number] for number in sorted(levels)}
     root = groups.get("/", xr.Dataset()).attrs
     name = str(root.get("container_identifier") or root.get("frame_of_reference_uid") or "slide")
-    images = _channel_images("image", levels, name, dyadic)
+    images = _channel_images(IMAGE, levels, name, dyadic)
     if not images:
         raise ArgumentValueError("slide_or_tree: there are no optical paths")
     _warn_of_off_grid(groups, labels)
-    images += _channel_images("parametric_map", levels, name, dyadic)
+    images += _channel_images(PARAMETRIC_MAP, levels, name, dyadic)
     if labels:
         images += _label_images(find_labels(levels), images[0])
     if associated:
         images += [
             _associated(path.removeprefix("/"), group)
             for path, group in groups.items()
-            if path.startswith("/associated/") and "image" in group
+            if is_associated(path) and IMAGE.name in group
         ]
     _warn_of_uneven_planes(images)
     return images
@@ -138,10 +146,10 @@ def _warn_of_off_grid(groups: Groups, labels: bool) -> None:
     """Warn of the images that have coordinates of their own: a store has only one pyramid."""
     names = []
     for path, group in groups.items():
-        if not path.startswith("/derived/") or not (labels or _CHANNELS.keys() & group.data_vars):
+        if not is_derived(path) or not (labels or _IDENTITY.keys() & group.data_vars):
             continue
         found = [name for name in _MEANINGS if name in group.coords]
-        about = ", ".join(_values(group, found[0])) if found else ""
+        about = ", ".join(texts_of(group, found[0])) if found else ""
         names.append(path.removeprefix("/") + (f" ({about})" if about else ""))
     if names:
         warnings.warn(
@@ -151,7 +159,7 @@ def _warn_of_off_grid(groups: Groups, labels: bool) -> None:
 
 
 def _channel_images(
-    kind: str, levels: Mapping[int, xr.Dataset], name: str, dyadic: bool
+    kind: Kind, levels: Mapping[int, xr.Dataset], name: str, dyadic: bool
 ) -> list[Image]:
     """Make the images of the optical paths, or of the parameters.
 
@@ -171,21 +179,18 @@ def _channel_images(
                     for variable, own in keys[number].items()
                     if set(channels) <= set(own)
                 }
-                path = kind + (f"_{len(images) + 1}" if images else "")
-                images.append(_image(path, name, parts, dyadic))
+                images.append(_image(kind.variable(len(images) + 1), name, parts, dyadic))
     return images
 
 
-def _keys(level: xr.Dataset, kind: str) -> dict[str, list[_Key]]:
+def _keys(level: xr.Dataset, kind: Kind) -> dict[Variable, list[_Key]]:
     """Find what tells the channels of the variables of a kind apart, at all levels alike."""
     counts: Counter[_Key] = Counter()
-    found: dict[str, list[_Key]] = {}
-    for variable in map(str, level.data_vars):
-        if not re.fullmatch(rf"{kind}(_\d+)?", variable):
-            continue
-        names = [name + variable.removeprefix(kind) for name in _CHANNELS[kind]]
-        values = [texts for name in names if (texts := _values(level, name))]
-        count = level[variable].sizes.get(names[0], 1)
+    found: dict[Variable, list[_Key]] = {}
+    for variable in variables_of(level, kind):
+        names = [variable.of(name) for name in _IDENTITY[kind.name]]
+        values = [texts for name in names if (texts := texts_of(level, name))]
+        count = level[variable.name].sizes.get(variable.dimension, 1)
         found[variable] = []
         for identity in zip(*values, strict=True) if values else [()] * count:
             # Channels of several series may mean the same, and come in the same order
@@ -194,18 +199,14 @@ def _keys(level: xr.Dataset, kind: str) -> dict[str, list[_Key]]:
     return found
 
 
-def _select(level: xr.Dataset, variable: str, own: list[_Key], channels: list[_Key]) -> xr.Dataset:
+def _select(
+    level: xr.Dataset, variable: Variable, own: list[_Key], channels: list[_Key]
+) -> xr.Dataset:
     """Select channels of a variable of a level."""
-    part = level[[variable]]
+    part = level[[variable.name]]
     if own == channels:
         return part
-    kind = _kind(variable)
-    dimension = _CHANNELS[kind][0] + variable.removeprefix(kind)
-    return part.isel({dimension: [own.index(key) for key in channels]})
-
-
-def _kind(variable: str) -> str:
-    return re.sub(r"_\d+$", "", variable)
+    return part.isel({variable.dimension: [own.index(key) for key in channels]})
 
 
 @dataclass(frozen=True)
@@ -213,17 +214,17 @@ class _Part:
     """Some channels of a level: a data set of one variable."""
 
     level: xr.Dataset
-    variable: str
+    variable: Variable
 
     @property
     def array(self) -> TreeArray:
         """Its pixels."""
-        return _array(self.level[self.variable])
+        return _array(self.level[self.variable.name])
 
     @property
     def offsets(self) -> tuple[float, ...]:
         """Offsets of its focal planes in micrometres."""
-        return plane_offsets(self.level, self.variable)
+        return plane_offsets(self.level, self.variable.name)
 
     @property
     def planes(self) -> tuple[object, ...]:
@@ -233,25 +234,25 @@ class _Part:
     @property
     def calibration(self) -> Calibration:
         """Where its pixels lie."""
-        return Calibration.of(self.level, self.variable)
+        return Calibration.of(self.level, self.variable.name)
 
 
-def _image(path: str, name: str, parts: Mapping[int, _Part], dyadic: bool) -> Image:
+def _image(shown: Variable, name: str, parts: Mapping[int, _Part], dyadic: bool) -> Image:
     base = next(iter(parts.values()))
     # Readers take channels and focal planes of all levels for the same
     other = [number for number, part in parts.items() if part.planes != base.planes]
     if other and not dyadic:
         warnings.warn(
-            f"{path}: levels {other} are left out, as they do not have the focal planes of its "
-            f"largest level, at {list(base.offsets)} micrometres; select focal planes that all "
+            f"{shown.name}: levels {other} are left out, as they do not have the focal planes of "
+            f"its largest level, at {list(base.offsets)} micrometres; select focal planes that all "
             'levels have, or have levels computed with levels="dyadic"',
             stacklevel=2,
         )
     same = [part for number, part in parts.items() if number not in other]
     found = [(part.array, part.calibration) for part in same]
-    displays = image_displays if _kind(path) == "image" else parameter_displays
+    displays = image_displays if shown.kind is IMAGE else parameter_displays
     # The first one is the image of the store itself
-    path = "" if path == "image" else path
+    path = "" if shown == IMAGE.variable() else shown.name
     return Image(
         path,
         f"{name} {path}".rstrip(),
@@ -280,9 +281,11 @@ def _label_images(found: list[Label], image: Image) -> list[Image]:
 
 
 def _associated(path: str, group: xr.Dataset) -> Image:
-    levels = stored_levels([(_array(_like_a_level(group["image"])), Calibration.of(group))])
+    levels = stored_levels([(_array(_like_a_level(group[IMAGE.name])), Calibration.of(group))])
     name = path.rpartition("/")[2]
-    return Image(path, name, levels, False, image_displays(group, "image"), slide_affine(group))
+    return Image(
+        path, name, levels, False, image_displays(group, IMAGE.variable()), slide_affine(group)
+    )
 
 
 def _like_a_level(image: xr.DataArray) -> xr.DataArray:
@@ -292,12 +295,6 @@ def _like_a_level(image: xr.DataArray) -> xr.DataArray:
     frame = image.encoding.get("preferred_chunks", {})
     renamed.encoding["preferred_chunks"] = {names.get(k, k): size for k, size in frame.items()}
     return renamed
-
-
-def _values(level: xr.Dataset, coordinate: str) -> list[str]:
-    if coordinate not in level.coords:
-        return []
-    return [str(value) for value in np.atleast_1d(level[coordinate].values)]
 
 
 def _array(image: xr.DataArray) -> TreeArray:

@@ -7,6 +7,7 @@ import xarray as xr
 
 from dicomslide.metadata.colors import MOST_SHOWN, distinct_color
 from dicomslide.metadata.described import channel_names
+from dicomslide.tree.schema import SAMPLE, Variable, texts_of
 
 __all__ = ["Display", "choose_window", "image_displays", "parameter_displays"]
 
@@ -44,32 +45,29 @@ class Display:
     is_active: bool = True
 
 
-def image_displays(level: xr.Dataset, name: str) -> tuple[Display, ...]:
+def image_displays(level: xr.Dataset, variable: Variable) -> tuple[Display, ...]:
     """Choose the display of the optical paths of an image of the tree.
 
     Pixels of three samples are shown as red, green and blue; others in the colours and the windows
     of the coordinates ``color``, ``window_start`` and ``window_end``.
     """
-    image = level[name]
-    suffix = name.removeprefix("image")
+    image = level[variable.name]
     limits = _limits(image)
-    count = image.sizes.get("channel" + suffix, 1)
-    paths = (
-        channel_names(
-            *(_values(level, part + suffix) for part in ("channel", "description", "marker"))
-        )
-        or [""] * count
-    )
-    if image.sizes.get("sample" + suffix) == 3:
+    count = image.sizes.get(variable.dimension, 1)
+
+    def texts(name: str) -> list[str]:
+        return texts_of(level, variable.of(name))
+
+    paths = channel_names(texts("channel"), texts("description"), texts("marker")) or [""] * count
+    if image.sizes.get(variable.of(SAMPLE)) == 3:
         return tuple(
             Display(label if count == 1 else f"{path} {label}", color, limits, limits)
             for path in paths
             for label, color in _RGB
         )
-    colors = _values(level, "color" + suffix) or [""] * count
+    colors = texts("color") or [""] * count
     starts, ends = (
-        np.array(_values(level, f"window_{part}{suffix}") or ["nan"] * count, float)
-        for part in ("start", "end")
+        np.array(texts(name) or ["nan"] * count, float) for name in ("window_start", "window_end")
     )
     return tuple(
         Display(
@@ -84,9 +82,9 @@ def image_displays(level: xr.Dataset, name: str) -> tuple[Display, ...]:
     )
 
 
-def parameter_displays(level: xr.Dataset, name: str) -> tuple[Display, ...]:
+def parameter_displays(level: xr.Dataset, variable: Variable) -> tuple[Display, ...]:
     """Choose the display of the parameters of a parametric map of the tree."""
-    names = _values(level, "parameter" + name.removeprefix("parametric_map"))
+    names = texts_of(level, variable.of("parameter"))
     colors = [_WHITE] if len(names) == 1 else [distinct_color(i) for i in range(len(names))]
     return tuple(map(Display, names, colors))
 
@@ -128,8 +126,3 @@ def _limits(image: xr.DataArray) -> tuple[float, float] | None:
     if image.dtype.kind == "i":
         return -(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1
     return 0.0, 2.0**bits - 1
-
-
-def _values(level: xr.Dataset, name: str) -> list[str]:
-    """Read a coordinate as texts; none where there is none."""
-    return [str(v) for v in np.atleast_1d(level[name].values)] if name in level.coords else []

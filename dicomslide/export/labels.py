@@ -12,6 +12,7 @@ from dicomslide.export.arrays import Fraction, Mask, TreeArray
 from dicomslide.export.calibration import Calibration
 from dicomslide.export.derived import Reduction, mean_of_four, mode_of_four
 from dicomslide.metadata.colors import distinct_color
+from dicomslide.tree.schema import LABEL_MAP, SEGMENTATION, Variable, variables_of
 
 __all__ = ["Label", "find_labels"]
 
@@ -81,29 +82,26 @@ def _numbered(label: Label, names: dict[str, int]) -> Label:
 
 
 def _segments(level: xr.Dataset) -> Iterator[tuple[Label, TreeArray, str]]:
-    for name in level.data_vars:
-        if not re.fullmatch(r"segmentation(_\d+)?", str(name)):
-            continue
-        suffix = str(name).removeprefix("segmentation")
-        variable = level[name].variable
-        for row, number in enumerate(level["segment" + suffix].values.tolist()):
-            kind = _text(level, "segmentation_type" + suffix, row)
-            if kind == "LABELMAP" and _has_label_map(level):
+    has_label_map = any(variables_of(level, LABEL_MAP))
+    for found in variables_of(level, SEGMENTATION):
+        variable = level[found.name].variable
+        for row, number in enumerate(level[found.of("segment")].values.tolist()):
+            if has_label_map and _text(level, found.of("segmentation_type"), row) == "LABELMAP":
                 continue
-            part = variable.isel({"segment" + suffix: slice(row, row + 1)})
+            part = variable.isel({found.dimension: slice(row, row + 1)})
             part.encoding = variable.encoding
-            yield *_segment(level, suffix, row, int(number), part), str(name)
+            yield *_segment(level, found, row, int(number), part), found.name
 
 
 def _segment(
-    level: xr.Dataset, suffix: str, row: int, number: int, variable: xr.Variable
+    level: xr.Dataset, found: Variable, row: int, number: int, variable: xr.Variable
 ) -> tuple[Label, TreeArray]:
-    title = _text(level, "label" + suffix, row) or f"segment {number}"
+    title = _text(level, found.of("label"), row) or f"segment {number}"
     about = {"name": title, "segment": number} | {
-        name: text for name in _PROPERTIES if (text := _text(level, name + suffix, row))
+        name: text for name in _PROPERTIES if (text := _text(level, found.of(name), row))
     }
-    color = _color(_text(level, "segment_color" + suffix, row), number)
-    series = _text(level, "segment_series" + suffix, row)
+    color = _color(_text(level, found.of("segment_color"), row), number)
+    series = _text(level, found.of("segment_series"), row)
     if variable.dtype == bool:
         label = Label(
             _slug(title), mode_of_four, {number: (*color, 255)}, {number: about}, series=series
@@ -122,39 +120,36 @@ def _segment(
 
 
 def _label_maps(level: xr.Dataset) -> Iterator[tuple[Label, TreeArray, str]]:
-    colors = _label_map_colors(level)
-    for name in level.data_vars:
-        if not re.fullmatch(r"label_map(_\d+)?", str(name)):
-            continue
-        variable = level[name].variable
+    known = _segments_of_label_maps(level)
+    for found in variables_of(level, LABEL_MAP):
+        variable = level[found.name].variable
         numbers = [int(value) for value in np.atleast_1d(variable.attrs["flag_values"])]
-        meanings = str(variable.attrs["flag_meanings"]).split(" ")
-        shown = {number: _color(next(colors, ""), number) for number in numbers}
-        label = Label(
-            str(name),
-            mode_of_four,
-            {number: (*color, 255) for number, color in shown.items()},
-            {
-                number: {"name": meaning.replace("_", " "), "segment": number}
-                for number, meaning in zip(numbers, meanings, strict=True)
-            },
-            series=str(variable.attrs.get("segment_series", "")),
-        )
-        yield label, TreeArray(variable), str(name)
+        # Words of CF, which have no spaces, for a tree without its segments
+        words = str(variable.attrs["flag_meanings"]).split(" ")
+        series = str(variable.attrs.get("segment_series", ""))
+        colors, properties = {}, {}
+        for number, word in zip(numbers, words, strict=True):
+            segments = known.get((series, number))
+            title, color = segments.pop(0) if segments else (word.replace("_", " "), "")
+            colors[number] = (*_color(color, number), 255)
+            properties[number] = {"name": title, "segment": number}
+        label = Label(found.name, mode_of_four, colors, properties, series=series)
+        yield label, TreeArray(variable), found.name
 
 
-def _label_map_colors(level: xr.Dataset) -> Iterator[str]:
-    """Colours of the segments of all label maps of a level, in their order."""
-    for name in level.data_vars:
-        if re.fullmatch(r"segmentation(_\d+)?", str(name)):
-            suffix = str(name).removeprefix("segmentation")
-            for row in range(level.sizes["segment" + suffix]):
-                if _text(level, "segmentation_type" + suffix, row) == "LABELMAP":
-                    yield _text(level, "segment_color" + suffix, row)
-
-
-def _has_label_map(level: xr.Dataset) -> bool:
-    return any(str(name).startswith("label_map") for name in level.data_vars)
+def _segments_of_label_maps(level: xr.Dataset) -> dict[tuple[str, int], list[tuple[str, str]]]:
+    """Find label and colour of the segments of label maps, by their series and number."""
+    known: dict[tuple[str, int], list[tuple[str, str]]] = {}
+    for found in variables_of(level, SEGMENTATION):
+        for row, number in enumerate(level[found.of("segment")].values.tolist()):
+            if _text(level, found.of("segmentation_type"), row) == "LABELMAP":
+                series = _text(level, found.of("segment_series"), row)
+                about = (
+                    _text(level, found.of("label"), row),
+                    _text(level, found.of("segment_color"), row),
+                )
+                known.setdefault((series, int(number)), []).append(about)
+    return known
 
 
 def _maximum(variable: xr.Variable) -> int:

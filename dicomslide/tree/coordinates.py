@@ -8,11 +8,11 @@ import xarray as xr
 from xarray.coding.strings import create_vlen_dtype
 from xarray.indexes import RangeIndex
 
-from dicomslide.enum import ChannelTypes
 from dicomslide.metadata.channels import Channel
 from dicomslide.metadata.codes import CodeItem
 from dicomslide.metadata.geometry import ImageGeometry
 from dicomslide.pyramid import LevelGrid
+from dicomslide.tree.schema import IMAGE, SEGMENTATION, SERIES, Variable, is_plane
 
 __all__ = ["channel_coordinates", "other_coordinates", "pixel_coordinates"]
 
@@ -115,7 +115,7 @@ def other_coordinates(
     """
     found = {}
     for name, length in sizes.items():
-        if str(name).startswith("focal_plane"):
+        if is_plane(name):
             heights = [offset / 1000 for offset in offsets]
             about = {"units": "mm", "long_name": "Z offset in the slide coordinate system"}
             found[str(name)] = HeldVariable(name, heights, about)
@@ -125,22 +125,19 @@ def other_coordinates(
 
 
 def channel_coordinates(
-    kind: ChannelTypes, channels: Sequence[Channel], series: Sequence[str], suffix: str
+    variable: Variable, channels: Sequence[Channel], series: Sequence[str]
 ) -> dict[str, HeldVariable]:
     """Make the coordinates that tell the channels of a variable apart.
 
     Parameters
     ----------
-    kind : ChannelTypes
-        What the channels are
+    variable : Variable
+        The variable
     channels : sequence of Channel
         Channels in the order of the variable
     series : sequence of str
         Pyramid UID of each channel, or Series Instance UID where there is none
-    suffix : str
-        What the names of dimension and coordinates end with
     """
-    about_series = "Pyramid UID, or Series Instance UID where there is none"
 
     def text(values: Sequence[str], **attributes: str) -> HeldVariable:
         return _texts(dimension, values, **attributes)
@@ -155,8 +152,8 @@ def channel_coordinates(
             for key, part in parts.items()
         }
 
-    if kind is ChannelTypes.OPTICAL_PATH:
-        dimension = "channel" + suffix
+    dimension = variable.dimension
+    if variable.kind is IMAGE:
         windows = [c.window or (None, None) for c in channels]
         coordinates = {
             "channel": text([c.identifier for c in channels], long_name="optical path"),
@@ -169,8 +166,7 @@ def channel_coordinates(
             "window_start": numbers([w[0] for w in windows], long_name="shown as black"),
             "window_end": numbers([w[1] for w in windows], long_name="shown as white"),
         }
-    elif kind is ChannelTypes.SEGMENT:
-        dimension = "segment" + suffix
+    elif variable.kind is SEGMENTATION:
         segments = [int(c.identifier) for c in channels]
         coordinates = {
             "segment": HeldVariable(dimension, segments, {"long_name": "segment number"}),
@@ -180,17 +176,16 @@ def channel_coordinates(
             "algorithm": text([c.algorithm for c in channels]),
             "segment_color": text([c.color for c in channels], long_name="sRGB, hexadecimal"),
             "segmentation_type": text([c.segmentation_type for c in channels]),
-            "segment_series": text(series, long_name=about_series),
+            "segment_series": text(series, long_name=SERIES),
         }
     else:
-        dimension = "parameter" + suffix
         coordinates = {
             "parameter": text([c.identifier for c in channels]),
             "explanation": text([c.label for c in channels]),
             "units": text([c.unit for c in channels]),
-            "parameter_series": text(series, long_name=about_series),
+            "parameter_series": text(series, long_name=SERIES),
         }
-    return {name + suffix: variable for name, variable in coordinates.items()}
+    return {variable.of(name): values for name, values in coordinates.items()}
 
 
 def _texts(dimension: str, values: Sequence[str], **attributes: str) -> HeldVariable:

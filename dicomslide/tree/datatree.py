@@ -43,8 +43,8 @@ from dicomslide.metadata.stains import read_stainings
 from dicomslide.placement.arrangement import Arrangement, Plane, SlideChannel, family_of
 from dicomslide.pyramid import LevelGrid
 from dicomslide.tree.coordinates import pixel_coordinates
+from dicomslide.tree.schema import KINDS, associated_path, derived_path, level_path
 from dicomslide.tree.variables import (
-    ALL_VARIABLES,
     ArrayForm,
     Shown,
     ShownChannel,
@@ -108,12 +108,11 @@ def build_groups(
             )
         ]
         node = _node(image, grid, base, shown, arrangement.offsets, form)
-        groups[f"/level_{level}"] = node.assign_attrs(downsampling_factor=factors)
+        groups[level_path(level)] = node.assign_attrs(downsampling_factor=factors)
     groups |= _off_grid(arrangement, form)
     for name, images in associated.items():
         for number, image in enumerate(images):
-            path = f"/associated/{name}" + (f"_{number}" if number else "")
-            groups[path] = _associated(image, form)
+            groups[associated_path(name, number)] = _associated(image, form)
     if isinstance(form.chunks, Mapping):
         known = {str(name) for group in groups.values() for name in group.dims}
         if unknown := set(form.chunks) - known:
@@ -151,9 +150,9 @@ def _off_grid(arrangement: Arrangement, form: ArrayForm) -> dict[str, xr.Dataset
             for channel, description in enumerate(image.channels)
             for planes in [image._instance.focal_planes_of(channel)]
         ]
-        name = ALL_VARIABLES[image.channel_type][0]
-        counts[name] = counts.get(name, 0) + 1
-        path = f"/derived/{name}" + (f"_{counts[name]}" if counts[name] > 1 else "")
+        kind = KINDS[image.channel_type]
+        counts[kind.name] = counts.get(kind.name, 0) + 1
+        path = derived_path(kind, counts[kind.name])
         groups[path] = _node(image, grid, base, shown, offsets, form)
     return groups
 

@@ -18,14 +18,17 @@ from dicomslide.pixels.stack import FrameStack
 from dicomslide.placement.arrangement import Plane
 from dicomslide.tree.chunks import TreeChunks, chunks_like, other_sizes, rows_and_columns
 from dicomslide.tree.coordinates import HeldVariable, channel_coordinates, other_coordinates
+from dicomslide.tree.schema import (
+    COLUMNS,
+    FOCAL_PLANE,
+    KINDS,
+    LABEL_MAP,
+    ROWS,
+    SAMPLE,
+    numbered,
+)
 
-__all__ = ["ALL_VARIABLES", "ArrayForm", "associated_image", "channel_variables"]
-
-ALL_VARIABLES = {
-    ChannelTypes.OPTICAL_PATH: ("image", "channel"),
-    ChannelTypes.SEGMENT: ("segmentation", "segment"),
-    ChannelTypes.PARAMETER: ("parametric_map", "parameter"),
-}
+__all__ = ["ArrayForm", "associated_image", "channel_variables"]
 
 
 class ShownChannel(NamedTuple):
@@ -129,17 +132,16 @@ def channel_variables(shown: Shown, offsets: Sequence[float], form: ArrayForm) -
     coordinates: dict[str, HeldVariable] = {}
     for (kind, *_), members in stacks.items():
         counts[kind] = counts.get(kind, 0) + 1
-        suffix = f"_{counts[kind]}" if counts[kind] > 1 else ""
-        name, dimension = (part + suffix for part in ALL_VARIABLES[kind])
+        variable = KINDS[kind].variable(counts[kind])
         own = _shown_in(*(planes for _, planes in members))
         plane, kept = _plane_dimension(focal_planes, own, kind is ChannelTypes.OPTICAL_PATH)
         members = [(channel, tuple(planes[k] for k in kept)) for channel, planes in members]
-        dims = (dimension, plane, "y", "x", f"sample{suffix}")
-        variables[name] = _stacked(members, name, dims, form)
+        dims = (variable.dimension, plane, ROWS, COLUMNS, variable.of(SAMPLE))
+        variables[variable.name] = stacked = _stacked(members, variable.name, dims, form)
         channels = [channel.description for channel, _ in members]
         series = [channel.series for channel, _ in members]
-        coordinates |= channel_coordinates(kind, channels, series, suffix)
-        coordinates |= other_coordinates(variables[name].sizes, [offsets[k] for k in kept])
+        coordinates |= channel_coordinates(variable, channels, series)
+        coordinates |= other_coordinates(stacked.sizes, [offsets[k] for k in kept])
     return xr.Dataset(variables | _label_maps(shown, focal_planes, form), coordinates)
 
 
@@ -158,7 +160,7 @@ def _plane_dimension(
         known.append(own)
     planes = fitting[0] if fitting else own
     number = known.index(planes)
-    return "focal_plane" + (f"_{number + 1}" if number else ""), planes
+    return numbered(FOCAL_PLANE, number + 1), planes
 
 
 def _stacked(
@@ -210,9 +212,7 @@ def _label_maps(
             if is_label_map(image.metadata):
                 members.setdefault(image, []).append(channel)
     return {
-        "label_map" + (f"_{count}" if count > 1 else ""): _label_map(
-            image, segments, focal_planes, form
-        )
+        LABEL_MAP.variable(count).name: _label_map(image, segments, focal_planes, form)
         for count, (image, segments) in enumerate(members.items(), 1)
     }
 

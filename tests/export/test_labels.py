@@ -3,7 +3,9 @@
 import numpy as np
 import pydicom
 import pytest
+import zarr
 
+from dicomslide import open_slide, to_ome_zarr
 from dicomslide.testing import SegmentationOptions
 
 # Colours that the synthetic segmentations ask for, which CIELab values keep to one step
@@ -119,6 +121,21 @@ def test_equal_segments_of_two_segmentations_are_not_mixed_up(make_slide, export
         ("nucleus", "nucleus_2", "tissue"), written.segmentations, strict=True
     ):
         np.testing.assert_array_equal(group[f"labels/{name}/0"][0], segmentation.mask(0, 1))
+
+
+def test_names_keep_their_underscores(make_slide, image_of, tmp_path):
+    """Names of a label map are not taken from the words of the flags of CF."""
+    written = make_slide(segmentations=("LABELMAP",))
+    labels = {1: "CD3_positive", 2: "CD3 negative", 3: "a_b c"}
+    for path in written.paths:
+        dataset = pydicom.dcmread(path)
+        for item in dataset.get("SegmentSequence") or ():
+            if item.SegmentNumber in labels:
+                item.SegmentLabel = labels[item.SegmentNumber]
+        dataset.save_as(tmp_path / path.name)
+    to_ome_zarr(open_slide(tmp_path), tmp_path / "slide.zarr")
+    label = label_of(image_of, zarr.open_group(tmp_path / "slide.zarr"), "label_map")
+    assert {p["label-value"]: p["name"] for p in label["properties"]} == labels
 
 
 def test_labels_can_be_left_out(make_slide, export):

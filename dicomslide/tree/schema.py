@@ -1,0 +1,218 @@
+"""Names in the tree of a slide: of its nodes, variables, dimensions and coordinates.
+
+Variables of one kind that cannot share an array are numbered, as are their dimensions and
+coordinates: ``image``, ``image_2``, with ``channel_2`` and ``description_2``.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from dicomslide.enum import ChannelTypes
+
+__all__ = [
+    "FOCAL_PLANE",
+    "IMAGE",
+    "KINDS",
+    "LABEL_MAP",
+    "PARAMETRIC_MAP",
+    "SEGMENTATION",
+    "Kind",
+    "Variable",
+    "describe",
+    "is_associated",
+    "is_derived",
+    "level_number",
+    "numbered",
+    "plane_dimension",
+    "texts_of",
+    "variables_of",
+]
+
+FOCAL_PLANE, SAMPLE, ROWS, COLUMNS = "focal_plane", "sample", "y", "x"
+_LEVEL = re.compile(r"/level_(\d+)")
+
+
+def numbered(name: str, number: int) -> str:
+    """Name the first, second, … of a kind: the first one has no number."""
+    return name if number == 1 else f"{name}_{number}"
+
+
+@dataclass(frozen=True, eq=False)
+class Kind:
+    """A kind of variable.
+
+    Parameters
+    ----------
+    name : str
+        Name of the first variable of the kind
+    dimension : str
+        Name of its dimension of channels; empty where it has none
+    coordinates : dict
+        Names of the coordinates along that dimension, to what they are
+    """
+
+    name: str
+    dimension: str
+    coordinates: dict[str, str]
+
+    def variable(self, number: int = 1) -> "Variable":
+        """Get a variable of this kind."""
+        return Variable(self, number)
+
+    def find(self, name: str) -> "Variable | None":
+        """Find the variable of this kind that has a name; None if there is none."""
+        found = re.fullmatch(rf"{self.name}(?:_(\d+))?", name)
+        return None if found is None else Variable(self, int(found[1] or 1))
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One of the variables of a kind.
+
+    Parameters
+    ----------
+    kind : Kind
+        Its kind
+    number : int
+        Its number among them, from 1 on
+    """
+
+    kind: Kind
+    number: int
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return numbered(self.kind.name, self.number)
+
+    @property
+    def dimension(self) -> str:
+        """Name of its dimension of channels."""
+        return self.of(self.kind.dimension)
+
+    def of(self, name: str) -> str:
+        """Name a coordinate or dimension that belongs to it alone."""
+        return numbered(name, self.number)
+
+
+_CODED = {"_code": "Code Value", "_scheme": "Coding Scheme Designator"}
+
+
+def _coded(name: str, about: str) -> dict[str, str]:
+    return {name: about} | {name + end: f"{what} of `{name}`" for end, what in _CODED.items()}
+
+
+SERIES = "Pyramid UID, or Series Instance UID where there is none"
+
+IMAGE = Kind(
+    "image",
+    "channel",
+    {
+        "channel": "Optical Path Identifier",
+        "description": "Optical Path Description",
+        **_coded("marker", "what the channel shows"),
+        **_coded("stain", "what the specimen was stained with for it"),
+        "wavelength": "light of the illumination, in nm",
+        "emission": "light of the image path, in nm",
+        "color": "colour that it is shown in, sRGB, hexadecimal; empty for colour images",
+        "window_start": "stored value that is shown as black",
+        "window_end": "stored value that is shown as white",
+    },
+)
+SEGMENTATION = Kind(
+    "segmentation",
+    "segment",
+    {
+        "segment": "Segment Number",
+        "label": "Segment Label",
+        **_coded("category", "Segmented Property Category"),
+        **_coded("type", "Segmented Property Type"),
+        "algorithm": "Segment Algorithm Type",
+        "segment_color": "Recommended Display CIELab Value as sRGB, hexadecimal",
+        "segmentation_type": "Segmentation Type",
+        "segment_series": SERIES,
+    },
+)
+PARAMETRIC_MAP = Kind(
+    "parametric_map",
+    "parameter",
+    {
+        "parameter": "LUT Label",
+        "explanation": "LUT Explanation",
+        "units": "Code Value of the Measurement Units",
+        "parameter_series": SERIES,
+    },
+)
+LABEL_MAP = Kind("label_map", "", {})
+KINDS = {
+    ChannelTypes.OPTICAL_PATH: IMAGE,
+    ChannelTypes.SEGMENT: SEGMENTATION,
+    ChannelTypes.PARAMETER: PARAMETRIC_MAP,
+}
+
+
+def describe() -> str:
+    """Write a table of the coordinates along channels, segments and parameters."""
+    return "\n".join(
+        f"{name:18} {kind.dimension:10} {about}"
+        for kind in KINDS.values()
+        for name, about in kind.coordinates.items()
+    )
+
+
+def variables_of(dataset: xr.Dataset, kind: Kind) -> Iterator[Variable]:
+    """Find the variables of a kind in a node."""
+    found = (kind.find(str(name)) for name in dataset.data_vars)
+    return (variable for variable in found if variable is not None)
+
+
+def texts_of(dataset: xr.Dataset, coordinate: str) -> list[str]:
+    """Read a coordinate along channels as texts; none where there is no such coordinate."""
+    if coordinate not in dataset.coords:
+        return []
+    return [str(value) for value in np.atleast_1d(dataset[coordinate].values)]
+
+
+def plane_dimension(names: Iterable[object]) -> str | None:
+    """Find the name that is that of focal planes; None where there is none."""
+    return next((str(name) for name in names if is_plane(name)), None)
+
+
+def is_plane(name: object) -> bool:
+    """Whether a dimension or coordinate is that of focal planes."""
+    return re.fullmatch(rf"{FOCAL_PLANE}(_\d+)?", str(name)) is not None
+
+
+def level_path(number: int) -> str:
+    """Path of the node of a level."""
+    return f"/level_{number}"
+
+
+def level_number(path: str) -> int | None:
+    """Find the level that a node is; None where it is none."""
+    found = _LEVEL.fullmatch(path)
+    return None if found is None else int(found[1])
+
+
+def derived_path(kind: Kind, number: int) -> str:
+    """Path of the node of an image whose pixels are those of no level."""
+    return f"/derived/{numbered(kind.name, number)}"
+
+
+def is_derived(path: str) -> bool:
+    """Whether a node is that of an image whose pixels are those of no level."""
+    return path.startswith("/derived/")
+
+
+def associated_path(name: str, index: int) -> str:
+    """Path of the node of an associated image, counted from 0."""
+    return f"/associated/{name}" + (f"_{index}" if index else "")
+
+
+def is_associated(path: str) -> bool:
+    """Whether a node is that of an associated image."""
+    return path.startswith("/associated/")
