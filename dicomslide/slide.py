@@ -157,7 +157,7 @@ class Slide:
         self._label_images = tuple(images(is_label_image))
         self._overview_images = tuple(images(is_overview_image))
         _warn_of_others(found)
-        shown = [part for _, parts in read_presentations(states) for part in parts]
+        shown = [parts for _, parts in read_presentations(states)]
         self._arrangement = arrange(scanned, derived, tolerance, shown)
         grids = self._arrangement.levels
         self._levels = make_levels(grids, [True] * len(grids))

@@ -50,13 +50,14 @@ def make_thumbnail(
         Zero-based indices into channels. By default the first channel, or the first eight optical
         paths of one sample where there are several
     focal_plane_index : int, optional
-        Zero-based index into focal planes; the middle one by default. A level that lacks it shows
-        the nearest one that it has
+        Zero-based index into focal planes. By default the middle one, or at a level that lacks it
+        the nearest one
     composite : bool, optional
         Whether channels of one sample are shown in their colours, and added: see
         `Slide.channels`. By default if there are several of them
     max_projection : bool, optional
-        Whether each pixel is the brightest of all focal planes
+        Whether each pixel is the brightest of all focal planes. As for a given focal plane, levels
+        that lack some do not count
 
     Returns
     -------
@@ -78,11 +79,15 @@ def make_thumbnail(
     wanted = integer("size", size)
     if wanted < 1:
         raise ArgumentValueError(f"size: {wanted} must be positive")
-    plane = slide.num_focal_planes // 2
+    count = slide.num_focal_planes
+    # The middle one first, then its neighbours
+    planes = sorted(range(count), key=lambda plane: abs(plane - count // 2))
     if focal_plane_index is not None:
-        plane = selection("focal_plane_index", focal_plane_index, slide.num_focal_planes)
+        planes = [selection("focal_plane_index", focal_plane_index, count)]
+        if max_projection:
+            raise ArgumentValueError("focal_plane_index: a projection is of all focal planes")
     channels = _choose_channels(slide, channel_index)
-    found = [_find_pixels(slide, index, wanted, plane, max_projection) for index in channels]
+    found = [_find_pixels(slide, index, wanted, planes, max_projection) for index in channels]
     extent = found[0].shape[:2]
     ratio = min(wanted / max(extent), 1)
     rows, columns = (max(math.floor(n * ratio + 0.5), 1) for n in extent)
@@ -284,20 +289,26 @@ def check_pixel_count(array: FrameArray | _Pixels, most: int = _MOST_PIXELS) -> 
 
 
 def _find_pixels(
-    slide: Slide, channel: int, wanted: int, plane: int, is_projected: bool
+    slide: Slide, channel: int, wanted: int, planes: Sequence[int], is_projected: bool
 ) -> _Pixels:
     """Find the smallest level that is large enough, or else the largest that shows a channel."""
     found: list[tuple[bool, list[TotalPixelMatrix]]] = []
-    nearest = sorted(range(slide.num_focal_planes), key=lambda other: abs(other - plane))
     for level, size in enumerate(slide.total_pixel_matrix_dimensions):
         matrices = []
-        for place in nearest:
+        for place in planes:
             with suppress(SelectionError):
                 matrices.append(slide.get_total_pixel_matrix(level, channel, place))
                 if not is_projected:
                     break
         if matrices:
             found.append((max(size) >= wanted, matrices))
+    if is_projected and found:
+        most = max(len(matrices) for _, matrices in found)
+        found = [item for item in found if len(item[1]) == most]
+    if not found and len(planes) < slide.num_focal_planes:
+        raise SelectionError(
+            f"focal_plane_index: channel {channel} has no level in focal plane {planes[0]}"
+        )
     if not found:
         # The image of the channel has the pixels of no level
         (image,) = slide.get_volume_images(channel)

@@ -13,6 +13,7 @@ from dicomslide.cli.headers import anonymized
 from dicomslide.grouping.slides import group_slides
 from dicomslide.testing import OpticalPath, write_slide
 from tests.conftest import SMALL
+from tests.multiplex import code_item
 
 SECRETS = ("Doe^Jane", "MRN-4711", "A-77", "Private Clinic", "19700101", "S26-1", "Dr. No")
 
@@ -29,6 +30,10 @@ def folder(tmp_path_factory):
         dataset.AccessionNumber, dataset.InstitutionName = SECRETS[2:4]
         dataset.PatientBirthDate = dataset.StudyDate = dataset.ContentDate = SECRETS[4]
         dataset.ContainerIdentifier = SECRETS[5]
+        dataset.InstitutionCodeSequence = [code_item(("OP-1", "99X", SECRETS[3]))]
+        operator = Dataset()
+        operator.PersonIdentificationCodeSequence = [code_item(("OP-2", "99X", SECRETS[6]))]
+        dataset.OperatorIdentificationSequence = [operator]
         for item in dataset.get("SpecimenDescriptionSequence") or ():
             item.SpecimenIdentifier, item.SpecimenShortDescription = SECRETS[5:]
         block = dataset.private_block(0x0009, "Dr. No", create=True)
@@ -82,3 +87,16 @@ def test_nothing_is_overwritten(folder, tmp_path, capsys):
     assert main(["headers", str(folder), str(target)]) == 2
     assert "headers.zip: File exists" in capsys.readouterr().err
     assert target.read_bytes() == b"something else"
+
+
+@pytest.mark.filterwarnings("always")
+def test_damaged_attribute_is_left_out(folder, tmp_path, capsys):
+    slide = tmp_path / "damaged"
+    slide.mkdir()
+    for path in folder.glob("*.dcm"):
+        content = path.read_bytes().replace(b"20.0", b"20a0")
+        (slide / path.name).write_bytes(content)
+    assert main(["headers", str(slide), str(tmp_path / "headers.zip")]) == 0
+    assert "left out: ObjectiveLensPower: damaged" in capsys.readouterr().err
+    with ZipFile(tmp_path / "headers.zip") as archive:
+        assert len(archive.namelist()) == len(list(folder.glob("*.dcm")))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import zarr
 
-from dicomslide import open_slide
+from dicomslide import make_thumbnail, open_slide
 from dicomslide.cli import main
 from dicomslide.cli.parts import find_channels
 from dicomslide.errors import SelectionError
@@ -57,8 +57,8 @@ def test_channels_are_found_by_number_and_name(written, names, expected):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("CD3", "no 'CD3', only Nuclei, DAPI, Fibres, vimentin"),
-        ("7", "no channel 7, only 5 from 0"),
+        ("CD3", "no 'CD3', only 0 to 4, Nuclei, DAPI, Fibres, vimentin"),
+        ("7", "no '7', only 0 to 4, Nuclei, DAPI, Fibres, vimentin"),
     ],
 )
 def test_there_is_no_such_channel(written, name, message):
@@ -105,7 +105,55 @@ def test_channel_that_lacks_a_focal_plane_is_not_exported_in_another(make_slide,
         (folder / path.name).symlink_to(path)
     arguments = ["export", str(folder), str(tmp_path / "slide.zarr"), "--focal-plane", "2"]
     assert main(arguments) == 0
-    assert "image_2 is left out: it is not in the focal plane at" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "left out, as not in the focal plane at 3 micrometres: image_2 of level_0" in told
     group = zarr.open_group(tmp_path / "slide.zarr")
     np.testing.assert_array_equal(group["0"], pixels(written, 0, [0], [2]))
     assert "image_2" not in group
+
+
+def test_numbers_beyond_the_channels_are_names(make_slide):
+    paths = OpticalPath("405"), OpticalPath("488"), OpticalPath("561")
+    slide = open_slide(make_slide(samples=1, optical_paths=paths).folder)
+    assert find_channels(slide, ["488", "0"]) == [1, 0]
+
+
+@pytest.mark.filterwarnings("always")
+def test_projection_has_the_levels_of_all_focal_planes(make_slide, tmp_path, capsys):
+    written = make_slide(**APART | {"optical_paths": 1, "factors": (1, 2)})
+    folder = tmp_path / "slide"
+    folder.mkdir()
+    for path in written.paths:
+        if path.name.startswith("level-0") or "plane-1" in path.name:
+            (folder / path.name).symlink_to(path)
+    store = tmp_path / "slide.zarr"
+    assert main(["export", str(folder), str(store), "--max-projection"]) == 0
+    told = capsys.readouterr().err
+    assert "left out, as it lacks focal planes of the largest level: image of level_1" in told
+    group = zarr.open_group(store)
+    stack = pixels(written, 0, [0], range(3))
+    np.testing.assert_array_equal(group["0"], stack.max(axis=1, keepdims=True))
+    assert "1" not in group
+    picture = make_thumbnail(open_slide(folder), 20, max_projection=True)
+    whole = make_thumbnail(open_slide(folder), 56, max_projection=True)
+    assert picture.size == (20, 14)
+    assert whole.size == (56, 40)
+    with pytest.raises(ValueError, match="a projection is of all"):
+        make_thumbnail(open_slide(folder), 20, focal_plane_index=1, max_projection=True)
+
+
+def test_projection_has_the_segments_of_all_focal_planes(make_slide, tmp_path):
+    written = make_slide(samples=1, focal_planes=3, segmentations=("LABELMAP", "BINARY"))
+    store = tmp_path / "slide.zarr"
+    assert main(["export", str(written.folder), str(store), "--max-projection"]) == 0
+    group = zarr.open_group(store)
+    masks = [written.segmentations[0].mask(0, number) for number in (1, 2, 3)]
+    expected = sum(n * mask.astype(int) for n, mask in enumerate(masks, 1))
+    np.testing.assert_array_equal(group["labels/label_map/0"][0], expected)
+    np.testing.assert_array_equal(group["labels/nucleus/0"][0], masks[0])
+
+
+def test_plane_of_a_projection_is_no_plane(written, tmp_path, capsys):
+    arguments = [str(written.folder), str(tmp_path / "slide.zarr"), "--focal-plane", "1"]
+    assert main(["export", *arguments, "--max-projection"]) == 2
+    assert "a projection is of all of them" in capsys.readouterr().err

@@ -2,16 +2,18 @@
 
 import hashlib
 import io
+import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile
 
+from pydicom.datadict import keyword_for_tag
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 
-from dicomslide.errors import StoreError
+from dicomslide.errors import InvalidImageError, StoreError
 from dicomslide.errors.damage import name_of_image, reading
 from dicomslide.errors.failures import Failure
 from dicomslide.stores.places import Access, Source, find_images, open_store
@@ -40,6 +42,11 @@ _KEPT = {
     "SegmentLabel",
     "SoftwareVersions",
 }
+# Sequences of codes of persons and of where they work
+_OF_PERSONS = re.compile(
+    "Person|Physician|Operator|Author|Creator|Observer|Participant|Perform|Request|Institution"
+    "|Department|Verif|Custodial|Responsible|OriginalAttributes"
+)
 # Images are put together by these: other texts stand for them, the same ones for the same
 _REPLACED = {"ContainerIdentifier", "SpecimenIdentifier"}
 
@@ -67,7 +74,7 @@ def write_headers(source: Source, target: Path) -> int:
     Warns
     -----
     UserWarning
-        When a header cannot be read, and is left out
+        When a header, or an attribute, cannot be read, and is left out
     """
     failures: list[Failure] = []
     query = ImageQuery(correct_color=False, failures=failures)
@@ -105,11 +112,17 @@ def anonymized(dataset: Dataset) -> Dataset:
     that say how a slide was scanned; others are empty. UIDs are replaced, equal ones by equal ones.
     """
     cleaned = Dataset()
-    for element in dataset:
-        tag = element.tag
+    for tag in list(dataset.keys()):
         if tag.is_private or tag.group in _PERSONAL_GROUPS or tag.group == _PIXELS:
             continue
-        cleaned.add(_anonymized(element))
+        keyword = keyword_for_tag(tag)
+        if _OF_PERSONS.search(keyword):
+            continue
+        try:
+            with reading(keyword or str(tag)):
+                cleaned.add(_anonymized(dataset[tag]))
+        except InvalidImageError as error:
+            warnings.warn(f"left out: {error}", stacklevel=2)
     return cleaned
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Hashable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Hashable, Mapping, Sequence
+from functools import reduce
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dicomslide.errors import SelectionError
+from dicomslide.enum import ChannelTypes
+from dicomslide.errors import ArgumentValueError, SelectionError
 from dicomslide.slide import Slide
+from dicomslide.tree.schema import IMAGE, is_plane, level_number, plane_dimension
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -38,22 +41,24 @@ def find_channels(slide: Slide, names: Sequence[str]) -> list[int]:
     """
     found: list[int] = []
     for name in names:
-        if name.isdecimal():
-            if int(name) >= slide.num_channels:
-                raise SelectionError(
-                    f"channel: there is no channel {name}, only {slide.num_channels} from 0 on"
-                )
+        if name.isdecimal() and int(name) < slide.num_channels:
             found.append(int(name))
             continue
         matching = slide.find_optical_paths(marker=name) or slide.find_optical_paths(name)
         if not matching:
+            paths = [c for c in slide.channels if c.type is ChannelTypes.OPTICAL_PATH]
             called = dict.fromkeys(
                 text
-                for channel in slide.channels
-                for text in (channel.label, *(code.meaning for code in channel.markers))
-                if text
+                for channel in paths
+                for text in (
+                    channel.label or channel.identifier,
+                    *(code.meaning for code in channel.markers),
+                )
             )
-            raise SelectionError(f"channel: there is no {name!r}, only {', '.join(called)}")
+            raise SelectionError(
+                f"channel: there is no {name!r}, only 0 to {slide.num_channels - 1}, "
+                f"{', '.join(called)}"
+            )
         found += matching
     return list(dict.fromkeys(found))
 
@@ -73,54 +78,89 @@ def tree_of_part(
     focal_plane : int or None
         Index of a focal plane; None for all of them
     is_projected : bool
-        Whether there is one focal plane, which has the brightest pixel of all of them. What was
-        derived from the slide is that of the middle one
+        Whether there is one focal plane, which has the brightest pixel of all of them; segments are
+        where they are in any of them
+
+    Raises
+    ------
+    ValueError
+        When there is no such focal plane, or one of a projection is asked for
+
+    Warns
+    -----
+    UserWarning
+        When an image is left out that is not in the focal plane, or that lacks some
     """
     import xarray as xr
 
-    if focal_plane is not None and not focal_plane < slide.num_focal_planes:
+    if focal_plane is not None and is_projected:
+        raise ArgumentValueError("focal_plane: a projection is of all of them")
+    if focal_plane is not None and not 0 <= focal_plane < slide.num_focal_planes:
         raise SelectionError(
             f"focal_plane: there is no focal plane {focal_plane}, only {slide.num_focal_planes} "
             "from 0 on"
         )
     groups = slide._groups(paths=channels or None)
-    if is_projected:
-        focal_plane = slide.num_focal_planes // 2
     if focal_plane is not None:
         offset = slide.get_focal_plane_offset(focal_plane) / 1000
-        groups = {
-            path: _one_plane(dataset, offset, is_projected) for path, dataset in groups.items()
-        }
+        groups = {path: _one_plane(path, node, offset) for path, node in groups.items()}
+    if is_projected:
+        groups = _projected(groups)
     return xr.DataTree.from_dict(groups)
 
 
-def _one_plane(dataset: xr.Dataset, offset: float, is_projected: bool) -> xr.Dataset:
-    """Leave one focal plane of a node: that at an offset in millimetres, or the brightest."""
-    from dicomslide.tree.schema import IMAGE, is_plane
-
+def _one_plane(path: str, node: xr.Dataset, offset: float) -> xr.Dataset:
+    """Leave one focal plane of a node: that at an offset in millimetres."""
     nearest: dict[Hashable, list[int]] = {}
-    for name in dataset.dims:
+    for name in node.dims:
         if is_plane(name):
-            distances = np.abs(dataset[name].values - offset)
-            if not is_projected and distances.min() > _SAME_PLANE:
-                lacking = [key for key, image in dataset.data_vars.items() if name in image.dims]
-                warnings.warn(
-                    f"{', '.join(map(str, lacking))} is left out: it is not in the focal plane at "
-                    f"{offset * 1000:g} micrometres",
-                    stacklevel=2,
-                )
-                dataset = dataset.drop_dims([name])
-            else:
+            distances = np.abs(node[name].values - offset)
+            if distances.min() <= _SAME_PLANE:
                 nearest[name] = [int(distances.argmin())]
-    part = dataset.isel(nearest)
-    if not is_projected:
-        return part
-    projected = {}
-    for name, variable in dataset.data_vars.items():
-        axes = [axis for axis, dim in enumerate(variable.dims) if dim in nearest]
-        if IMAGE.find(str(name)) and axes:
-            low_is_bright = variable.encoding["photometric_interpretation"] == "MONOCHROME1"
-            brightest = variable.data.min if low_is_bright else variable.data.max
-            projected[name] = part[name].copy(data=brightest(axis=axes[0], keepdims=True))
-            projected[name].encoding = part[name].encoding
-    return part.assign(projected)
+                continue
+            lacking = [str(key) for key, image in node.data_vars.items() if name in image.dims]
+            warnings.warn(
+                f"left out, as not in the focal plane at {offset * 1000:g} micrometres: "
+                f"{', '.join(lacking)} of {path.lstrip('/')}",
+                stacklevel=2,
+            )
+            node = node.drop_dims([name])
+    return node.isel(nearest)
+
+
+def _projected(groups: Mapping[str, xr.Dataset]) -> dict[str, xr.Dataset]:
+    """Make one focal plane of all, of the brightest pixels.
+
+    Optical paths of levels that lack some of the focal planes of the largest one are left out.
+    """
+    most: dict[Hashable, int] = {}
+    made = {}
+    for path, node in groups.items():
+        part = node.isel({name: [n // 2] for name, n in node.sizes.items() if is_plane(name)})
+        found: dict[Hashable, xr.DataArray] = {}
+        for name, variable in node.data_vars.items():
+            plane = plane_dimension(variable.dims)
+            if plane is None:
+                continue
+            if IMAGE.find(str(name)) and level_number(path) is not None:
+                count = most.setdefault(name, variable.sizes[plane])
+                if variable.sizes[plane] < count:
+                    warnings.warn(
+                        f"left out, as it lacks focal planes of the largest level: {name} of "
+                        f"{path.lstrip('/')}",
+                        stacklevel=2,
+                    )
+                    part = part.drop_vars([name])
+                    continue
+            found[name] = part[name].copy(data=_brightest(variable, plane))
+            found[name].encoding = part[name].encoding
+        made[path] = part.assign(found)
+    return made
+
+
+def _brightest(variable: xr.DataArray, plane: str) -> Any:
+    """Compute the brightest values along focal planes, of those that are known."""
+    photometric = variable.encoding.get("photometric_interpretation")
+    brighter = np.fmin if photometric == "MONOCHROME1" else np.fmax
+    planes = [variable.isel({plane: [k]}).data for k in range(variable.sizes[plane])]
+    return reduce(brighter, planes)

@@ -1,10 +1,12 @@
 """How viewers show the channels of an image: names, colours and windows."""
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
 
+from dicomslide.errors import ArgumentValueError
 from dicomslide.metadata.colors import MOST_SHOWN, distinct_color
 from dicomslide.metadata.described import channel_names
 from dicomslide.tree.schema import SAMPLE, Variable, texts_of
@@ -65,7 +67,7 @@ def image_displays(level: xr.Dataset, variable: Variable) -> tuple[Display, ...]
             for path in paths
             for label, color in _RGB
         )
-    colors = texts("color") or [""] * count
+    colors = [_checked(color) for color in texts("color")] or [""] * count
     starts, ends = (
         np.array(texts(name) or ["nan"] * count, float) for name in ("window_start", "window_end")
     )
@@ -115,6 +117,17 @@ def choose_window(display: Display, pixels: np.ndarray) -> dict[str, float]:
     high = high if high > low else low + 1.0
     start, end = (start, end) if end > start else (low, high)
     return {"min": min(low, start), "max": max(high, end), "start": start, "end": end}
+
+
+def _checked(color: str) -> str:
+    """Check a colour that may have been assigned by hand."""
+    digits = color.removeprefix("#").upper()
+    if digits and not re.fullmatch("[0-9A-F]{6}", digits):
+        raise ArgumentValueError(
+            f"slide_or_tree: the coordinate color has {color!r}, expected six hexadecimal digits "
+            "such as 'FF8000'"
+        )
+    return digits
 
 
 def _limits(image: xr.DataArray) -> tuple[float, float] | None:

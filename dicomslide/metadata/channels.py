@@ -1,7 +1,7 @@
 """What a channel is: an optical path, a segment or a parameter."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from pydicom.dataset import Dataset
@@ -10,7 +10,7 @@ from dicomslide.enum import ChannelTypes
 from dicomslide.errors import InvalidImageError
 from dicomslide.errors.damage import reads_image
 from dicomslide.metadata.codes import CodeItem, code_of
-from dicomslide.metadata.colors import hexadecimal, named_color
+from dicomslide.metadata.colors import hexadecimal
 from dicomslide.metadata.flavors import (
     LABEL_MAP_SEGMENTATION,
     PARAMETRIC_MAP,
@@ -29,8 +29,13 @@ _PATH_MARKS = (
     "IlluminationWaveLength",
     "ImagePathFilterPassThroughWavelength",
 )
-# Words for light in the meanings of codes, where no substance is named
-_LIGHT = re.compile(r"spectrum|light|infra-?red|ultra-?violet|\bcolou?r", re.IGNORECASE)
+# Meanings of codes that name light, and no substance
+_LIGHT = re.compile(
+    r"(?:(?:full|narrow|broad|wide|visible|near|far|white|red|orange|yellow|green|cyan|blue|violet|"
+    r"magenta|gr[ae]y|infra-?red|ultra-?violet|free)[\s-]*)+"
+    r"(?:band|spectrum|light|colou?r|channel|filter)?",
+    re.IGNORECASE,
+)
 _TYPES = {
     SEGMENTATION: ChannelTypes.SEGMENT,
     LABEL_MAP_SEGMENTATION: ChannelTypes.SEGMENT,
@@ -62,6 +67,8 @@ class Channel:
     has_own_stains : bool
         Whether something says that markers and stains are those of this channel; otherwise they are
         all that the specimen was stained with
+    listed : frozenset of CodeItem
+        All markers and stains that the image lists, of whichever channel
     fluorophores : tuple of str
         What gives the light of the channel
     categories, property_types : tuple of CodeItem
@@ -89,6 +96,7 @@ class Channel:
     markers: tuple[CodeItem, ...] = ()
     stains: tuple[CodeItem, ...] = ()
     has_own_stains: bool = False
+    listed: frozenset[CodeItem] = field(default=frozenset(), repr=False)
     fluorophores: tuple[str, ...] = ()
     categories: tuple[CodeItem, ...] = ()
     property_types: tuple[CodeItem, ...] = ()
@@ -206,6 +214,7 @@ def _optical_path(
         markers=components or described or stains * (len(stains) == 1),
         stains=stains,
         has_own_stains=is_stated,
+        listed=frozenset(code for s in stainings for code in s.components + s.substances),
         fluorophores=tuple(code.meaning for code in fluorophores),
         color="".join(
             map(palette_color, list(item.get("PaletteColorLookupTableSequence") or ())[:1])
@@ -217,9 +226,7 @@ def _optical_path(
 def _described(item: Dataset) -> tuple[CodeItem, ...]:
     """Read what the Channel Description Codes of an optical path name, unless it is a colour."""
     codes = tuple(map(code_of, item.get("ChannelDescriptionCodeSequence") or ()))
-    return tuple(
-        code for code in codes if not (_LIGHT.search(code.meaning) or named_color(code.meaning))
-    )
+    return tuple(code for code in codes if not _LIGHT.fullmatch(code.meaning.strip()))
 
 
 def _filtered(item: Dataset, filter_name: str) -> float | None:

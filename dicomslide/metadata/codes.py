@@ -36,5 +36,5 @@ def code_of(item: Dataset) -> CodeItem:
         value,
         str(item.get("CodingSchemeDesignator", "")),
         str(item.get("CodeMeaning", "")),
-        item.get("CodingSchemeVersion"),
+        str(item["CodingSchemeVersion"].value) if item.get("CodingSchemeVersion") else None,
     )

@@ -7,7 +7,7 @@ from dataclasses import replace
 from dicomslide.enum import ChannelTypes
 from dicomslide.metadata.channels import Channel
 from dicomslide.metadata.colors import distinct_color, light_color
-from dicomslide.metadata.presentation import Presentation
+from dicomslide.metadata.presentation import Window
 
 __all__ = ["channel_names", "describe_channels"]
 
@@ -17,7 +17,7 @@ _WHITE = "FFFFFF"
 def describe_channels(
     channels: Sequence[Channel],
     is_colored: Sequence[bool],
-    presentations: Sequence[Sequence[Presentation]],
+    presentations: Sequence[tuple[str, Window | None]],
 ) -> tuple[Channel, ...]:
     """Complete what images say of the channels of a slide.
 
@@ -32,39 +32,37 @@ def describe_channels(
         Channels as their images describe them
     is_colored : sequence of bool
         Whether each has pixels of several samples, which are shown in their own colours
-    presentations : sequence of sequence of Presentation
-        What Presentation States say of each
+    presentations : sequence of tuple
+        Colour and window that Presentation States give each, empty and None where none does
 
     Returns
     -------
     tuple of Channel
         The same channels
     """
-    lists = Counter(c.stains for c in channels if not c.has_own_stains and len(c.stains) > 1)
+    lists = Counter(c.listed for c in channels if len(c.listed) > 1)
     described = []
     paths = [c.type is ChannelTypes.OPTICAL_PATH for c in channels]
     for channel, colored, shown in zip(channels, is_colored, presentations, strict=True):
         if channel.type is not ChannelTypes.OPTICAL_PATH:
             described.append(channel)
             continue
-        if not channel.has_own_stains and lists[channel.stains] > 1:
+        if not channel.has_own_stains and lists[channel.listed] > 1:
             channel = replace(channel, stains=(), markers=(), fluorophores=())
-        color = "" if colored else _stated_color(channel, shown)
+        color = "" if colored else shown[0] or _stated_color(channel)
         if not color and not colored:
             index = sum(paths[: len(described)])
             color = _WHITE if sum(paths) == 1 else distinct_color(index)
-        window = next((part.window for part in shown if part.window), channel.window)
-        described.append(replace(channel, color=color, window=window))
+        described.append(replace(channel, color=color, window=shown[1] or channel.window))
     return tuple(described)
 
 
-def _stated_color(channel: Channel, presentations: Sequence[Presentation]) -> str:
-    """Find the colour that a channel is stated to have, or that its light has."""
-    presented = next((shown.color for shown in presentations if shown.color), "")
+def _stated_color(channel: Channel) -> str:
+    """Find the colour that the image states, or that the light of the channel has."""
     codes = (code.meaning for code in channel.stains + channel.markers)
     name = " ".join((channel.label, channel.identifier, *channel.fluorophores, *codes))
     light = light_color(channel.emission, channel.wavelength, name)
-    return presented or channel.color or light or ""
+    return channel.color or light or ""
 
 
 def channel_names(
@@ -81,16 +79,16 @@ def channel_names(
     -------
     list of str
         Descriptions, or else markers, or else identifiers that are no numbers, if they are all
-        different; else names that are repeated are numbered: "DAPI (1)", "DAPI (2)"
+        there and different. Otherwise the first of these that each path has, and names that are
+        repeated are numbered: "DAPI (1)", "DAPI (2)"
     """
     words = [] if any(name.isdigit() for name in identifiers) else identifiers
     for names in (descriptions, markers, words):
         if names and all(names) and len(set(names)) == len(names):
             return list(names)
-    for names in (descriptions, markers):
-        if names and all(names):
-            return _numbered(names)
-    return list(identifiers)
+    blank = [""] * len(identifiers)
+    every = zip(descriptions or blank, markers or blank, identifiers, strict=True)
+    return _numbered([next(filter(None, names), "") for names in every])
 
 
 def _numbered(names: Sequence[str]) -> list[str]:

@@ -1,5 +1,6 @@
 """How channels are shown: windows, palettes, and Presentation States (PS3.3 A.33)."""
 
+import math
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,7 +14,14 @@ from dicomslide.metadata.colors import hexadecimal
 from dicomslide.metadata.palette import read_palette
 from dicomslide.metadata.references import read_uid
 
-__all__ = ["Presentation", "palette_color", "read_presentations", "read_window"]
+__all__ = [
+    "Presentation",
+    "agreed",
+    "palette_color",
+    "read_presentations",
+    "read_window",
+    "window_of",
+]
 
 Window = tuple[float, float]
 
@@ -27,8 +35,8 @@ class Presentation:
     series : str
         Series Instance UID of the images
     images : mapping
-        SOP Instance UIDs to Optical Path Identifiers, which are empty for all optical paths; no
-        UIDs for all images of the series
+        SOP Instance UIDs to the Optical Path Identifiers that are meant, of which none stand for
+        all; no UIDs for all images of the series
     color : str
         Brightest colour, six hexadecimal digits; empty where it says none
     window : tuple of float, optional
@@ -36,7 +44,7 @@ class Presentation:
     """
 
     series: str
-    images: Mapping[str, str]
+    images: Mapping[str, frozenset[str]]
     color: str = ""
     window: Window | None = None
 
@@ -44,7 +52,8 @@ class Presentation:
         """Whether it is about an optical path of an image, all three by their identifiers."""
         if not self.images:
             return self.series == series
-        return self.images.get(image) in ("", path)
+        paths = self.images.get(image)
+        return paths is not None and (not paths or path in paths)
 
     def shows_any(self, datasets: Iterable[Dataset]) -> bool:
         """Whether it is about an image of some, given by their metadata."""
@@ -91,13 +100,12 @@ def _presentations(state: Dataset) -> Iterator[Presentation]:
                 yield Presentation(uid, _images(voi) or images, window=window_of(voi))
 
 
-def _images(item: Dataset) -> dict[str, str]:
-    return {
-        str(image.get("ReferencedSOPInstanceUID")): str(
-            image.get("ReferencedOpticalPathIdentifier") or ""
-        )
-        for image in item.get("ReferencedImageSequence") or ()
-    }
+def _images(item: Dataset) -> dict[str, frozenset[str]]:
+    found: dict[str, set[str]] = {}
+    for image in item.get("ReferencedImageSequence") or ():
+        path = str(image.get("ReferencedOpticalPathIdentifier") or "")
+        found.setdefault(str(image.get("ReferencedSOPInstanceUID")), set()).update({path} - {""})
+    return {uid: frozenset(paths) for uid, paths in found.items()}
 
 
 def palette_color(item: Dataset) -> str:
@@ -128,15 +136,32 @@ def read_window(dataset: Dataset) -> Window | None:
     return None
 
 
+def agreed(presentations: Iterable[Presentation]) -> tuple[str, Window | None]:
+    """Get the colour and the window that parts of one Presentation State give a channel.
+
+    Several that contradict each other, as those of all optical paths of an image do where the paths
+    are not named, say nothing.
+    """
+    parts = list(presentations)
+    colors = {part.color for part in parts if part.color}
+    windows = {part.window for part in parts if part.window}
+    return colors.pop() if len(colors) == 1 else "", windows.pop() if len(windows) == 1 else None
+
+
 def window_of(item: Dataset) -> Window | None:
     """Read the values that a window shows as black and as white (PS3.3 C.11.2.1.2).
 
     Of several alternatives the first one counts.
     """
-    center, width = (
-        value[0] if isinstance(value, MultiValue) and value else value
-        for value in (item.get("WindowCenter"), item.get("WindowWidth"))
-    )
-    if center in (None, "") or width in (None, "") or not float(width) > 0:
+    try:
+        with reading("window"):
+            center, width = (
+                float(value[0] if isinstance(value, MultiValue) else value)
+                for value in (item.get("WindowCenter") or "nan", item.get("WindowWidth") or "nan")
+            )
+    except InvalidImageError:
+        # No pixel depends on it
         return None
-    return float(center) - float(width) / 2, float(center) + float(width) / 2
+    if not (math.isfinite(center) and math.isfinite(width) and width > 0):
+        return None
+    return center - width / 2, center + width / 2

@@ -1,13 +1,18 @@
 """Stains of specimens, and which of them an optical path shows (PS3.16 TID 8001, TID 8003)."""
 
 import re
+import warnings
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+import pydicom
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 
+from dicomslide.errors import InvalidImageError
+from dicomslide.errors.damage import reading
 from dicomslide.metadata.codes import CodeItem, code_of
 
 __all__ = ["Staining", "read_stainings", "stainings_of_path", "stainings_of_specimen"]
@@ -51,7 +56,22 @@ class Staining:
 
 
 def read_stainings(dataset: Dataset) -> tuple[Staining, ...]:
-    """Read how the specimens of an image were stained; specimens stained alike count once."""
+    """Read how the specimens of an image were stained; specimens stained alike count once.
+
+    Warns
+    -----
+    UserWarning
+        When they cannot be read: nothing is known of them then, as no pixel depends on them
+    """
+    try:
+        with reading("specimens"):
+            return _read(dataset)
+    except InvalidImageError as error:
+        warnings.warn(f"stains are not known: {error}", stacklevel=2)
+        return ()
+
+
+def _read(dataset: Dataset) -> tuple[Staining, ...]:
     element = dataset.get_item(_SPECIMENS)
     if isinstance(element, RawDataElement):
         character_set = dataset.get("SpecificCharacterSet")
@@ -71,7 +91,7 @@ def _parsed(element: RawDataElement, character_set: tuple[str, ...]) -> tuple[St
 
 
 def _stainings(dataset: Dataset) -> tuple[Staining, ...]:
-    specimens = dataset.get(_SPECIMENS) or ()
+    specimens = _items(dataset, _SPECIMENS)
     return tuple(
         dict.fromkeys(s for specimen in specimens for s in stainings_of_specimen(specimen))
     )
@@ -85,8 +105,8 @@ def stainings_of_specimen(item: Dataset) -> Iterator[Staining]:
     item : pydicom.dataset.Dataset
         Item of the Specimen Description Sequence (PS3.3 C.7.6.22)
     """
-    for step in item.get("SpecimenPreparationSequence") or ():
-        contents = step.get("SpecimenPreparationStepContentItemSequence") or ()
+    for step in _items(item, "SpecimenPreparationSequence"):
+        contents = _items(step, "SpecimenPreparationStepContentItemSequence")
         staining = Staining(
             "".join(code.meaning for code in _values(contents, _CHANNEL)[:1]),
             *(
@@ -98,15 +118,21 @@ def stainings_of_specimen(item: Dataset) -> Iterator[Staining]:
             yield staining
 
 
+def _items(dataset: Dataset, keyword: str) -> Sequence[Dataset]:
+    """Get the items of a sequence; none where the attribute has another type of value."""
+    value = dataset.get(keyword)
+    return value if isinstance(value, pydicom.Sequence) else ()
+
+
 def _values(contents: Iterable[Dataset], concept: set[tuple[str, str]]) -> tuple[CodeItem, ...]:
     """Read the codes that stand for a concept, or its texts where it has no codes."""
     codes: list[CodeItem] = []
     texts: list[CodeItem] = []
     for content in contents:
-        names = map(code_of, content.get("ConceptNameCodeSequence") or ())
+        names = map(code_of, _items(content, "ConceptNameCodeSequence"))
         if concept.isdisjoint((name.value, name.scheme_designator) for name in names):
             continue
-        codes += map(code_of, content.get("ConceptCodeSequence") or ())
+        codes += map(code_of, _items(content, "ConceptCodeSequence"))
         if content.get("TextValue"):
             texts.append(CodeItem("", "", str(content.TextValue).strip()))
     return tuple(dict.fromkeys(codes or texts))
@@ -147,13 +173,31 @@ def stainings_of_path(
     others = tuple(s for s in stainings if not s.path)
     parts = [part for staining in others for part in _parts(staining)]
     coded = tuple(p for p in parts if not set(p.components + p.substances).isdisjoint(codes))
-    named = tuple(p for p in parts if any(_has_words(description, name) for name in p.names))
-    if named := coded or named:
+    if named := coded or _named_in(description, parts):
         return named, True
     containing = tuple(p for p in parts if any(_has_words(name, description) for name in p.names))
     if len(containing) == 1:
         return containing, True
     return (others if is_only_path else ()), False
+
+
+def _named_in(description: str, parts: Sequence[Staining]) -> tuple[Staining, ...]:
+    """Find the stainings that a description names: "HLA-DR" is not "HLA" as well.
+
+    Names that several of them have, such as those of fluorophores, tell none apart.
+    """
+    counts = Counter(name.casefold() for part in parts for name in set(part.names))
+    found = []
+    for part in parts:
+        own = [n for n in part.names if counts[n.casefold()] == 1 and _has_words(description, n)]
+        if own:
+            found.append((max(own, key=len), part))
+    names = [name for name, _ in found]
+    return tuple(
+        part
+        for name, part in found
+        if not any(len(other) > len(name) and _has_words(other, name) for other in names)
+    )
 
 
 def _parts(staining: Staining) -> list[Staining]:

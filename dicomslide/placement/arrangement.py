@@ -13,7 +13,7 @@ from dicomslide.metadata.channels import Channel, may_be_one_path, read_path_mar
 from dicomslide.metadata.described import describe_channels
 from dicomslide.metadata.flavors import has_colors, is_thumbnail
 from dicomslide.metadata.geometry import ImageGeometry
-from dicomslide.metadata.presentation import Presentation
+from dicomslide.metadata.presentation import Presentation, Window, agreed
 from dicomslide.metadata.references import read_uid
 from dicomslide.pixels.array import FrameArray
 from dicomslide.placement.images import (
@@ -141,8 +141,8 @@ class Arrangement:
         Images whose pixels are those of no level
     thumbnails : tuple of TiledImage
         THUMBNAIL images that are no level
-    presentations : tuple of Presentation
-        What Presentation States say of the images
+    presentations : tuple of sequence of Presentation
+        What each Presentation State says of the images
     """
 
     levels: tuple[LevelGrid, ...]
@@ -151,7 +151,7 @@ class Arrangement:
     channels: tuple[SlideChannel, ...]
     off_grid: tuple[TiledImage, ...]
     thumbnails: tuple[TiledImage, ...]
-    presentations: tuple[Presentation, ...]
+    presentations: tuple[Sequence[Presentation], ...]
 
     @cached_property
     def descriptions(self) -> tuple[Channel, ...]:
@@ -173,21 +173,22 @@ class Arrangement:
         part.__dict__["descriptions"] = tuple(self.descriptions[index] for index in kept)
         return part
 
-    def _presented(self, channel: SlideChannel) -> list[Presentation]:
-        """Find what Presentation States say of a channel."""
+    def _presented(self, channel: SlideChannel) -> tuple[str, Window | None]:
+        """Find the first colour and the first window that Presentation States give a channel."""
         uids = [(read_uid(i.metadata), _series(i)[1]) for i in channel.images]
-        return [
-            shown
-            for shown in self.presentations
-            if any(shown.shows(*uid, channel.identifier) for uid in uids)
+        found = [
+            agreed(p for p in parts if any(p.shows(*uid, channel.identifier) for uid in uids))
+            for parts in self.presentations
         ]
+        color = next((color for color, _ in found if color), "")
+        return color, next((window for _, window in found if window), None)
 
 
 def arrange(
     images: Iterable[TiledImage],
     derived: Iterable[TiledImage],
     tolerance: float,
-    presentations: Iterable[Presentation] = (),
+    presentations: Iterable[Sequence[Presentation]] = (),
 ) -> Arrangement:
     """Arrange the images of a slide: see `place_images` for the arguments, errors and warnings.
 

@@ -92,7 +92,7 @@ def build_groups(
     """
     base = arrangement.levels[0].geometry
     template = arrangement.template[0].metadata
-    groups = {"/": xr.Dataset(attrs=_root_attributes(template) | _stains(template))}
+    groups = {"/": xr.Dataset(attrs=_root_attributes(template) | _stains(arrangement))}
     for level, (image, grid) in enumerate(
         zip(arrangement.template, arrangement.levels, strict=True)
     ):
@@ -214,10 +214,15 @@ def _root_attributes(dataset: Dataset) -> dict[str, Any]:
     return {name: str(value) for name, value in values.items() if value not in (None, "")}
 
 
-@reads_image
-def _stains(dataset: Dataset) -> dict[str, list[str]]:
-    """Name all that the slide was stained with."""
-    codes = [code for staining in read_stainings(dataset) for code in staining.substances]
+def _stains(arrangement: Arrangement) -> dict[str, list[str]]:
+    """Name all that the slide was stained with, or that was investigated by unnamed stains."""
+    images = dict.fromkeys(channel.first.image for channel in arrangement.channels)
+    codes = [
+        code
+        for image in images
+        for staining in read_stainings(image.metadata)
+        for code in staining.substances or staining.components
+    ]
     return {"stains": list(dict.fromkeys(code.meaning for code in codes))} if codes else {}
 
 

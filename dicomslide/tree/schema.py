@@ -4,14 +4,19 @@ Variables of one kind that cannot share an array are numbered, as are their dime
 coordinates: ``image``, ``image_2``, with ``channel_2`` and ``description_2``.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import xarray as xr
 
 from dicomslide.enum import ChannelTypes
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 __all__ = [
     "FOCAL_PLANE",
@@ -59,11 +64,11 @@ class Kind:
     dimension: str
     coordinates: dict[str, str]
 
-    def variable(self, number: int = 1) -> "Variable":
+    def variable(self, number: int = 1) -> Variable:
         """Get a variable of this kind."""
         return Variable(self, number)
 
-    def find(self, name: str) -> "Variable | None":
+    def find(self, name: str) -> Variable | None:
         """Find the variable of this kind that has a name; None if there is none."""
         found = re.fullmatch(rf"{self.name}(?:_(\d+))?", name)
         return None if found is None else Variable(self, int(found[1] or 1))

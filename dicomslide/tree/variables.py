@@ -121,7 +121,8 @@ def channel_variables(shown: Shown, offsets: Sequence[float], form: ArrayForm) -
         arrays = [plane for plane in planes if plane is not None]
         if arrays:
             about = channel.description
-            alike = arrays[0].shape[2], arrays[0].dtype, about.slope, about.intercept
+            is_inverted = arrays[0].pixel_format.photometric == "MONOCHROME1"
+            alike = arrays[0].shape[2], arrays[0].dtype, about.slope, about.intercept, is_inverted
             own = _shown_in(planes) if about.type is ChannelTypes.OPTICAL_PATH else ()
             stacks.setdefault((about.type, alike, own), []).append((channel, planes))
             if len(stacks) == 1:

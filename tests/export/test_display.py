@@ -46,7 +46,7 @@ def test_names_are_descriptions_where_these_tell_channels_apart(make_slide, expo
             ["DAPI (1)", "CD3", "DAPI (2)"],
         ),
         ((OpticalPath("a", "Same"), OpticalPath("b", "Same")), ["a", "b"]),
-        ((OpticalPath("1"), OpticalPath("2", "One")), ["1", "2"]),
+        ((OpticalPath("1"), OpticalPath("2", "One")), ["1", "One"]),
         ((OpticalPath("dapi"), OpticalPath("fitc")), ["dapi", "fitc"]),
     ):
         channels = channels_of(image_of, export(make_slide(optical_paths=paths, samples=1)))

@@ -2,10 +2,14 @@
 
 import highdicom as hd
 import numpy as np
+import pydicom
 import pytest
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 
 from dicomslide.metadata.presentation import (
+    Presentation,
+    agreed,
     palette_color,
     read_presentations,
     read_window,
@@ -19,6 +23,14 @@ def window(center, width):
     return item
 
 
+def test_damaged_window_is_none():
+    item = Dataset()
+    tag = pydicom.tag.Tag("WindowCenter")
+    item[tag] = RawDataElement(tag, "DS", 6, b"12a45 ", 0, False, True)
+    item.WindowWidth = "5"
+    assert window_of(item) is None
+
+
 @pytest.mark.parametrize(
     ("center", "width", "expected"),
     [
@@ -28,6 +40,7 @@ def window(center, width):
         ("100", "0", None),
         (None, "50", None),
         ("100", "", None),
+        ("1", "1e400", None),
     ],
 )
 def test_window_is_what_is_shown_as_black_and_white(center, width, expected):
@@ -116,6 +129,17 @@ def test_state_shows_the_paths_that_it_names():
     assert shown.shows("1.8", "1.2", "b")
     assert not shown.shows("1.8", "1.2", "a")
     assert not shown.shows("1.9", "1.2", "b")
+
+
+def test_state_names_several_paths_of_an_image():
+    ((_, (shown,)),) = read_presentations([state(1, images=[("1.7", "a"), ("1.7", "c")])])
+    assert [path for path in "abc" if shown.shows("1.7", "1.2", path)] == ["a", "c"]
+
+
+def test_parts_of_a_state_that_contradict_each_other_say_nothing():
+    shown = [Presentation("1.2", {}, "FF0000"), Presentation("1.2", {}, "00FF00")]
+    assert agreed(shown) == ("", None)
+    assert agreed([*shown[:1], Presentation("1.2", {}, window=(1, 2))]) == ("FF0000", (1, 2))
 
 
 def test_state_without_images_shows_its_series():

@@ -83,6 +83,18 @@ class TestPaths:
         own, _ = stainings_of_path(steps, "7", description, False)
         assert [name for staining in own for name in staining.names] == expected
 
+    def test_longer_name_is_meant(self):
+        names = ("HLA", "HLA-DR", "Keratin", "Pan-Keratin")
+        steps = stainings(*([(COMPONENT, Code(name, "99X", name))] for name in names))
+        for name in names:
+            (own,), _ = stainings_of_path(steps, "1", name, False)
+            assert own.names == [name]
+
+    def test_fluorophore_of_several_stainings_names_none(self):
+        fitc = Code("90669001", "SCT", "FITC")
+        steps = stainings(*([(COMPONENT, c), (FLUOROPHORE, fitc)] for c in (CD3, CD45)))
+        assert stainings_of_path(steps, "1", "Cycle 1 FITC", False) == ((), False)
+
     def test_description_stands_in_the_name_of_one_stain(self):
         steps = stainings(
             [(SUBSTANCE, ANTI_CD45)], [(SUBSTANCE, Code("1", "99X", "anti-human CD3"))]
@@ -101,3 +113,16 @@ class TestPaths:
         steps = stainings([(SUBSTANCE, HEMATOXYLIN), (SUBSTANCE, EOSIN)])
         assert stainings_of_path(steps, "1", "Brightfield", True) == (steps, False)
         assert stainings_of_path(steps, "1", "Brightfield", False) == ((), False)
+
+
+def test_specimens_that_cannot_be_read_say_nothing():
+    dataset = Dataset()
+    dataset.SpecimenDescriptionSequence = [specimen([(SUBSTANCE, DAPI)])]
+    (step,) = dataset.SpecimenDescriptionSequence[0].SpecimenPreparationSequence
+    content = step.SpecimenPreparationStepContentItemSequence[1]
+    content.ConceptCodeSequence[0].CodeMeaning = ["DAPI", "twice"]
+    (staining,) = read_stainings(dataset)
+    assert len(staining.substances) == 1
+    del content.ConceptCodeSequence
+    content.add_new("ConceptCodeSequence", "LO", "no sequence")
+    assert read_stainings(dataset) == ()

@@ -20,6 +20,7 @@ from tests.multiplex import (
     FLUOROPHORE,
     SUBSTANCE,
     change_files,
+    code_item,
     presentation_state,
     specimen,
 )
@@ -196,7 +197,7 @@ def test_command_takes_channels_by_name(written, tmp_path, capsys):
     with Image.open(out) as picture:
         np.testing.assert_array_equal(np.asarray(picture), composite(written, [1]))
     assert main([*arguments, "--channel", "CD99"]) == 2
-    assert "there is no 'CD99', only DAPI, CD1" in capsys.readouterr().err
+    assert "there is no 'CD99', only 0 to 42, 1, DAPI, 2, CD1" in capsys.readouterr().err
     assert main([*arguments, "--channel", "99"]) == 2
 
 
@@ -261,6 +262,81 @@ def test_list_that_channels_share_says_nothing_of_any(tmp_path):
     assert slide.to_datatree().attrs["stains"] == ["DAPI", FITC.meaning]
     # Either may show it
     assert slide.find_optical_paths(specimen_stain=FITC) == (0, 1)
+
+
+def test_list_of_components_that_channels_share_says_nothing_of_any(tmp_path):
+    written = write_slide(tmp_path, SMALL, samples=1, optical_paths=3, optical_paths_in="each")
+
+    def change(dataset):
+        steps = [[(COMPONENT, marker(name))] for name in ("CD1", "CD2", "CD3")]
+        # Writers list them in any order
+        turn = int(dataset.OpticalPathSequence[0].OpticalPathIdentifier) % 3
+        dataset.SpecimenDescriptionSequence = [specimen(*steps[turn:], *steps[:turn])]
+        for item in dataset.OpticalPathSequence:
+            del item.ChannelDescriptionCodeSequence
+
+    change_files(written.paths, change)
+    assert [channel.markers for channel in open_slide(tmp_path).channels] == [(), (), ()]
+
+
+def test_stains_that_others_show_are_not_those_of_the_last_channel(tmp_path):
+    paths = tuple(OpticalPath(str(n), name) for n, name in enumerate(("DAPI", "FITC", "Auto")))
+    written = write_slide(tmp_path, SMALL, samples=1, optical_paths=paths, optical_paths_in="each")
+
+    def change(dataset):
+        fitc = Code("90669001", "SCT", "FITC")
+        dataset.SpecimenDescriptionSequence = [specimen([(SUBSTANCE, DAPI), (SUBSTANCE, fitc)])]
+
+    change_files(written.paths, change)
+    stains = [[code.meaning for code in c.stains] for c in open_slide(tmp_path).channels]
+    assert stains == [["DAPI"], ["FITC"], []]
+
+
+@pytest.mark.parametrize(
+    ("meaning", "is_marker"),
+    [
+        ("Kappa light chain", True),
+        ("Green fluorescent protein", True),
+        ("Evans blue", True),
+        ("colorectal antigen", True),
+        ("Full Spectrum", False),
+        ("Red", False),
+        ("Near infrared light", False),
+        ("Blue spectrum", False),
+    ],
+)
+def test_channel_description_names_a_substance_or_light(tmp_path, meaning, is_marker):
+    written = write_slide(tmp_path, SMALL, samples=1)
+
+    def change(dataset):
+        del dataset.SpecimenDescriptionSequence
+        item = dataset.OpticalPathSequence[0]
+        item.ChannelDescriptionCodeSequence = [code_item(Code("1", "99X", meaning))]
+
+    change_files(written.paths, change)
+    (channel,) = open_slide(tmp_path).channels
+    assert [code.meaning for code in channel.markers] == [meaning] * is_marker
+
+
+def test_monochrome1_beside_monochrome2_is_a_variable_of_its_own(tmp_path):
+    written = write_slide(tmp_path, SMALL, samples=1, optical_paths=2, optical_paths_in="each")
+
+    def change(dataset):
+        dataset.PhotometricInterpretation = "MONOCHROME1"
+
+    change_files(written.paths[1:2], change)
+    level = open_slide(tmp_path).to_datatree()["level_0"]
+    shown = {name: level[name].encoding["photometric_interpretation"] for name in level.data_vars}
+    assert shown == {"image": "MONOCHROME2", "image_2": "MONOCHROME1"}
+
+
+@pytest.mark.parametrize("color", ["red", "00F"])
+def test_color_that_is_none_is_not_exported(slide, tmp_path, color):
+    tree = slide.to_datatree()
+    level = tree["level_0"].to_dataset().assign_coords(color=("channel", [color] * 40))
+    tree["level_0"] = xr.DataTree(level)
+    with pytest.raises(ValueError, match=f"color has '{color}', expected six"):
+        to_ome_zarr(tree, tmp_path / "slide.zarr")
 
 
 def test_state_of_another_slide_is_left_alone(written, tmp_path):
