@@ -78,7 +78,7 @@ class Recent:
                 thing: T = self._things[key][0]
                 return thing
             turn = self._being_made.setdefault(key, make_lock())
-        # Threads that need a thing at the same time have it made once
+        # The lock keeps threads from making the same thing at the same time
         with turn:
             with self._lock:
                 if key in self._things:

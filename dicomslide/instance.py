@@ -123,7 +123,7 @@ class ImageInstance:
         """
         planes = tuple(range(len(self.focal_plane_offsets)))
         is_path = self.channel_type is ChannelTypes.OPTICAL_PATH
-        # Each plane has frames, so that these need not be looked at for a single channel
+        # With a single channel every focal plane has frames, without looking at them
         if not is_path or min(len(planes), len(self.channel_identifiers)) == 1:
             return planes
         return tuple(k for k in planes if self._tilings.has_frames(channel, k)) or planes

@@ -29,7 +29,7 @@ __all__ = [
 
 # The distance between pixels in millimetres that goes with the power of an objective lens
 _SPACING_OF_MAGNIFICATION = {2: 0.005, 4: 0.0025, 10: 0.001, 20: 0.0005, 40: 0.00025}
-# Part of the size of a level by which a Pixel Spacing of few digits may mistake it
+# Relative error of the size of a level that is computed from a Pixel Spacing of few digits
 _ROUNDED_SPACING = 1e-3
 
 
@@ -195,7 +195,7 @@ def level_grid(
     """
     geometry = image.geometry.as_level_of(corner or base.geometry)
     tile = _tile_size(image.metadata)
-    # A picture in one piece has a frame of its own size, and no padding
+    # An image of one frame of its own size has no padding to whole tiles
     if tile != _tile_size(base_image.metadata):
         return LevelGrid(image.size, geometry)
     scale = geometry.scale_to(base.geometry)
@@ -207,7 +207,7 @@ def level_grid(
 
 def _without_padding(stored: int, tile: int, base: int, scale: float) -> int:
     """Rows or columns of a level that lie in the area of the base level."""
-    # Noise of the division must not add a pixel
+    # Rounding errors of the division must not add a pixel
     needed = math.ceil(round(base / scale, 6))
     is_padded = stored % tile == 0 and 0 <= stored - needed < tile
     # Where it is less the Pixel Spacing may have been rounded

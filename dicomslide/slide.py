@@ -1140,7 +1140,7 @@ def _padding(padding: Any) -> tuple[tuple[float, ...], tuple[int, ...]]:
 
 
 def __getattr__(name: str) -> Any:
-    # Published beside the class, and made of it
+    # The published API has find_slides in this module, but it is made of the class
     if name == "find_slides":
         from dicomslide.opening.search import find_slides
 

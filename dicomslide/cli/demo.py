@@ -14,7 +14,7 @@ from dicomslide.thumbnail import make_thumbnail
 
 __all__ = ["run_demo", "tissue_area"]
 
-# Tissue has colour, glass and fat are white or grey
+# Tissue is coloured; glass and fat are white or grey, without saturation
 _SATURATION = 25
 # Many frames for each task of dask; the synthetic slide has frames of 256 x 256 pixels
 _CHUNKS = {"y": 1024, "x": 1024}

@@ -167,7 +167,7 @@ def _associated(images: Iterable[tuple[str, TiledImage]]) -> Table:
 
 
 def _add_row(table: Table, *cells: str) -> None:
-    # A plain str would be read as markup
+    # rich reads a plain str as markup, which values of attributes are not
     table.add_row(*(Text(printable(cell)) for cell in cells))
 
 

@@ -20,7 +20,7 @@ __all__ = ["name_of_image", "naming", "reading", "reads_image"]
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# What comes of a value that has another type, another number of items or other digits
+# Exceptions of converting a value of another type, number of items or with other digits
 _CONVERSION = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, struct.error)
 
 
@@ -75,7 +75,8 @@ def reads_image(
         try:
             return function(dataset, *args, **kwargs)
         except Exception:
-            # A name costs more than most of these functions do
+            # Most of these functions are faster than finding the name, so it is found after a
+            # failure only
             with reading(name_of_image(dataset)):
                 raise
 

@@ -193,7 +193,7 @@ def _keys(level: xr.Dataset, kind: Kind) -> dict[Variable, list[_Key]]:
         count = level[variable.name].sizes.get(variable.dimension, 1)
         found[variable] = []
         for identity in zip(*values, strict=True) if values else [()] * count:
-            # Channels of several series may mean the same, and come in the same order
+            # Channels of several series may have equal names: they are told apart by their order
             counts[identity] += 1
             found[variable].append((*identity, str(counts[identity])))
     return found
@@ -239,7 +239,7 @@ class _Part:
 
 def _image(shown: Variable, name: str, parts: Mapping[int, _Part], dyadic: bool) -> Image:
     base = next(iter(parts.values()))
-    # Readers take channels and focal planes of all levels for the same
+    # Readers expect the channels and focal planes of the largest level at all levels
     other = [number for number, part in parts.items() if part.planes != base.planes]
     if other and not dyadic:
         warnings.warn(

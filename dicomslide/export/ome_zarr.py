@@ -190,7 +190,7 @@ def _start(
             else:
                 journal.resume(group)
             plan.create_arrays(group)
-            # Another one may have begun meanwhile where nobody can be kept from the store
+            # Some stores cannot be locked, so that another process may have begun in the meantime
             journal.require()
         stored = plan.stored(journal)
         for array in stored.values():

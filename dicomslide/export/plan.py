@@ -169,7 +169,7 @@ class Plan:
             fill_value=0,
             **extra,
         )
-        # As they are read, and not as they were given
+        # zarr-python completes the metadata when it writes them, so they are read back
         metadata: dict[str, Any] = group[array.path].metadata.to_dict()
         return metadata
 

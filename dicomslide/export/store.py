@@ -76,7 +76,7 @@ class Target:
             yield False
             return
         with naming(self.name):
-            # Something else that is there is found by whoever looks at it
+            # What else may be there is checked by the caller
             if not self._folder.exists():
                 self._folder.mkdir(parents=True, exist_ok=True)
         try:

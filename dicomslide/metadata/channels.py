@@ -124,7 +124,7 @@ def channel_items(dataset: Dataset) -> list[Dataset]:
     if kind is ChannelTypes.SEGMENT:
         items = list(dataset.get("SegmentSequence") or ())
         if is_label_map(dataset):
-            # Number 0 of a label map is what belongs to no segment
+            # Number 0 of a label map stands for pixels of no segment
             items = [item for item in items if item.get("SegmentNumber") != 0]
         return items
     return _parameter_items(dataset)
@@ -274,7 +274,7 @@ def _color(item: Dataset) -> str:
     from highdicom.color import CIELabColor
 
     stated = CIELabColor.from_dicom_value(tuple(map(int, value)))
-    # CIELab has more colours than a display
+    # CIELab has colours that no display can show: the nearest one is taken
     return hexadecimal(*(part / 255 for part in stated.to_rgb(clip=True)))
 
 

@@ -118,7 +118,7 @@ def image_flavor(dataset: Dataset) -> str | None:
     image_type = read_image_type(dataset)
     if len(image_type) < 3:
         return None
-    # Defined Terms are in capitals, and some writers are not
+    # Defined Terms are in capitals, but some writers use small letters
     return image_type[2].strip().upper()
 
 

@@ -254,7 +254,7 @@ def _sparse_positions(dataset: Dataset) -> FramePositions:
     else:
         offsets, planes = np.unique(z.round(6), return_inverse=True)
     return FramePositions(
-        # The attributes count from 1
+        # Positions in the attributes start at 1
         pixels=pixels - 1,
         channels=_channel_indices(dataset, keys),
         focal_planes=planes.reshape(-1).astype(np.int64),

@@ -116,7 +116,7 @@ def read_frame_values(element: RawDataElement, count: int) -> FrameValues | None
         if not walk.run(np.append(starts[1:], len(data))):
             return None
     except IndexError:
-        # A cursor left the data
+        # A position beyond the data means that a length is wrong
         return None
     return FrameValues(data, walk.places)
 

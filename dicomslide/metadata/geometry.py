@@ -28,11 +28,11 @@ __all__ = [
 ]
 
 _PARALLEL = 1e-6
-# Direction cosines of images that are meant to be parallel differ by no more
+# Largest difference between the direction cosines of images that are meant to be parallel
 _SAME_AXES = 1e-3
-# Levels differ by more, as the ratio of their Pixel Spacing
+# Smallest ratio between the Pixel Spacings of two levels
 _SAME_LEVEL = 1.25
-# Centres of one pixel differ by no more, in pixels
+# Largest distance between two centres that are of one pixel, in pixels
 _SAME_PIXEL = 0.01
 # More millimetres, or less than one part in so many, are damage; products of these are finite
 _MOST_MM = 1e12

@@ -30,10 +30,10 @@ _GROUPS = f"{PER_FRAME_GROUPS:08X}"
 _PALETTES = frozenset(f"00281{table}{color}" for table in ("20", "22") for color in "1234")
 _USED = _PALETTES | {ICC_PROFILE, _GROUPS}
 _PIXELS = "7FE0"
-# Bits of Float and Double Float Pixel Data
+# Numbers of bits in Float Pixel Data and Double Float Pixel Data
 _FLOATS = {"7FE00008": 32, "7FE00009": 64}
 _MAX_DEPTH = 16
-# As many as in a file, where items and sequences are counted
+# Depth of nested sequences, the same as for files, where items and sequences are counted
 _MAX_NESTED = 32
 _NUMBERS = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d"}
 _TEXTS = frozenset({"AE", "AS", "CS", "DA", "DT", "LO", "LT", "SH", "ST", "TM", "UI"})
@@ -45,7 +45,7 @@ class _UnusualError(Exception):
     """Something that frames do not have normally."""
 
 
-# What encoding leads to where values are of other types or too large
+# Exceptions of encoding values of other types, or too large ones
 _UNUSUAL = (
     _UnusualError,
     ArithmeticError,
@@ -93,7 +93,7 @@ def _elements(item: Json, depth: int = 0) -> Iterator[tuple[str, Json]]:
         if not isinstance(element, dict):
             continue
         yield tag, element
-        # Frames have no bulk data of use here, and there are many of them
+        # The items of frames have no bulk data that are needed, and there are many of them
         if element.get("vr") == "SQ" and tag != _GROUPS:
             for value in _values(element):
                 if isinstance(value, dict) and depth < _MAX_DEPTH:

@@ -108,7 +108,7 @@ class PixelFormat:
         """Value of pixels that no frame covers: white for colour, 0 otherwise."""
         if not self.is_colour:
             return 0
-        # What is signed of a palette are the numbers of its colours
+        # In an image with a palette the stored values are signed, and its colours are not
         return int(2 ** (self.bits - (self.signed and self.palette is None)) - 1)
 
     @property

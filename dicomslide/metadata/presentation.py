@@ -121,7 +121,7 @@ def palette_color(item: Dataset) -> str:
     try:
         palette = read_palette(item, "palette", signed=False, big_endian=False)
     except InvalidImageError:
-        # No pixel depends on it
+        # The stored pixels do not depend on it, so that damage is no reason to refuse the image
         return ""
     table = palette.table
     red, green, blue = table[table.sum(axis=1, dtype=int).argmax()] / (2.0**palette.bits - 1)
@@ -160,7 +160,7 @@ def window_of(item: Dataset) -> Window | None:
                 for value in (item.get("WindowCenter") or "nan", item.get("WindowWidth") or "nan")
             )
     except InvalidImageError:
-        # No pixel depends on it
+        # The stored pixels do not depend on it, so that damage is no reason to refuse the image
         return None
     if not (math.isfinite(center) and math.isfinite(width) and width > 0):
         return None

@@ -23,7 +23,7 @@ _USING_SUBSTANCE = {("424361007", "SCT"), ("G-C350", "SRT")}
 _COMPONENT_INVESTIGATED = {("246094008", "SCT")}
 _USING_FLUOROPHORE = {("C0598447", "UMLS")}
 _CHANNEL = {("C44170", "NCIt")}
-# A number alone names no stain
+# A shorter text, such as a digit, occurs in too many names to be one
 _SHORTEST_NAME = 2
 
 

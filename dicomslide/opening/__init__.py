@@ -19,7 +19,7 @@ from dicomslide.stores.protocol import ImageQuery, ImageStore
 __all__ = ["open_slide", "open_slides"]
 
 
-# An error names no more slides than this
+# Number of slides that an error lists
 _MOST_CHOICES = 20
 
 

@@ -132,7 +132,7 @@ def decode_frame(
     try:
         decode = _DECODERS[pixel_format.transfer_syntax_uid]
         if decode is decode_jpeg:
-            # The other codecs make an array of their own
+            # Of all codecs the one for JPEG alone can decode into a given array
             pixels = decode_jpeg(data, pixel_format, needed, out)
         else:
             pixels = decode(data, pixel_format, needed)

@@ -23,9 +23,9 @@ __all__ = ["ColorTransform", "color_transform", "icc_profile"]
 _CODE = np.dtype("<u4")
 _SAMPLES = 0xFFFFFF
 _KNOWN = np.uint32(0xFF000000)
-# Of the table of a profile only what its colours touch is used
+# Entries of the table of a profile; memory pages that no colour touches are never allocated
 _COLORS = 2**24
-# So many pixels are corrected at once
+# Number of pixels that are corrected at once
 _BAND = 2**15
 # Whether a profile changes any colour is found out with so many colours at once, each time that so
 # many pixels were corrected: no read takes much longer than the others, and those of a process that
@@ -124,7 +124,7 @@ class _Colors:
             return
         with self._lock:
             self._pixels += pixels
-            # Another thread may have come to the end meanwhile
+            # Another thread may have finished in the meantime
             if self._pixels < _PIXELS or self._tested == _COLORS:
                 return
             self._pixels -= _PIXELS

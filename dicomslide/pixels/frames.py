@@ -19,7 +19,7 @@ from dicomslide.sources.base import FrameSource, PartSource, part_source
 
 __all__ = ["ImageFrames"]
 
-# Memory for larger frames is not kept
+# Largest size in bytes of a buffer that a thread keeps for the next frame
 _MOST_SCRATCH = 2**22
 
 
@@ -62,7 +62,7 @@ class ImageFrames:
     notice: Notice = field(default_factory=lambda: Notice(""))
 
     def __getstate__(self) -> dict[str, Any]:
-        # What was found is found again where it is needed
+        # A pickled array leaves out what another process can find again
         return {name: vars(self)[name] for name in self.__dataclass_fields__}
 
     @cached_property

@@ -122,7 +122,7 @@ def _axis(key: Any, size: int, axis: int) -> tuple[range, bool]:
         except TypeError as error:
             raise ArgumentTypeError(f"index of axis {axis}: {error}") from None
     if type(key) is int:
-        # Asking for a protocol takes longer than all of the rest
+        # The check against a protocol would take longer than all other steps
         index = key
     elif isinstance(key, (bool, np.bool_)) or not isinstance(key, SupportsIndex):
         raise ArgumentTypeError(

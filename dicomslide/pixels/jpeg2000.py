@@ -24,7 +24,7 @@ _START = b"\xff\x4f\xff\x51"
 _CODING_STYLE = b"\xff\x52"
 _TILE_PART, _END = b"\xff\x90", b"\xff\xd9"
 
-# With more the codec is not exact
+# Largest number of bits for which the codec is exact
 _MAX_PRECISION = 24
 # Tiles cost memory, however small they are
 _MIN_PIXELS_PER_TILE = 1024

@@ -71,7 +71,7 @@ def for_each(function: Callable[[T], None], items: Sequence[T], threads: int) ->
     After an exception no further item is begun. It is raised after all threads have stopped.
     """
     count = len(items)
-    # One pool for reads of any size
+    # The pool has the threads of the largest read, whatever size the first one has
     others_at_most, threads = threads - 1, min(threads, count)
     if threads < 2 or count < _MIN_PARALLEL:
         for item in items:
@@ -111,7 +111,7 @@ def _take(own: deque[T], parts: list[deque[T]]) -> Iterator[T]:
         try:
             yield own.popleft() if own else max(parts, key=len).pop()
         except IndexError:
-            # Another thread was faster
+            # Another thread took the last item in between
             continue
 
 

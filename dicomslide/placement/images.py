@@ -174,7 +174,7 @@ class _Levels:
                 continue
             if not are_of_one_level(grid.geometry.spacing, level.geometry.spacing):
                 continue
-            # Equal grids are one and the same from here on
+            # Equal grids become one object, so that later comparisons are cheap
             if grid.geometry.offset_on(level.geometry, grid.size) == (0, 0):
                 z = grid.geometry.origin[2]
                 grid = LevelGrid(level.size, level.geometry.at_height(z))

@@ -58,7 +58,7 @@ class ClientService:
 
     def each(self, function: Callable[[T], R], items: Sequence[T]) -> list[R]:
         """Call a function for each item, one after the other."""
-        # A client may belong to one thread
+        # Clients need not bear several threads at once
         return [function(item) for item in items]
 
     def search_for_studies(self) -> list[Json]:
@@ -113,7 +113,7 @@ class ClientService:
             return getattr(self.client, method)(**arguments)
         except DicomSlideError:
             raise
-        # Each client has errors of its own
+        # Clients raise exceptions of the libraries that they use
         except Exception as error:
             name = without_secrets(self.base_url) or "the client"
             raise SourceError(f"{name}: {type(error).__name__}: {_reason(error)}") from error

@@ -62,9 +62,9 @@ _LONGEST_UID = 1024
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 # There is nothing at this offset, or offsets are not known
 _NO_MORE = (400, 404, 416, 501)
-# The URL is: the frames are asked for in two requests
+# The URL is too long: the frames are asked for in two requests
 _TOO_LONG = (413, 414, 431)
-# Around the frames of an answer
+# Bytes of headers around each frame of an answer
 _PART_OVERHEAD = 1 << 14
 
 
@@ -283,7 +283,7 @@ class WebService:
                 if not (may_be_list or may_be_form):
                     raise
         if form != _NATIVE:
-            # Which would not do for frames that are compressed
+            # Octets without a transfer syntax are enough for native frames, not for compressed ones
             for refused in forms[: forms.index(form)]:
                 remember_refusal(self.base_url, refused)
         if len(asked) == len(frames):

@@ -65,7 +65,7 @@ def _walk(folder: str, visited: set[str]) -> Iterator[str]:
         if entry.name.startswith("."):
             continue
         if entry.is_symlink() and not os.path.exists(entry.path):
-            # It leads nowhere, or to itself
+            # A broken link, or one to itself
             continue
         if entry.is_dir():
             if not is_store and not _is_zarr_store(entry.path):

@@ -63,7 +63,7 @@ class Holder:
                 return found[1]
         thing = make()
         with self._lock:
-            # Another thread may have been faster
+            # Another thread may have added it in the meantime
             found = self._held.get(key)
             if found is not None and found[0]() is owner:
                 return found[1]

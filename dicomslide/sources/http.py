@@ -43,7 +43,7 @@ T = TypeVar("T")
 # What may pass: the server is busy, or a proxy did not reach it (RFC 9110 15.5.9 and 15.6)
 _PASSING = frozenset({408, 429, 502, 503, 504})
 _ATTEMPTS = 5
-# All in seconds
+# Times are in seconds
 _TIMEOUT = (10.0, 60.0)
 _LONGEST_WAIT = 30.0
 _PIECE = 1 << 20
@@ -325,5 +325,5 @@ def _innermost(error: BaseException) -> str:
             break
         error = inner
     text = " ".join(str(getattr(error, "strerror", None) or error).split())
-    # What failed comes before the reason, and has been named already
+    # Messages of urllib3 name the object that failed before the reason, which alone is of use
     return text.rpartition(": ")[2] if isinstance(error, NewConnectionError) else text

@@ -30,7 +30,7 @@ _WORTH = 4
 _MAX_SQUARES, _MAX_RECENT = 1024, 16
 # A request has this many frames at most, and about this many bytes
 _MAX_FRAMES, _REQUEST_BYTES = 512, 32 * 2**20
-# What a codec is expected to spare
+# Ratio of compression that is expected before the first frame was read
 _USUAL_COMPRESSION = 8
 
 
@@ -101,7 +101,7 @@ class ReadAhead:
     def remake(self) -> None:
         """Forget what was read and, in the child of a fork, what its parent waits for."""
         self._squares: OrderedDict[tuple[int, int, int], _Square] = OrderedDict()
-        # The smallest squares that were read in last
+        # Squares of the smallest size in which the last reads were
         self._recent: OrderedDict[tuple[int, int, int], None] = OrderedDict()
         self._coming: dict[int, Future[dict[int, bytes]]] = {}
 
@@ -160,7 +160,7 @@ class ReadAhead:
             if future.exception() is None:
                 found[frame] = future.result()[frame]
             else:
-                # What failed there may be another frame
+                # The frame that failed in the request may be one that was only read ahead
                 (found[frame],) = fetch([frame])
         return [found[frame] for frame in frames]
 
@@ -178,7 +178,7 @@ class ReadAhead:
         except DicomSlideError:
             if not ahead:
                 raise
-            # It may be a frame that nobody has asked for
+            # The failure may be that of a frame that was only read ahead
             return dict(zip(missing, fetch(missing), strict=True))
         for frame, square in ahead.items():
             _buffer.put(self._key, frame, (found[frame], square))
@@ -205,7 +205,7 @@ class ReadAhead:
                 and _buffer.get(self._key, frame) is None
             ]
             if len(missing) + len(chosen) + len(frames) > most:
-                # The next read in it may do so
+                # The next read in the square may read ahead
                 continue
             square = self._look_at(side, row, column)
             square.is_read = True
@@ -235,7 +235,7 @@ class ReadAhead:
         for key, square in reversed(list(zip(around, known, strict=True))):
             if square is not None and square.inner is not None and square.inner.was_worth_it:
                 return key
-        # Another read was here just before; long ago would be chance
+        # A read just before in the same square shows a pattern; one long ago would be chance
         was_here = around[0] in self._recent
         self._recent[around[0]] = None
         self._recent.move_to_end(around[0])

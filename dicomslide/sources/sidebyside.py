@@ -44,7 +44,7 @@ def side_by_side(function: Callable[[T], R], items: Sequence[T]) -> list[R]:
             try:
                 index = todo.popleft()
             except IndexError:
-                # Another thread was faster
+                # Another thread took the last item in between
                 return
             try:
                 results[index] = function(items[index])

@@ -8,7 +8,7 @@ from dicomslide.sources.asked import check_answer
 
 __all__ = ["CheckedAnswer"]
 
-# Of a listing
+# Largest size in bytes of the listing of a folder
 _LARGEST_PAGE = 1 << 26
 
 

@@ -100,10 +100,10 @@ class WebFrames:
         return self.ahead.read(frames, self.count, self.batch_size, self._fetch)
 
     def _fetch(self, frames: Sequence[int]) -> list[bytes]:
-        # Each frame is asked for once
+        # A frame that is needed several times is requested once
         wanted = list(dict.fromkeys(frames))
         found: dict[int, bytes] = {}
-        # The first answer may change it
+        # The first answer may show that the service refuses lists of frames
         size = self.batch_size
         for start in range(0, len(wanted), size):
             batch = wanted[start : start + size]
@@ -144,12 +144,12 @@ class WebFrames:
             if bulk_url and self.count * self.frame_bits // 8 <= _MAX_BULK:
                 syntax = str(ExplicitVRLittleEndian)
                 return replace(self, transfer_syntax_uid=syntax, bulk_url=bulk_url)
-            # An error for who needs the pixels
+            # Opening a slide does not need this: the error is raised when pixels are read
             return self
 
 
 def _token(service: WebService, url: str) -> str:
-    # What one user may see is not for another
+    # Frames of one user must not reach another, so the name includes who asks
     return f"{service.http.sessions.key} {url}".strip()
 
 

@@ -54,7 +54,7 @@ Paths = Path | Sequence[Path]
 _Found: TypeAlias = tuple[Dataset, FileFrames] | Dataset | str
 """An image, a Presentation State, or what a file is else"""
 
-# What images are put together by
+# Attributes that decide which images make one slide
 _GROUPING = (
     "ContainerIdentifier",
     "FrameOfReferenceUID",
@@ -64,7 +64,7 @@ _GROUPING = (
     "SeriesInstanceUID",
     "TotalPixelMatrixOriginSequence",
 )
-# How many files of a folder are looked at to tell whether it holds a slide
+# Number of files that are looked at to tell whether a folder holds a slide
 _PROBE_LIMIT = 200
 
 
@@ -162,7 +162,7 @@ def holds_images(paths: Paths) -> bool:
     The files of URLs are not looked at.
     """
     try:
-        # Nobody waits for a network to learn which engine opens a URL
+        # xarray asks all engines in turn, which must not wait for a network
         if is_url(paths) and local_path(paths) is None:
             return False
         files = islice(FileStore(paths)._files(), _PROBE_LIMIT)
@@ -193,7 +193,7 @@ def _files_of(
     if is_url(path) and not os.path.exists(path):
         local = local_path(path)
         if local is None:
-            # All files of a folder are those that the folder stands for
+            # The URL of a folder followed by /* means the same as the folder
             found = find_remote_files(
                 path.removesuffix("*") if path[-2:] == "/*" else path, options
             )
@@ -237,7 +237,7 @@ def _read_image(file: File, named: bool) -> _Found:
         try:
             return read_header(file).dataset
         except InvalidImageError:
-            # No pixel depends on it
+            # The pixels do not depend on it
             return "damaged Presentation State"
     if not named and (kind := _kind_of_file(sop_class)) is not None:
         return kind
@@ -276,7 +276,7 @@ def _kind_of_file(sop_class: str | None) -> str | None:
     """Say what a file is that cannot be of a slide, damaged or not; None for others."""
     if sop_class is None:
         return "no DICOM file"
-    # What is no class of the standard may be a damaged one
+    # A UID that the standard does not have may be that of a slide, damaged
     known = is_standard_class(sop_class) and sop_class not in SLIDE_CLASSES
     return _name_of_class(sop_class) if known else None
 

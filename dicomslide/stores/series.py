@@ -25,9 +25,9 @@ Uids = tuple[str, str]
 
 _SOP_CLASS, _SOP_INSTANCE, _MODALITY = "00080016", "00080018", "00080060"
 _STUDY, _SERIES = "0020000D", "0020000E"
-# What services answer that do not search by an attribute
+# Status of a service that cannot search by an attribute
 _REFUSED = (400, 501)
-# What they answer that only search in a study
+# Status of a service that can search in single studies only
 _ABSENT = (404, 405)
 _ALL_SERIES = "search for series of all studies"
 
@@ -104,12 +104,13 @@ def _search(service: Service, filters: Mapping[str, str], failures: Failures) ->
             try:
                 studies = _find_studies(service, filters)
             except SourceError:
-                # There is no service at all
+                # Neither search works, so that the first error tells more
                 raise error from None
             remember_refusal(name, _ALL_SERIES)
             return _search_in_studies(service, studies, filters, failures)
         if refused:
-            # Of several that were left out this one made the difference
+            # The search worked without the attribute that was left out last, so that it is the
+            # refused one
             remember_refusal(name, refused)
         return _by_uids(service, found, None, filters)
     return _search_in_studies(service, _find_studies(service, filters), filters, failures)
@@ -180,7 +181,7 @@ def _sop_class(service: Service, failures: Failures, uids: Uids) -> str:
         found = service.search_for_instance(*uids)
         if found is None:
             return ""
-        # Not all services tell it in a search
+        # Some services leave SOP Class UID out of what they find
         return text_of_json(found, _SOP_CLASS) or text_of_json(
             service.retrieve_instance_metadata(
                 InstanceUids(*uids, text_of_json(found, _SOP_INSTANCE))

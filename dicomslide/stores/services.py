@@ -159,7 +159,7 @@ class ServiceStore:
 
         whole = ask(lacking)
         if whole.keys() <= lacking.keys():
-            # The image itself has not more
+            # The metadata of the instance alone are no more complete than those of the series
             return items
         others = [item for item in known if item is not lacking]
         return [whole, *self._service.each(ask, others)]

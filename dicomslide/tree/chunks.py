@@ -59,7 +59,7 @@ def rows_and_columns(
 def _in_pixels(wanted: Sequence[int | str | None], array: FrameArray) -> tuple[int, int]:
     """Replace bytes by as many whole frames as they hold."""
     shape, tile = array.shape[:2], array.tile_shape[:2]
-    # One pixel is rounded up to one frame
+    # The size of one pixel is rounded up to whole frames, and so chooses single frames
     given = [1 if size is None or isinstance(size, str) else size for size in wanted]
     sizes = list(array.chunk_sizes(tuple(given))[:2])
     free = [axis for axis in range(2) if isinstance(wanted[axis], str)]

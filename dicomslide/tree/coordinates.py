@@ -16,7 +16,7 @@ from dicomslide.tree.schema import IMAGE, SEGMENTATION, SERIES, Variable, is_pla
 
 __all__ = ["channel_coordinates", "other_coordinates", "pixel_coordinates"]
 
-# Of longer coordinates there are no lists of values, which would be 8 MiB each
+# Longer coordinates are computed, as lists of their values would take 8 MiB each
 _MOST_VALUES = 2**20
 _COLORS = ("R", "G", "B")
 

@@ -190,7 +190,7 @@ def _placement(image: TiledImage) -> dict[str, Any]:
     try:
         return _geometry_attributes(image.geometry, image.geometry)
     except InvalidImageError:
-        # Whoever asks for its geometry is told; the rest of the slide does not depend on it
+        # An associated image without a valid place can be shown all the same
         return {}
 
 

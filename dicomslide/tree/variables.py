@@ -172,7 +172,7 @@ def _stacked(
     stack = FrameStack(tuple(planes for _, planes in members), kind is ChannelTypes.OPTICAL_PATH)
     is_parameter = kind is ChannelTypes.PARAMETER
     is_decoded = form.decodes(name)
-    # No integer says that a parameter is not known where the map has no pixels
+    # Integers have no value for pixels that the map lacks, so they become floats with NaN
     has_gaps = is_parameter and stack.dtype.kind in "iu" and not stack.is_complete
     attributes: dict[str, Any] = {"long_name": name.replace("_", " ").strip()}
     if is_decoded and has_gaps:
