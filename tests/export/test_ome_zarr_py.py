@@ -1,11 +1,16 @@
 """The reader of the project that OME-Zarr comes from finds images, scales, channels and labels."""
 
+import shutil
+
 import numpy as np
 import pytest
 from ome_zarr.io import parse_url
 from ome_zarr.reader import Reader
+from pydicom.dataset import Dataset
 
+from dicomslide import open_slide, to_ome_zarr
 from dicomslide.testing import OpticalPath
+from tests.multiplex import change_files
 
 
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
@@ -34,3 +39,33 @@ def test_finds_image_and_labels(make_slide, export, channels_first, version):
             expected = number * segmentation.mask(level, number)
             np.testing.assert_array_equal(node.data[level].compute()[0], expected)
         assert node.metadata["properties"][number]["name"] == name
+
+
+def test_layers_have_names_colours_windows_and_units(make_slide, tmp_path):
+    """What viewers make layers of, as the plugin of napari does."""
+    paths = OpticalPath("1", "Green"), OpticalPath("2", "Red")
+    written = make_slide(
+        factors=(1, 2), samples=1, optical_paths=paths, focal_planes=3, segmentations=("LABELMAP",)
+    )
+
+    def change(dataset):
+        if "OpticalPathSequence" in dataset:
+            window = Dataset()
+            window.WindowCenter, window.WindowWidth = 100, 60
+            dataset.SharedFunctionalGroupsSequence[0].FrameVOILUTSequence = [window]
+
+    folder = tmp_path / "slide"
+    shutil.copytree(written.folder, folder)
+    change_files(folder.glob("*.dcm"), change)
+    to_ome_zarr(open_slide(folder), tmp_path / "slide.zarr")
+    nodes = list(Reader(parse_url(str(tmp_path / "slide.zarr")))())
+    image = nodes[0]
+    about = image.metadata
+    assert about["channel_names"] == ["Green", "Red"]
+    assert [bounds[1] for bounds in about["colormap"]] == [[0, 1, 0], [1, 0, 0]]
+    assert about["contrast_limits"] == [[70, 130], [70, 130]]
+    assert [axis.get("unit") for axis in about["axes"]] == [None, *["micrometer"] * 3]
+    assert about["coordinateTransformations"][0][0]["scale"] == [1, 1.5, 0.5, 0.5]
+    (labels,) = [node for node in nodes[1:] if "color" in node.metadata]
+    # A layer of labels has the dimensions of a layer of one channel
+    assert labels.data[0].shape == image.data[0].shape[1:]
