@@ -19,12 +19,6 @@ if TYPE_CHECKING:
     import xarray as xr
 
 __all__ = [
-    "FOCAL_PLANE",
-    "IMAGE",
-    "KINDS",
-    "LABEL_MAP",
-    "PARAMETRIC_MAP",
-    "SEGMENTATION",
     "Kind",
     "Variable",
     "describe",
