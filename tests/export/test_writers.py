@@ -70,6 +70,11 @@ def run_together(store, *runs):
     return ended
 
 
+def contents(folder):
+    """Read all files of a folder, by their paths."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def assert_is_whole(store, *slides, channels_first):
     """Check that a store has the pixels of one of some slides, and nothing of others."""
     group = zarr.open_group(store, mode="r")
@@ -99,9 +104,15 @@ def test_of_two_processes_one_writes_the_store(slides, channels_first, tmp_path,
     store = tmp_path / "slide.zarr"
     if any("overwrite" in one for one in options):
         to_ome_zarr(open_slide(slides[0].folder), store, levels="dyadic")
+    before = contents(store)
     ended = run_together(store, *zip(slides, options, strict=True))
     assert {code for code, _ in ended} <= {0, 3}
     assert all("slide.zarr: " in said for code, said in ended if code)
+    if "resume" in options[0] and "overwrite" in options[1] and all(code for code, _ in ended):
+        # A finished store is not resumed, and while that is found out the other one is refused
+        assert "another export is writing" in ended[1][1]
+        assert contents(store) == before
+        return
     assert_is_whole(str(store), *slides, channels_first=channels_first)
     # Not only the store that was there before
     assert any(code == 0 for code, _ in ended)
