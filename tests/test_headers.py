@@ -1,5 +1,7 @@
 """Headers that are attached to reports of faults name nobody."""
 
+import subprocess
+import sys
 from zipfile import ZipFile
 
 import pydicom
@@ -100,3 +102,21 @@ def test_damaged_attribute_is_left_out(folder, tmp_path, capsys):
     assert "left out: ObjectiveLensPower: damaged" in capsys.readouterr().err
     with ZipFile(tmp_path / "headers.zip") as archive:
         assert len(archive.namelist()) == len(list(folder.glob("*.dcm")))
+
+
+def test_archive_that_cannot_be_written_whole_is_not_left(folder, tmp_path):
+    script = f"""
+import resource, sys
+from dicomslide.cli import main
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+sys.exit(main(["headers", {str(folder)!r}, "headers.zip"]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", script],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (2, "dicomslide: error: headers.zip: File too large\n")
+    assert list(tmp_path.iterdir()) == []

@@ -4,13 +4,13 @@ import hashlib
 import io
 import re
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile
 
 from pydicom.datadict import keyword_for_tag
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.multival import MultiValue
 from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 
 from dicomslide.errors import InvalidImageError, StoreError
@@ -83,14 +83,26 @@ def write_headers(source: Source, target: Path) -> int:
         raise failures[0].error
     for failure in failures:
         warnings.warn(f"left out: {failure.reason}", stacklevel=2)
-    files = [_encoded(dataset) for dataset in datasets]
+    content = io.BytesIO()
+    with ZipFile(content, "w", ZIP_DEFLATED) as archive:
+        for number, dataset in enumerate(datasets):
+            archive.writestr(f"{number:04}.dcm", _encoded(dataset))
+    _write_new(target, content.getbuffer())
+    return len(datasets)
+
+
+def _write_new(target: Path, content: memoryview) -> None:
+    """Write a file that is not there yet; none is left if that fails."""
     try:
-        with ZipFile(target, "x", ZIP_DEFLATED) as archive:
-            for number, content in enumerate(files):
-                archive.writestr(f"{number:04}.dcm", content)
+        with target.open("xb") as file:
+            try:
+                file.write(content)
+                file.flush()
+            except OSError:
+                target.unlink()
+                raise
     except OSError as error:
         raise StoreError(f"{target}: {error.strerror or error}") from error
-    return len(files)
 
 
 def _encoded(dataset: Dataset) -> bytes:
@@ -131,7 +143,7 @@ def _anonymized(element: DataElement) -> DataElement:
     if element.VR == "SQ":
         value = [anonymized(item) for item in value]
     elif element.VR == "UI":
-        value = [_uid(uid) for uid in value] if _is_list(value) else _uid(value)
+        value = [_uid(uid) for uid in value] if isinstance(value, MultiValue) else _uid(value)
     elif element.keyword in _REPLACED:
         value = hashlib.sha256(str(value).encode()).hexdigest()[:12]
     elif element.VR in _TEXTS and element.keyword not in _KEPT:
@@ -144,7 +156,3 @@ def _uid(value: str) -> str:
     if not value or UID(value).name != value:
         return value
     return generate_uid(entropy_srcs=["dicomslide", value])
-
-
-def _is_list(value: object) -> bool:
-    return isinstance(value, Sequence) and not isinstance(value, str)
