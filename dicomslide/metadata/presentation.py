@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from pydicom.dataset import Dataset
@@ -12,7 +12,6 @@ from dicomslide.errors import InvalidImageError
 from dicomslide.errors.damage import name_of_image, reading
 from dicomslide.metadata.colors import hexadecimal
 from dicomslide.metadata.palette import read_palette
-from dicomslide.metadata.references import read_uid
 
 __all__ = [
     "Presentation",
@@ -55,11 +54,10 @@ class Presentation:
         paths = self.images.get(image)
         return paths is not None and (not paths or path in paths)
 
-    def shows_any(self, datasets: Iterable[Dataset]) -> bool:
-        """Whether it is about an image of some, given by their metadata."""
-        if self.images:
-            return any(read_uid(dataset) in self.images for dataset in datasets)
-        return any(dataset.get("SeriesInstanceUID") == self.series for dataset in datasets)
+    @property
+    def uids(self) -> Collection[str]:
+        """SOP Instance UIDs of the images, or the Series Instance UID of all that it shows."""
+        return self.images.keys() or {self.series}
 
 
 def read_presentations(states: Iterable[Dataset]) -> list[tuple[Dataset, list[Presentation]]]:
@@ -91,8 +89,6 @@ def _presentations(state: Dataset) -> Iterator[Presentation]:
     blended = state.get("AdvancedBlendingSequence") or state.get("BlendingSequence")
     for item in blended or [state]:
         color = palette_color(item)
-        for palette in item.get("PaletteColorLookupTableSequence") or ():
-            color = color or palette_color(palette)
         for series in item.get("ReferencedSeriesSequence") or [item]:
             uid, images = str(series.get("SeriesInstanceUID") or ""), _images(series)
             yield Presentation(uid, images, color)
@@ -109,17 +105,21 @@ def _images(item: Dataset) -> dict[str, frozenset[str]]:
 
 
 def palette_color(item: Dataset) -> str:
-    """Read the brightest colour of a palette (PS3.3 C.7.6.3.1.5).
+    """Read the brightest colour of the palette of an item (PS3.3 C.7.6.3.1.5).
+
+    The item has the palette itself, or in its Palette Color Lookup Table Sequence.
 
     Returns
     -------
     str
         Six hexadecimal digits; empty where there is no palette, or a damaged one
     """
-    if "RedPaletteColorLookupTableDescriptor" not in item:
+    holders = [item, *(item.get("PaletteColorLookupTableSequence") or ())]
+    holder = next((h for h in holders if "RedPaletteColorLookupTableDescriptor" in h), None)
+    if holder is None:
         return ""
     try:
-        palette = read_palette(item, "palette", signed=False, big_endian=False)
+        palette = read_palette(holder, "palette", signed=False, big_endian=False)
     except InvalidImageError:
         # The stored pixels do not depend on it, so that damage is no reason to refuse the image
         return ""

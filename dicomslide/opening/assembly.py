@@ -20,6 +20,7 @@ from dicomslide.grouping.slides import group_summaries
 from dicomslide.grouping.summary import summarize
 from dicomslide.metadata.flavors import is_presentation_state
 from dicomslide.metadata.presentation import read_presentations
+from dicomslide.metadata.references import read_uid
 from dicomslide.slide import Slide
 from dicomslide.stores.protocol import ImageStore
 
@@ -60,11 +61,23 @@ def assemble(
             sound.append(summarize(dataset))
     with naming(name):
         slides = group_summaries(sound, name, series_instance_uid)
-    for state, parts in read_presentations(states):
-        for images in slides:
-            if any(part.shows_any(images) for part in parts):
-                images.append(state)
+    shown = read_presentations(states)
+    places = _places(slides) if shown else {}
+    for state, parts in shown:
+        uids = {uid for part in parts for uid in part.uids}
+        for number in sorted(set().union(*(places.get(uid, ()) for uid in uids))):
+            slides[number].append(state)
     return slides
+
+
+def _places(slides: Iterable[Images]) -> dict[str, set[int]]:
+    """Find the numbers of the slides that have an image, or a series, by its UID."""
+    places: dict[str, set[int]] = {}
+    for number, images in enumerate(slides):
+        for image in images:
+            for uid in (read_uid(image), str(image.get("SeriesInstanceUID"))):
+                places.setdefault(uid, set()).add(number)
+    return places
 
 
 def leave_out(slides: Sequence[Images], failures: Iterable[Failure]) -> list[Images]:
