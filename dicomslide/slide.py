@@ -29,7 +29,7 @@ from dicomslide.errors import (
     NoSlideError,
     SelectionError,
 )
-from dicomslide.errors.damage import name_of_image, reading
+from dicomslide.errors.damage import reading
 from dicomslide.image import TiledImage, coordinates, find_focal_plane
 from dicomslide.instance import ImageInstance
 from dicomslide.matrix import TotalPixelMatrix
@@ -431,8 +431,7 @@ class Slide:
             ):
                 continue
             if specimen_stain is not None:
-                with reading(name_of_image(metadata)):
-                    whole = [s for item in read_stainings(metadata) for s in item.substances]
+                whole = [s for item in read_stainings(metadata) for s in item.substances]
                 own_stains = channel.stains or [s for s in whole if s not in attributed]
                 if not any_code_matches(own_stains, specimen_stain):
                     continue

@@ -13,7 +13,7 @@ from dicomslide.arguments import integer, require_type, selection
 from dicomslide.enum import ChannelTypes
 from dicomslide.errors import ArgumentValueError, SelectionError, UnsupportedError
 from dicomslide.matrix import TotalPixelMatrix
-from dicomslide.metadata.colors import MOST_SHOWN
+from dicomslide.metadata.colors import MOST_SHOWN, WHITE
 from dicomslide.pixels.array import FrameArray
 from dicomslide.slide import Slide
 
@@ -94,16 +94,15 @@ def make_thumbnail(
     descriptions = [slide.channels[index] for index in channels]
     if composite is None:
         composite = len(channels) > 1
-    if not composite or found[0].shape[2] == 3:
-        if len(channels) > 1:
-            raise ArgumentValueError("channel_index: only channels of one sample can be added")
-        return _show(found[0], (columns, rows), descriptions[0].window, found[0].dtype != np.uint8)
+    has_colors = any(pixels.shape[2] == 3 for pixels in found)
+    if len(channels) > 1 and (has_colors or not composite):
+        raise ArgumentValueError("channel_index: only channels of one sample can be added")
+    if has_colors or not composite:
+        return _show(found[0], (columns, rows), descriptions[0].window)
     mixed = np.zeros((rows, columns, 3))
     for pixels, channel in zip(found, descriptions, strict=True):
-        if pixels.shape[2] == 3:
-            raise ArgumentValueError("channel_index: only channels of one sample can be added")
         picture = _show(pixels, (columns, rows), channel.window, is_stretched=True)
-        color = np.frombuffer(bytes.fromhex(channel.color or "FFFFFF"), np.uint8)
+        color = np.frombuffer(bytes.fromhex(channel.color or WHITE), np.uint8)
         mixed += np.asarray(picture)[..., np.newaxis] * (color / 255)
     return Image.fromarray(np.around(mixed.clip(0, 255)).astype(np.uint8))
 
@@ -148,9 +147,10 @@ def _show(
     pixels: _Pixels,
     size: tuple[int, int],
     window: tuple[float, float] | None,
-    is_stretched: bool,
+    *,
+    is_stretched: bool = False,
 ) -> Image.Image:
-    """Make a grey or RGB picture of a width and height."""
+    """Make a grey or RGB picture of a width and height; values of 8 bits need not be stretched."""
     if pixels.dtype == np.uint8 and (pixels.shape[2] == 3 or not (window or is_stretched)):
         picture = shrink(pixels, size, _RESAMPLING)
     else:

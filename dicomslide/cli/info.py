@@ -85,7 +85,7 @@ def _levels(slide: Slide) -> Table:
     table.add_column("transfer syntax", overflow="fold")
     for level, (rows, columns) in enumerate(slide.total_pixel_matrix_dimensions):
         image = _any_image(slide, level)
-        tile = image.metadata.Rows, image.metadata.Columns
+        tile = _attribute(image, "Rows"), _attribute(image, "Columns")
         along_row, along_column = slide.pixel_spacings[level]
         spacing = f"{along_column:.6g}"
         if along_row != along_column:

@@ -7,14 +7,13 @@ import numpy as np
 import xarray as xr
 
 from dicomslide.errors import ArgumentValueError
-from dicomslide.metadata.colors import MOST_SHOWN, distinct_color
+from dicomslide.metadata.colors import MOST_SHOWN, color_among
 from dicomslide.metadata.described import channel_names
 from dicomslide.tree.schema import SAMPLE, Variable, texts_of
 
 __all__ = ["Display", "choose_window", "image_displays", "parameter_displays"]
 
 _RGB = (("R", "FF0000"), ("G", "00FF00"), ("B", "0000FF"))
-_WHITE = "FFFFFF"
 # Parts of the pixels of the smallest level that are darker than a window, and brighter
 _DARKEST, _BRIGHTEST = 0.001, 0.999
 
@@ -74,7 +73,7 @@ def image_displays(level: xr.Dataset, variable: Variable) -> tuple[Display, ...]
     return tuple(
         Display(
             path,
-            colors[index] or (_WHITE if count == 1 else distinct_color(index)),
+            colors[index] or color_among(index, count),
             limits,
             (float(starts[index]), float(ends[index])) if ends[index] > starts[index] else None,
             image.encoding.get("photometric_interpretation") == "MONOCHROME1",
@@ -87,7 +86,7 @@ def image_displays(level: xr.Dataset, variable: Variable) -> tuple[Display, ...]
 def parameter_displays(level: xr.Dataset, variable: Variable) -> tuple[Display, ...]:
     """Choose the display of the parameters of a parametric map of the tree."""
     names = texts_of(level, variable.of("parameter"))
-    colors = [_WHITE] if len(names) == 1 else [distinct_color(i) for i in range(len(names))]
+    colors = [color_among(index, len(names)) for index in range(len(names))]
     return tuple(map(Display, names, colors))
 
 

@@ -216,9 +216,7 @@ def _optical_path(
         has_own_stains=is_stated,
         listed=frozenset(code for s in stainings for code in s.components + s.substances),
         fluorophores=tuple(code.meaning for code in fluorophores),
-        color="".join(
-            map(palette_color, list(item.get("PaletteColorLookupTableSequence") or ())[:1])
-        ),
+        color=palette_color(item),
         window=window,
     )
 

@@ -4,14 +4,17 @@ Colours are six hexadecimal digits of red, green and blue.
 """
 
 import colorsys
-import re
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import numpy as np
 
+from dicomslide.metadata.words import find_words
+
 __all__ = [
     "MOST_SHOWN",
+    "WHITE",
+    "color_among",
     "distinct_color",
     "hexadecimal",
     "light_color",
@@ -21,6 +24,7 @@ __all__ = [
 
 T = TypeVar("T")
 
+WHITE = "FFFFFF"
 MOST_SHOWN = 8
 """Number of channels that are shown at once: the colours of more would mix to grey."""
 
@@ -118,6 +122,11 @@ def light_color(emission: float | None, excitation: float | None, name: str) -> 
     return named_color(name) if emitted is None else _spectral_color(emitted)
 
 
+def color_among(index: int, count: int) -> str:
+    """Choose a colour for one of several channels of which none is known: white for one alone."""
+    return WHITE if count == 1 else distinct_color(index)
+
+
 def distinct_color(index: int) -> str:
     """Choose one of many colours that are easy to tell from those before and after it."""
     return hexadecimal(*colorsys.hsv_to_rgb((0.6 + index * _GOLDEN_RATIO) % 1, 0.75, 0.95))
@@ -148,8 +157,6 @@ def _first(name: str, table: Mapping[str, T]) -> T | None:
     """Find what the first word means that stands in a table, in upper or lower case."""
     places = {}
     for pattern, meaning in table.items():
-        # Neither "Greenland" nor "Cy3" in "Cy3.5"; an underscore is a space
-        word = rf"(?<![^\W_])(?:{pattern})(?![^\W_]|\.\d)"
-        if found := re.search(word, name, re.IGNORECASE):
+        if found := find_words(pattern, name):
             places[found.start()] = meaning
     return places[min(places)] if places else None

@@ -6,12 +6,10 @@ from dataclasses import replace
 
 from dicomslide.enum import ChannelTypes
 from dicomslide.metadata.channels import Channel
-from dicomslide.metadata.colors import distinct_color, light_color
+from dicomslide.metadata.colors import color_among, light_color
 from dicomslide.metadata.presentation import Window
 
 __all__ = ["channel_names", "describe_channels"]
-
-_WHITE = "FFFFFF"
 
 
 def describe_channels(
@@ -41,18 +39,17 @@ def describe_channels(
         The same channels
     """
     lists = Counter(c.listed for c in channels if len(c.listed) > 1)
-    described = []
-    paths = [c.type is ChannelTypes.OPTICAL_PATH for c in channels]
+    described: list[Channel] = []
+    count = sum(channel.type is ChannelTypes.OPTICAL_PATH for channel in channels)
     for channel, colored, shown in zip(channels, is_colored, presentations, strict=True):
         if channel.type is not ChannelTypes.OPTICAL_PATH:
             described.append(channel)
             continue
         if not channel.has_own_stains and lists[channel.listed] > 1:
             channel = replace(channel, stains=(), markers=(), fluorophores=())
-        color = "" if colored else shown[0] or _stated_color(channel)
-        if not color and not colored:
-            index = sum(paths[: len(described)])
-            color = _WHITE if sum(paths) == 1 else distinct_color(index)
+        color = ""
+        if not colored:
+            color = shown[0] or _stated_color(channel) or color_among(len(described), count)
         described.append(replace(channel, color=color, window=shown[1] or channel.window))
     return tuple(described)
 

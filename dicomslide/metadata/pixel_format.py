@@ -6,9 +6,7 @@ from functools import cached_property
 
 import numpy as np
 from pydicom.dataset import Dataset
-from pydicom.uid import (
-    ExplicitVRBigEndian,
-)
+from pydicom.uid import ExplicitVRBigEndian
 
 from dicomslide.errors import InvalidImageError
 from dicomslide.errors.damage import reads_image

@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset
 from dicomslide.errors import InvalidImageError
 from dicomslide.errors.damage import reading
 from dicomslide.metadata.codes import CodeItem, code_of
+from dicomslide.metadata.words import find_words
 
 __all__ = ["Staining", "read_stainings", "stainings_of_path", "stainings_of_specimen"]
 
@@ -212,7 +213,7 @@ def _parts(staining: Staining) -> list[Staining]:
 
 def _has_words(text: str, words: str) -> bool:
     """Whether a text has given words, in upper or lower case, and not as a part of others."""
-    if len(words.strip()) < _SHORTEST_NAME or words.strip().isdigit():
+    words = words.strip()
+    if len(words) < _SHORTEST_NAME or words.isdigit():
         return False
-    pattern = rf"(?<![^\W_]){re.escape(words.strip())}(?![^\W_]|\.\d)"
-    return re.search(pattern, text, re.IGNORECASE) is not None
+    return find_words(re.escape(words), text) is not None

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-__all__ = ["OCTETS", "TRANSFER_SYNTAXES", "TransferSyntax", "is_encapsulated", "media_type"]
+__all__ = ["OCTETS", "ROOT", "TRANSFER_SYNTAXES", "TransferSyntax", "is_encapsulated", "media_type"]
 
 OCTETS = "application/octet-stream"
 
@@ -34,7 +34,7 @@ class TransferSyntax:
     lossy_method: str
 
 
-_ROOT = "1.2.840.10008.1.2"
+ROOT = "1.2.840.10008.1.2"
 _RPCL = "High-Throughput JPEG 2000 with RPCL Options Image Compression (Lossless Only)"
 _FIRST_ORDER = (
     "JPEG Lossless, Non-Hierarchical, First-Order Prediction (Process 14 [Selection Value 1])"
@@ -89,8 +89,8 @@ _ROWS: tuple[tuple[str, str, str, str | None, str], ...] = (
 )
 
 TRANSFER_SYNTAXES = {
-    _ROOT + ending: TransferSyntax(
-        _ROOT + ending, name, short_name, media or OCTETS, media is None, lossy_method
+    ROOT + ending: TransferSyntax(
+        ROOT + ending, name, short_name, media or OCTETS, media is None, lossy_method
     )
     for ending, name, short_name, media, lossy_method in _ROWS
 }

@@ -16,7 +16,7 @@ from pydicom.uid import (
 
 from dicomslide.errors import FrameError, UnsupportedError
 from dicomslide.metadata.pixel_format import PixelFormat
-from dicomslide.metadata.transfer_syntaxes import TRANSFER_SYNTAXES
+from dicomslide.metadata.transfer_syntaxes import ROOT, TRANSFER_SYNTAXES
 from dicomslide.pixels.codestream import covers
 from dicomslide.pixels.jpeg import (
     JPEG_LS,
@@ -43,12 +43,11 @@ __all__ = [
     "supported_transfer_syntaxes",
 ]
 
-_ROOT = "1.2.840.10008.1.2"
-_JPEG_XL = "1.2.840.10008.1.2.4.112"
+_JPEG_XL = f"{ROOT}.4.112"
 
 Decoder = Callable[[bytes, PixelFormat, tuple[int, int]], NDArray]
 
-# Decoders by what follows "1.2.840.10008.1.2" in the UID
+# Decoders by what follows the root of all transfer syntaxes in the UID
 _BY_ENDING: dict[str, Decoder] = {
     "": decode_native,
     ".1": decode_native,
@@ -71,7 +70,7 @@ _BY_ENDING: dict[str, Decoder] = {
     ".5": decode_rle,
     ".8.1": decode_deflated,
 }
-_DECODERS = {uid: _BY_ENDING[uid.removeprefix(_ROOT)] for uid in TRANSFER_SYNTAXES}
+_DECODERS = {uid: _BY_ENDING[uid.removeprefix(ROOT)] for uid in TRANSFER_SYNTAXES}
 
 # Codestreams that themselves say what their components are
 _COLOURS: dict[Decoder, Callable[[bytes, PixelFormat], tuple[str, bool]]] = {

@@ -170,6 +170,7 @@ class Arrangement:
             if index in indices or channel.type is not ChannelTypes.OPTICAL_PATH
         ]
         part = replace(self, channels=tuple(self.channels[index] for index in kept))
+        # Markers and colours are those that follow from all channels
         part.__dict__["descriptions"] = tuple(self.descriptions[index] for index in kept)
         return part
 
