@@ -46,7 +46,8 @@ def describe_channels(
             described.append(channel)
             continue
         if not channel.has_own_stains and lists[channel.listed] > 1:
-            channel = replace(channel, stains=(), markers=(), fluorophores=())
+            own = tuple(code for code in channel.markers if code not in channel.listed)
+            channel = replace(channel, stains=(), markers=own, fluorophores=())
         color = ""
         if not colored:
             color = shown[0] or _stated_color(channel) or color_among(len(described), count)

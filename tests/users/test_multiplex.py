@@ -279,6 +279,21 @@ def test_list_of_components_that_channels_share_says_nothing_of_any(tmp_path):
     assert [channel.markers for channel in open_slide(tmp_path).channels] == [(), (), ()]
 
 
+def test_marker_that_a_channel_itself_states_is_not_that_of_the_list(tmp_path):
+    written = write_slide(tmp_path, SMALL, samples=1, optical_paths=2, optical_paths_in="each")
+
+    def change(dataset):
+        dataset.SpecimenDescriptionSequence = [specimen([(SUBSTANCE, DAPI), (SUBSTANCE, FITC)])]
+        for item in dataset.OpticalPathSequence:
+            name = f"Ki-{item.OpticalPathIdentifier}"
+            item.ChannelDescriptionCodeSequence = [code_item(marker(name))]
+
+    change_files(written.paths, change)
+    channels = open_slide(tmp_path).channels
+    assert [[code.meaning for code in c.markers] for c in channels] == [["Ki-1"], ["Ki-2"]]
+    assert [channel.stains for channel in channels] == [(), ()]
+
+
 def test_stains_that_others_show_are_not_those_of_the_last_channel(tmp_path):
     paths = tuple(OpticalPath(str(n), name) for n, name in enumerate(("DAPI", "FITC", "Auto")))
     written = write_slide(tmp_path, SMALL, samples=1, optical_paths=paths, optical_paths_in="each")
