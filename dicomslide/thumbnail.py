@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from dicomslide.arguments import integer, require_type, selection
+from dicomslide.display.composite import light_of, mix_light
 from dicomslide.enum import ChannelTypes
 from dicomslide.errors import ArgumentValueError, SelectionError, UnsupportedError
 from dicomslide.matrix import TotalPixelMatrix
@@ -99,12 +100,11 @@ def make_thumbnail(
         raise ArgumentValueError("channel_index: only channels of one sample can be added")
     if has_colors or not composite:
         return _show(found[0], (columns, rows), descriptions[0].window)
-    mixed = np.zeros((rows, columns, 3))
-    for pixels, channel in zip(found, descriptions, strict=True):
-        picture = _show(pixels, (columns, rows), channel.window, is_stretched=True)
-        color = np.frombuffer(bytes.fromhex(channel.color or WHITE), np.uint8)
-        mixed += np.asarray(picture)[..., np.newaxis] * (color / 255)
-    return Image.fromarray(np.around(mixed.clip(0, 255)).astype(np.uint8))
+    lights = [
+        np.asarray(_show(pixels, (columns, rows), channel.window, is_stretched=True))
+        for pixels, channel in zip(found, descriptions, strict=True)
+    ]
+    return Image.fromarray(mix_light(lights, [c.color or WHITE for c in descriptions]))
 
 
 def _choose_channels(slide: Slide, chosen: int | Sequence[int] | None) -> list[int]:
@@ -265,9 +265,7 @@ def _show_values(
     if window is None:
         is_mask = array.dtype.kind == "b"
         window = (0, 1) if is_mask else tuple(np.nanpercentile(means, (0.5, 99.5)))
-    low, high_end = window
-    scaled = (np.nan_to_num(means) - low) / ((high_end - low) or 1.0)
-    shown = np.around(scaled.clip(0, 1) * 255).astype(np.uint8)
+    shown = light_of(means, window)
     picture = Image.fromarray(shown if samples == 3 else shown[..., 0])
     return picture.resize(size, _RESAMPLING)
 

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from dicomslide.display.channels import Display, image_displays, parameter_displays
 from dicomslide.errors import ArgumentValueError
 from dicomslide.export.arrays import TreeArray
 from dicomslide.export.calibration import (
@@ -18,7 +19,6 @@ from dicomslide.export.calibration import (
     uneven_planes,
 )
 from dicomslide.export.derived import mean_of_four
-from dicomslide.export.display import Display, image_displays, parameter_displays
 from dicomslide.export.labels import Label, find_labels
 from dicomslide.export.levels import Level, aligned_levels, dyadic_levels, stored_levels
 from dicomslide.tree.schema import (

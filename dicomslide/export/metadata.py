@@ -9,9 +9,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from dicomslide.display.channels import choose_window
 from dicomslide.export.content import Image
 from dicomslide.export.derived import mode_of_four
-from dicomslide.export.display import choose_window
 from dicomslide.export.grid import Block
 from dicomslide.export.labels import Label
 from dicomslide.export.store import ZarrFormat
