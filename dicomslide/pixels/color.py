@@ -5,9 +5,10 @@ import io
 import threading
 import warnings
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 
 import numpy as np
+from imagecodecs import cms_profile, cms_transform
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 from pydicom.dataset import Dataset
@@ -28,9 +29,9 @@ _COLORS = 2**24
 # Number of pixels that are corrected at once
 _BAND = 2**15
 # Whether a profile changes any colour is found out with so many colours at once, each time that so
-# many pixels were corrected: no read takes much longer than the others, and those of a process that
-# reads little take about twice as long
-_TESTED, _PIXELS = 2**15, 2**17
+# many pixels were corrected: no read takes much longer than the others, and all colours are known
+# after 2^20 pixels
+_TESTED, _PIXELS = 2**20, 2**16
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,13 @@ class _Colors:
                 return
             self._pixels -= _PIXELS
             stop = self._tested + _TESTED
-            self.learn(np.arange(self._tested, stop, dtype=_CODE))
+            codes = np.arange(self._tested, stop, dtype=_CODE)
+            colors = np.ascontiguousarray(codes.view(np.uint8).reshape(1, -1, 4)[..., :3])
+            # Four times as fast as Pillow with the same library, and no entry of the table is used
+            made = cms_transform(
+                colors, self._profile, _srgb(), colorspace="rgb", outcolorspace="rgb"
+            )
+            self._changes = not np.array_equal(made, colors)
             self._tested = stop
             if stop == _COLORS and not self._changes:
                 _unchanging.add(self._profile)
@@ -201,6 +208,12 @@ def color_transform(profile: bytes | None, name: str) -> ColorTransform | None:
 
 
 _reported: set[bytes] = set()
+
+
+@cache
+def _srgb() -> bytes:
+    profile: bytes = cms_profile("srgb")
+    return profile
 
 
 @lru_cache(maxsize=32)
