@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     import highdicom as hd
     import xarray as xr
     from dicomweb_client.api import DICOMClient
+    from PIL import Image
 
 __all__ = ["Slide"]
 
@@ -841,6 +842,35 @@ class Slide:
         row, column = nearest_pixels(geometry, [(x, y, geometry.origin[2])])[0].tolist()
         return row, column
 
+    def get_thumbnail(self, size: int = 1024, upright: bool = False) -> Image.Image:
+        """Get a small picture of the slide.
+
+        Parameters
+        ----------
+        size : int, optional
+            Number of pixels of the longer side, at most that of the base level
+        upright : bool, optional
+            Whether the picture is turned the way that the slide stands, +X to the right and +Y
+            upwards; otherwise it is as stored
+
+        Returns
+        -------
+        PIL.Image.Image
+            RGB image, or grey for one channel of one sample
+
+        Raises
+        ------
+        TypeError, ValueError
+            When the size is no positive integer, or an image that is oblique is to be upright
+
+        See Also
+        --------
+        dicomslide.make_thumbnail : Other channels, planes and segments
+        """
+        from dicomslide.thumbnail import make_thumbnail
+
+        return make_thumbnail(self, size, upright=upright)
+
     def to_datatree(self, chunks: TreeChunks = "frames") -> xr.DataTree:
         """Make a tree of labelled arrays with one node for each level.
 
@@ -896,6 +926,8 @@ class Slide:
         paths: Collection[int] | None = None,
     ) -> dict[str, xr.Dataset]:
         """Make the nodes of the tree, of some of the optical paths if their indices are given."""
+        # Arrays, levels and trees have an accessor from here on
+        import dicomslide.accessor  # noqa: F401
         from dicomslide.tree.datatree import build_groups
         from dicomslide.tree.variables import ArrayForm
 
@@ -941,6 +973,11 @@ class Slide:
             f"{rows} x {columns}, {self.num_levels} levels, {self.num_channels} channels, "
             f"{self.num_focal_planes} focal planes>"
         )
+
+    def _repr_html_(self) -> str:
+        from dicomslide.display.html import describe_slide
+
+        return describe_slide(self)
 
     @property
     def _base_planes(self) -> list[Plane]:

@@ -149,7 +149,11 @@ def test_environment_has_what_the_package_needs():
     stated = requirements(re.findall(r"^ +- ([a-z][\w.-]* >=.*)$", text, re.MULTILINE))
     assert stated.pop("python") == project["requires-python"]
     # Names that these have on conda-forge
-    names = {"dask": "dask-core", "openslide-bin": "openslide"}
+    names = {
+        "dask": "dask-core",
+        "matplotlib": "matplotlib-base",
+        "openslide-bin": "openslide",
+    }
     bounds = {"openslide": ">=4.0.0"}
     expected = {names.get(name, name): bound for name, bound in wanted.items()} | bounds
     assert stated == expected

@@ -64,6 +64,7 @@ def _table(dtype: str, window: tuple[float, float], is_inverted: bool) -> NDArra
 
 def _scale(values: NDArray, window: tuple[float, float], is_inverted: bool) -> NDArray[np.uint8]:
     start, end = window
-    scaled = (np.nan_to_num(values, nan=start) - start) / ((end - start) or 1.0)
+    known = np.nan_to_num(values.astype(np.float64), nan=start)
+    scaled = (known - start) / ((end - start) or 1.0)
     scaled = scaled.clip(0, 1) * 255
     return np.around(255 - scaled if is_inverted else scaled).astype(np.uint8)

@@ -17,7 +17,7 @@ from dicomslide.pixels.indexing import as_slice, normalize_index, taken
 if TYPE_CHECKING:
     import dask.array as da
 
-__all__ = ["ResampledArray"]
+__all__ = ["AreaMeans", "ResampledArray", "areas_of"]
 
 # About so many bytes of the source are added up at once
 _BLOCK_BYTES = 2**23
@@ -91,26 +91,17 @@ class ResampledArray:
             Pixels of shape (rows, columns, samples)
         """
         down, across = (
-            _areas(indices, step, extent, self.dtype.kind == "b")
+            areas_of(indices, step, extent, self.dtype.kind == "b")
             for indices, step, extent in zip(
                 (rows, columns), self.scale, self.source.shape[:2], strict=True
             )
         )
-        shape = (len(rows), len(columns), self.shape[2])
-        sums = np.zeros(shape)
-        weights = np.multiply.outer(np.diff(down)[:, 0], np.diff(across))
-        if self.dtype.kind == "f":
-            weights = np.zeros(shape)
+        means = AreaMeans(down, across, self.shape[2], self.dtype)
         height, width = self._block()
         for top, bottom in _blocks(down, height):
             for left, right in _blocks(across, width):
-                pixels = self.source.read(range(top, bottom), range(left, right))
-                if self.dtype.kind == "f":
-                    known = ~np.isnan(pixels)
-                    pixels[~known] = 0
-                    _add(weights, known, down - top, across - left)
-                _add(sums, pixels, down - top, across - left)
-        return self._means(sums, weights)
+                means.add(self.source.read(range(top, bottom), range(left, right)), top, left)
+        return means.take(self.source.background)
 
     def _block(self) -> tuple[int, int]:
         """Rows and columns of the source that are read at once: as many tiles along both axes."""
@@ -118,16 +109,6 @@ class ResampledArray:
         tile_bytes = height * width * samples * self.dtype.itemsize
         side = max(int((_BLOCK_BYTES / tile_bytes) ** 0.5), 1)
         return side * height, side * width
-
-    def _means(self, sums: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray:
-        weights = np.broadcast_to(weights, sums.shape)
-        outside = weights == 0
-        np.divide(sums, weights, out=sums, where=~outside)
-        if self.dtype.kind in "iu":
-            # Noise of the weights must not decide a tie
-            np.rint(sums.round(6), out=sums)
-        sums[outside] = self.source.background
-        return sums.astype(self.dtype)
 
     def to_dask(self, chunks: Chunks = "auto") -> da.Array:
         """Make a dask array of the pixels.
@@ -158,7 +139,56 @@ class ResampledArray:
         return as_dask(single, f"resampled-{self.token}", (rows, columns, self.shape[2]))
 
 
-def _areas(indices: range, step: float, extent: int, is_centre: bool) -> NDArray[np.float64]:
+class AreaMeans:
+    """Means of pixels over areas, to which blocks of the pixels are added one after the other.
+
+    Parameters
+    ----------
+    down, across : numpy.ndarray
+        Start and end of each area, in pixels: see `areas_of`
+    samples : int
+        Number of samples of a pixel
+    dtype : numpy.dtype
+        Data type of the pixels
+    """
+
+    def __init__(
+        self,
+        down: NDArray[np.float64],
+        across: NDArray[np.float64],
+        samples: int,
+        dtype: np.dtype,
+    ) -> None:
+        self._down, self._across, self._dtype = down, across, dtype
+        self._sums = np.zeros((len(down), len(across), samples))
+        self._weights = np.multiply.outer(np.diff(down)[:, 0], np.diff(across))
+        if dtype.kind == "f":
+            # NaN does not count
+            self._weights = np.zeros(self._sums.shape)
+
+    def add(self, pixels: NDArray, top: int, left: int) -> None:
+        """Add a block of shape (rows, columns, samples) that begins at a pixel; it may change."""
+        down, across = self._down - top, self._across - left
+        if self._dtype.kind == "f":
+            known = ~np.isnan(pixels)
+            pixels[~known] = 0
+            _add(self._weights, known, down, across)
+        _add(self._sums, pixels, down, across)
+
+    def take(self, background: float) -> NDArray:
+        """Take the means: background where no pixel was added."""
+        sums = self._sums
+        weights = np.broadcast_to(self._weights, sums.shape)
+        outside = weights == 0
+        np.divide(sums, weights, out=sums, where=~outside)
+        if self._dtype.kind in "iu":
+            # Noise of the weights must not decide a tie
+            np.rint(sums.round(6), out=sums)
+        sums[outside] = background
+        return sums.astype(self._dtype)
+
+
+def areas_of(indices: range, step: float, extent: int, is_centre: bool) -> NDArray[np.float64]:
     """Find what pixels cover of an axis of the source, in pixels of it.
 
     Returns

@@ -32,6 +32,7 @@ __all__ = [
 ]
 
 FOCAL_PLANE, SAMPLE, ROWS, COLUMNS = "focal_plane", "sample", "y", "x"
+SLIDE_X, SLIDE_Y = "slide_x", "slide_y"
 _LEVEL = re.compile(r"/level_(\d+)")
 
 

@@ -1,0 +1,179 @@
+"""What is laid over a picture: segments and label maps of the tree, and arrays of the user."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from dicomslide.arguments import require_type
+from dicomslide.display.overlay import lay_over
+from dicomslide.display.sampling import sample_onto
+from dicomslide.errors import ArgumentTypeError, SelectionError
+from dicomslide.metadata.colors import distinct_color
+from dicomslide.tree.schema import (
+    COLUMNS,
+    ROWS,
+    SEGMENTATION,
+    SLIDE_X,
+    SLIDE_Y,
+    is_plane,
+    texts_of,
+    variables_of,
+)
+
+__all__ = ["Overlay", "Overlays", "find_overlays", "one_plane"]
+
+Overlays = bool | str | int | xr.DataArray | Sequence[str | int] | Mapping[str, xr.DataArray]
+"""All segments; labels or numbers of some; an array or named ones with coordinates of the slide."""
+
+
+_SPATIAL = {ROWS, COLUMNS, SLIDE_X, SLIDE_Y}
+
+
+@dataclass(frozen=True, eq=False)
+class Overlay:
+    """Something that is laid over a picture.
+
+    Parameters
+    ----------
+    name : str
+        What a legend calls it
+    color : str
+        Six hexadecimal digits; labels of an array that has several have colours of their own
+    amount : xarray.DataArray
+        Where it is, on pixels of its own: a mask, parts from 0 to 1, or labels, 0 being none. In
+        several focal planes it is where it is in any of them
+    """
+
+    name: str
+    color: str
+    amount: xr.DataArray
+
+    def lay_over(
+        self, pixels: NDArray[np.uint8], picture: xr.DataArray, opacity: float
+    ) -> tuple[NDArray[np.uint8], dict[str, str]]:
+        """Lay it over a picture.
+
+        Parameters
+        ----------
+        pixels : numpy.ndarray
+            Red, green and blue of the picture so far, shape (rows, columns, 3)
+        picture : xarray.DataArray
+            The picture, which says where its pixels lie
+        opacity : float
+            How much of a pixel that is wholly covered the colour hides, from 0 to 1
+
+        Returns
+        -------
+        pixels : numpy.ndarray
+            Red, green and blue
+        entries : dict
+            Names and colours of the legend
+        """
+        found = sample_onto(self.amount, picture)
+        others = [name for name in found.dims if name not in picture.dims]
+        # Whatever is in one of the focal planes is shown
+        amount = found.fillna(0).max(others).values
+        if self.amount.dtype.kind not in "iu":
+            return lay_over(pixels, amount, self.color, opacity), {self.name: self.color}
+        labels = [int(label) for label in np.unique(amount) if label]
+        entries = {}
+        for label in labels:
+            color = self.color if len(labels) == 1 else distinct_color(label)
+            pixels = lay_over(pixels, amount == label, color, opacity)
+            entries[self.name if len(labels) == 1 else f"{self.name} {label}"] = color
+        return pixels, entries
+
+
+def find_overlays(
+    nodes: Sequence[xr.Dataset], wanted: Overlays, colors: Mapping[str, str] | None = None
+) -> list[Overlay]:
+    """Find what is to be laid over a picture.
+
+    Parameters
+    ----------
+    nodes : sequence of xarray.Dataset
+        Nodes that may have segments: the one that is shown first. A segment is taken from the first
+        node that has it
+    wanted : bool, str, int, xarray.DataArray, sequence or mapping
+        True for all segments; labels or numbers of some; an array, or arrays by their names: masks,
+        parts from 0 to 1, or labels, 0 being none
+    colors : mapping, optional
+        Colours by names, six hexadecimal digits each
+
+    Raises
+    ------
+    TypeError
+        When this is something else
+    ValueError
+        When there is no such segment
+    """
+    if isinstance(wanted, xr.DataArray):
+        wanted = {str(wanted.name or "overlay"): wanted}
+    if isinstance(wanted, Mapping):
+        found = list(_given(wanted))
+    else:
+        known = list(_segments(nodes))
+        if wanted is True:
+            found = [overlay for _, overlay in known]
+        elif wanted is False:
+            found = []
+        else:
+            names = [wanted] if isinstance(wanted, str | int) else list(wanted)
+            found = [_named(known, name) for name in names]
+    return [
+        Overlay(o.name, (colors or {}).get(o.name, o.color).removeprefix("#"), o.amount)
+        for o in found
+    ]
+
+
+def _named(known: Iterable[tuple[int, Overlay]], name: str | int) -> Overlay:
+    if isinstance(name, bool) or not isinstance(name, str | int):
+        raise ArgumentTypeError(
+            "overlay: expected True, labels or numbers of segments, or arrays, got "
+            f"{type(name).__name__}"
+        )
+    for number, overlay in known:
+        if name == number or str(name).casefold() == overlay.name.casefold():
+            return overlay
+    listed = ", ".join(f"{number} ({overlay.name})" for number, overlay in known) or "none"
+    raise SelectionError(f"overlay: there is no segment {name!r}, only {listed}")
+
+
+def _segments(nodes: Sequence[xr.Dataset]) -> Iterator[tuple[int, Overlay]]:
+    """Find the segments, each in the first node that has it."""
+    seen = set()
+    for node in nodes:
+        for variable in variables_of(node, SEGMENTATION):
+            array = node[variable.name]
+            if variable.dimension not in array.dims:
+                array = array.expand_dims(variable.dimension)
+
+            def texts(name: str, variable=variable, node=node) -> list[str]:  # type: ignore[no-untyped-def]
+                return texts_of(node, variable.of(name))
+
+            series = texts("segment_series") or [""] * array.sizes[variable.dimension]
+            for row, number in enumerate(np.atleast_1d(node[variable.of("segment")].values)):
+                identity = int(number), series[row], texts("label")[row]
+                if identity in seen:
+                    continue
+                seen.add(identity)
+                name = texts("label")[row] or f"segment {number}"
+                color = texts("segment_color")[row] or distinct_color(int(number))
+                amount = array.isel({variable.dimension: row}, drop=True)
+                yield int(number), Overlay(name, color, amount)
+
+
+def _given(arrays: Mapping[str, xr.DataArray]) -> Iterator[Overlay]:
+    for index, (name, array) in enumerate(arrays.items()):
+        require_type(f"overlay[{name!r}]", array, xr.DataArray)
+        yield Overlay(name, distinct_color(index), array)
+
+
+def one_plane(array: xr.DataArray) -> xr.DataArray:
+    """Leave the middle focal plane, and no dimension of one element but rows and columns."""
+    array = array.isel({n: size // 2 for n, size in array.sizes.items() if is_plane(n)}, drop=True)
+    single = [n for n, size in array.sizes.items() if size == 1 and n not in _SPATIAL]
+    return array.squeeze(single, drop=True)
