@@ -15,6 +15,7 @@ from dicomslide.enum import ChannelTypes
 from dicomslide.errors import ArgumentValueError, SelectionError, UnsupportedError
 from dicomslide.matrix import TotalPixelMatrix
 from dicomslide.metadata.colors import MOST_SHOWN, WHITE
+from dicomslide.metadata.geometry import to_upright
 from dicomslide.pixels.array import FrameArray
 from dicomslide.slide import Slide
 
@@ -36,6 +37,8 @@ def make_thumbnail(
     *,
     composite: bool | None = None,
     max_projection: bool = False,
+    overlay: bool | str | int | Sequence[str | int] = False,
+    upright: bool = False,
 ) -> Image.Image:
     """Make a small picture of a slide.
 
@@ -59,6 +62,11 @@ def make_thumbnail(
     max_projection : bool, optional
         Whether each pixel is the brightest of all focal planes. As for a given focal plane, levels
         that lack some do not count
+    overlay : bool, str, int or sequence, optional
+        Labels or numbers of segments that are laid over the picture in their colours; True for all
+    upright : bool, optional
+        Whether the picture is turned the way that the slide stands, +X to the right and +Y upwards;
+        otherwise it is as stored
 
     Returns
     -------
@@ -72,9 +80,9 @@ def make_thumbnail(
     TypeError
         When an argument has the wrong type
     ValueError
-        When the size is not positive, there is no such channel or focal plane, channels of colours
-        are to be added, or the smallest level that is large enough has over 2^38 pixels, or 2^22
-        along a side
+        When the size is not positive, there is no such channel, segment or focal plane, channels of
+        colours are to be added, rows and columns are not parallel to the axes of the slide, or the
+        smallest level that is large enough has over 2^38 pixels, or 2^22 along a side
     """
     require_type("slide", slide, Slide)
     wanted = integer("size", size)
@@ -99,12 +107,26 @@ def make_thumbnail(
     if len(channels) > 1 and (has_colors or not composite):
         raise ArgumentValueError("channel_index: only channels of one sample can be added")
     if has_colors or not composite:
-        return _show(found[0], (columns, rows), descriptions[0].window)
-    lights = [
-        np.asarray(_show(pixels, (columns, rows), channel.window, is_stretched=True))
-        for pixels, channel in zip(found, descriptions, strict=True)
-    ]
-    return Image.fromarray(mix_light(lights, [c.color or WHITE for c in descriptions]))
+        picture = _show(found[0], (columns, rows), descriptions[0].window)
+    else:
+        lights = [
+            np.asarray(_show(pixels, (columns, rows), channel.window, is_stretched=True))
+            for pixels, channel in zip(found, descriptions, strict=True)
+        ]
+        picture = Image.fromarray(mix_light(lights, [c.color or WHITE for c in descriptions]))
+    if overlay is not False:
+        from dicomslide.display.thumbnail import with_segments
+
+        tree = slide.to_datatree(None)
+        picture = Image.fromarray(with_segments(np.asarray(picture.convert("RGB")), tree, overlay))
+    if upright:
+        geometry = slide._arrangement.levels[0].geometry
+        if not geometry.is_axis_aligned:
+            raise UnsupportedError(
+                f"upright: the image is turned by {geometry.rotation:g} degrees on the slide"
+            )
+        picture = Image.fromarray(to_upright(np.asarray(picture), geometry))
+    return picture
 
 
 def _choose_channels(slide: Slide, chosen: int | Sequence[int] | None) -> list[int]:

@@ -150,6 +150,26 @@ class TestThumbnail:
         with Image.open(out) as picture:
             assert picture.format == "JPEG"
 
+    def test_upright_with_segments(self, make_slide, run, tmp_path):
+        written = make_slide(segmentations=("BINARY",))
+        slide = dicomslide.open_slide(written.folder)
+        for index, (names, overlay) in enumerate(
+            ((["all"], True), (["2", "stroma"], [2, "stroma"]), ([], False))
+        ):
+            out = tmp_path / f"{index}.png"
+            options = [part for name in names for part in ("--overlay", name)]
+            assert run("thumbnail", written.folder, out, "--upright", *options) == (0, [], [])
+            expected = dicomslide.make_thumbnail(slide, overlay=overlay, upright=True)
+            with Image.open(out) as picture:
+                np.testing.assert_array_equal(picture, expected)
+
+    def test_segment_that_is_not_there(self, make_slide, run, tmp_path):
+        out = tmp_path / "out.png"
+        assert_failed(
+            run("thumbnail", make_slide().folder, out, "--overlay", "fat"), "no segment 'fat'"
+        )
+        assert not out.exists()
+
     def test_colours_are_corrected_unless_told_otherwise(self, run, make_slide, tmp_path):
         written = make_slide(icc_profile=make_wide_gamut_profile())
         pictures = []

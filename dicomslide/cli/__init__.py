@@ -110,6 +110,19 @@ def _parser() -> argparse.ArgumentParser:
         default=None,
         help="show channels in their colours, and add them (what several channels are shown as)",
     )
+    thumbnail.add_argument(
+        "--upright",
+        action="store_true",
+        help="turn the picture the way that the slide stands, instead of as it is stored",
+    )
+    thumbnail.add_argument(
+        "--overlay",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="segment to lay over the picture: its label or number, or all (several times for "
+        "several segments)",
+    )
     _add_export_options(export)
     for command in (thumbnail, export):
         command.add_argument(
@@ -262,12 +275,19 @@ def _thumbnail(options: argparse.Namespace) -> None:
             options.focal_plane,
             composite=options.composite,
             max_projection=options.max_projection,
+            overlay="all" in options.overlay or _segments(options.overlay),
+            upright=options.upright,
         )
     try:
         picture.save(options.out)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise StoreError(f"{options.out}: {reason}") from error
+
+
+def _segments(names: Sequence[str]) -> list[str | int] | bool:
+    """Read labels and numbers of segments."""
+    return [int(name) if name.isdecimal() else name for name in names] or False
 
 
 def _export(options: argparse.Namespace) -> None:
