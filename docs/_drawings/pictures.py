@@ -27,6 +27,7 @@ def main(target: Path = STATIC) -> None:
         "gallery": draw_gallery,
         "fluorescence": draw_channels,
         "z-stack": draw_stack,
+        "plots": draw_plots,
     }
     for name, draw in pictures.items():
         with TemporaryDirectory() as folder:
@@ -53,6 +54,18 @@ def draw_slide(folder: Path) -> plt.Figure:
         _show(axes, image)
         axes.set_title(f"{level}   {image.sizes['y']} x {image.sizes['x']} pixels")
         _scale_bar(axes, (1.0, 0.2, 0.02)[number])
+    return figure
+
+
+def draw_plots(folder: Path) -> plt.Figure:
+    """Draw a slide, a part of it and its segments on the axes of the slide."""
+    write_slide(folder, size=(3000, 4000), factors=(1, 2, 4, 8), segmentations=["BINARY"])
+    tree = xr.open_datatree(folder, engine="dicomslide")
+    figure, panels = plt.subplots(1, 3, figsize=(12, 4), layout="constrained")
+    tree.slide.plot(panels[0])
+    part = tree.slide.clip(x=(12.6, 12.9), y=(26.7, 27.0))
+    part.slide.plot(panels[1])
+    part.slide.plot(panels[2], overlay=True)
     return figure
 
 
