@@ -1,1 +1,1 @@
-"""Where the encoded frames are: one module for each kind of place."""
+"""Sources of encoded frames: one module for each kind of place that keeps them."""

@@ -1,7 +1,7 @@
-"""What is asked of a place of files, and whether an answer is that.
+"""Checks that a server sends the bytes of a file that were requested.
 
-What an answer says about itself is compared with what was asked for before its body is read. Of web
-servers and S3 it can be had from the answers that come anyway; other packages do not show them.
+The header of an answer is compared with the request before the body is read. That is done for web
+servers and S3; the packages for other places do not show the headers of their answers.
 """
 
 import re
@@ -23,18 +23,18 @@ _NO_RANGES = (
 
 @dataclass(frozen=True)
 class Asked:
-    """Ranges of a file that are asked for.
+    """Ranges of a file that are requested.
 
     Parameters
     ----------
     name : str
         Name of the file in messages
     size : int
-        Its size in bytes
+        Size of the file in bytes
     modified : str
-        Its entity tag or the time of its last change; empty where that is not known
+        Entity tag or time of the last change of the file; empty where neither is known
     blocks : tuple of tuple of int
-        Start and end of each range
+        Start and end of each range in bytes
     """
 
     name: str
@@ -44,23 +44,23 @@ class Asked:
 
 
 asked: ContextVar[Asked | None] = ContextVar("asked", default=None)
-"""What the task that reads an answer has asked for."""
+"""Request of the current asyncio task, with which the answers to it are compared."""
 
 
 def check_answer(status: int, headers: Mapping[str, str]) -> int | None:
-    """Compare an answer with what was asked for; errors of the server are left to others.
+    """Compare the header of an answer with the request; answers that are errors are ignored.
 
     Parameters
     ----------
     status : int
         Status code
     headers : mapping
-        Header fields, found by their names in small letters
+        Header fields by their names in lower case
 
     Returns
     -------
     int or None
-        Largest body that is as asked for; None where nothing is known to be asked for
+        Largest number of bytes that the body may have; None where no request is known
 
     Raises
     ------
@@ -80,14 +80,15 @@ def check_answer(status: int, headers: Mapping[str, str]) -> int | None:
     else:
         match = _CONTENT_RANGE.fullmatch(headers.get("content-range", ""))
         if match is None:
-            raise SourceError(f"{about.name}: the server sends a part, and not which one")
+            raise SourceError(f"{about.name}: the server sent a part without a Content-Range")
         start, end, size = int(match[1]), int(match[2]) + 1, match[3]
     if size not in ("*", str(about.size)):
         raise SourceError(
-            f"{about.name}: has {size} bytes, and {about.size} when it was opened; it has changed"
+            f"{about.name}: the file has changed since it was opened, from {about.size} bytes to "
+            f"{size}"
         )
     if not any(start == first and end <= last for first, last in about.blocks):
-        raise SourceError(f"{about.name}: bytes {start} to {end} were sent, which nobody asked for")
+        raise SourceError(f"{about.name}: the server sent bytes {start} to {end} unasked")
     length = headers.get("content-length", "")
     if length.isdecimal() and int(length[:18]) > end - start:
         raise SourceError(f"{about.name}: {length} bytes were sent for {end - start} asked for")
@@ -97,5 +98,5 @@ def check_answer(status: int, headers: Mapping[str, str]) -> int | None:
 
 
 def _plain(mark: str) -> str:
-    """Take from an entity tag what servers and packages write in different ways."""
+    """Strip the weak marker and the quotes of an entity tag, which not all servers write."""
     return mark.removeprefix("W/").strip('"')

@@ -1,4 +1,4 @@
-"""The seam between the places where frames are kept and everything above."""
+"""Interfaces of files and frame sources, which the rest of the package reads from."""
 
 import os
 from abc import abstractmethod
@@ -24,7 +24,7 @@ Ranges = Callable[[list[tuple[int, int]]], list[bytes]]
 
 
 class File(Protocol):
-    """A file that is read by offset: on a disk, at another place, or inside of a file."""
+    """File that is read by offset: on a disk, on a server, or compressed in another file."""
 
     @property
     def path(self) -> str:
@@ -40,25 +40,25 @@ class File(Protocol):
 
     @property
     def identity(self) -> tuple[Any, ...]:
-        """What is the same for the same bytes, seen by the same user, in every process."""
+        """Key that is equal in all processes for the same bytes and the same user."""
 
     def read(self, ranges: Iterable[tuple[int, int]]) -> list[bytes]:
         """Read (offset, length) ranges."""
 
     def close(self) -> None:
-        """Let go of what is held for the file; it comes back when the file is read."""
+        """Release handles and buffers of the file; reading it later acquires them again."""
 
 
 @dataclass(frozen=True)
 class FrameLocation:
-    """Where an encoded frame lies in one piece.
+    """Byte range of an encoded frame that lies in one piece.
 
     Parameters
     ----------
     path : str
         Path or URL of the file, without secrets
     offset, length : int
-        Its bytes
+        First byte and number of bytes of the frame in the file
     """
 
     path: str
@@ -68,9 +68,9 @@ class FrameLocation:
 
 @runtime_checkable
 class FrameSource(Protocol):
-    """The encoded frames of one image instance.
+    """Source of the encoded frames of one image instance.
 
-    A source can be pickled and used from any thread. It holds no pixels. Classes that inherit from
+    Sources can be pickled and used from any thread, and hold no pixels. Classes that inherit from
     this one need to define `name`, `token`, `transfer_syntax_uid` and `read`.
     """
 
@@ -82,10 +82,10 @@ class FrameSource(Protocol):
     @property
     @abstractmethod
     def token(self) -> str:
-        """A name that is the same for the same bytes, also in another process.
+        """Key that is equal for the same bytes, also in another process.
 
-        It says which version of the frames it is, and who may see them where not everybody may:
-        decoded frames of sources with equal tokens are shared.
+        Sources with equal tokens share decoded frames. The token must therefore change with the
+        version of the frames, and with the user where not everybody may see them.
         """
 
     @property
@@ -100,12 +100,12 @@ class FrameSource(Protocol):
 
     @property
     def batch_size(self) -> int:
-        """How many frames are best read with one call."""
+        """Number of frames that are best read with one call."""
         return 64
 
     @abstractmethod
     def read(self, frames: Sequence[int]) -> list[bytes]:
-        """Read encoded frames, all in one go.
+        """Read encoded frames, all with one call.
 
         Parameters
         ----------
@@ -120,9 +120,9 @@ class FrameSource(Protocol):
         Raises
         ------
         FrameError
-            When a frame is not where the offset table says
+            When a frame does not exist, or is not where the offset table says
         SourceError
-            When the place does not deliver
+            When the file or the server does not deliver
         """
 
     def locate(self, frames: Sequence[int]) -> "list[FrameLocation | None]":
@@ -137,21 +137,21 @@ class FrameSource(Protocol):
         -------
         list of FrameLocation or None
             One item for each index; None for a frame that is in several pieces, does not start at
-            a byte, or of which the source does not know where it lies
+            a byte, or whose location the source does not know
         """
         return [None] * len(frames)
 
     def close(self) -> None:
-        """Let go of what is held for the frames; it comes back when they are read."""
+        """Release what is held for the frames; reading them later acquires it again."""
 
 
 @runtime_checkable
 class PartSource(Protocol):
-    """A frame source that may be able to read parts of frames that are not compressed."""
+    """Frame source that may be able to read parts of frames that are not compressed."""
 
     @property
     def reads_parts(self) -> bool:
-        """Whether it can, for about the cost of the bytes of a part."""
+        """Whether the source reads a part of a frame at about the cost of its bytes."""
 
     def read_part(self, frame: int, start: int, out: memoryview) -> None:
         """Read a part of a frame.
@@ -163,29 +163,29 @@ class PartSource(Protocol):
         start : int
             Offset of the part within the frame
         out : memoryview
-            Takes up as many bytes as it has
+            Writable memory that is filled; its size is the number of bytes read
 
         Raises
         ------
         FrameError
             When there is no such frame
         SourceError
-            When the place does not deliver
+            When the file does not deliver
         """
 
 
 def part_source(source: FrameSource) -> PartSource | None:
-    """Get a source as one that reads parts of its frames, if it can."""
+    """Return a source that reads parts of its frames as a PartSource, others as None."""
     return source if isinstance(source, PartSource) and source.reads_parts else None
 
 
 def check_ranges(path: str, size: int, ranges: Iterable[tuple[int, int]]) -> None:
-    """Check that (offset, length) ranges end within a file, before anything is read of them.
+    """Check that (offset, length) ranges end within a file of a size in bytes.
 
     Raises
     ------
     SourceError
-        When one does not
+        When a range ends after the file
     """
     for offset, length in ranges:
         if offset + length > size:
@@ -205,7 +205,7 @@ def check_frames(frames: Sequence[int], count: int, name: str) -> None:
     """
     outside = [frame + 1 for frame in frames if not 0 <= frame < count]
     if outside:
-        raise FrameError(f"{name}: frames {outside} are not among its {count}")
+        raise FrameError(f"{name}: frames {outside} do not exist, there are {count}")
 
 
 def image_name(source: FrameSource) -> str:

@@ -1,4 +1,4 @@
-"""Frames behind any client of the ``dicomweb_client`` interface."""
+"""Frame sources that read through any client of the ``dicomweb_client`` interface."""
 
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
@@ -39,14 +39,14 @@ _EXPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
 
 @dataclass(frozen=True)
 class ClientService:
-    """A client of the ``dicomweb_client`` interface that speaks to a service in its own way.
+    """Service behind a client of the ``dicomweb_client`` interface that does its own requests.
 
-    Whatever it raises ends as a SourceError, with the HTTP status where it tells one.
+    Exceptions of the client become the cause of a SourceError.
 
     Parameters
     ----------
     client : dicomweb_client.api.DICOMClient
-        The client
+        Client that is called
     """
 
     client: DICOMClient
@@ -58,7 +58,7 @@ class ClientService:
 
     def each(self, function: Callable[[T], R], items: Sequence[T]) -> list[R]:
         """Call a function for each item, one after the other."""
-        # Clients need not bear several threads at once
+        # Clients of other packages may not be safe to use from several threads
         return [function(item) for item in items]
 
     def search_for_studies(self) -> list[Json]:
@@ -68,7 +68,7 @@ class ClientService:
     def search_for_series(
         self, study: str | None = None, filters: Mapping[str, str] | None = None
     ) -> list[Json]:
-        """Search for the series of a study, or of all studies, that have some attributes."""
+        """Search for the series of a study, or of all studies, by values of attributes."""
         place = {"study_instance_uid": study} if study else {}
         return self._all("search_for_series", **place, search_filters=dict(filters or {}))
 
@@ -80,7 +80,7 @@ class ClientService:
         return next(iter(found), None)
 
     def count_series(self, _study: str) -> int | None:
-        """None: there is no limit to tell of, as clients ask for all results."""
+        """Return None: clients fetch all pages of results, so there is no count to compare."""
         return None
 
     def retrieve_series_metadata(self, study: str, series: str) -> list[Json]:
@@ -97,13 +97,13 @@ class ClientService:
         return found
 
     def retrieve_bulkdata(self, url: str) -> bytes:
-        """Retrieve the value of an attribute."""
+        """Retrieve the value of an attribute as bytes."""
         return b"".join(self._ask("retrieve_bulkdata", url=url))
 
     def _all(self, method: str, **arguments: Any) -> list[Json]:
-        """Search, and have the client ask again for what a server left out."""
+        """Search with a method of the client for all results, on however many pages."""
         search = getattr(self.client, method, None)
-        # Clients without this argument ask for all results anyway
+        # Clients whose methods lack `get_remaining` fetch all pages anyway
         if callable(search) and "get_remaining" in signature(search).parameters:
             arguments["get_remaining"] = True
         return list(self._ask(method, **arguments))
@@ -113,19 +113,19 @@ class ClientService:
             return getattr(self.client, method)(**arguments)
         except DicomSlideError:
             raise
-        # Clients raise exceptions of the libraries that they use
+        # Clients raise exceptions of whatever libraries they use
         except Exception as error:
             name = without_secrets(self.base_url) or "the client"
             raise SourceError(f"{name}: {type(error).__name__}: {_reason(error)}") from error
 
 
 def _reason(error: Exception) -> str:
-    """Text of an error of a client, on one line and without secrets."""
+    """Format the message of an error on one line and without the secrets of URLs."""
     return without_secrets(" ".join(str(error).split()))
 
 
 def _addressed(uids: InstanceUids) -> dict[str, str]:
-    """Name the UIDs as clients do."""
+    """Return the UIDs of an instance as keyword arguments of the client's methods."""
     return {
         "study_instance_uid": uids.study,
         "series_instance_uid": uids.series,
@@ -136,7 +136,7 @@ def _addressed(uids: InstanceUids) -> dict[str, str]:
 def client_frames(
     client: DICOMClient, uids: InstanceUids, dataset: Dataset, storage: InstanceStorage
 ) -> "ClientFrames":
-    """Find the frames of an image instance that a client retrieves."""
+    """Make the source of the frames of an image instance that a client retrieves."""
     count, frame_bytes = number_of_frames(dataset), frame_bits(dataset) // 8
     return ClientFrames(client, uids, count, frame_bytes, storage.transfer_syntax_uid)
 
@@ -144,10 +144,10 @@ def client_frames(
 def file_client_frames(
     client: DICOMfileClient, uids: InstanceUids, dataset: Dataset, storage: InstanceStorage
 ) -> FileFrames:
-    """Find the frames of an image instance in a file that a ``DICOMfileClient`` knows.
+    """Make the source of the frames of an image instance in a file of a ``DICOMfileClient``.
 
-    They are read from the file directly, which works from any thread; the client is only asked
-    which file it is.
+    The client is only asked for the path. Frames are read from the file directly, which works from
+    any thread.
 
     Raises
     ------
@@ -159,20 +159,20 @@ def file_client_frames(
 
 @dataclass(frozen=True)
 class ClientFrames:
-    """The frames of an image instance that a client retrieves.
+    """Source of the frames of an image instance that a client retrieves.
 
     Parameters
     ----------
     client : dicomweb_client.api.DICOMClient
-        Client
+        Client that is called
     uids : InstanceUids
-        What the instance is addressed by
+        UIDs of the instance
     count : int
         Number of frames
     frame_bytes : int
-        Size of a decoded frame
+        Size of a decoded frame in bytes
     transfer_syntax_uid : str
-        Transfer Syntax UID; empty where the metadata do not tell, then each frame does
+        Transfer Syntax UID; empty where the metadata do not state it
     """
 
     client: DICOMClient
@@ -188,7 +188,7 @@ class ClientFrames:
 
     @property
     def token(self) -> str:
-        """A name that is the same for the same instance of the same service."""
+        """Key that is equal for the same instance of the same service."""
         return f"{self._base_url} {self.uids.instance}"
 
     @property
@@ -198,7 +198,7 @@ class ClientFrames:
 
     @property
     def batch_size(self) -> int:
-        """How many frames are best read with one call."""
+        """Number of frames that are best read with one call."""
         return batch_size_of(
             self.frame_bytes, self.transfer_syntax_uid, is_refused(self._base_url, FRAME_LISTS)
         )
@@ -220,24 +220,25 @@ class ClientFrames:
             except SourceError as error:
                 if status_of(error.__cause__) in (None, UNAUTHORIZED):
                     raise
-            # One frame alone tells whether the list was refused. Where an image has fewer frames
-            # than it says, it is the last one that is missing
+            # If a request for one frame succeeds, the service refused the list, not the frames.
+            # The last frame is tried, as it is the one that an image with too few frames lacks
             last = self._ask(numbers[-1:])
         alone = numbers[: len(numbers) - len(last)]
         found = [frame for number in alone for frame in self._ask([number])]
-        # Not before all of them came: one that is missing spoils a list, too
+        # Only now is it certain that the list was refused because it is one: a missing frame,
+        # which would have raised above, makes services refuse a list as well
         remember_refusal(self._base_url, FRAME_LISTS)
         return found + last
 
     def locate(self, frames: Sequence[int]) -> list[FrameLocation | None]:
-        """Nothing: a client does not tell where frames lie."""
+        """Return None for each frame, as clients do not tell where frames lie."""
         return [None] * len(frames)
 
     def close(self) -> None:
-        """Nothing is held for the frames."""
+        """Do nothing, as nothing is held for the frames."""
 
     def _ask(self, numbers: list[int]) -> list[bytes]:
-        """Retrieve frames, which are numbered from 1 on, with one request."""
+        """Retrieve frames by their frame numbers, from 1 on, with one call of the client."""
         try:
             found = self.client.retrieve_instance_frames(
                 **_addressed(self.uids),
@@ -246,7 +247,7 @@ class ClientFrames:
             )
         except DicomSlideError:
             raise
-        # Each client has errors of its own
+        # Clients raise exceptions of whatever libraries they use
         except Exception as error:
             raise SourceError(
                 f"{self.name}: frames {numbers} were not delivered: {_reason(error)}"
@@ -259,7 +260,7 @@ class ClientFrames:
 
 
 def _media_types(transfer_syntax_uid: str) -> tuple[tuple[str, str], ...] | None:
-    """Ask for the frames as they are stored (PS3.18 8.7.3)."""
+    """Choose media types that request frames in their stored transfer syntax (PS3.18 8.7.3)."""
     if not transfer_syntax_uid:
         return None
     if not is_encapsulated(transfer_syntax_uid):
@@ -268,9 +269,9 @@ def _media_types(transfer_syntax_uid: str) -> tuple[tuple[str, str], ...] | None
 
 
 def _path_of(client: DICOMfileClient, uid: str) -> Path:
-    """Find the file of an instance: in the client's database, else by looking into its folder.
+    """Find the path of an instance: in the client's database, else among the files of its folder.
 
-    The client's own connection to the database belongs to the thread that made it.
+    The database is opened anew, as the client's connection works only on the thread that made it.
     """
     folder = Path(client.url_prefix)
     database = getattr(getattr(client, "_db_manager", None), "_db_file_identifier", None)

@@ -46,12 +46,12 @@ _SAME_ITEMS_IN_ALL_PARTS = (
 
 @dataclass(frozen=True)
 class ConcatenatedFrames:
-    """The frames of the parts of a concatenation, one part after the other.
+    """Source of the frames of all parts of a concatenation, one part after the other.
 
     Parameters
     ----------
     parts : tuple of FrameSource
-        Frames of the parts, in the order of In-concatenation Number
+        Sources of the parts, in the order of In-concatenation Number
     starts : tuple of int
         Index of the first frame of each part, and the number of all frames
     """
@@ -66,7 +66,7 @@ class ConcatenatedFrames:
 
     @property
     def token(self) -> str:
-        """A name that is the same for the same bytes."""
+        """Key that is equal for the same bytes."""
         tokens = " ".join(part.token for part in self.parts)
         return hashlib.sha256(tokens.encode()).hexdigest()[:32]
 
@@ -82,11 +82,11 @@ class ConcatenatedFrames:
 
     @property
     def batch_size(self) -> int:
-        """How many frames are best read with one call."""
+        """Number of frames that are best read with one call."""
         return self.parts[0].batch_size
 
     def close(self) -> None:
-        """Let go of what is held for the parts."""
+        """Release what is held for the frames of the parts."""
         for part in self.parts:
             part.close()
 
@@ -125,14 +125,14 @@ class ConcatenatedFrames:
 
 
 class JoinedImage(NamedTuple):
-    """An image, and the instances that it is stored in.
+    """Image with the instances that it is stored in.
 
     Parameters
     ----------
     dataset : pydicom.dataset.Dataset
         Metadata of the image
     parts : list of pydicom.dataset.Dataset
-        Metadata of the instances; the image itself where it is not split
+        Metadata of the instances; the one data set of the image where it is not split
     """
 
     dataset: Dataset
@@ -140,7 +140,7 @@ class JoinedImage(NamedTuple):
 
 
 def join_concatenations(datasets: Iterable[Dataset]) -> list[JoinedImage]:
-    """Make one image of the parts of each concatenation.
+    """Join the parts of each concatenation into one image.
 
     Parameters
     ----------
@@ -150,12 +150,12 @@ def join_concatenations(datasets: Iterable[Dataset]) -> list[JoinedImage]:
     Returns
     -------
     list of JoinedImage
-        Images
+        One item for each image: those that are not split first, then the concatenations
 
     Raises
     ------
     InvalidImageError
-        When a part is missing, is there twice, or contradicts another part
+        When a part is missing, occurs twice, or contradicts another part
     """
     images: list[JoinedImage] = []
     concatenations: dict[str, list[Dataset]] = {}
@@ -172,7 +172,7 @@ def join_concatenations(datasets: Iterable[Dataset]) -> list[JoinedImage]:
 
 
 def join_frames(image: JoinedImage, sources: Sequence[FrameSource]) -> FrameSource:
-    """Make one source of the frames of the parts of an image.
+    """Join the sources of the parts of an image, in the order of `image.parts`, into one.
 
     Raises
     ------
@@ -190,7 +190,7 @@ def join_frames(image: JoinedImage, sources: Sequence[FrameSource]) -> FrameSour
 
 
 def _ordered(uid: str, parts: list[Dataset]) -> list[Dataset]:
-    """Check that all parts are there, and put them in order."""
+    """Sort the parts of a concatenation by their number, and check that none is missing."""
     by_number: dict[int, Dataset] = {}
     for part in parts:
         number = _integer(part, "InConcatenationNumber") or 0
@@ -207,7 +207,7 @@ def _ordered(uid: str, parts: list[Dataset]) -> list[Dataset]:
             f"is {numbers[0]}, parts are counted from 1"
         )
     total = max(_integer(part, "InConcatenationTotalNumber") or 0 for part in parts)
-    # The total is optional, but one part alone is no concatenation
+    # In-concatenation Total Number is optional; a concatenation has at least two parts without it
     if len(numbers) != max(total or 2, numbers[-1]):
         missing = next(number for number in count(1) if number not in by_number)
         found = ", ".join(f"{number} (image {_uid(by_number[number])})" for number in numbers)
@@ -245,7 +245,7 @@ def _check_same(uid: str, first: Dataset, part: Dataset) -> None:
 
 
 def _join(parts: list[Dataset]) -> Dataset:
-    # A shallow copy would share its elements with the part
+    # The image is a deep copy: a shallow one would change elements of the first part
     image = deepcopy(parts[0])
     image.NumberOfFrames = sum(number_of_frames(part) for part in parts)
     image.SOPInstanceUID = parts[0].get("SOPInstanceUIDOfConcatenationSource") or _uid(parts[0])
@@ -264,7 +264,7 @@ def _joined_groups(parts: list[Dataset]) -> Any:
         isinstance(element, RawDataElement) and element[5:] == first[5:] for element in elements
     )
     if alike:
-        # Not parsed yet, and not to be parsed here
+        # Unparsed values are joined as bytes: parsing tens of thousands of items takes seconds
         value = b"".join(element.value for element in elements)
         return first._replace(length=len(value), value=value)
     items = [item for part in parts for item in frame_groups(part)]

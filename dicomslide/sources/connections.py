@@ -1,6 +1,6 @@
-"""Connections of HTTP sessions that can be shut from another thread, whatever they wait for.
+"""Connections of HTTP sessions that another thread can shut down, whatever they wait for.
 
-A time-out of a socket is one for each of its reads. A server that sends a byte now and then, of the
+The time-out of a socket holds for each single read. A server that sends a byte now and then, of the
 status line, of the header fields or of ``100 Continue`` after ``100 Continue``, never reaches it.
 """
 
@@ -23,12 +23,12 @@ __all__ = ["Line", "renew_connections", "shut_in_time", "use_lines"]
 
 
 class Line:
-    """What the request of a thread waits for.
+    """Connection, socket and response that the request of a thread uses.
 
     Attributes
     ----------
     response : urllib3.response.BaseHTTPResponse or None
-        The answer, as soon as its header is there
+        Response, as soon as its header has arrived
     """
 
     def __init__(self) -> None:
@@ -38,14 +38,14 @@ class Line:
         self.is_shut = False
 
     def shut(self) -> None:
-        """Make whoever reads from the connection get an error, or the end."""
+        """Shut the connection down, so that reads from it fail or end at once."""
         self.is_shut = True
         for end in (self.socket, getattr(self.connection, "sock", None)):
             if end is not None:
-                # It may be closed
+                # The socket may be closed already
                 with suppress(OSError):
                     end.shutdown(socket.SHUT_RDWR)
-        # Those of adapters that know nothing of lines
+        # Adapters of other packages make connections that do not register with a Line
         if self.response is not None:
             with suppress(OSError, ValueError, RuntimeError):
                 self.response.shutdown()
@@ -56,12 +56,12 @@ _thread = threading.local()
 
 @contextmanager
 def shut_in_time(name: str, seconds: float) -> Iterator[Line]:
-    """Shut the connection of the request that the block makes when it takes too long.
+    """Shut the connection of the block's HTTP request down if the block takes too long.
 
     Raises
     ------
     SourceError
-        When that was necessary, or the program ends
+        When the block took more than `seconds`, or the program ends
     """
     line = _thread.line = Line()
     try:
@@ -72,7 +72,7 @@ def shut_in_time(name: str, seconds: float) -> Iterator[Line]:
 
 
 class _Lined:
-    """A connection that tells the line of its thread what it is."""
+    """Mixin for connections that register with the Line of the thread that uses them."""
 
     sock: Any
 
@@ -85,7 +85,7 @@ class _Lined:
 
     def getresponse(self) -> Any:
         line = getattr(_thread, "line", None) or Line()
-        # The connection forgets it where the server keeps no connections
+        # The socket is kept too: urllib3 drops it where the server does not keep connections alive
         line.connection, line.socket = self, self.sock
         return super().getresponse()  # type: ignore[misc]
 
@@ -110,23 +110,24 @@ _POOLS = {"http": _Pool, "https": _SecurePool}
 
 
 def use_lines(session: requests.Session) -> None:
-    """Let a session make connections that can be shut, unless it makes special ones."""
+    """Make a session use connections that can be shut down, unless it has special pools."""
     for adapter in session.adapters.values():
         manager: Any = getattr(adapter, "poolmanager", None)
         if getattr(manager, "pool_classes_by_scheme", None) is pool_classes_by_scheme:
             manager.pool_classes_by_scheme = _POOLS
 
 
-# Connections of the parent of a fork: to take them apart may need a lock that it had
+# Connections of the parent process stay referenced in the child of a fork: closing them may need
+# a lock that a thread of the parent held during the fork
 _of_parent: list[Any] = []
 
 
 def renew_connections(session: requests.Session) -> None:
-    """Give a session of the parent of a fork connections, and locks, of this process."""
+    """Give a session of the parent process new connections and locks in the child of a fork."""
     for adapter in session.adapters.values():
         if isinstance(adapter, HTTPAdapter):
             _of_parent.extend([adapter.poolmanager, adapter.proxy_manager])
-            # As adapters do where they arrive pickled
+            # Restoring its pickled state gives an adapter new pools
             adapter.__setstate__(adapter.__getstate__())
     if isinstance(session.cookies, RequestsCookieJar):
         session.cookies = session.cookies.copy()

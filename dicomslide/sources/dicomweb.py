@@ -1,4 +1,4 @@
-"""A DICOMweb service: what there is, metadata, bulk data and frames (PS3.18 8.3, 8.6 and 10)."""
+"""Searches and retrievals of a DICOMweb service over HTTP (PS3.18 8.3, 8.6 and 10)."""
 
 import json
 import re
@@ -41,7 +41,8 @@ _NATIVE = f'multipart/related; type="{OCTETS}"; transfer-syntax={ExplicitVRLittl
 _IMAGES = dict.fromkeys(
     syntax.media_type for syntax in TRANSFER_SYNTAXES.values() if syntax.media_type != OCTETS
 )
-# Frames as they are stored, first in the form that most servers understand (PS3.18 8.7.3)
+# Accept headers for frames as they are stored, first the one that most servers understand
+# (PS3.18 8.7.3)
 _AS_STORED = (
     f'multipart/related; type="{OCTETS}"; transfer-syntax=*',
     ", ".join(
@@ -49,33 +50,34 @@ _AS_STORED = (
         for media_type in (*_IMAGES, OCTETS)
     ),
 )
-# The service does not understand, or cannot deliver, what the header Accept asks for
+# Status codes of services that do not understand, or cannot deliver, what Accept asks for
 _NOT_SO = (400, 406, 415, 500, 501)
 _MAX_METADATA = 1 << 30
 _MAX_BULK_DATA = 1 << 28
 _MAX_PAGES, _MAX_RESULTS = 10_000, 1_000_000
-# An attribute takes about 30 bytes, two of them brackets: Python needs 64 bytes for each bracket
+# Bounds the memory of parsed JSON: Python needs at least 64 bytes for each object or array, while
+# an attribute, with two brackets, takes about 30 bytes of JSON
 _BYTES_PER_BRACKET, _SOME_BRACKETS = 8, 10_000
-# The halves of a character are no text alone, and cannot be encoded in a URL (RFC 8259 8.2)
 # Far more than the 64 characters that a UID may have, and few enough for a URL
 _LONGEST_UID = 1024
+# Escapes of lone surrogates are valid JSON, but cannot be encoded in a URL (RFC 8259 8.2)
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
-# There is nothing at this offset, or offsets are not known
+# Status codes of services that have no results at an offset, or do not know offsets
 _NO_MORE = (400, 404, 416, 501)
-# The URL is too long: the frames are asked for in two requests
+# Status codes for URLs that are too long: half as many frames are then requested at once
 _TOO_LONG = (413, 414, 431)
-# Bytes of headers around each frame of an answer
+# Most bytes of the header of one part of a multipart answer
 _PART_OVERHEAD = 1 << 14
 
 
 @dataclass(frozen=True)
 class WebService:
-    """A DICOMweb service that is asked over HTTP.
+    """DICOMweb service that is reached over HTTP.
 
     Parameters
     ----------
     http : HttpService
-        The service
+        HTTP service at the base URL
     search_prefix, retrieve_prefix : str
         Paths below its URL for searches and for retrievals; empty or starting with a slash
     """
@@ -112,7 +114,7 @@ class WebService:
         return next(iter(self._search(f"{_path(study, series)}/instances", limit=1)), None)
 
     def count_series(self, study: str, /) -> int | None:
-        """Number of Study Related Series, for services that tell it."""
+        """Read Number of Study Related Series; None where the service does not tell it."""
         try:
             found = self._search("/studies", {"StudyInstanceUID": study}, limit=1)
         except SourceError:
@@ -139,7 +141,7 @@ class WebService:
                 if not results or error.status not in _NO_MORE:
                     raise
                 break
-            # A server that does not know the offset sends the first page again
+            # A server that ignores the offset sends the first page again
             if not page or page[0] in results[:1]:
                 break
             results += page
@@ -154,7 +156,7 @@ class WebService:
     def retrieve_series_metadata(self, study: str, series: str) -> list[Json]:
         """Retrieve the metadata of all instances of a series (PS3.18 10.4.1.1.2).
 
-        They are retrieved one by one from a service that does not have them for a series.
+        They are retrieved one by one from services without metadata of whole series.
         """
         path = _path(study, series)
         try:
@@ -183,8 +185,9 @@ class WebService:
     def retrieve_bulkdata(self, url: str, max_bytes: int = _MAX_BULK_DATA) -> bytes:
         """Retrieve bulk data of a limited size (PS3.18 10.4.1.1.5).
 
-        A URL of another origin, such as one that a proxy hides, is looked for at the service; one
-        of its own origin, too, where there is nothing or nothing that may be seen.
+        Behind a proxy a service may name URLs of an origin that only the proxy reaches: these are
+        mapped to the URL of the service, as are URLs of its own origin that it answers with 403 or
+        404.
         """
         target, limit = self._own_url(url), max_bytes + _PART_OVERHEAD
         try:
@@ -204,19 +207,19 @@ class WebService:
             return self.http.get(url, "*/*", limit, _read_contents)
 
     def _own_url(self, url: str) -> str:
-        """Map a BulkDataURI to the origin of the service."""
+        """Map a BulkDataURI to a URL at the origin of the service."""
         if self.http.is_own(absolute := join_url(f"{self.base_url}/", url)):
             return absolute
         parts = urlsplit(absolute)
         if parts.scheme not in ("http", "https"):
-            raise SourceError(f"{without_secrets(url)}: bulk data that is not at a web service")
+            raise SourceError(f"{without_secrets(url)}: bulk data needs an http or https URL")
         if below := self._below_base(absolute):
             return below
         target = join_url(f"{self.base_url}/", parts.path)
         return f"{target}?{parts.query}" if parts.query else target
 
     def _below_base(self, url: str) -> str:
-        """Move what is behind ``/studies/`` to the URL of the service; empty without that."""
+        """Put a path from ``/studies/`` on below the URL of the service; empty if it has none."""
         parts = urlsplit(url)
         _, below, path = parts.path.partition("/studies/")
         if not below:
@@ -240,21 +243,21 @@ class WebService:
         frames : sequence of int
             Frame indices from 0 on, each once
         max_frame_bytes : int
-            Largest encoded frame that is taken
+            Largest size of an encoded frame that is accepted
         transfer_syntax_uid : str
-            How they are stored, if that is known
+            Transfer Syntax UID of the stored frames; empty if it is not known
 
         Returns
         -------
         frames : list of bytes
             Encoded frames, in the order asked for
         transfer_syntax_uid : str
-            Their transfer syntax; empty where the service does not tell
+            Transfer Syntax UID of the frames; empty where the service does not tell
 
         Raises
         ------
         SourceError
-            When the service does not deliver them
+            When the service does not deliver the frames
         """
 
         def retrieve(part: Sequence[int]) -> tuple[list[bytes], str]:
@@ -265,8 +268,8 @@ class WebService:
 
         if len(frames) > 1 and self.refuses_frame_lists:
             return _joined(retrieve_alone(frames), instance_url)
-        # One frame alone tells whether the form, the frame or the list was refused. Where an image
-        # has fewer frames than it says, it is the last one that is missing
+        # If a request for one frame succeeds, the service refused the list, not the media type.
+        # The last frame is tried, as it is the one that an image with too few frames lacks
         ways = [frames, frames[-1:]] if len(frames) > 1 else [frames]
         forms = _forms(transfer_syntax_uid, self.base_url)
         for form, asked in product(forms, ways):
@@ -283,25 +286,27 @@ class WebService:
                 if not (may_be_list or may_be_form):
                     raise
         if form != _NATIVE:
-            # Octets without a transfer syntax are enough for native frames, not for compressed ones
+            # A service that sends uncompressed frames in the native form may still send compressed
+            # ones in the forms before, so these are not noted as refused then
             for refused in forms[: forms.index(form)]:
                 remember_refusal(self.base_url, refused)
         if len(asked) == len(frames):
             return found
         pieces = [*retrieve_alone(frames[:-1]), found]
-        # Not before all of them came: one that is missing spoils a list, too
+        # Only now is it certain that the list was refused because it is one: a missing frame,
+        # which would have raised above, makes services refuse a list as well
         remember_refusal(self.base_url, FRAME_LISTS)
         return _joined(pieces, instance_url)
 
     @property
     def refuses_frame_lists(self) -> bool:
-        """Whether the service was found to send only one frame with each answer."""
+        """Whether the service has refused requests for several frames at once."""
         return is_refused(self.base_url, FRAME_LISTS)
 
     def _ask_for_frames(
         self, instance_url: str, frames: Sequence[int], max_frame_bytes: int, form: str
     ) -> tuple[list[bytes], str]:
-        """Ask for frames with one request, in a form of the header Accept."""
+        """Retrieve frames with one request, with a value of the header Accept."""
         numbers = [frame + 1 for frame in frames]
         url = f"{instance_url}/frames/{','.join(map(str, numbers))}"
         limit = len(numbers) * (max_frame_bytes + _PART_OVERHEAD)
@@ -309,7 +314,7 @@ class WebService:
 
 
 def _path(*uids: str | None) -> str:
-    """Path of a study, of a series of it, and of an instance of that, as far as they are known."""
+    """Make the path of a study, series or instance from the UIDs down to it."""
     named = zip(("studies", "series", "instances"), uids, strict=False)
     image = f"image {uids[2][:_LONGEST_UID]}: " if len(uids) == 3 and uids[2] else ""
     for uid in uids:
@@ -322,17 +327,18 @@ def _path(*uids: str | None) -> str:
 
 
 def _forms(transfer_syntax_uid: str, base_url: str) -> list[str]:
-    """Choose what the header Accept asks for, the best form first."""
+    """Choose the values of the header Accept to try, the best one first."""
     if transfer_syntax_uid and not is_encapsulated(transfer_syntax_uid):
         forms = [_NATIVE, _AS_STORED[0]]
     else:
-        # Some services have the last form only for what is not compressed
+        # Without a known transfer syntax the frames may be native, which some services deliver
+        # only in the last form
         forms = [*_AS_STORED] if transfer_syntax_uid else [*_AS_STORED, _NATIVE]
     return sorted(forms, key=lambda form: is_refused(base_url, form))
 
 
 def _joined(pieces: list[tuple[list[bytes], str]], instance_url: str) -> tuple[list[bytes], str]:
-    """Put the frames of several answers together."""
+    """Join the frames of several answers, and their one transfer syntax."""
     syntaxes = {syntax for _, syntax in pieces}
     if len(syntaxes) > 1:
         raise SourceError(
@@ -351,14 +357,14 @@ def service_of_url(
     Returns
     -------
     service : WebService
-        The service
+        Service at the part of the URL before ``/studies/``
     study_instance_uid, series_instance_uid : str or None
         Study and series where the URL ends with ``/studies/…`` and ``/series/…``
 
     Raises
     ------
     TypeError, ValueError
-        When it is no such URL, or the session or the credentials are none
+        When the URL, the session or the credentials cannot be used
     """
     plain = url.removeprefix(SERVICE_PREFIX)
     base, _, below = plain.partition("/studies/")
@@ -372,12 +378,12 @@ def service_of_url(
 
 
 def service_of_client(client: object) -> WebService | None:
-    """Make the service that a ``DICOMwebClient`` speaks to, with its session.
+    """Make a service with the URL and the session of a ``DICOMwebClient``.
 
     Returns
     -------
     WebService or None
-        None for a client that retrieves frames in a way of its own
+        None for other clients, and for subclasses that override the retrieval of frames
     """
     own_way = DICOMwebClient.retrieve_instance_frames
     if (
@@ -401,7 +407,7 @@ def _read_json(reply: Reply) -> list[Json]:
     if brackets > _SOME_BRACKETS + len(reply.body) // _BYTES_PER_BRACKET:
         raise SourceError(
             f"{name_of_url(reply.url)}: JSON of {len(reply.body)} bytes with {brackets} brackets "
-            "is no metadata of images"
+            "cannot be metadata of images"
         )
     try:
         found = _parse(reply.body)
@@ -416,12 +422,12 @@ def _read_json(reply: Reply) -> list[Json]:
             "the DICOMweb service? That of Orthanc ends with /dicom-web"
         )
     if not all(isinstance(item, dict) for item in items):
-        raise DamagedAnswerError("no data sets in JSON")
+        raise DamagedAnswerError("the JSON holds something else than data sets")
     return items
 
 
 def _parse(body: bytes) -> Any:
-    """Parse JSON. Escapes may stand for halves of characters, which are replaced."""
+    """Parse JSON, and replace lone surrogates, which it may hold as escapes."""
     text = body.decode(json.detect_encoding(body))
     found = json.loads(text)
     if _SURROGATE.search(text):

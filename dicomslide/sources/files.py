@@ -1,4 +1,4 @@
-"""Image instances in DICOM Part 10 files (PS3.10 7)."""
+"""Frames of image instances in DICOM Part 10 files (PS3.10 7)."""
 
 import hashlib
 import os
@@ -29,24 +29,24 @@ from dicomslide.sources.readahead import ReadAhead, frames_per_request
 __all__ = ["FileFrames", "open_image_file"]
 
 _REMOTE_STEP = 1 << 22
-# Larger batches are read no faster, and are kept in memory until they are decoded
+# Larger batches of a local file are read no faster, and stay in memory until they are decoded
 _LOCAL_BATCH = 64
 
 
 @dataclass(frozen=True)
 class FileFrames:
-    """The frames of an image instance in a Part 10 file.
+    """Source of the frames of an image instance in a Part 10 file.
 
     Parameters
     ----------
     file : File
-        The file
+        File, or the inflated data set in it, in which `start` counts
     sop_instance_uid : str
         SOP Instance UID
     transfer_syntax_uid : str
         Transfer Syntax UID of the file
     start, length : int
-        Where the value of Pixel Data starts, and its length; -1 for an undefined length
+        Offset and length in bytes of the value of Pixel Data; -1 for an undefined length
     count : int
         Number of frames
     frame_bits : int
@@ -74,7 +74,7 @@ class FileFrames:
 
     @property
     def token(self) -> str:
-        """A name that is the same for the same bytes, seen by the same user."""
+        """Key that is equal for the same bytes and the same user."""
         parts = (*self.file.identity, self.sop_instance_uid)
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
 
@@ -85,7 +85,7 @@ class FileFrames:
 
     @property
     def batch_size(self) -> int:
-        """How many frames are best read with one call."""
+        """Number of frames that are best read with one call."""
         if not self.remote:
             return _LOCAL_BATCH
         return frames_per_request(self.frame_bits // 8, is_encapsulated(self.transfer_syntax_uid))
@@ -96,12 +96,12 @@ class FileFrames:
     @property
     def _offsets(self) -> EncapsulatedOffsets:
         known = vars(self)
-        if "_found" not in known:
-            # Threads that make the first read side by side find them once
+        if "_known_offsets" not in known:
+            # The lock keeps threads that read for the first time from each walking the items
             with known.setdefault("_lock", make_lock()):
-                if "_found" not in known:
-                    known["_found"] = self._find_offsets()
-        return known["_found"]
+                if "_known_offsets" not in known:
+                    known["_known_offsets"] = self._find_offsets()
+        return known["_known_offsets"]
 
     def _find_offsets(self) -> EncapsulatedOffsets:
         return encapsulated_offsets(
@@ -111,12 +111,12 @@ class FileFrames:
             self.file.size,
             self.count,
             self.extended,
-            # A request for each item would take longer than reading the whole file
+            # One request for each item header would take longer than reading a whole remote file
             step=_REMOTE_STEP if self.remote else 8,
         )
 
     def close(self) -> None:
-        """Close the file, and drop what was read ahead; both come back when it is read."""
+        """Close the file, which is opened again when it is read, and drop frames read ahead."""
         self.file.close()
         if self.ahead is not None:
             self.ahead.clear()
@@ -130,7 +130,7 @@ class FileFrames:
 
     @property
     def reads_parts(self) -> bool:
-        """Whether the frames lie in a local file as they are."""
+        """Whether the frames lie in a local file, uncompressed and in whole bytes."""
         encapsulated = is_encapsulated(self.transfer_syntax_uid)
         return isinstance(self.file, LocalFile) and not encapsulated and self.frame_bits % 8 == 0
 
@@ -178,21 +178,21 @@ def open_image_file(
     Parameters
     ----------
     path : path or File
-        The file
+        Path of a local file, or a file that can be read by offset
 
     Returns
     -------
     dataset : pydicom.dataset.Dataset
         All attributes but the pixel data
     frames : FileFrames
-        Source of its frames
+        Source of the frames
 
     Raises
     ------
     NoSlideError
         When the file is not a DICOM image
     InvalidImageError
-        When the header is damaged or the file ends before its frames do
+        When the header is damaged, or the file is too short for its frames
     SourceError
         When the file cannot be read
     """
@@ -214,19 +214,19 @@ def open_image_file(
 def _find_frames(header: Header) -> FileFrames:
     dataset, file, syntax = header.dataset, header.file, header.transfer_syntax
     if header.keyword != "PixelData":
-        # The data set does not tell floats from integers without its pixel data
+        # The data set goes on without pixel data: Bits Allocated has to tell the kind of floats
         dataset.BitsAllocated = 32 if header.keyword == "FloatPixelData" else 64
     if not dataset.get("SOPInstanceUID"):
         raise InvalidImageError(f"{file.path}: there is no SOP Instance UID")
     extended = _extended_offset_table(dataset)
     count = number_of_frames(dataset)
-    # How large compressed frames become tells how many of them a request is for
+    # The size of decoded frames sets the number of compressed frames in a request to a server
     sized = file.remote or not is_encapsulated(syntax)
     frame_bits = read_pixel_format(dataset, syntax).frame_bits if sized else 0
     if is_encapsulated(syntax):
         if header.length >= 0:
             raise InvalidImageError(f"{file.path}: compressed Pixel Data with a length")
-        # The item of a frame has 8 bytes at least
+        # The item of each frame has a header of 8 bytes
         end = header.start + max(_last_offset(header, extended), 8 * count) + 8
     else:
         end = header.start + -(-count * frame_bits // 8)
@@ -235,7 +235,7 @@ def _find_frames(header: Header) -> FileFrames:
                 f"{file.path}: Pixel Data has {header.length} bytes, {count} frames need "
                 f"{end - header.start}"
             )
-        # Of what is more than the frames need, a last byte of padding is sometimes left out
+        # The declared length may exceed the file by the byte of padding, which some writers omit
         end = max(end, header.start + header.length - 1)
     if end > file.size:
         raise InvalidImageError(

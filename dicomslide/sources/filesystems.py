@@ -1,4 +1,4 @@
-"""The file systems of fsspec: of this process, asked in time, and for what they should send."""
+"""File systems of fsspec: made for each process, called with a time limit, answers checked."""
 
 import asyncio
 import hashlib
@@ -18,19 +18,20 @@ from dicomslide.sources.waiting import LONGEST, stopped_in_time
 
 __all__ = ["ask", "name_of_access", "of_this_process", "open_file_system"]
 
-# Seconds to connect to a web server, and between two pieces of its answer
+# Most seconds to connect to a web server, and between two pieces of its answer
 _TIMEOUT = 10, 60
 _MAX_FILE_SYSTEMS = 64
-# fsspec asks for so many ranges at once; the package for S3 has 10 connections unless it is told
+# fsspec requests 128 ranges at once, for which the 10 connections of the S3 package are too few
 _S3_CONNECTIONS = 128
-# So that passwords cannot be guessed fast from the names of dask arrays, which are shown
+# Rounds of the key derivation: names of dask arrays contain the digest and are displayed, and
+# passwords must not be guessed quickly from them
 _ROUNDS = 20_000
-# Options that file systems of web servers and of S3 hand to their libraries
+# Names of the options that file systems of web servers and of S3 pass to their libraries
 _CLIENT, _CONFIG = "client_kwargs", "config_kwargs"
 
 
 def open_file_system(url: str, storage_options: dict[str, Any]) -> tuple[AbstractFileSystem, str]:
-    """Make the file system of a URL, and find what it calls the file."""
+    """Make the file system of a URL, and return it with the path of the file in it."""
     if url.startswith(("http://", "https://")):
         storage_options = {**storage_options, _CLIENT: _web_options(storage_options)}
     elif url.startswith(("s3://", "s3a://")):
@@ -43,24 +44,24 @@ def open_file_system(url: str, storage_options: dict[str, Any]) -> tuple[Abstrac
 def name_of_access(
     url: str, file_system: AbstractFileSystem, storage_options: dict[str, Any]
 ) -> str:
-    """Name the user and the endpoint of a file system, in every process alike.
+    """Compute a key of the user and the endpoint of a file system, equal in all processes.
 
     Parameters
     ----------
     url : str
-        URL that led to it
+        URL that the file system was made from
     file_system : fsspec.AbstractFileSystem
-        The file system
+        File system
     storage_options : dict
-        Options that it was asked for with
+        Options that the caller passed for it
 
     Returns
     -------
     str
-        A digest of its options and of the secrets in the URL, which do not follow from it; empty
-        where there are none
+        Digest of the options and of the secrets in the URL, from which neither can be recovered;
+        empty where there are none
     """
-    # What `open_file_system` adds to options says nothing of the user
+    # Defaults that `open_file_system` adds must not count: they say nothing about the user
     added_to = (_CLIENT, _CONFIG)
     options = file_system.storage_options | {name: storage_options.get(name) for name in added_to}
     stated = {name: value for name, value in options.items() if value}
@@ -80,19 +81,19 @@ def _web_options(storage_options: dict[str, Any]) -> dict[str, Any]:
 
     given = dict(storage_options.get(_CLIENT) or {})
     return {
-        # The default is five minutes for each request, however large
+        # The default of aiohttp is five minutes for each request, too little for large ones
         "timeout": ClientTimeout(total=LONGEST, sock_connect=_TIMEOUT[0], sock_read=_TIMEOUT[1]),
         "response_class": CheckedAnswer,
         **given,
-        # A range of what is compressed on the way is no range of the file
+        # Compressed answers would hold ranges of the compressed bytes instead of the file's
         "headers": {"Accept-Encoding": "identity", **dict(given.get("headers") or {})},
     }
 
 
 def of_this_process(file_system: AbstractFileSystem, process: int) -> AbstractFileSystem:
-    """Get a file system that was made in a process, in the child of a fork one like it.
+    """Return a file system, or a copy of it in the child of a fork of the process that made it.
 
-    Its connections, and the thread that serves them, are those of the process that made it.
+    The connections of a file system, and their thread, work only in the process that made it.
     """
     return file_system if process == os.getpid() else _remade(file_system, os.getpid())
 
@@ -111,7 +112,7 @@ def ask(
     about: Asked | None = None,
     **kwargs: Any,
 ) -> Any:
-    """Call a method of a file system that asks its place.
+    """Call a method of a file system that makes requests, with a time limit.
 
     Parameters
     ----------
@@ -122,16 +123,17 @@ def ask(
     method : str
         Name of the method
     *args, **kwargs
-        Its arguments
+        Arguments of the method
     about : Asked, optional
-        What the answers are compared with
+        Request that the answers are compared with
 
     Raises
     ------
     SourceError
-        When it takes too long, the answer is not what was asked for, or the program ends
+        When the call takes too long, an answer is not what was requested, or the program ends
     """
-    # A cache looks like the file system behind it, and a folder is one whatever is behind it
+    # `isinstance` would take a cache for the file system behind it, and DirFileSystem is a subclass
+    # of AsyncFileSystem whatever is behind it
     if not (issubclass(type(file_system), AsyncFileSystem) and _is_async(file_system)):
         return getattr(file_system, method)(*args, **kwargs)
     call: Callable[..., Awaitable[Any]] = getattr(file_system, f"_{method}")
@@ -147,7 +149,7 @@ def ask(
         with stopped_in_time(name, future.cancel, LONGEST):
             return future.result()
     except BaseException:
-        # Such as Ctrl-C
+        # Ctrl-C interrupts this thread only, and the task would go on in the thread of fsspec
         future.cancel()
         raise
 

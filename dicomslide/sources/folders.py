@@ -1,4 +1,4 @@
-"""Which files a folder, a file or a DICOMDIR stands for."""
+"""Files that the path of a folder, a file or a DICOMDIR stands for."""
 
 import os
 from collections.abc import Iterator
@@ -13,15 +13,15 @@ from dicomslide.sources.localfile import LocalFile
 __all__ = ["find_files", "looks_like_dicom"]
 
 _DICOMDIR = "DICOMDIR"
-# A folder with one of these is a Zarr store, or a part of one, with a file for each chunk in it
+# A folder with one of these files is a Zarr store or a part of one, with a file for each chunk
 _ZARR_METADATA = "zarr.json", ".zgroup", ".zarray"
 
 
 def find_files(source: str | os.PathLike[str]) -> Iterator[str]:
-    """Find the files that a path stands for, those of a folder one after the other.
+    """Find the files that a path stands for; a folder is searched as the iterator advances.
 
-    Those of a folder are the files that its DICOMDIR lists (PS3.10 8), or without one all files in
-    it and in the folders in it; hidden ones and Zarr stores are left out.
+    A folder stands for the files that its DICOMDIR lists (PS3.10 8), or without one for all files
+    in it and in the folders below; hidden files and Zarr stores are left out.
 
     Raises
     ------
@@ -51,7 +51,7 @@ def looks_like_dicom(path: str | os.PathLike[str]) -> bool:
 
 
 def _walk(folder: str, visited: set[str]) -> Iterator[str]:
-    """Yield the files below a folder; links to folders are followed, but not in circles."""
+    """Yield the files below a folder; links to folders are followed, each folder once."""
     real = os.path.realpath(folder)
     if real in visited:
         return
@@ -65,7 +65,6 @@ def _walk(folder: str, visited: set[str]) -> Iterator[str]:
         if entry.name.startswith("."):
             continue
         if entry.is_symlink() and not os.path.exists(entry.path):
-            # A broken link, or one to itself
             continue
         if entry.is_dir():
             if not is_store and not _is_zarr_store(entry.path):
@@ -81,7 +80,7 @@ def _is_zarr_store(folder: str) -> bool:
 def _listed(directory: str) -> list[str]:
     """Read the paths of the files that a DICOMDIR lists."""
     folder = os.path.dirname(directory)
-    # Unlike that of pydicom this header is whole
+    # The header is read by this package, as pydicom accepts a truncated one without an error
     dataset = read_header(LocalFile.at(directory)).dataset
     with reading(directory):
         if dataset.file_meta.get("MediaStorageSOPClassUID") != MediaStorageDirectoryStorage:
@@ -94,10 +93,10 @@ def _listed(directory: str) -> list[str]:
     paths = []
     for components in parts:
         if any(part in ("", ".", "..") or "/" in part or os.sep in part for part in components):
-            raise InvalidImageError(f"{directory}: {components} is no file of its folder")
+            raise InvalidImageError(f"{directory}: {components} is not a file below its folder")
         path = os.path.join(folder, *components)
         if not os.path.isfile(path):
-            raise SourceError(f"{directory}: {path} is listed, but it is not there")
+            raise SourceError(f"{directory}: {path} is listed, but there is no such file")
         paths.append(path)
     return paths
 

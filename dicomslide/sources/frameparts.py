@@ -1,4 +1,4 @@
-"""The frames in an answer of a DICOMweb service (PS3.18 10.4.1.1.6)."""
+"""Parser of the frames in an answer of a DICOMweb service (PS3.18 10.4.1.1.6)."""
 
 import re
 
@@ -11,21 +11,21 @@ _NUMBER = re.compile(r"/frames/([0-9]{1,9})(?:[?#]|$)")
 
 
 def read_frames(reply: Reply, numbers: list[int]) -> tuple[list[bytes], str]:
-    """Take the frames out of an answer.
+    """Read the frames of an answer.
 
     Parameters
     ----------
     reply : Reply
         Answer of the service
     numbers : list of int
-        Frame numbers that it was asked for, from 1 on
+        Frame numbers that were requested, from 1 on
 
     Returns
     -------
     frames : list of bytes
-        Encoded frames, in the order asked for
+        Encoded frames, in the order of `numbers`
     transfer_syntax_uid : str
-        Their transfer syntax; empty where the service does not tell
+        Transfer Syntax UID of the frames; empty where the service does not tell
 
     Raises
     ------
@@ -34,7 +34,7 @@ def read_frames(reply: Reply, numbers: list[int]) -> tuple[list[bytes], str]:
     """
     parts = read_parts(reply, len(numbers))
     if len(parts) != len(numbers):
-        raise DamagedAnswerError(f"{len(parts)} frames for {len(numbers)} frames asked for")
+        raise DamagedAnswerError(f"{len(parts)} frames were sent, {len(numbers)} were requested")
     ordered = _in_order(parts, numbers)
     syntaxes = {_transfer_syntax(part, reply) for part in ordered}
     if len(syntaxes) > 1:
@@ -46,29 +46,29 @@ def read_frames(reply: Reply, numbers: list[int]) -> tuple[list[bytes], str]:
 
 
 def _in_order(parts: list[Part], numbers: list[int]) -> list[Part]:
-    """Order parts as they were asked for, by the locations that they tell."""
+    """Sort parts into the order of the requested frames, by their header Content-Location."""
     found = [_frame_number(part.location) for part in parts]
     if None in found or found == numbers:
         return parts
     by_number = dict(zip(found, parts, strict=True))
     if by_number.keys() != set(numbers):
-        raise DamagedAnswerError("other frames than those asked for")
+        raise DamagedAnswerError("other frames were sent than those requested")
     return [by_number[number] for number in numbers]
 
 
 def _frame_number(location: str) -> int | None:
-    """Read the number at the end of ``…/frames/7``."""
+    """Read the frame number at the end of a URL such as ``…/frames/7``."""
     match = _NUMBER.search(location)
     return int(match[1]) if match else None
 
 
 def _transfer_syntax(part: Part, reply: Reply) -> str:
-    """Read the transfer syntax from the type of a part, else from that of the whole message."""
+    """Read the transfer syntax from the Content-Type of a part, else of the whole message."""
     _, parameters = parse_content_type(part.content_type)
     syntax = parameters.get("transfer-syntax", "")
     if not syntax:
         _, outer = parse_content_type(reply.content_type)
         syntax = outer.get("transfer-syntax", "")
-        # Some servers write it into the type itself
+        # Some servers write the transfer syntax into the parameter `type` of the message
         syntax = syntax or parse_content_type(outer.get("type", ""))[1].get("transfer-syntax", "")
     return "" if syntax == "*" else syntax.strip()

@@ -1,8 +1,8 @@
-"""The header of a Part 10 file: all that comes before its pixel data, if any (PS3.10 7, PS3.5 7).
+"""Header of a Part 10 file: all elements before its pixel data, if any (PS3.10 7, PS3.5 7).
 
-The top level of the data set is walked here, up to the pixel data. What pydicom gets are elements
-that it parses when someone asks for them: the Per-Frame Functional Groups can be tens of thousands
-of items.
+This module walks the top level of the data set up to the pixel data, and gives pydicom unparsed
+elements, which it parses on access: the Per-Frame Functional Groups can be tens of thousands of
+items.
 """
 
 from dataclasses import dataclass
@@ -40,37 +40,38 @@ _PIXEL_DATA = {
 }
 _PREFIX = 132
 _CHARACTER_SET = 0x00080005
-# Extended Offset Table and its lengths, which many frames make long
+# Extended Offset Table and its lengths, the only values that may be as long as they are
 _OFFSET_TABLES = 0x7FE00001, 0x7FE00002
-# A tag of pydicom takes long to compare
+# A plain integer, as tags of pydicom are slow to compare
 _GROUPS = int(PER_FRAME_GROUPS)
-# The end of a sequence in front of an element of group 7FE0, with which the header ends
+# Sequence Delimitation Item in front of an element of group 7FE0, with which a header can end
 _END_BEFORE_PIXELS = b"\xfe\xff\xdd\xe0\x00\x00\x00\x00\xe0\x7f"
 _STEP, _MAX_STEP = 1 << 16, 1 << 20
 _MAX_SEARCH, _MAX_HEADER = 1 << 28, 1 << 30
-# Longer values are of no use for the pixels of a slide: they are passed over
+# Longer values are skipped, as no attribute that is read here has such values
 _MAX_VALUE = 1 << 24
-# Elements at the top level, and all together; a few bytes of a compressed file can be many of them
+# Bounds of the elements at the top level and of all elements: a few bytes of a deflated data set
+# can hold very many
 _MAX_TOP_LEVEL, _MAX_ELEMENTS = 1 << 14, 1 << 18
 _MAX_RATIO = 64
 
 
 @dataclass(frozen=True, eq=False)
 class Header:
-    """What comes before the pixel data of a file.
+    """Header of a file, and the place of its pixel data.
 
     Parameters
     ----------
     dataset : pydicom.dataset.Dataset
         All attributes but the pixel data
     file : File
-        Where the offsets count
+        File that `start` is an offset in: the given one, or the inflated data set in it
     transfer_syntax : str
         Transfer Syntax UID
     keyword : str, optional
-        Pixel Data, Float Pixel Data or Double Float Pixel Data; None where there are no pixels
+        PixelData, FloatPixelData or DoubleFloatPixelData; None where there are no pixels
     start, length : int
-        Where its value starts, and its length; -1 for an undefined length
+        Offset and length in bytes of the value of the pixel data; -1 for an undefined length
     """
 
     dataset: Dataset
@@ -82,17 +83,17 @@ class Header:
 
 
 class _FileElements(Elements):
-    """The first bytes of a file, read as they are needed."""
+    """Elements in the first bytes of a file, which are read as they are needed."""
 
     def __init__(self, file: File) -> None:
         super().__init__(file.path, bytearray())
         self.file = file
         self.limit = _MAX_VALUE
         self.origin = 0
-        """Where in the file positions are counted from"""
+        """Offset in the file of position 0."""
 
     def allow_for(self, stored: int) -> None:
-        """Allow for the header of a file of so many bytes, compressed or not."""
+        """Bound elements and bytes of the header by the stored size of the file in bytes."""
         self.most = _MAX_ELEMENTS + stored // 8
         self.limit = min(_MAX_VALUE + _MAX_RATIO * stored, _MAX_HEADER)
 
@@ -114,14 +115,14 @@ class _FileElements(Elements):
                 f"{self.name}: the header has more than {self.limit} bytes, which are the most "
                 "for a file of its size"
             )
-        # Doubling keeps the number of reads small, up to where it would read many pixels as well
+        # Doubling keeps the number of reads small; its bound keeps it from reading many pixels
         ahead = min(max(len(self.data), _STEP), _MAX_STEP)
         stop = min(max(stop, len(self.data) + ahead), self.end, self.limit)
         start = len(self.data)
         self.data += self.file.read([(self.origin + start, stop - start)])[0]
 
     def skip_to(self, position: int) -> None:
-        """Count positions from here on, and forget what comes before."""
+        """Drop the bytes before a position, from which positions are counted afterwards."""
         if position > self.end:
             self.need(position)
         self.origin += position
@@ -134,11 +135,11 @@ def read_header(file: File) -> Header:
     Raises
     ------
     NoSlideError
-        When it is no DICOM file
+        When the file is not a DICOM Part 10 file
     InvalidImageError
         When the header is damaged or truncated
     UnsupportedError
-        When the transfer syntax is none of DICOM, so that its encoding is not known
+        When the transfer syntax is private, so that the encoding of the data set is not known
     SourceError
         When the file cannot be read
     """
@@ -154,7 +155,8 @@ def read_header(file: File) -> Header:
         place, start = InflatedFile(file, start), 0
         reader = _FileElements(place)
     reader.allow_for(file.size)
-    # All others, known here or not, are explicit and little endian (PS3.5 10)
+    # All other transfer syntaxes of DICOM, even future ones, are explicit and little endian
+    # (PS3.5 10)
     reader.big_endian = syntax == ExplicitVRBigEndian
     reader.implicit = syntax == ImplicitVRLittleEndian
     with reading(file.path):
@@ -164,12 +166,12 @@ def read_header(file: File) -> Header:
 
 
 def read_sop_class(file: File) -> str | None:
-    """Read the Media Storage SOP Class UID of a file, and no further (PS3.10 7.1).
+    """Read the Media Storage SOP Class UID of a file, and nothing after it (PS3.10 7.1).
 
     Returns
     -------
     str or None
-        Empty where the file does not tell; None where it is no DICOM file
+        UID, empty where the file does not state it; None where it is not a DICOM file
 
     Raises
     ------
@@ -190,7 +192,7 @@ def _is_dicom(reader: _FileElements) -> bool:
 
 
 def _file_meta(reader: _FileElements) -> tuple[int, str, str]:
-    """Find the end of the File Meta Information, Transfer Syntax and SOP Class UID in it."""
+    """Read the end, the Transfer Syntax and the SOP Class UID of the File Meta Information."""
     position = _PREFIX
     values = {0x00020010: b"", 0x00020002: b""}
     while position + 8 <= reader.file.size:
@@ -211,9 +213,9 @@ def _walk(reader: _FileElements, position: int) -> tuple[Dataset, tuple[str | No
     Returns
     -------
     dataset : pydicom.dataset.Dataset
-        The elements before the pixel data
+        Elements before the pixel data
     pixels : tuple
-        Keyword (None for a data set without pixels), start and length of its value
+        Keyword of the pixel data (None for a data set without), offset and length of its value
     """
     elements: dict[BaseTag, RawDataElement | DataElement] = {}
     encoding: str | list[str] = default_encoding
@@ -250,18 +252,18 @@ def _walk(reader: _FileElements, position: int) -> tuple[Dataset, tuple[str | No
 
 
 def _is_passed_over(element: Element) -> bool:
-    """Whether the value of an element is too long to be of use for an image of a slide."""
+    """Whether the value of an element is too long to be an attribute that is read here."""
     number, vr, _, length = element
     if not _MAX_VALUE < length < UNDEFINED or number in _OFFSET_TABLES:
         return False
-    # What the standard has no sequence for nobody will look into
+    # Long sequences are read if they are of the standard; private ones are never looked into
     return bool(number >> 16 & 1) or not (vr == b"SQ" or is_standard_sequence(number))
 
 
 def _raw(
     reader: _FileElements, tag: BaseTag, encoded_vr: bytes, start: int, stop: int
 ) -> RawDataElement:
-    """Make an element that pydicom parses when someone asks for it."""
+    """Make an element that pydicom parses on access."""
     vr = encoded_vr.decode("ascii") or None
     value = bytes(memoryview(reader.data)[start:stop]) or empty_value_for_VR(vr, raw=True)
     little_endian = not reader.big_endian
@@ -271,7 +273,7 @@ def _raw(
 def _parse(
     reader: _FileElements, tag: BaseTag, start: int, stop: int, encoding: str | list[str]
 ) -> RawDataElement | DataElement:
-    """Have pydicom parse an element of undefined length."""
+    """Parse an element of undefined length with pydicom."""
     data = BytesIO(reader.data[start:stop])
     little_endian = not reader.big_endian
     return read_dataset(data, reader.implicit, little_endian, parent_encoding=encoding).get_item(
@@ -280,20 +282,21 @@ def _parse(
 
 
 def _end_of_groups(reader: _FileElements, element: Element) -> tuple[int, int]:
-    """Find the end of the Per-Frame Functional Groups, and the end of their items."""
+    """Find the end of the Per-Frame Functional Groups Sequence, and the end of its items."""
     _, _, start, length = element
     if length != UNDEFINED:
         end = start + length
         reader.need(end)
         return end, end
     if not reader.big_endian:
-        # Searching is a hundred times as fast as walking; what it finds is checked by who reads it
+        # Searching for the end is a hundred times as fast as walking the items; a wrong match is
+        # noticed when the items are parsed
         searched, stop = start, min(reader.end, start + _MAX_SEARCH)
         while searched < stop:
             reader.need(min(searched + _STEP, stop))
-            found = reader.data.find(_END_BEFORE_PIXELS, searched)
-            if found >= 0:
-                return found + 8, found
+            end_of_items = reader.data.find(_END_BEFORE_PIXELS, searched)
+            if end_of_items >= 0:
+                return end_of_items + 8, end_of_items
             if len(reader.data) >= stop:
                 break
             searched = max(len(reader.data) - len(_END_BEFORE_PIXELS), searched)

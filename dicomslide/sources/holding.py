@@ -1,4 +1,4 @@
-"""Open files and data in memory, kept for as long as their owners are in use."""
+"""Storage of open files and data in memory, kept for as long as their owners are in use."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -12,25 +12,23 @@ __all__ = ["Holder"]
 
 T = TypeVar("T")
 
-# What came from other processes, one task after another, is remembered for the next task
+# Owners that were unpickled for a task are kept for the next tasks, so many at most
 _MOST_ARRIVALS = 64
 
 
 class Holder:
-    """Holds one thing for each of many owners, and no longer than the owner is there.
+    """Store of one resource for each owner, such as the open file of a LocalFile.
 
-    The last owners that arrived from other processes are kept, so that one task after another
-    shares them.
-
-    It may be used from any thread. Things that nobody is using are dropped, the least recently used
-    first, while all of them together weigh more than is allowed.
+    A resource is dropped with its owner, and earlier when all resources together weigh more than
+    is allowed, the least recently used first. The last owners that were unpickled are kept, so that
+    one task after another shares their resources. Any thread may use a holder.
 
     Parameters
     ----------
     name : str
-        Name of the bound of the weight of all things
+        Name of the bound of the total weight: see `dicomslide.bounds`
     weigh : callable, optional
-        Gives the weight of a thing, which may change; 1 by default
+        Returns the weight of a resource, which may change; 1 by default
     """
 
     def __init__(self, name: str, weigh: Callable[[Any], int] = lambda _: 1) -> None:
@@ -41,19 +39,19 @@ class Holder:
         remake_after_fork(self)
 
     def remake(self) -> None:
-        """Begin anew, with nothing."""
+        """Forget all resources and owners; called in the child of a fork."""
         self._held: OrderedDict[int, tuple[ref[Any], Any]] = OrderedDict()
         self._arrivals: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
 
     def get(self, owner: Any, make: Callable[[], T]) -> T:
-        """Get what is held for an owner, or make it.
+        """Get the resource of an owner, or make it.
 
         Parameters
         ----------
         owner : object
             Object that can be referred to weakly
         make : callable
-            Makes the thing
+            Makes the resource; called without arguments
         """
         key = id(owner)
         with self._lock:
@@ -63,7 +61,7 @@ class Holder:
                 return found[1]
         thing = make()
         with self._lock:
-            # Another thread may have added it in the meantime
+            # Another thread may have added the resource of this owner in the meantime
             found = self._held.get(key)
             if found is not None and found[0]() is owner:
                 return found[1]
@@ -72,7 +70,7 @@ class Holder:
         return thing
 
     def drop(self, owner: Any) -> None:
-        """Drop what is held for an owner."""
+        """Drop the resource of an owner."""
         with self._lock:
             found = self._held.get(id(owner))
             if found is not None and found[0]() is owner:
@@ -85,25 +83,25 @@ class Holder:
                 del self._held[key]
 
     def trim(self) -> None:
-        """Drop what was used longest ago, as far as all things weigh too much; one is kept."""
+        """Drop the least recently used resources while all weigh too much; one is kept."""
         most = bound(self._name)
         with self._lock:
             while len(self._held) > 1 and self._weight() > most:
                 self._held.popitem(last=False)
 
     def _weight(self) -> int:
-        # Owners may be collected at any time, so that a running sum would not stay right
+        # Weights change and owners are collected at any time, so a running sum would go wrong
         return sum(self._weigh(thing) for _, thing in list(self._held.values()))
 
     def arrived(self, kind: Callable[..., T], *arguments: Any) -> T:
-        """Make an owner that was pickled, or get the one that arrived before.
+        """Make an owner that is unpickled, or get the equal one that was unpickled before.
 
         Parameters
         ----------
         kind : callable
             Makes the owner
         arguments
-            Its arguments, which can be hashed
+            Arguments of `kind`, which can be hashed
         """
         key = (kind, *arguments)
         with self._lock:

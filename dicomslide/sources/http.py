@@ -1,4 +1,4 @@
-"""GET requests to one HTTP service: what is asked again, limits and origins."""
+"""GET requests to one HTTP service: retries, limits of sizes, and checks of origins."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -40,7 +40,8 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-# What may pass: the server is busy, or a proxy did not reach it (RFC 9110 15.5.9 and 15.6)
+# Status codes of servers that are busy or that a proxy did not reach, so that asking again may
+# help (RFC 9110 15.5.9 and 15.6)
 _PASSING = frozenset({408, 429, 502, 503, 504})
 _ATTEMPTS = 5
 # Times are in seconds
@@ -49,7 +50,7 @@ _LONGEST_WAIT = 30.0
 _PIECE = 1 << 20
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS = 5
-# Digits of a length; Python does not convert any number of them
+# Most digits of a length that are converted, as Python refuses numbers of too many digits
 _MAX_DIGITS = 18
 _HINTS = {
     401: "; the service wants credentials, or others than those that were given",
@@ -58,16 +59,16 @@ _HINTS = {
 
 
 class DamagedAnswerError(Exception):
-    """An answer that did not arrive as the server meant it; asking again may help."""
+    """Raised for an answer that is damaged or cut off, so that asking again may help."""
 
 
 class RefusedRequestError(SourceError):
-    """The server answered with an error that asking again does not change.
+    """Raised for an error of the server that asking again does not change.
 
     Parameters
     ----------
     message : str
-        Message
+        Message of the exception
     status : int
         Status code of the answer
     """
@@ -78,7 +79,7 @@ class RefusedRequestError(SourceError):
 
 
 class _BusyServerError(Exception):
-    """The server asks to come again, after a number of seconds if it says."""
+    """Raised when the server is busy, with the seconds that it asks to wait, if it says."""
 
     def __init__(self, reason: str, wait: float | None) -> None:
         super().__init__(reason)
@@ -87,16 +88,16 @@ class _BusyServerError(Exception):
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer of the service.
+    """Answer of a service.
 
     Parameters
     ----------
     url : str
-        Where it is from
+        URL that was requested last, after redirects
     content_type : str
         Value of the header Content-Type
     body : bytes
-        Body
+        Body, decoded if it was compressed on the way
     """
 
     url: str
@@ -106,7 +107,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class HttpService:
-    """A service below one URL, for use from any thread and in any process.
+    """HTTP service below one URL, for use from any thread and in any process.
 
     Parameters
     ----------
@@ -115,7 +116,7 @@ class HttpService:
     timeout : float or tuple of float, optional
         Seconds to wait for a connection, and between two pieces of an answer
     sessions : Sessions
-        Where its session comes from
+        Sessions of the processes that use the service
     """
 
     url: str
@@ -148,7 +149,7 @@ class HttpService:
         TypeError
             When an argument has the wrong type
         ValueError
-            When it is no URL of a service, or there are both a session and credentials
+            When the URL is not one of a service, or both a session and credentials are given
         """
         parts = parse_web_url(url)
         if parts is None:
@@ -158,8 +159,8 @@ class HttpService:
             )
         if parts.query:
             raise ArgumentValueError(
-                f"source: the URL {name_of_url(url)!r} has a query, which services have not; what "
-                "all requests need belongs into the params of a session"
+                f"source: the URL {name_of_url(url)!r} has a query; query parameters that all "
+                "requests need belong into the params of a session"
             )
         if parts.auth and credentials is None:
             user, _, password = parts.auth.partition(":")
@@ -180,9 +181,9 @@ class HttpService:
         read: Callable[[Reply], T],
         params: dict[str, Any] | None = None,
     ) -> T:
-        """Get what is at a URL of the service, and read it.
+        """Make a GET request, and read the answer.
 
-        When the server is busy, the connection fails or the answer is damaged, the server is asked
+        When the server is busy, the connection fails or the answer is damaged, the request is made
         again, a few times and after pauses that become longer.
 
         Parameters
@@ -192,9 +193,9 @@ class HttpService:
         accept : str
             Value of the header Accept
         max_bytes : int
-            Largest body that is taken
+            Largest body that is accepted
         read : callable
-            Reads the answer; raises DamagedAnswerError where the server has to be asked again
+            Reads the answer; raises DamagedAnswerError where the request has to be made again
         params : dict, optional
             Query parameters
 
@@ -221,7 +222,7 @@ class HttpService:
             except requests.exceptions.SSLError as error:
                 raise SourceError(f"{name}: {_reason(error)}") from error
             except ValueError as error:
-                # Of a URL or a header; what the library says may show the secrets in them
+                # The library's message on an invalid URL or header may contain secrets
                 reason = "no valid request or redirect"
                 raise SourceError(f"{name}: {reason} ({type(error).__name__})") from error
             except (
@@ -233,7 +234,7 @@ class HttpService:
             ) as error:
                 reason, cause, wait = _reason(error), error, getattr(error, "wait", None)
             if wait is not None and wait > _LONGEST_WAIT:
-                raise SourceError(f"{name}: {reason}, come again in {wait:.0f} s") from cause
+                raise SourceError(f"{name}: {reason}, try again in {wait:.0f} s") from cause
             attempts.wait(reason, cause, wait)
 
     def _ask(
@@ -246,7 +247,8 @@ class HttpService:
         params: dict[str, Any] | None,
     ) -> Reply:
         for _ in range(_MAX_REDIRECTS + 1):
-            # Redirects, BulkDataURIs: nothing of the session goes to another origin
+            # URLs may come from the server, such as BulkDataURIs: the session and its credentials
+            # must not reach another origin
             if not self.is_own(url):
                 raise SourceError(f"{name_of_url(url)}: not a part of {self.url}")
             with session.get(
@@ -287,7 +289,7 @@ def _check_status(response: requests.Response) -> None:
 
 
 def _pieces(response: requests.Response, max_bytes: int) -> Iterator[bytes]:
-    """Read a body that may be endless."""
+    """Yield the pieces of a body, and raise when they exceed a size, as a body may be endless."""
     name = name_of_url(response.url)
     announced = response.headers.get("Content-Length", "")
     if announced.isdecimal() and int(announced[:_MAX_DIGITS]) > max_bytes:
@@ -301,7 +303,7 @@ def _pieces(response: requests.Response, max_bytes: int) -> Iterator[bytes]:
 
 
 def _reason(error: BaseException) -> str:
-    """Say in a few words what went wrong; what libraries say repeats the URL."""
+    """Describe an error in a few words, without the URL that messages of libraries repeat."""
     if isinstance(error, requests.exceptions.ConnectTimeout):
         return "no connection in time"
     if isinstance(error, (requests.exceptions.Timeout, ReadTimeoutError)):
@@ -316,7 +318,7 @@ def _reason(error: BaseException) -> str:
 
 
 def _innermost(error: BaseException) -> str:
-    """Find the reason in what libraries have wrapped around it."""
+    """Return the message of the innermost of the errors that libraries wrap around each other."""
     for _ in range(10):
         inner = getattr(error, "reason", None)
         if not isinstance(inner, BaseException):
@@ -325,5 +327,5 @@ def _innermost(error: BaseException) -> str:
             break
         error = inner
     text = " ".join(str(getattr(error, "strerror", None) or error).split())
-    # Messages of urllib3 name the object that failed before the reason, which alone is of use
+    # Messages of urllib3 start with the repr of a connection, and end with the reason
     return text.rpartition(": ")[2] if isinstance(error, NewConnectionError) else text

@@ -1,4 +1,4 @@
-"""Data sets that are compressed in their file (PS3.5 A.5)."""
+"""Deflated data sets, read by offset like files (PS3.5 A.5)."""
 
 import zlib
 from collections.abc import Iterable, Iterator
@@ -19,17 +19,17 @@ _PIECE = 1 << 16
 
 @dataclass(frozen=True)
 class InflatedFile:
-    """What is compressed in a file from an offset on.
+    """Inflated data set of a file, which is compressed from an offset on.
 
-    Held in memory is what comes before the last byte that was read: how much that may be follows
-    from what the header says of the pixels.
+    All bytes up to the last one that was read are held in memory. Their number is bounded, as
+    readers only ask for the header and for the pixels that it declares.
 
     Parameters
     ----------
     file : File
-        The file
+        File that holds the compressed bytes
     start : int
-        Where the compressed bytes start
+        Offset of the first compressed byte
     """
 
     file: File
@@ -50,16 +50,16 @@ class InflatedFile:
 
     @property
     def identity(self) -> tuple[Any, ...]:
-        """Identity of the file that it is compressed in."""
+        """Identity of the file that holds the compressed bytes."""
         return self.file.identity
 
     @property
     def size(self) -> int:
-        """Number of bytes after decompression."""
+        """Size of the data set in bytes after decompression."""
         return _content(self).size
 
     def close(self) -> None:
-        """Drop the data set, and close the file; both come back when it is read."""
+        """Drop the inflated bytes and close the file; reading it later starts again."""
         _inflated.drop(self)
         self.file.close()
 
@@ -74,16 +74,16 @@ class InflatedFile:
 
 
 class _Content:
-    """The data set of a file: its compressed bytes, and the others as far as they were read."""
+    """Compressed bytes of a data set, and the inflated ones as far as they were read."""
 
     def __init__(self, part: InflatedFile) -> None:
         self._path = part.path
-        # Not the part itself: what is held would keep its owner
+        # A reference to `part` would keep it alive: it is the owner of this object in a Holder
         self._file, self._start = part.file, part.start
         self._data = bytearray()
         self._more = self._pieces()
         self._size: int | None = None
-        # Threads that read side by side would each hold the whole data set
+        # Threads share one inflated copy, which only one of them may extend at a time
         self._lock = make_lock()
 
     @property
@@ -98,7 +98,7 @@ class _Content:
 
     @property
     def size(self) -> int:
-        """Number of bytes of the data set, which are counted and not kept."""
+        """Size of the data set in bytes, which is inflated once to count them."""
         with self._lock:
             if self._size is None:
                 size = 0

@@ -1,4 +1,4 @@
-"""Bytes of a local file by offset, from any thread."""
+"""Local files that are read by offset from any thread."""
 
 import os
 import threading
@@ -16,7 +16,7 @@ _open_files = Holder("open-files")
 
 
 class _Handle:
-    """An open file descriptor that closes itself when nobody uses it any more."""
+    """Open file descriptor, which is closed when the object is collected."""
 
     def __init__(self, path: str) -> None:
         self.descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
@@ -24,13 +24,13 @@ class _Handle:
 
     def read(self, offset: int, length: int) -> bytes:
         data = self._read(offset, length)
-        # One call of the system delivers less than 2 GiB, and a network file system any part
+        # One system call delivers at most 2 GiB, and may deliver less on network file systems
         while len(data) < length and (more := self._read(offset + len(data), length - len(data))):
             data += more
         return data
 
     def read_into(self, offset: int, out: memoryview) -> int:
-        """Read as many bytes as there is room for, or the file has, and count them."""
+        """Fill `out` from an offset on, as far as the file goes; return the number of bytes."""
         if not hasattr(os, "preadv"):
             data = self.read(offset, len(out))
             out[: len(data)] = data
@@ -55,9 +55,10 @@ class _Handle:
 
 @dataclass(frozen=True)
 class LocalFile:
-    """A file as it was when it was first looked at.
+    """Local file in the state in which `at` found it; reading a changed one fails.
 
-    It is open from the first read on, until it is collected or closed, or others are needed more.
+    The file is opened by the first read, and closed by `close`, when the object is collected, or
+    when too many other files are open.
 
     Parameters
     ----------
@@ -75,12 +76,12 @@ class LocalFile:
 
     @classmethod
     def at(cls, path: str | os.PathLike[str]) -> "LocalFile":
-        """Look at a file.
+        """Make the object of a path from the file's present size and time of change.
 
         Raises
         ------
         SourceError
-            When there is no such file, or it may not be read
+            When there is no such file, or its folder may not be searched
         """
         resolved = os.path.realpath(path)
         try:
@@ -99,7 +100,7 @@ class LocalFile:
 
     @property
     def identity(self) -> tuple[Any, ...]:
-        """What is the same for the same bytes in every process."""
+        """Key that is equal in all processes for the same bytes."""
         return self.path, self.size, self.modified
 
     def close(self) -> None:
@@ -128,12 +129,12 @@ class LocalFile:
         return parts
 
     def read_into(self, offset: int, out: memoryview) -> None:
-        """Read as many bytes as there is room for into memory of the caller.
+        """Fill memory of the caller with the bytes of the file from an offset on.
 
         Raises
         ------
         SourceError
-            As `read` does
+            When the file cannot be read, has changed, or ends before `out` is full
         """
         try:
             handle = self._handle()
@@ -147,7 +148,7 @@ class LocalFile:
             raise self._truncated()
 
     def _handle(self) -> _Handle:
-        """Open the file, if it is still as it was."""
+        """Open the file, and check that size and time of change are those of this object."""
         handle = _open_files.get(self, lambda: _Handle(self.path))
         status = os.fstat(handle.descriptor)
         if (status.st_size, status.st_mtime_ns) != (self.size, self.modified):

@@ -1,4 +1,4 @@
-"""Messages of several parts (RFC 2046 5.1, PS3.18 8.6.1)."""
+"""Parser of multipart messages (RFC 2046 5.1, PS3.18 8.6.1)."""
 
 from dataclasses import dataclass
 from email.message import Message
@@ -10,22 +10,22 @@ __all__ = ["Part", "parse_content_type", "read_parts"]
 
 _END_OF_HEADERS = b"\r\n\r\n"
 _MAX_HEADERS = 16384
-# Digits of a length; Python does not convert any number of them
+# Most digits of a length that are converted, as Python refuses numbers of too many digits
 _MAX_DIGITS = 18
 
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a message.
+    """Part of a multipart message.
 
     Parameters
     ----------
     content_type : str
-        Value of its header Content-Type
+        Value of the header Content-Type of the part; empty without
     location : str
-        Value of its header Content-Location
+        Value of the header Content-Location of the part; empty without
     content : bytes
-        What it holds
+        Body of the part
     """
 
     content_type: str
@@ -34,31 +34,29 @@ class Part:
 
 
 def parse_content_type(value: str) -> tuple[str, dict[str, str]]:
-    """Split a Content-Type into media type and parameters, both with lower case names."""
+    """Split a Content-Type into the media type and the parameters by lower case names."""
     message = Message()
     message["Content-Type"] = value
-    # The type comes first; a text may be a tuple with its charset and language (RFC 2231)
+    # The first item is the media type; a value may be a tuple that ends with the text (RFC 2231)
     found: list[tuple[str, Any]] = message.get_params(failobj=[])[1:]
     parameters = {name.lower(): v[2] if isinstance(v, tuple) else v for name, v in found}
     return message.get_content_type(), parameters
 
 
 def read_parts(reply: Reply, max_parts: int) -> list[Part]:
-    """Take a message apart.
-
-    A message that is not multipart is one part.
+    """Split a message into its parts; a message that is not multipart is one part.
 
     Parameters
     ----------
     reply : Reply
         Answer of a server
     max_parts : int
-        One part more than this ends the search
+        Largest number of parts that is expected
 
     Raises
     ------
     DamagedAnswerError
-        When the message ends too early, or has no parts
+        When the message ends too early, has no parts, or far more than `max_parts`
     """
     media_type, parameters = parse_content_type(reply.content_type)
     body = reply.body
@@ -66,12 +64,12 @@ def read_parts(reply: Reply, max_parts: int) -> list[Part]:
         return [Part(reply.content_type, "", body)]
     boundary = parameters.get("boundary", "").encode("latin-1", "replace")
     if not boundary:
-        # Some servers leave it out, and some of these send one part without any
+        # Some servers do not declare the boundary, and some of these send the body without one
         if not body.startswith(b"--"):
             return [Part("", "", body)]
         boundary = body[2 : max(body.find(b"\r\n"), 2)]
     delimiter = b"\r\n--" + boundary
-    # The first delimiter may stand at the very start
+    # The first delimiter needs no line break in front where the body starts with it
     position = 0 if body.startswith(delimiter[2:]) else body.find(delimiter) + 2
     if position == 1:
         raise DamagedAnswerError("a multipart answer without parts")
@@ -86,8 +84,8 @@ def read_parts(reply: Reply, max_parts: int) -> list[Part]:
 
 
 def _read_part(body: bytes, position: int, delimiter: bytes) -> tuple[Part, int]:
-    """Read the part after a delimiter; return the place after the next one, too."""
-    # A part without headers starts with an empty line
+    """Read the part that follows a delimiter; return it and the position after the next one."""
+    # The headers end with an empty line, with which a part without headers starts
     start = body.find(_END_OF_HEADERS, position, position + _MAX_HEADERS)
     if start < 0:
         raise DamagedAnswerError("the answer was cut off, or a part has no headers")
@@ -96,7 +94,7 @@ def _read_part(body: bytes, position: int, delimiter: bytes) -> tuple[Part, int]
     end = -1
     length = headers.get("content-length", "")
     if length.isdecimal() and len(length) <= _MAX_DIGITS:
-        # The length spares a search, and what is in the part cannot end it
+        # A declared length spares the search, and bytes of the part cannot pass for a delimiter
         end = start + int(length)
         if body[end : end + len(delimiter)] != delimiter:
             raise DamagedAnswerError(f"a part does not end after its {length} bytes")

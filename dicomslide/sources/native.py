@@ -1,4 +1,4 @@
-"""Frames that are not compressed: one after the other, without gaps (PS3.5 8.1.1)."""
+"""Reader of native frames, which lie one after the other without gaps (PS3.5 8.1.1)."""
 
 from collections.abc import Sequence
 
@@ -12,23 +12,23 @@ __all__ = ["read_native_frames"]
 def read_native_frames(
     read: Ranges, start: int, frame_bits: int, frames: Sequence[int]
 ) -> list[bytes]:
-    """Read frames by their place.
+    """Read native frames by their indices.
 
     Parameters
     ----------
     read : callable
         Reads (offset, length) ranges
     start : int
-        Offset of the first frame
+        Offset of the first frame in bytes
     frame_bits : int
-        Size of a frame in bits: those of one bit a pixel are packed across frames
+        Size of a frame in bits; frames of one bit a pixel need not start at a byte in the file
     frames : sequence of int
-        Frame indices
+        Zero-based frame indices
 
     Returns
     -------
     list of bytes
-        Frames, each of which starts at a byte
+        One item for each index; the first pixel is in the first bit of the first byte
     """
     first = [frame * frame_bits // 8 for frame in frames]
     last = [-(-(frame + 1) * frame_bits // 8) for frame in frames]
@@ -42,6 +42,6 @@ def read_native_frames(
 
 
 def _aligned(data: bytes, skip: int, bits: int) -> bytes:
-    """Shift packed one-bit pixels so that they start at the first bit."""
+    """Drop the first `skip` of packed one-bit pixels, so that `bits` pixels start at a byte."""
     unpacked = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little")
     return np.packbits(unpacked[skip : skip + bits], bitorder="little").tobytes()

@@ -1,4 +1,4 @@
-"""Where in a Part 10 file each frame starts and ends (PS3.5 8.2 and A.4)."""
+"""Byte ranges of the encapsulated frames of a Part 10 file (PS3.5 8.2 and A.4)."""
 
 import struct
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ __all__ = ["EncapsulatedOffsets", "encapsulated_offsets", "join_fragments"]
 _ITEM = b"\xfe\xff\x00\xe0"
 _DELIMITER = b"\xfe\xff\xdd\xe0"
 _UNDEFINED = 0xFFFFFFFF
-# A codestream starts with one of these: JPEG and JPEG-LS, JPEG 2000, JPEG XL, the last two boxed
+# First bytes of codestreams: JPEG and JPEG-LS, JPEG 2000, JPEG XL, and boxes of the last two
 _CODESTREAM_STARTS = (b"\xff\xd8", b"\xff\x4f", b"\xff\x0a", b"\x00\x00\x00\x0c")
 
 
@@ -26,7 +26,7 @@ class EncapsulatedOffsets:
     Parameters
     ----------
     starts, ends : numpy.ndarray
-        Offset in the file of each frame's first item header, and of what follows its last
+        Offset in the file of each frame's first item header, and of the byte after its last
         fragment; shape (number of frames,)
     """
 
@@ -45,8 +45,8 @@ def encapsulated_offsets(
 ) -> EncapsulatedOffsets:
     """Find the frames of an encapsulated Pixel Data element.
 
-    The extended offset table is used where there is one, else the basic offset table, and where
-    that is empty or not in ascending order the items are walked once.
+    The extended offset table is used where there is one, else the basic offset table. Where that is
+    empty, of another length or not in ascending order, the items are walked once.
 
     Parameters
     ----------
@@ -55,18 +55,18 @@ def encapsulated_offsets(
     name : str
         Name of the file for messages
     start, end : int
-        Where the value of Pixel Data starts, and the size of the file
+        Offset of the value of Pixel Data, and size of the file, both in bytes
     count : int
         Number of frames
     extended : tuple of bytes, optional
         Values of Extended Offset Table and Extended Offset Table Lengths
     step : int
-        Bytes that are read at once to walk the items: their headers alone by default
+        Number of bytes that are read at once to walk the items: one item header by default
 
     Raises
     ------
     FrameError
-        When the frames cannot be found
+        When an offset table or an item is damaged, or frames cannot be told apart without one
     """
     (header,) = read([(start, 8)])
     tag, length = header[:4], struct.unpack("<I", header[4:])[0]
@@ -81,7 +81,7 @@ def encapsulated_offsets(
             )
         offsets, lengths = (np.frombuffer(v, "<u8", count).astype(np.int64) for v in extended)
         starts = base + offsets
-        # An odd number of bytes is followed by one byte of padding
+        # Items have even lengths: a frame of an odd number of bytes is padded
         return _checked(starts, starts + 8 + lengths + lengths % 2, base, end, name)
     if length:
         (table,) = read([(start + 8, length)])
@@ -96,7 +96,7 @@ def encapsulated_offsets(
 
 
 def join_fragments(data: bytes, name: str) -> bytes:
-    """Take the fragments out of the items that a frame consists of."""
+    """Join the fragments of a frame, given the items that hold them."""
     if data[:4] == _ITEM and int.from_bytes(data[4:8], "little") == len(data) - 8:
         return data[8:]
     fragments = []
@@ -127,7 +127,7 @@ def _checked(
 
 
 def _walk(read: Ranges, position: int, end: int, name: str, step: int) -> Iterator[tuple[int, int]]:
-    """Yield the start and the end of each item up to the delimiter or the end of the file."""
+    """Yield start and end of each item up to the Sequence Delimitation Item or the file's end."""
     block, start = b"", position
     while position + 8 <= end:
         if position + 8 > start + len(block):
@@ -159,7 +159,8 @@ def _walked(
         return EncapsulatedOffsets(items[:1, 0], items[-1:, 1])
     if len(items) > count:
         heads = read([(int(start) + 8, 4) for start in items[:, 0]])
-        # The codestreams of an image are of one kind
+        # All frames of an image start like its first one: fragments in between must not count if
+        # they start like a codestream of another kind
         known = [kind for kind in _CODESTREAM_STARTS if heads[0].startswith(kind)]
         first = np.array([head.startswith(tuple(known)) for head in heads])
         if first.sum() != count:

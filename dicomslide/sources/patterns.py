@@ -1,4 +1,4 @@
-"""Paths as people write them: with ``~`` for a home folder, and with wildcards."""
+"""Expansion of paths with ``~`` for a home folder, and with wildcards."""
 
 import glob
 import os
@@ -12,13 +12,13 @@ def expand_path(path: str) -> list[str]:
     Parameters
     ----------
     path : str
-        Path, in which ``~`` stands for a home folder. Where there is nothing of that name it is a
-        pattern of ``*``, ``?``, ``[…]`` and ``**``
+        Path, in which ``~`` stands for a home folder. Where nothing has that name, ``*``, ``?``,
+        ``[…]`` and ``**`` are wildcards
 
     Returns
     -------
     list of str
-        The path, or what the pattern matches, in alphabetical order; the path where that is nothing
+        Paths that match in alphabetical order; the path itself where none does, or without wildcard
     """
     expanded = os.path.expanduser(path)
     if os.path.lexists(expanded) or not glob.has_magic(expanded):

@@ -1,10 +1,10 @@
-"""Frames that are read before they are asked for, so that neighbours do not cost a request each.
+"""Read-ahead of neighbouring frames, so that each of them does not cost a request of its own.
 
-Whoever reads tile after tile, such as the tasks of a dask array with one chunk for each frame, is
-given the tiles around with the same request: a square of 4 x 4 tiles from the second read in it on,
-then one of 8 x 8 and one of 16 x 16, as long as enough of the smaller one was used, and then the
-next such square at once. That is also the order in which dask visits the chunks of a reduction.
-Where tiles were of use and have been dropped since, it starts again.
+Callers may read tile after tile, such as the tasks of a dask array with one chunk for each frame.
+Their requests are then extended to the tiles around: to a square of 4 x 4 tiles from the second
+read in it on, to 8 x 8 and 16 x 16 tiles as long as enough of the smaller square was used, and to
+the next square of 16 x 16 at once. Dask visits the chunks of a reduction in squares like these.
+Where tiles were used but have been dropped since, small squares come first again.
 """
 
 from collections import OrderedDict
@@ -22,25 +22,25 @@ __all__ = ["ReadAhead", "frames_per_request"]
 
 Fetch = Callable[[Sequence[int]], list[bytes]]
 
-# Reads of more frames than this are left alone: their requests are large enough
+# Reads of more frames than this are not extended, as their requests are large enough
 _SMALL_READ = 16
-# Tiles along the sides of squares, and of how many that are read ahead one has to be used
+# Tiles along the sides of squares; a square is worth it if one of so many frames read ahead is used
 _SIDES = 4, 8, 16
 _WORTH = 4
 _MAX_SQUARES, _MAX_RECENT = 1024, 16
-# A request has this many frames at most, and about this many bytes
+# Most frames of a request, and about how many bytes it may have
 _MAX_FRAMES, _REQUEST_BYTES = 512, 32 * 2**20
-# Ratio of compression that is expected before the first frame was read
+# Compression ratio that is assumed, as the sizes of encoded frames are not known beforehand
 _USUAL_COMPRESSION = 8
 
 
 def frames_per_request(frame_bytes: int, encapsulated: bool) -> int:
-    """Choose how many frames are asked for at once.
+    """Choose the number of frames of a request.
 
     Parameters
     ----------
     frame_bytes : int
-        Size of a decoded frame
+        Size of a decoded frame in bytes
     encapsulated : bool
         Whether frames are compressed
     """
@@ -50,17 +50,17 @@ def frames_per_request(frame_bytes: int, encapsulated: bool) -> int:
 
 @dataclass(eq=False)
 class _Square:
-    """A square of tiles that was looked at.
+    """Statistics of a square of tiles.
 
     Parameters
     ----------
     is_read : bool
-        Whether it was read ahead
+        Whether the square was read ahead
     ahead, used, dropped : int
-        How many frames were read ahead in it, how often one of them was used, and how many of them
-        are no longer there
+        Number of frames that were read ahead in the square, of uses of such frames, and of such
+        frames that were dropped from memory
     inner : _Square, optional
-        The smaller square in it that was read ahead last
+        Square of half the side inside of it that was read ahead last
     """
 
     is_read: bool = False
@@ -75,20 +75,20 @@ class _Square:
 
     @property
     def is_over(self) -> bool:
-        """Whether it was of use and is gone, so that who comes back starts again."""
+        """Whether the square was worth it, and half of its frames have been dropped since."""
         return self.was_worth_it and 2 * self.dropped >= self.ahead
 
 
 class ReadAhead:
-    """Reads ahead in one source. It may be used from any thread; one process has one for a key.
+    """Read-ahead in one source, for use from any thread; unpickled ones are shared by their key.
 
     Parameters
     ----------
     key : str
         Token of the source
     across : int
-        Frames in a row of tiles. Frames are taken to be stored row by row; where they are not,
-        the squares are not square
+        Frames in a row of tiles. Frames are assumed to be stored row by row; where they are not,
+        the squares have other shapes
     """
 
     def __init__(self, key: str, across: int) -> None:
@@ -99,9 +99,9 @@ class ReadAhead:
         remake_after_fork(self)
 
     def remake(self) -> None:
-        """Forget what was read and, in the child of a fork, what its parent waits for."""
+        """Forget all squares and all requests; called in the child of a fork."""
         self._squares: OrderedDict[tuple[int, int, int], _Square] = OrderedDict()
-        # Squares of the smallest size in which the last reads were
+        # Squares of the smallest size that hold the last reads, as keys
         self._recent: OrderedDict[tuple[int, int, int], None] = OrderedDict()
         self._coming: dict[int, Future[dict[int, bytes]]] = {}
 
@@ -112,22 +112,22 @@ class ReadAhead:
         self.clear()
 
     def clear(self) -> None:
-        """Drop what was read ahead."""
+        """Drop all frames that were read ahead in the source."""
         _buffer.forget(self._key)
 
     def read(self, frames: Sequence[int], count: int, most: int, fetch: Fetch) -> list[bytes]:
-        """Read encoded frames, and perhaps some that follow.
+        """Read encoded frames, and keep neighbours that are likely to be read next.
 
         Parameters
         ----------
         frames : sequence of int
-            Frame indices
+            Zero-based frame indices
         count : int
             Number of frames of the source
         most : int
             Largest number of frames in a request
         fetch : callable
-            Reads frames
+            Reads encoded frames by their indices
 
         Returns
         -------
@@ -139,7 +139,7 @@ class ReadAhead:
         found: dict[int, bytes] = {}
         coming: dict[int, Future[dict[int, bytes]]] = {}
         arriving: Future[dict[int, bytes]] = Future()
-        # Whatever comes between, such as Ctrl-C, others must not wait for what does not come
+        # Other threads may wait for `arriving`, which is settled even if Ctrl-C interrupts this one
         try:
             with self._lock:
                 for frame in frames:
@@ -160,7 +160,7 @@ class ReadAhead:
             if future.exception() is None:
                 found[frame] = future.result()[frame]
             else:
-                # The frame that failed in the request may be one that was only read ahead
+                # A frame that was only read ahead may have failed: this one is read alone
                 (found[frame],) = fetch([frame])
         return [found[frame] for frame in frames]
 
@@ -171,14 +171,14 @@ class ReadAhead:
         arriving: "Future[dict[int, bytes]]",
         fetch: Fetch,
     ) -> dict[int, bytes]:
-        """Fetch frames for this read and for those who wait for them."""
+        """Fetch frames for this read and for other threads that wait for them."""
         asked = [*missing, *ahead]
         try:
             found = dict(zip(asked, fetch(asked), strict=True))
         except DicomSlideError:
             if not ahead:
                 raise
-            # The failure may be that of a frame that was only read ahead
+            # A frame that was only read ahead may have failed: the others are read without it
             return dict(zip(missing, fetch(missing), strict=True))
         for frame, square in ahead.items():
             _buffer.put(self._key, frame, (found[frame], square))
@@ -186,7 +186,7 @@ class ReadAhead:
         return found
 
     def _settle(self, arriving: "Future[dict[int, bytes]]") -> None:
-        """Have nobody wait for frames any more that arrived, or that do not."""
+        """End all waits for a request; without a result the waiting threads read on their own."""
         with self._lock:
             for frame in [f for f, future in self._coming.items() if future is arriving]:
                 del self._coming[frame]
@@ -194,7 +194,7 @@ class ReadAhead:
             arriving.set_exception(DicomSlideError("read alone"))
 
     def _ahead(self, missing: list[int], count: int, most: int) -> dict[int, _Square]:
-        """Choose the frames to read ahead, each with the square that it belongs to."""
+        """Choose the frames to read ahead, and the square that each belongs to."""
         chosen: dict[int, _Square] = {}
         smallest = {self._place(frame) for frame in missing}
         for side, row, column in {s for place in smallest if (s := self._square(*place, most))}:
@@ -205,7 +205,7 @@ class ReadAhead:
                 and _buffer.get(self._key, frame) is None
             ]
             if len(missing) + len(chosen) + len(frames) > most:
-                # The next read in the square may read ahead
+                # The request would be too large; the next read in the square may read ahead
                 continue
             square = self._look_at(side, row, column)
             square.is_read = True
@@ -215,12 +215,12 @@ class ReadAhead:
         return chosen
 
     def _place(self, frame: int) -> tuple[int, int]:
-        """Get the place of the smallest square around a frame."""
+        """Compute row and column of the smallest square around a frame."""
         row, column = divmod(frame, self._across)
         return row // _SIDES[0], column // _SIDES[0]
 
     def _square(self, row: int, column: int, most: int) -> tuple[int, int, int] | None:
-        """Choose the square around a smallest one that is read ahead, if any: side and place."""
+        """Choose the square around a smallest one to read ahead, if any, as (side, row, column)."""
         factors = {side: side // _SIDES[0] for side in _SIDES if side * side <= most}
         around = [(side, row // factor, column // factor) for side, factor in factors.items()]
         for key in around:
@@ -228,14 +228,14 @@ class ReadAhead:
                 del self._squares[key]
         known = [self._squares.get(key) for key in around]
         if not around or any(square is not None and square.is_read for square in known):
-            # Its frames are too large, or what was read ahead was of no use
+            # No square fits into a request, or frames read ahead here were not used
             return None
         if self._is_beside_used(*around[-1]):
             return around[-1]
         for key, square in reversed(list(zip(around, known, strict=True))):
             if square is not None and square.inner is not None and square.inner.was_worth_it:
                 return key
-        # A read just before in the same square shows a pattern; one long ago would be chance
+        # Only recent reads in the same square count, as old ones may be there by chance
         was_here = around[0] in self._recent
         self._recent[around[0]] = None
         self._recent.move_to_end(around[0])
@@ -244,7 +244,7 @@ class ReadAhead:
         return around[0] if was_here else None
 
     def _is_beside_used(self, side: int, row: int, column: int) -> bool:
-        """Whether most of a neighbour of a large square was of use: who reads on comes here."""
+        """Whether half of a neighbouring square was used, so that this one is likely to be next."""
         neighbours = ((row + 1, column), (row - 1, column), (row, column + 1), (row, column - 1))
         squares = (self._squares.get((side, *place)) for place in neighbours)
         return any(s is not None and s.is_read and 2 * s.used >= s.ahead for s in squares)
@@ -264,7 +264,7 @@ class ReadAhead:
 
 
 class _Buffer:
-    """Encoded frames of all sources of the process, the least recently used dropped first."""
+    """Buffer of the frames read ahead in all sources; the least recently used are dropped first."""
 
     def __init__(self) -> None:
         self._lock = make_lock()
@@ -272,7 +272,7 @@ class _Buffer:
         remake_after_fork(self)
 
     def remake(self) -> None:
-        """Forget all frames; those of the parent of a fork would count twice."""
+        """Forget all frames; called in the child of a fork."""
         self._bytes = 0
         self._items: OrderedDict[tuple[str, int], tuple[bytes, _Square]] = OrderedDict()
 
@@ -299,7 +299,7 @@ class _Buffer:
 
     def forget(self, key: str) -> None:
         with self._lock:
-            # Another source may be collected meanwhile, and its frames be dropped on this thread
+            # The garbage collector may run `forget` for another source on this thread meanwhile
             for item in list(self._items):
                 if item[0] == key and (dropped := self._items.pop(item, None)):
                     self._bytes -= len(dropped[0])
@@ -317,7 +317,7 @@ _arrivals_lock = make_lock()
 
 def _arrived(key: str, across: int) -> ReadAhead:
     with _arrivals_lock:
-        # One that is made in vain would drop the frames of the other
+        # `setdefault` would make a second object, which drops the frames of the key when collected
         found = _arrivals.get(key)
         if found is None:
             found = _arrivals[key] = ReadAhead(key, across)

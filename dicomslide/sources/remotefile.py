@@ -1,4 +1,4 @@
-"""Bytes of a file at any place that fsspec knows, by offset, from any thread."""
+"""Files at any URL that fsspec knows, read by offset from any thread."""
 
 import logging
 import os
@@ -32,26 +32,26 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-# The first bytes of a file are kept: the header is looked at several times
+# Number of first bytes of a file that are kept, as its header is read in several steps
 _HEAD = 1 << 16
-# Ranges closer than this become one request, and none is larger than a block
+# Ranges with gaps of up to _GAP bytes are merged into one request, of up to _BLOCK bytes
 _GAP, _BLOCK = 1 << 16, 1 << 24
 _ATTEMPTS = 4
-# What changes when a file changes, by the names that file systems have for it
+# Keys in the information of file systems whose values change when a file does
 _MARKS = ("ETag", "etag", "mtime", "LastModified", "Last-Modified", "created")
-# What asking again does not change
+# Errors that asking again does not change
 _FINAL = (
     FileNotFoundError,
     PermissionError,
     NotADirectoryError,
     IsADirectoryError,
     ImportError,
-    # No URL, as that of a redirect may be
+    # Raised for invalid URLs, which redirects can lead to
     ValueError,
     error_perm,
 )
-# Errors of who asks but for those that pass (RFC 9110 15.5.9), and redirects, which are followed;
-# where there are too many of them, the library tells no status
+# Status codes that asking again does not change: all errors of the client but time-out and too many
+# requests (RFC 9110 15.5.9), redirects that were not followed, and 0 for too many redirects
 _FINAL_STATUS = frozenset({0, *range(300, 500)}) - {408, 429}
 _DENIED = (401, 403)
 _URL = re.compile(r"[\w+.:-]+://[^\s'\"]+")
@@ -62,7 +62,7 @@ _heads = Holder("file-starts", len)
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file as it was when it was first looked at.
+    """File of a file system of fsspec, in the state in which it was found.
 
     Parameters
     ----------
@@ -71,15 +71,15 @@ class RemoteFile:
     size : int
         Size in bytes
     modified : str
-        Entity tag or time of the last change, where the place tells
+        Entity tag or time of the last change; empty where the file system tells neither
     file_system : fsspec.AbstractFileSystem
-        Where it is
+        File system that reads the file
     key : str
-        What the file system calls it
+        Path of the file in the file system
     access : str
-        Name of the user and the endpoint: see `name_of_access`
+        Key of the user and the endpoint: see `name_of_access`
     process : int
-        The process that made the file system
+        Identifier of the process that made the file system
     """
 
     path: str
@@ -101,17 +101,17 @@ class RemoteFile:
 
     @property
     def identity(self) -> tuple[Any, ...]:
-        """What is the same for the same bytes, seen by the same user, in every process."""
-        # What one user may see is not for another
+        """Key that is equal in all processes for the same bytes and the same user."""
+        # The user counts, as frames that one may see must not be shared with another
         return self.path, self.size, self.modified, self.access
 
     def read(self, ranges: Iterable[tuple[int, int]]) -> list[bytes]:
-        """Read (offset, length) ranges: those that are close together with one request.
+        """Read (offset, length) ranges; close ones are read with one request.
 
         Raises
         ------
         SourceError
-            When the place does not deliver, or the file ends before a range does
+            When the server does not deliver, or the file ends before a range does
         """
         ranges = list(ranges)
         check_ranges(self.path, self.size, ranges)
@@ -125,7 +125,7 @@ class RemoteFile:
         return data
 
     def close(self) -> None:
-        """Drop the start of the file; it comes back when it is read."""
+        """Drop the first bytes of the file, which are kept; reading it later fetches them again."""
         _heads.drop(self)
 
     def _fetch(self, ranges: list[tuple[int, int]]) -> list[bytes]:
@@ -166,7 +166,7 @@ def _merged(ranges: list[tuple[int, int]]) -> tuple[list[tuple[int, int]], list[
     Returns
     -------
     blocks : list of tuple
-        Start and end of what is asked for
+        Start and end of each merged range
     places : list of int
         Index of the block that holds each range
     """
@@ -189,33 +189,35 @@ def _merged(ranges: list[tuple[int, int]]) -> tuple[list[tuple[int, int]], list[
 
 
 def is_url(source: object) -> TypeGuard[str]:
-    """Whether a source is a URL that fsspec may know."""
+    """Whether a source looks like a URL of fsspec, chained ones included."""
     return isinstance(source, str) and ("://" in source or "::" in source)
 
 
 def local_path(url: str) -> str | None:
-    """Get the path of a URL of a local file or folder, None for others."""
-    # Other file systems may connect, or need options, only to be made
+    """Return the path of a URL of a local file or folder; None for other URLs."""
+    # Only local file systems are made here: making others may connect or need options
     is_local = "::" not in url and url.partition("://")[0] in LocalFileSystem.protocol
     return _open(url, {})[1] if is_local else None
 
 
 def find_remote_files(url: str, storage_options: dict[str, Any] | None) -> list[RemoteFile]:
-    """Find the files that a URL stands for: one file, or those of a folder without hidden ones.
+    """Find the files that a URL stands for: one file, or those below a folder.
+
+    Hidden files are left out.
 
     Parameters
     ----------
     url : str
         URL of a file or of a folder
     storage_options : dict, optional
-        Options of its file system
+        Options for the file system
 
     Raises
     ------
     ValueError
         When no file system is known for the URL
     SourceError
-        When there is no such file or folder, or the place does not deliver
+        When there is no such file or folder, or the server does not deliver
     """
     file_system, path = _open(url, storage_options or {})
     access = name_of_access(url, file_system, storage_options or {})
@@ -240,7 +242,7 @@ def _open(url: str, storage_options: dict[str, Any]) -> tuple[AbstractFileSystem
     except ImportError as error:
         raise ArgumentValueError(
             f"source: {without_secrets(url)}: a package that such URLs need is missing: "
-            f"{_reason(error)}; the extras az, gs, http and s3 of dicomslide bring them"
+            f"{_reason(error)}; the extras az, gs, http and s3 of dicomslide install them"
         ) from error
     except (ValueError, TypeError) as error:
         raise ArgumentValueError(f"source: {without_secrets(url)}: {_reason(error)}") from error
@@ -269,19 +271,25 @@ def _file(
     file_system: AbstractFileSystem, key: str, information: dict[str, Any], name: str, access: str
 ) -> RemoteFile:
     if information.get("size") is None:
-        # Listings of web servers have no sizes
+        # Listings of web servers have no sizes: each file is asked for
         information = _persist(lambda: ask(file_system, name, "info", key), file_system, name)
     size = information.get("size")
     if size is None:
-        raise SourceError(f"{name}: the place does not tell its size")
+        raise SourceError(f"{name}: the server does not tell the size of the file")
     marks = (information.get(mark) for mark in _MARKS)
     modified = next((str(mark) for mark in marks if mark), "")
     return RemoteFile(name, int(size), modified, file_system, key, access)
 
 
 def _persist(function: Callable[[], T], file_system: AbstractFileSystem, name: str) -> T:
-    """Call a function that asks a place, a few times where that may help."""
-    # The packages for buckets do so themselves
+    """Call a function that makes requests, a few times where its error may pass.
+
+    Raises
+    ------
+    SourceError
+        When the last attempt failed
+    """
+    # The packages for buckets retry by themselves
     is_asked_again = name.startswith("http") or holds_connection(file_system)
     attempts = Attempts(name, _ATTEMPTS if is_asked_again else 1, logger)
     fails = False
@@ -289,15 +297,16 @@ def _persist(function: Callable[[], T], file_system: AbstractFileSystem, name: s
         try:
             with turn(file_system):
                 if fails and holds_connection(file_system):
-                    # What is left of an answer would be taken for that to the next request
+                    # A new connection, as the rest of a failed answer on the old one would be
+                    # taken for the answer to this request
                     file_system._connect()
                 return function()
         except SourceError:
             raise
-        # Each library behind fsspec has errors of its own
+        # Libraries behind fsspec raise exceptions of many types
         except Exception as error:
             if isinstance(error.__cause__, SourceError):
-                # Wrapped by a package, as any error of the system
+                # Some packages wrap any OSError, which includes those of `check_answer`
                 raise error.__cause__ from None
             cause = _cause(error)
             reason = _reason(cause)
@@ -308,19 +317,19 @@ def _persist(function: Callable[[], T], file_system: AbstractFileSystem, name: s
 
 
 def _cause(error: Exception) -> BaseException:
-    """Find out why a file is said not to be there: web servers may only have been out of reach."""
+    """Find the cause of an error, as fsspec also reports servers out of reach as not found."""
     cause = error.__cause__
     if not isinstance(error, FileNotFoundError) or cause is None:
         return error
     if isinstance(cause, (LookupError, StopIteration)):
-        # It is not in the listing of its folder
+        # The file is missing in the listing of its folder, which did arrive
         return error
     return error if getattr(cause, "status", None) in (404, 410) else cause
 
 
 def _reason(error: BaseException) -> str:
-    """Say in one line what went wrong; the URLs in it may have signatures."""
-    # The package for WebDAV, which need not be there, has an error of its own
+    """Describe an error in one line, without the secrets of URLs in it."""
+    # By name, as the package for WebDAV, whose error it is, need not be installed
     if isinstance(error, FileNotFoundError) or type(error).__name__ == "ResourceNotFound":
         return "no such file or folder"
     if isinstance(error, PermissionError) or getattr(error, "status", None) in _DENIED:

@@ -1,4 +1,4 @@
-"""How often, and after which pauses, a place that fails is asked again."""
+"""Retries of requests that failed: their number, and the pauses between them."""
 
 import logging
 
@@ -10,21 +10,21 @@ from dicomslide.sources import waiting
 
 __all__ = ["Attempts"]
 
-# In seconds
+# Pauses in seconds
 _FIRST_PAUSE, _LONGEST_PAUSE, _JITTER = 0.2, 10.0, 0.2
 
 
 class Attempts:
-    """The attempts to get something from a place.
+    """Counter of the attempts of a request, which waits between them.
 
     Parameters
     ----------
     name : str
-        Name used in messages
+        Name of the file or the URL in messages
     most : int
         Number of attempts, the first one included
     logger : logging.Logger
-        Where it is noted that a place is asked again
+        Logger that is told of each further attempt
     """
 
     def __init__(self, name: str, most: int, logger: logging.Logger) -> None:
@@ -37,21 +37,21 @@ class Attempts:
         )
 
     def wait(self, reason: str, cause: BaseException, pause: float | None = None) -> None:
-        """Wait for the next attempt.
+        """Wait for the next attempt after one that failed.
 
         Parameters
         ----------
         reason : str
-            Why the last one failed
+            Reason of the failure, for messages
         cause : BaseException
-            What it ended with
+            Exception that the attempt ended with
         pause : float, optional
-            Seconds that the place asks to wait; otherwise pauses become longer
+            Seconds that the server asks to wait; by default each pause is longer than the last
 
         Raises
         ------
         SourceError
-            When it was the last one
+            When no attempt is left
         """
         try:
             self._retry = self._retry.increment("GET", self._name)

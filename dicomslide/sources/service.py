@@ -1,4 +1,4 @@
-"""What is asked of a DICOMweb service, whoever speaks to it."""
+"""Interface of DICOMweb services, over HTTP or through a client."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -17,7 +17,7 @@ Json = dict[str, Any]
 
 
 class InstanceUids(NamedTuple):
-    """What an instance is addressed by."""
+    """Study, Series and SOP Instance UID, which address an instance."""
 
     study: str
     series: str
@@ -25,7 +25,7 @@ class InstanceUids(NamedTuple):
 
     @classmethod
     def of(cls, dataset: Dataset) -> "InstanceUids":
-        """Read the UIDs of an instance."""
+        """Read the UIDs of an instance from its metadata; missing ones are empty."""
         return cls(*_read_uids(dataset))
 
 
@@ -41,7 +41,7 @@ def _read_uids(dataset: Dataset) -> tuple[str, str, str]:
 class Service(Protocol):
     """Searches and retrievals of a DICOMweb service (PS3.18 10.4 and 10.6).
 
-    All of them raise a SourceError when the service does not deliver.
+    All methods raise a SourceError when the service does not deliver.
     """
 
     @property
@@ -57,7 +57,7 @@ class Service(Protocol):
     def search_for_series(
         self, study: str | None = None, filters: Mapping[str, str] | None = None
     ) -> list[Json]:
-        """Search for the series of a study, or of all studies, that have some attributes."""
+        """Search for the series of a study, or of all studies, by values of attributes."""
 
     def search_for_instance(self, study: str, series: str) -> Json | None:
         """Search for any instance of a series."""
@@ -72,4 +72,4 @@ class Service(Protocol):
         """Retrieve the metadata of an instance."""
 
     def retrieve_bulkdata(self, url: str) -> bytes:
-        """Retrieve the value of an attribute."""
+        """Retrieve the value of an attribute as bytes."""

@@ -1,4 +1,4 @@
-"""The HTTP sessions of a process: which of them may leave it, and in what form."""
+"""HTTP sessions of a process, and how they are made again in other processes."""
 
 import hashlib
 import os
@@ -25,7 +25,7 @@ _USUAL_HEADERS = frozenset({"user-agent", "accept", "accept-encoding", "connecti
 
 
 class _Held:
-    """A session that stays in its process."""
+    """Session of the caller, which cannot be made again in another process."""
 
     def __init__(self, session: requests.Session) -> None:
         self.session = session
@@ -38,7 +38,7 @@ class _Held:
 
 
 class _Made:
-    """The sessions that were made here, those that were not used for long dropped."""
+    """Sessions that this process made; the least recently used are dropped first."""
 
     def __init__(self) -> None:
         self._sessions: OrderedDict[tuple[str, str], requests.Session] = OrderedDict()
@@ -47,8 +47,9 @@ class _Made:
         remake_after_fork(self)
 
     def remake(self) -> None:
-        """Make new ones in the child of a fork."""
-        # Not taken apart, as that may need a lock that a thread of the parent had
+        """Forget all sessions; called in the child of a fork."""
+        # Sessions of the parent stay referenced: closing them may need a lock that a thread of the
+        # parent held during the fork
         self._of_parent.append(self._sessions)
         self._sessions = OrderedDict()
 
@@ -59,7 +60,7 @@ class _Made:
             return self._sessions.get(key)
 
     def keep(self, key: tuple[str, str], session: requests.Session) -> requests.Session:
-        """Keep a session, unless another thread was faster; gives the one that is kept."""
+        """Keep a session, or the one that another thread made first; return the kept one."""
         with self._lock:
             session = self._sessions.setdefault(key, session)
             while len(self._sessions) > _MAX_SESSIONS:
@@ -72,17 +73,17 @@ class _Made:
 
 @dataclass(frozen=True)
 class Sessions:
-    """Where the session of a service comes from, in each process one.
+    """Provider of the session of a service, one in each process.
 
-    Pickled, it consists of the function that makes sessions. A session that was given itself may
-    hold secrets: it does not leave its process.
+    The function that makes sessions is pickled. A session of the caller may hold secrets, and is
+    not.
 
     Parameters
     ----------
     key : str
-        Tells sessions apart; empty for one without anything special
+        Key that tells sessions apart; empty for one without anything special
     factory : callable, optional
-        Makes a session
+        Makes a session; called without arguments
     """
 
     key: str = ""
@@ -91,19 +92,19 @@ class Sessions:
 
     @classmethod
     def of(cls, session: Any, credentials: tuple[str, str] | str | None) -> "Sessions":
-        """Take a session, a function that makes one, credentials, or nothing of these.
+        """Make a provider from a session, a function that makes one, credentials, or nothing.
 
         Raises
         ------
         TypeError
             When an argument has the wrong type
         ValueError
-            When there are both, or they cannot be used
+            When both are given, or the token has characters that cannot be sent
         """
         if credentials is not None:
             if session is not None and not _is_plain(session):
                 raise ArgumentValueError(
-                    "credentials: the session has its own, give one of them only"
+                    "credentials: pass either credentials or a session that has its own"
                 )
             session = _plain_session()
             session.auth = _authentication(credentials)
@@ -129,9 +130,9 @@ class Sessions:
         Raises
         ------
         SourceError
-            When it stayed in another process
+            When the session is one of another process
         TypeError
-            When the function makes none
+            When the function makes something else
         """
         if self._held is not None:
             return self._held.session
@@ -143,7 +144,7 @@ class Sessions:
         key = url, self.key
         session = _sessions.get(key)
         if session is None:
-            # Without a lock: who makes a session may need another one for that
+            # No lock is held, as the function may use this module to make its session
             made = (self.factory or _plain_session)()
             if not isinstance(made, requests.Session):
                 raise ArgumentTypeError(
@@ -160,15 +161,15 @@ _sessions = _Made()
 
 
 def _key_of(identity: Any) -> str:
-    """Name a session, a function or credentials: the same one has the same name in a process."""
+    """Make a key of a session, a function or credentials, equal for the same in a process."""
     if isinstance(identity, (str, tuple)):
-        # The secret of the process keeps passwords from being guessed from the name
+        # A secret of the process keeps passwords from being guessed from the key
         return hashlib.blake2b(repr(identity).encode(), key=_SECRET, digest_size=16).hexdigest()
     with _keys_lock:
         try:
             return _keys.setdefault(identity, uuid.uuid4().hex)
         except TypeError:
-            # What cannot be hashed or referred to weakly is known for the moment only
+            # Objects that cannot be hashed or referred to weakly get a new key each time
             return uuid.uuid4().hex
 
 
@@ -189,7 +190,7 @@ def _plain_session() -> requests.Session:
 
 
 def _is_plain(session: Any) -> bool:
-    """Whether a session is as good as a new one."""
+    """Whether a session has the settings of a new one, so that another can replace it."""
     return (
         type(session) is requests.Session
         and session.auth is None
@@ -207,7 +208,8 @@ def _is_plain(session: Any) -> bool:
 
 def _authentication(credentials: tuple[str, str] | str) -> Any:
     if isinstance(credentials, str):
-        # Such as the end of the line in a file; messages of libraries would show the token
+        # A token read from a file may end with a line break; libraries would fail with a message
+        # that shows the token
         if not credentials.isascii() or not credentials.isprintable() or " " in credentials:
             raise ArgumentValueError("credentials: the token has characters that no token has")
         return _Bearer(credentials)
@@ -216,13 +218,13 @@ def _authentication(credentials: tuple[str, str] | str) -> Any:
         and len(credentials) == 2
         and all(isinstance(part, str) for part in credentials)
     ):
-        # In UTF-8 (RFC 7617 2.1), which is not the default of the library
+        # Encoded as UTF-8 (RFC 7617 2.1), as requests would use Latin-1
         return tuple(part.encode() for part in credentials)
     raise ArgumentTypeError("credentials: expected (user, password) or a token")
 
 
 class _Bearer(requests.auth.AuthBase):
-    """Puts a bearer token into requests (RFC 6750)."""
+    """Authentication with a bearer token (RFC 6750)."""
 
     def __init__(self, token: str) -> None:
         self._token = token

@@ -1,4 +1,4 @@
-"""The files of a slide that one of them stands for, as OpenSlide finds them."""
+"""Search for the other files of a slide beside one of them, as OpenSlide does."""
 
 import os
 import warnings
@@ -14,7 +14,7 @@ __all__ = ["find_siblings", "is_slide_file"]
 
 
 def is_slide_file(path: str) -> bool:
-    """Whether a file says that it is a whole slide image; nothing is raised."""
+    """Whether the SOP Class of a file is a whole slide image; False if it cannot be read."""
     try:
         return read_sop_class(LocalFile.at(path)) in SLIDE_MICROSCOPY
     except DicomSlideError:
@@ -24,8 +24,8 @@ def is_slide_file(path: str) -> bool:
 def find_siblings(path: str) -> list[str]:
     """Find the files of the slide that an image file belongs to.
 
-    They are the whole slide images in its folder that have its Series Instance UID. Folders in the
-    folder are not searched.
+    These are the whole slide images in its folder, folders below excluded, that have its Series
+    Instance UID.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def find_siblings(path: str) -> list[str]:
     Returns
     -------
     list of str
-        Paths of the files, first the one that was named
+        Paths of the files, the given one first
 
     Raises
     ------
@@ -47,7 +47,7 @@ def find_siblings(path: str) -> list[str]:
     Warns
     -----
     UserWarning
-        When another file is damaged, so that nobody knows whether it is of the slide
+        When another file is damaged, so that it may or may not be one of the slide
     """
     series = _series(path)
     if not series:

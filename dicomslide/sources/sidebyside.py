@@ -1,4 +1,4 @@
-"""Requests to a service side by side."""
+"""Concurrent requests on threads."""
 
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -13,26 +13,26 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 AT_ONCE = 8
-"""Requests of one caller that are on their way at the same time."""
+"""Number of requests of one caller that run at the same time."""
 
 
 def side_by_side(function: Callable[[T], R], items: Sequence[T]) -> list[R]:
     """Call a function that makes a request for each item, several at once.
 
-    After an exception no further item is begun. It is raised after those that were begun have
+    After an exception no further call begins. The exception is raised when the running calls have
     ended; only Ctrl-C does not wait for them.
 
     Parameters
     ----------
     function : callable
-        Makes a request; called from several threads
+        Makes a request for an item; called from several threads
     items : sequence
-        What it is called with
+        Arguments of the calls
 
     Returns
     -------
     list
-        What it returns, in the order of the items
+        Results, in the order of the items
     """
     if len(items) < 2:
         return [function(item) for item in items]
@@ -44,7 +44,7 @@ def side_by_side(function: Callable[[T], R], items: Sequence[T]) -> list[R]:
             try:
                 index = todo.popleft()
             except IndexError:
-                # Another thread took the last item in between
+                # Another thread took the last item after the check above
                 return
             try:
                 results[index] = function(items[index])

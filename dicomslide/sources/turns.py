@@ -1,7 +1,7 @@
-"""Whose turn it is to use a file system of fsspec that bears one thread at a time.
+"""Locks of file systems of fsspec that only one thread may use at a time.
 
-Many of them have one connection, or one open archive, for all threads. Used side by side they hang,
-fail, or deliver other bytes than those asked for without an error.
+Many file systems have one connection, or one open archive, for all threads. Used from several
+threads at once they hang, fail, or deliver wrong bytes without an error.
 """
 
 from contextlib import AbstractContextManager, nullcontext
@@ -12,21 +12,21 @@ from dicomslide.processes import make_lock
 
 __all__ = ["holds_connection", "turn"]
 
-# File systems without asyncio that were tried from many threads. That of zip files takes turns
-# itself, for each read
+# Protocols of file systems without asyncio that proved safe with many threads; the one of zip files
+# locks each read itself
 _SIDE_BY_SIDE = frozenset({"file", "memory", "webdav", "zip"})
 _MOST_LAYERS = 10
 
 
 def holds_connection(file_system: AbstractFileSystem) -> bool:
-    """Whether a file system has one connection for all threads, as those of FTP and SFTP have."""
+    """Whether a file system has one connection for all threads, as FTP and SFTP do."""
     return not file_system.async_impl and callable(getattr(file_system, "_connect", None))
 
 
 def turn(file_system: AbstractFileSystem) -> AbstractContextManager[object]:
-    """Wait for the turn to use a file system, and keep it; nobody waits where it bears threads."""
+    """Get the lock of a file system, as a context manager; one that is thread-safe has none."""
     layers = _layers(file_system)
-    # Archives at one place share the connection to it
+    # The lock is that of the innermost layer: archives on one server share the connection to it
     alone = next((layer for layer in layers[::-1] if not _bears_threads(layer)), None)
     if alone is None:
         return nullcontext()
@@ -41,7 +41,7 @@ def _bears_threads(layer: AbstractFileSystem) -> bool:
 
 
 def _layers(file_system: AbstractFileSystem) -> list[AbstractFileSystem]:
-    """Find what a file system is built on: that of a cache, or of the file of an archive."""
+    """List a file system and those below it: behind a cache, or of the file of an archive."""
     layers = [file_system]
     while len(layers) < _MOST_LAYERS:
         holder = vars(layers[-1])

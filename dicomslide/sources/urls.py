@@ -1,4 +1,4 @@
-"""URLs of services: what may be shown of them, and what belongs together."""
+"""URLs of services: names without secrets for messages, joining, and origins."""
 
 import re
 from typing import TypeGuard
@@ -20,11 +20,11 @@ __all__ = [
 ]
 
 SERVICE_PREFIX = "dicomweb+"
-"""What the URL of a DICOMweb service starts with, to tell it from that of a file."""
+"""Prefix that tells the URL of a DICOMweb service from the URL of a file."""
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _MAX_NAME = 320
-# User and password, query and fragment, also inside of chained URLs; and what splits lines
+# User and password, query and fragment, also inside of chained URLs; and line breaks and tabs
 _SECRETS = re.compile(r"(?<=//)[^/?#]*@|[?#].*|[\t\r\n]", re.DOTALL)
 
 
@@ -34,23 +34,29 @@ def is_service_url(source: object) -> TypeGuard[str]:
 
 
 def without_secrets(url: str) -> str:
-    """Leave user, password and query, which may identify a patient, out of a URL."""
+    """Remove user and password from a URL, and the query, which may identify a patient."""
     return _SECRETS.sub("", url)
 
 
 def secrets_of(url: str) -> tuple[str, ...]:
-    """Find what `without_secrets` leaves out of a URL."""
+    """Return the parts of a URL that `without_secrets` removes."""
     return tuple(_SECRETS.findall(url))
 
 
 def name_of_url(url: str) -> str:
-    """Name of a URL in messages: those of hundreds of frames are shortened."""
+    """Make the name of a URL for messages: without secrets, and shortened if it is long."""
     name = without_secrets(url)
     return name if len(name) <= _MAX_NAME else f"{name[: _MAX_NAME - 20]}…{name[-20:]}"
 
 
 def join_url(base: str, url: str) -> str:
-    """Make a URL absolute; a SourceError is raised where it is none."""
+    """Make a URL absolute.
+
+    Raises
+    ------
+    SourceError
+        When the URL is invalid
+    """
     try:
         return urljoin(base, url)
     except ValueError as error:
@@ -60,7 +66,7 @@ def join_url(base: str, url: str) -> str:
 
 
 def parse_web_url(url: str) -> Url | None:
-    """Take the URL of a service apart as the library does that connects; None for others."""
+    """Parse an HTTP URL as urllib3, which connects to it, does; None for other URLs."""
     try:
         parts = parse_url(url)
     except ValueError:
@@ -69,6 +75,6 @@ def parse_web_url(url: str) -> Url | None:
 
 
 def origin_of_url(url: str) -> tuple[str | None, str | None, int] | None:
-    """Get scheme, host and port; None where it is no URL of a web service."""
+    """Get scheme, host and port of an HTTP URL; None for other URLs."""
     parts = parse_web_url(url)
     return parts and (parts.scheme, parts.host, parts.port or _DEFAULT_PORTS[str(parts.scheme)])

@@ -1,4 +1,4 @@
-"""Waits for a place that end: after a while, at Ctrl-C, and when the program does."""
+"""Waits for servers that end after a time limit, at Ctrl-C, and at the end of the program."""
 
 import atexit
 import math
@@ -19,7 +19,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 LONGEST = 600.0
-"""Seconds that a request may take, from its first byte to the last one of the answer."""
+"""Most seconds that a request may take, from its first byte to the last one of the answer."""
 
 _ENDS = "nothing is read any more, as the program ends"
 
@@ -28,14 +28,14 @@ _ending = threading.Event()
 
 @dataclass(eq=False)
 class _Wait:
-    """Something that is waited for.
+    """Wait with a time limit.
 
     Parameters
     ----------
     stop : callable
         Makes the wait fail
     seconds : float
-        How long it may take
+        Most seconds that the wait may take
     """
 
     stop: Callable[[], object]
@@ -46,44 +46,44 @@ class _Wait:
         self.deadline = time.monotonic() + self.seconds
 
     def end(self, reason: str) -> None:
-        """Make the wait fail."""
+        """Make the wait fail for a reason, which is the message of its error."""
         self.reason = reason
         self.stop()
 
 
 class _Watch:
-    """The waits of this process, and one thread that ends those that take too long."""
+    """Watch over the waits of this process, whose thread ends those that take too long."""
 
     def __init__(self) -> None:
         self.remake()
         remake_after_fork(self)
 
     def remake(self) -> None:
-        """Leave the waits of the parent of a fork alone: a child shares its connections."""
-        # The standard library frees its own events in this way, and offers no public one
+        """Forget all waits; in the child of a fork, ending them would shut the parent's sockets."""
+        # The lock of the event may have been held during the fork; there is no public way to renew
         _ending._at_fork_reinit()  # type: ignore[attr-defined]
-        # Taken without Python code, in which Ctrl-C might come before the block that gives it back
+        # RLock is taken in C: in Python code Ctrl-C could come after taking it, before the `with`
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
         self._waits: set[_Wait] = set()
         self._thread: threading.Thread | None = None
-        # When the thread looks again
+        # Time at which the thread wakes up, on the monotonic clock
         self._wakes = math.inf
 
     def begin(self, wait: _Wait) -> None:
-        """Watch a wait."""
+        """Start to watch a wait."""
         with self._lock:
             self._waits.add(wait)
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name="dicomslide", daemon=True)
-                # No thread begins while the interpreter ends, and then nobody needs a deadline
+                # While the interpreter ends no thread can start, and no deadline is needed
                 with suppress(RuntimeError):
                     self._thread.start()
             elif wait.deadline < self._wakes:
                 self._changed.notify()
 
     def forget(self, wait: _Wait) -> None:
-        """Watch a wait no more: it is not ended from here on."""
+        """Stop watching a wait, which is not ended from here on."""
         with self._lock:
             self._waits.discard(wait)
 
@@ -95,7 +95,7 @@ class _Watch:
     def _end(self, waits: Iterable[_Wait], reason: str) -> None:
         for wait in list(waits):
             self._waits.discard(wait)
-            # One that cannot be ended must not keep others waiting
+            # An error of one `stop` must not keep the other waits from being ended
             with suppress(Exception):
                 wait.end(reason)
 
@@ -115,27 +115,27 @@ _watch = _Watch()
 
 @contextmanager
 def stopped_in_time(name: str, stop: Callable[[], object], seconds: float) -> Iterator[None]:
-    """Stop what the block waits for when it takes too long, or when the program ends.
+    """Stop the wait of the block when it takes too long, or when the program ends.
 
     Parameters
     ----------
     name : str
-        Name of the place in messages
+        Name of the file or URL in messages
     stop : callable
-        Makes the wait fail, at once; called from another thread
+        Makes the wait fail at once; called from another thread
     seconds : float
-        How long it may take
+        Most seconds that the block may take
 
     Raises
     ------
     SourceError
-        When it was stopped
+        When the block was stopped
     """
     wait = _Wait(stop, seconds)
     cause = None
     _watch.begin(wait)
     try:
-        # Looked at only now, so that no wait begins behind the last one that is ended
+        # Checked after `begin`: a wait that begins later than `end_all` would never be ended
         if _ending.is_set():
             raise SourceError(f"{name}: {_ENDS}")
         yield
@@ -145,20 +145,20 @@ def stopped_in_time(name: str, stop: Callable[[], object], seconds: float) -> It
         cause = error
     finally:
         _watch.forget(wait)
-    # What was stopped may look like an answer that is over
+    # A block that was stopped may end without an error, with a part of an answer
     if wait.reason:
         raise SourceError(f"{name}: {wait.reason}") from cause
 
 
 def pause(seconds: float) -> None:
-    """Let some time pass, unless the program ends."""
+    """Sleep for some seconds, or until the program ends."""
     _ending.wait(seconds)
 
 
 def in_background(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> Future[R]:
-    """Call a function on a thread that nobody has to wait for, the end of the program included.
+    """Call a function on a daemon thread, which does not delay the end of the program.
 
-    The threads of an executor are waited for by whoever leaves it, and by the interpreter.
+    Executors are of no use for this, as the interpreter waits for their threads.
     """
     future: Future[R] = Future()
 
@@ -168,14 +168,14 @@ def in_background(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -
         except BaseException as error:
             future.set_exception(error)
         finally:
-            # The error has this frame, which must not have the error
+            # The traceback of the error refers to this frame: a reference back would be a cycle
             del future
 
     thread = threading.Thread(target=run, args=(future,), name="dicomslide", daemon=True)
     try:
         thread.start()
     except RuntimeError:
-        # No thread begins while the interpreter ends
+        # No thread can start while the interpreter ends
         run(future)
     return future
 
@@ -185,6 +185,6 @@ def _end() -> None:
     _watch.end_all(_ENDS)
 
 
-# There is no public way to be called before the interpreter waits for the threads of others, such
-# as those of dask, which may wait for a server
+# Waits have to end before the interpreter joins the threads of dask, which may be in one; only this
+# private function of `threading` is called so early
 getattr(threading, "_register_atexit", atexit.register)(_end)

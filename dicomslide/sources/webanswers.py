@@ -1,4 +1,4 @@
-"""Answers of web servers to fsspec: when one is wrong, its body is not read."""
+"""Answers of web servers to fsspec, which are checked before their body is read."""
 
 from typing import Any
 
@@ -8,17 +8,17 @@ from dicomslide.sources.asked import check_answer
 
 __all__ = ["CheckedAnswer"]
 
-# Largest size in bytes of the listing of a folder
+# Most bytes of an answer whose size is not known beforehand: the listing of a folder
 _LARGEST_PAGE = 1 << 26
 
 
 class CheckedAnswer(ClientResponse):
-    """An answer whose header is checked when it arrives, and whose body is bounded."""
+    """Answer whose header is checked when it arrives, and whose body is bounded."""
 
     _limit: int | None = None
 
     async def start(self, connection: Any) -> ClientResponse:
-        """Read the header, and compare it with what was asked for."""
+        """Read the header, and compare it with the request."""
         await super().start(connection)
         fields = {name.lower(): value for name, value in self.headers.items()}
         if self.method == "GET":
@@ -26,7 +26,7 @@ class CheckedAnswer(ClientResponse):
         return self
 
     async def read(self) -> bytes:
-        """Read the body, unless it is that of an error."""
+        """Read the body; bodies of errors are not read, and empty."""
         if self._body is None and self.status >= 400:
             self._body = b""
             self.close()

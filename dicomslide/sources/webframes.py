@@ -1,4 +1,4 @@
-"""The frames of an image instance of a DICOMweb service."""
+"""Frames of image instances of a DICOMweb service."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -22,11 +22,11 @@ from dicomslide.sources.sidebyside import AT_ONCE
 
 __all__ = ["WebFrames", "batch_size_of", "frame_bits", "web_frames"]
 
-# No encoded frame is larger than twice the decoded one and this
+# Encoded frames may have this many bytes more than twice the decoded frame
 _OVERHEAD = 1 << 16
-# Where there are no frames, all pixels are held in memory: not of large images
+# Most bytes of an image that is held in memory, as its service has bulk data instead of frames
 _MAX_BULK = 1 << 28
-# Requests for single frames, one after another
+# Rounds of concurrent requests for single frames in one batch
 _ROUNDS = 4
 # Tags of Float Pixel Data and Double Float Pixel Data
 _FLOATS = {32: "7fe00008", 64: "7fe00009"}
@@ -34,12 +34,12 @@ _FLOATS = {32: "7fe00008", 64: "7fe00009"}
 
 @dataclass(frozen=True)
 class WebFrames:
-    """The frames of an image instance of a DICOMweb service.
+    """Source of the frames of an image instance of a DICOMweb service.
 
     Parameters
     ----------
     service : WebService
-        The service
+        Service that has the instance
     url : str
         URL of the instance
     count : int
@@ -47,11 +47,11 @@ class WebFrames:
     frame_bits : int
         Size of a decoded frame in bits
     transfer_syntax_uid : str
-        Transfer Syntax UID; empty where the service does not tell, then each frame does
+        Transfer Syntax UID; empty where the service does not tell it
     ahead : ReadAhead
-        Frames that are read before they are asked for
+        Read-ahead in this source
     bulk_url : str
-        URL of the pixels of all frames; empty where the service has frames
+        URL of the pixels of all frames as bulk data; empty where the service has frames
     """
 
     service: WebService
@@ -69,7 +69,7 @@ class WebFrames:
 
     @property
     def token(self) -> str:
-        """A name that is the same for what the same users see of the same instance."""
+        """Key that is equal for the same instance and the same user."""
         return _token(self.service, self.url)
 
     @property
@@ -79,17 +79,17 @@ class WebFrames:
 
     @property
     def batch_size(self) -> int:
-        """How many frames are best read with one call."""
+        """Number of frames that are best read with one call."""
         return batch_size_of(
             self.frame_bits // 8, self.transfer_syntax_uid, self.service.refuses_frame_lists
         )
 
     def locate(self, frames: Sequence[int]) -> list[FrameLocation | None]:
-        """Nothing: a service does not tell where frames lie."""
+        """Return None for each frame, as services do not tell where frames lie."""
         return [None] * len(frames)
 
     def close(self) -> None:
-        """Drop what was read ahead."""
+        """Drop all frames that were read ahead."""
         self.ahead.clear()
 
     def read(self, frames: Sequence[int]) -> list[bytes]:
@@ -100,10 +100,10 @@ class WebFrames:
         return self.ahead.read(frames, self.count, self.batch_size, self._fetch)
 
     def _fetch(self, frames: Sequence[int]) -> list[bytes]:
-        # A frame that is needed several times is requested once
+        # Repeated frames are requested once
         wanted = list(dict.fromkeys(frames))
         found: dict[int, bytes] = {}
-        # The first answer may show that the service refuses lists of frames
+        # The size is read before the loop, as it shrinks if the first answer refuses the list
         size = self.batch_size
         for start in range(0, len(wanted), size):
             batch = wanted[start : start + size]
@@ -130,13 +130,18 @@ class WebFrames:
         return [pixels[offset : offset + length] for offset, length in ranges]
 
     def probed(self, bulk_url: str) -> "WebFrames":
-        """Ask for a frame, to learn the transfer syntax, and whether there are frames at all.
+        """Retrieve the first frame to learn its transfer syntax, or that there are no frames.
 
         Parameters
         ----------
         bulk_url : str
-            Where all pixels are, which is used where the service has no frames of the image: some
-            have none of floats, or of one bit a pixel. Empty if that is not known
+            URL of all pixels as bulk data; empty if it is not known. Used where the service has no
+            frames of the image: some have none of floats, or of one bit a pixel
+
+        Returns
+        -------
+        WebFrames
+            Source with the transfer syntax, if it was found out
         """
         try:
             return replace(self, transfer_syntax_uid=self._retrieve([0])[1])
@@ -144,30 +149,30 @@ class WebFrames:
             if bulk_url and self.count * self.frame_bits // 8 <= _MAX_BULK:
                 syntax = str(ExplicitVRLittleEndian)
                 return replace(self, transfer_syntax_uid=syntax, bulk_url=bulk_url)
-            # Opening a slide does not need this: the error is raised when pixels are read
+            # A slide opens without its frames: the error is raised when pixels are read
             return self
 
 
 def _token(service: WebService, url: str) -> str:
-    # Frames of one user must not reach another, so the name includes who asks
+    # The token includes the user's session, as frames of one user must not reach another
     return f"{service.http.sessions.key} {url}".strip()
 
 
 def web_frames(
     service: WebService, uids: InstanceUids, dataset: Dataset, storage: InstanceStorage
 ) -> WebFrames:
-    """Find the frames of an image instance of a service.
+    """Make the source of the frames of an image instance of a service.
 
     Parameters
     ----------
     service : WebService
-        The service
+        Service that has the instance
     uids : InstanceUids
-        What the instance is addressed by
+        UIDs of the instance
     dataset : pydicom.dataset.Dataset
-        Its metadata
+        Metadata of the instance
     storage : InstanceStorage
-        What is known of its pixels; the service is asked where that is not enough
+        Storage of its pixels as the metadata state it; a frame is retrieved if that is not enough
 
     Raises
     ------
@@ -176,7 +181,8 @@ def web_frames(
     """
     url, syntax = service.instance_url(uids), storage.transfer_syntax_uid
     if syntax and not is_encapsulated(syntax):
-        # Pixels that are not compressed always arrive so (PS3.18 8.7.3)
+        # Services send native pixels in this transfer syntax, however they are stored
+        # (PS3.18 8.7.3)
         syntax = str(ExplicitVRLittleEndian)
     frames = WebFrames(
         service=service,
@@ -212,10 +218,10 @@ def _bulk_pixels(service: WebService, url: str, size: int) -> bytes:
 def batch_size_of(
     frame_bytes: int, transfer_syntax_uid: str, refuses_frame_lists: bool = False
 ) -> int:
-    """Choose how many frames of a transfer syntax, which may be empty, are asked for at once.
+    """Choose the number of frames of a batch; the transfer syntax may be empty.
 
-    Those of a service that refuses lists of frames are a request each, side by side: a few rounds
-    of them, so that the first ones can be decoded soon.
+    Frames of a service that refuses lists need a request each. A batch is then a few rounds of
+    concurrent requests, so that decoding can begin soon.
     """
     encapsulated = not transfer_syntax_uid or is_encapsulated(transfer_syntax_uid)
     size = frames_per_request(frame_bytes, encapsulated)
@@ -224,7 +230,7 @@ def batch_size_of(
 
 @reads_image
 def frame_bits(dataset: Dataset) -> int:
-    """Size of a decoded frame in bits; who decodes says what is wrong with its attributes."""
+    """Compute the size of a decoded frame in bits; decoders report attributes that are invalid."""
     size = 1
     for keyword in ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated"):
         value = dataset.get(keyword)

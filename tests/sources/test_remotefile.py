@@ -248,9 +248,9 @@ class TestAnswers:
         ("change", "reason"),
         [
             ({"status": 200}, "simplecache::"),
-            ({"Content-Range": None}, "not which one"),
-            ({"Content-Range": "bytes 0-4999/300000"}, "nobody asked for"),
-            ({"Content-Range": "bytes 150000-155000/300000"}, "nobody asked for"),
+            ({"Content-Range": None}, "without a Content-Range"),
+            ({"Content-Range": "bytes 0-4999/300000"}, "unasked"),
+            ({"Content-Range": "bytes 150000-155000/300000"}, "unasked"),
             ({"Content-Range": "bytes 150000-154999/300001"}, "has changed"),
             ({"Content-Encoding": "gzip"}, "compressed"),
             ({"announced": 800_000_000}, "800000000 bytes were sent for 5000"),
