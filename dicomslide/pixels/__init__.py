@@ -1,1 +1,1 @@
-"""Bytes of frames to arrays of pixels."""
+"""Conversion of encoded frames to arrays of pixels."""

@@ -1,4 +1,4 @@
-"""Tiles to any region: the one place that stitches frames."""
+"""Lazy arrays of total pixel matrices, which read regions from the frames that hold them."""
 
 from __future__ import annotations
 
@@ -41,17 +41,17 @@ __all__ = ["FrameArray", "select_all"]
 
 
 class Window(NamedTuple):
-    """The grid of pixels of an array whose frames cover another rectangle."""
+    """Grid of an array that is larger than, or cuts through, the total pixel matrix in it."""
 
     offset: tuple[int, int]
-    """Row and column where the total pixel matrix begins"""
+    """Row and column of the grid where the total pixel matrix begins"""
     size: tuple[int, int]
-    """Rows and columns"""
+    """Rows and columns of the grid"""
 
 
 @dataclass(frozen=True, eq=False)
 class FrameArray:
-    """The pixels of one channel and focal plane of an image: lazy, picklable, from any thread.
+    """Lazy array of one channel and focal plane of an image, picklable, for use from any thread.
 
     Parameters
     ----------
@@ -60,17 +60,17 @@ class FrameArray:
     size : tuple of int
         Rows and columns of the total pixel matrix
     tiling : Tiling
-        Where they lie
+        Positions of the frames in the total pixel matrix
     plane : tuple of int
-        Channel and focal plane, which tell arrays of one source apart
+        Indices of channel and focal plane, which tell arrays of one source apart
     transform : ColorTransform, optional
-        Applied to the pixels of frames
+        Colour correction of the pixels
     label : int, optional
-        Only for label maps: the array says where the pixels have this value
+        Segment number of a label map: the array is True where the pixels have this value
     threads : int, optional
-        Threads of one read; all processors on the main thread by default, otherwise one
+        Number of threads of a read; see `default_threads` for the default
     window : Window, optional
-        The grid of pixels that the array has in the place of those of its own matrix
+        Grid of the array, if it is not that of the total pixel matrix
     """
 
     frames: ImageFrames
@@ -84,24 +84,24 @@ class FrameArray:
 
     @property
     def source(self) -> FrameSource:
-        """Encoded frames."""
+        """Source of the encoded frames."""
         return self.frames.source
 
     @property
     def pixel_format(self) -> PixelFormat:
-        """How they are encoded."""
+        """Pixel format of the frames."""
         return self.frames.pixel_format
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Rows, columns and samples."""
+        """Number of rows, columns and samples."""
         size = self.size if self.window is None else self.window.size
         return (*size, self.pixel_format.shape[2])
 
     def placed(self, offset: tuple[int, int], size: tuple[int, int]) -> FrameArray:
-        """Get the array as part of another grid: background around it, NaN where it has floats.
+        """Return the array on another grid, whose pixels outside the matrix are background.
 
-        Gaps between the frames of an array of floats are NaN then, too.
+        An array of floats has NaN there, and between its frames.
 
         Parameters
         ----------
@@ -127,7 +127,7 @@ class FrameArray:
 
     @property
     def background(self) -> float:
-        """Value where there are no pixels."""
+        """Value of pixels that no frame covers."""
         if self.label is not None:
             return 0
         if self.window is not None and self.dtype.kind == "f":
@@ -141,9 +141,9 @@ class FrameArray:
 
     @cached_property
     def token(self) -> str:
-        """A name that is the same for the same pixels, also in another process.
+        """Key that is equal for the same pixels, also in another process.
 
-        It tells where the frames are and in which version, and how they become pixels.
+        It depends on the frames, their version, and all that turns them into pixels.
         """
         profile = self.transform and hashlib.sha256(self.transform.profile).hexdigest()
         parts = (
@@ -180,7 +180,7 @@ class FrameArray:
         return select_all([self], axes)[0]
 
     def select_covered(self, axes: Sequence[Axis]) -> NDArray[np.bool_]:
-        """Tell where `select` finds pixels, by the same indices along rows and columns."""
+        """Compute which pixels of `select` lie in a frame, by its indices of rows and columns."""
         (rows, columns), dropped = zip(*axes[:2], strict=True)
         (rows, down), (columns, across) = ascending(rows), ascending(columns)
         return np.asarray(taken(self.covered(rows, columns), (down, across), dropped))
@@ -201,17 +201,19 @@ class FrameArray:
         rows, columns : range or numpy.ndarray
             Ascending indices, which may lie outside the matrix
         crop : bool
-            Whether pixels of edge frames that lie outside the matrix are background
+            Whether pixels of edge frames that lie outside the matrix become background
 
         Returns
         -------
         numpy.ndarray
-            Pixels of shape (rows, columns, samples). Where there are none they are background
+            Pixels of shape (rows, columns, samples), which are background where no frame lies
 
         Raises
         ------
         FrameError
             When a frame cannot be located or decoded
+        SourceError
+            When the file or the server does not deliver
         """
         return self.read_windows([(rows, columns)], crop=crop)[0]
 
@@ -222,18 +224,18 @@ class FrameArray:
         crop: bool = True,
         out: NDArray | None = None,
     ) -> list[NDArray]:
-        """Read several windows together, each frame once; see `read` for what a window is.
+        """Read several windows together, as `read` reads one, and each frame once.
 
-        A frame is dropped when its pixels are in all windows that it touches.
+        A frame stays in memory until its pixels are copied to all windows that it touches.
 
         Parameters
         ----------
         windows : sequence of tuple
-            Rows and columns of each window
+            Indices of the rows and of the columns of each window
         crop : bool
-            See `read`
+            Whether pixels of edge frames that lie outside the matrix become background
         out : numpy.ndarray, optional
-            Takes up the windows, which are of one size: shape (windows, rows, columns, samples)
+            Array for windows of one size, of shape (windows, rows, columns, samples)
         """
         arrays, pieces = self._windows(windows, crop, out)
         fill(pieces, self._threads)
@@ -242,7 +244,7 @@ class FrameArray:
     def _windows(
         self, windows: Sequence[tuple[Indices, Indices]], crop: bool, out: NDArray | None
     ) -> tuple[list[NDArray], list[Piece]]:
-        """Make the windows, of background, and find the pieces of frames that go into them."""
+        """Make the arrays of windows, and find the pieces of frames that belong into them."""
         windows = [self._in_matrix(rows, columns) for rows, columns in windows]
         if out is None:
             arrays = [self._canvas(rows, columns) for rows, columns in windows]
@@ -270,12 +272,12 @@ class FrameArray:
         Returns
         -------
         numpy.ndarray
-            Pixels of shape (points, samples). Where there are none they are background
+            Pixels of shape (points, samples), which are background where no frame lies
         """
         pixels = np.full((len(rows), self.shape[2]), self.background, self.dtype)
         found = list(self._points(rows, columns))
         fill([piece for piece, _ in found], self._threads)
-        # Where frames lie over each other the later one is on top
+        # Frames are pasted in their order: where they overlap, the later one is on top
         for piece, places in sorted(found, key=lambda item: item[0].frame):
             pixels[places] = piece.out[:, 0]
         return pixels
@@ -283,14 +285,14 @@ class FrameArray:
     def covered_points(
         self, rows: NDArray[np.int64], columns: NDArray[np.int64]
     ) -> NDArray[np.bool_]:
-        """Tell where `read_points` finds pixels, shape (points,)."""
+        """Compute which points of `read_points` lie in a frame, shape (points,)."""
         mask = np.zeros(len(rows), bool)
         for _, places in self._points(rows, columns):
             mask[places] = True
         return mask
 
     def covered(self, rows: Indices, columns: Indices) -> NDArray[np.bool_]:
-        """Tell which pixels of a window lie in the matrix and in a frame, shape (rows, columns)."""
+        """Compute which pixels of a window lie in a frame and in the matrix, (rows, columns)."""
         mask = np.zeros((len(rows), len(columns)), bool)
         rows, columns = self._in_matrix(rows, columns)
         if mask.size:
@@ -299,13 +301,13 @@ class FrameArray:
         return mask
 
     def touches_frames(self, rows: range, columns: range) -> bool:
-        """Whether there is a frame at any pixel of a window."""
+        """Whether any pixel of a window lies in a frame."""
         down, across = (0, 0) if self.window is None else self.window.offset
         top, left = rows.start - down, columns.start - across
         return bool(self.tiling.find(top, left, top + len(rows), left + len(columns))[0])
 
     def covers(self, rows: Indices, columns: Indices) -> bool:
-        """Whether there is a frame at each pixel of a window in the matrix."""
+        """Whether all pixels of a window lie in the matrix and in a frame."""
         return self.tiling.complete and all(
             len(indices) and int(indices[0]) in bound and int(indices[-1]) in bound
             for indices, bound in zip((rows, columns), self._bounds, strict=True)
@@ -313,12 +315,12 @@ class FrameArray:
 
     @property
     def _threads(self) -> int:
-        """Number of threads of a read; where frames lie over each other their order counts."""
+        """Number of threads of a read; one where frames overlap, as their order counts then."""
         return (self.threads or default_threads()) if self.tiling.disjoint else 1
 
     @property
     def _bounds(self) -> tuple[range, range]:
-        """Rows and columns of the matrix that the array shows."""
+        """Rows and columns of the matrix that lie in the grid of the array."""
         (top, left), size = self.window or Window((0, 0), self.size)
         rows, columns = (
             range(max(-start, 0), min(extent - start, whole))
@@ -327,21 +329,21 @@ class FrameArray:
         return rows, columns
 
     def _in_matrix(self, rows: Indices, columns: Indices) -> tuple[Indices, Indices]:
-        """Convert indices of the array to those of its matrix."""
+        """Convert indices of the array's grid to indices of the matrix."""
         if self.window is None:
             return rows, columns
         top, left = self.window.offset
         return shifted(rows, top), shifted(columns, left)
 
     def _canvas(self, rows: Indices, columns: Indices) -> NDArray:
-        """Make an array for a window; of background where not all of it will be overwritten."""
+        """Make an array for a window, filled with background unless frames cover all of it."""
         shape = (len(rows), len(columns), self.shape[2])
         if self.covers(rows, columns):
             return np.empty(shape, self.dtype)
         return np.full(shape, self.background, self.dtype)
 
     def _pieces(self, out: NDArray, rows: Indices, columns: Indices, crop: bool) -> Iterator[Piece]:
-        """Find the frames of a window and which of its pixels each of them holds."""
+        """Yield a piece for each frame that holds pixels of a window, with the pixels it holds."""
         height, width = self.tile_shape[:2]
         bounds = self._bounds
         top, left = max(int(rows[0]), bounds[0].start), max(int(columns[0]), bounds[1].start)
@@ -349,7 +351,7 @@ class FrameArray:
         if crop:
             bottom, right = min(bottom, bounds[0].stop), min(right, bounds[1].stop)
         frames, positions = self.tiling.find(top, left, bottom, right)
-        # Most frames share their rows and columns with others
+        # Spans are computed once for each row and column of tiles, not for each frame
         tops, lefts = map(set, zip(*positions, strict=True)) if positions else ((), ())
         down = {row: _span(rows, row, height, (top, bottom), self.size[0]) for row in tops}
         across = {
@@ -375,14 +377,15 @@ class FrameArray:
     def _points(
         self, rows: NDArray[np.int64], columns: NDArray[np.int64]
     ) -> Iterator[tuple[Piece, NDArray[np.intp]]]:
-        """Find the frames of points: which pixels each holds, and which of the points these are."""
+        """Yield a piece for each frame that holds points, with the indices of these points."""
         rows, columns = (np.asarray(part) for part in self._in_matrix(rows, columns))
         down, across = self._bounds
         inside = (rows >= down.start) & (rows < down.stop)
         inside &= (columns >= across.start) & (columns < across.stop)
         known = np.flatnonzero(inside)
         height, width = self.tile_shape[:2]
-        # The points of one place of the grid have one frame, or a few where frames lie off the grid
+        # Points are grouped by cells of the regular grid, where usually one frame lies, or a few
+        # frames that do not lie on the grid
         cells = rows[known] // height * self.size[1] + columns[known] // width
         order = np.argsort(cells, kind="stable")
         starts = np.flatnonzero(np.diff(cells[order])) + 1
@@ -414,18 +417,19 @@ class FrameArray:
 
         Raises
         ------
-        ArgumentValueError
-            When these are more chunks than dask can hold
+        TypeError
+            When a size is no integer
+        ValueError
+            When `chunks` is none of these, or would be more chunks than dask can hold
         """
         sizes = self.chunk_sizes(chunks)
         rows, columns = fewer_chunks(self.shape, sizes)
         if (rows, columns) != sizes[:2]:
             raise ArgumentValueError(
                 f"chunks: {self.shape[0]} x {self.shape[1]} pixels in chunks of {sizes[0]} x "
-                f'{sizes[1]} are more chunks than dask can hold; "auto" or ({rows}, {columns}) '
-                "will do"
+                f'{sizes[1]} are more chunks than dask can hold; pass "auto" or ({rows}, {columns})'
             )
-        # A task shares the machine with the tasks beside it
+        # One thread for each task, as dask runs as many tasks at once as there are processors
         single = replace(self, threads=1)
         return as_dask(single, f"total-pixel-matrix-{self.token}", sizes)
 
@@ -448,11 +452,11 @@ def select_all(arrays: Sequence[FrameArray], axes: Sequence[Axis]) -> NDArray:
     Returns
     -------
     numpy.ndarray
-        Pixels, with a first dimension of arrays
+        Pixels, whose first dimension is that of the arrays
     """
     (rows, columns, samples), dropped = zip(*axes, strict=True)
     if not len(samples):
-        # The pixels of which nothing is taken need no frames
+        # An empty selection of samples needs no frames, whatever its rows and columns
         none = [len(indices) for indices, is_dropped in axes if not is_dropped]
         return np.empty((len(arrays), *none), arrays[0].dtype)
     (rows, down), (columns, across) = ascending(rows), ascending(columns)
@@ -471,12 +475,13 @@ def select_all(arrays: Sequence[FrameArray], axes: Sequence[Axis]) -> NDArray:
 def _span(
     indices: Indices, start: int, size: int, bounds: tuple[int, int], end: int
 ) -> tuple[slice, slice | NDArray, int]:
-    """Find what a tile at `start` gives a window along an axis, within bounds.
+    """Find the pixels that a tile at `start` and a window share along an axis, within bounds.
 
     Returns
     -------
     tuple of slice, slice or numpy.ndarray, and int
-        Places in the window, pixels of the tile, and how many of these the matrix has up to `end`
+        Their places in the window, their indices in the tile, and the number of pixels of the tile
+        before `end`
     """
     places = split_indices(indices, max(start, bounds[0]), min(start + size, bounds[1]))
     inner = shifted(indices[places], start)
@@ -488,7 +493,7 @@ def _span(
 
 
 def _crossed(rows: slice | NDArray, columns: slice | NDArray) -> Inner:
-    """The index of the pixels at all of some rows and all of some columns."""
+    """Make the index of all pixels at given rows and columns of a frame."""
     if isinstance(rows, np.ndarray) and isinstance(columns, np.ndarray):
         return rows[:, np.newaxis], columns
     return rows, columns

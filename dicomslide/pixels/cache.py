@@ -1,4 +1,4 @@
-"""Decoded frames that were used last."""
+"""Caches of decoded frames, which keep those that were used last."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
@@ -15,20 +15,20 @@ __all__ = ["FrameCache"]
 
 _Key = tuple[str, int]
 
-# One read fills such a part of the memory at the most: a large one is seldom made again, and is
-# slower where each of its frames goes to memory of its own
+# A read keeps frames in at most one part in so many of the cache: large reads are seldom repeated,
+# and are slower where each frame is decoded to memory of its own
 _READS = 4
 
 
 class _Kept:
-    """Decoded frames of images, the least recently used dropped first.
+    """Store of decoded frames of images, which drops the least recently used first.
 
     Parameters
     ----------
     most : callable
-        Gets how much all frames may weigh
+        Returns the largest weight of all frames together
     weigh : callable
-        Gets the weight of a frame
+        Returns the weight of a frame
     """
 
     def __init__(self, most: Callable[[], int], weigh: Callable[[NDArray], int]) -> None:
@@ -39,12 +39,12 @@ class _Kept:
         remake_after_fork(self)
 
     def remake(self) -> None:
-        """Begin anew, with nothing."""
+        """Forget all frames; called in the child of a fork."""
         self._frames: OrderedDict[_Key, NDArray] = OrderedDict()
         self._weight = 0
 
     def get_all(self, keys: Iterable[_Key]) -> dict[int, NDArray]:
-        """Get those of some frames that are there, by their index."""
+        """Return those of some frames that are kept, by their index."""
         found: dict[int, NDArray] = {}
         if not self._frames:
             return found
@@ -57,7 +57,7 @@ class _Kept:
         return found
 
     def put(self, key: _Key, pixels: NDArray) -> None:
-        """Keep a frame, which cannot be changed any more."""
+        """Keep a frame, whose array becomes read-only."""
         pixels.flags.writeable = False
         most = self.most()
         with self._lock:
@@ -73,7 +73,7 @@ class _Kept:
             self._weight -= self._weigh(pixels)
 
     def of(self, image: str) -> list[_Key]:
-        """List the frames of an image that are there."""
+        """List the keys of the frames of an image that are kept."""
         with self._lock:
             return [key for key in self._frames if key[0] == image]
 
@@ -88,15 +88,14 @@ _of_process = _Kept(partial(bound, "decoded-frames"), lambda pixels: pixels.nbyt
 
 
 class FrameCache:
-    """Decoded frames of one image that were used last.
+    """Cache of the decoded frames of one image, for use from any thread.
 
-    It may be used from any thread. A pickled cache arrives empty, and one process has one cache
-    for each key.
+    An unpickled cache has the frames that its process keeps for its key.
 
     Parameters
     ----------
     key : str
-        Tokens of the source of the frames and of how they are decoded
+        Tokens of the source of the frames and of their pixel format
     size : int, optional
         Number of frames that are kept; 0 keeps none. By default the frames of all images of this
         process are bounded together, in bytes
@@ -108,17 +107,17 @@ class FrameCache:
         self._kept = _of_process if size is None else _Kept(lambda: size, lambda _: 1)
 
     def room(self, frame_bytes: int) -> int:
-        """How many frames of a size one read may keep."""
+        """Compute the number of frames of a size in bytes that one read may keep."""
         if self._size is not None:
             return self._size
         return self._kept.most() // _READS // frame_bytes
 
     def get_all(self, frames: Iterable[int]) -> dict[int, NDArray]:
-        """Get those of some frames that are there."""
+        """Return those of some frames that are kept, by their index."""
         return self._kept.get_all((self._key, frame) for frame in frames)
 
     def put(self, frame: int, pixels: NDArray) -> None:
-        """Keep a frame, which cannot be changed any more."""
+        """Keep a frame, whose array becomes read-only."""
         self._kept.put((self._key, frame), pixels)
 
     def clear(self) -> None:

@@ -1,4 +1,4 @@
-"""Lazy arrays as dask arrays: how large a chunk is, and the graph."""
+"""Dask arrays of lazy arrays: sizes of their chunks, and their graph."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ __all__ = ["Chunks", "as_dask", "chunk_sizes", "fewer_chunks"]
 
 Chunks = Literal["frames", "auto"] | int | tuple[int, ...]
 
-# Below the first a task of dask costs as much as its pixels; beyond the second chunks do not get
-# faster, only larger; a remote source is faster up to one full request
+# Sizes of chunks: below the first one, tasks cost more than their pixels; above the second one,
+# larger chunks are not faster, except for remote sources up to one full request, or the third one
 _LEAST_BYTES, _MOST_BYTES, _MOST_REMOTE_BYTES = 2 * 2**20, 16 * 2**20, 64 * 2**20
-# So many chunks for each thread keep all of them busy until the end
+# Least number of chunks for each thread, so that no thread idles at the end
 _CHUNKS_PER_THREAD = 4
-# A chunk may have one part in so many of the memory of its thread: reductions convert to wider
-# types and hold a few results
+# A chunk may take one part in so many of the memory of its thread, as reductions convert pixels to
+# wider types and hold several results
 _MEMORY_PARTS = 64
-# dask makes a key for each chunk, however few are computed: these take 0.7 GB and 10 seconds
+# Dask makes a key for each chunk, even for those not computed: these take 0.7 GB and 10 seconds
 _MOST_CHUNKS = 2**22
 _CONTROL_GROUPS = "/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"
 
 
 class LazyArray(Protocol):
-    """What can be indexed by basic indices."""
+    """Array that is read when it is indexed, by integers and slices."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -49,22 +49,22 @@ class LazyArray(Protocol):
         """Data type."""
 
     def __getitem__(self, key: Any) -> NDArray:
-        """Read a part."""
+        """Read the selected part."""
 
 
 def as_dask(array: LazyArray, name: str, sizes: tuple[int, ...]) -> da.Array:
     """Make a dask array with chunks of given sizes.
 
-    The graph holds `array` once, whatever the number of chunks; a worker of a cluster receives it
-    once. Slices are taken when the chunks are read: of a chunk that is sliced only the frames that
-    the slice touches are read.
+    The graph holds `array` once, whatever the number of chunks, and a worker of a cluster receives
+    it once. Dask fuses slices into the tasks that read: of a sliced chunk only the frames that the
+    slice touches are read.
 
     Parameters
     ----------
     array : LazyArray
         Lazy array that can be pickled
     name : str
-        Name of the pixels, the same for the same ones
+        Name that is equal for equal pixels, to which the sizes are added
     sizes : tuple of int
         Length of a chunk along each dimension
     """
@@ -90,15 +90,15 @@ def chunk_sizes(
     Parameters
     ----------
     chunks : {"frames", "auto"}, int or tuple of int
-        ``"frames"`` for one frame; ``"auto"`` for squares of 2, 4, 8, ... frames a side, about as
-        large as is good for this machine, the source and the matrix; or the wanted
-        (rows, columns), which are rounded to whole frames; -1 stands for the whole axis
+        ``"frames"`` for one frame; ``"auto"`` for squares of 2, 4, 8, ... frames a side, as large
+        as is fast for this machine, the source and the matrix; or the wanted (rows, columns), or
+        one number for both, which are rounded to whole frames; -1 stands for the whole axis
     shape, tile_shape : sequence of int
         Rows, columns and samples of the matrix and of a tile
     dtype : numpy.dtype
         Data type of the pixels
     request : int, optional
-        How many frames a remote source best delivers at once; 0 for a local one
+        Number of frames that a remote source best delivers at once; 0 for a local one
 
     Returns
     -------
@@ -128,7 +128,7 @@ def chunk_sizes(
 
 
 def fewer_chunks(shape: Sequence[int], sizes: Sequence[int], planes: int = 1) -> tuple[int, int]:
-    """Double the size of chunks until there are no more of them than dask can hold.
+    """Double the size of chunks until dask can hold their number.
 
     Parameters
     ----------
@@ -140,7 +140,7 @@ def fewer_chunks(shape: Sequence[int], sizes: Sequence[int], planes: int = 1) ->
     Returns
     -------
     tuple of int
-        Rows and columns of a chunk: those given where they will do
+        Rows and columns of a chunk, unchanged where they are large enough
     """
     (height, width), (rows, columns) = shape[:2], sizes[:2]
     while planes * -(-height // rows) * -(-width // columns) > _MOST_CHUNKS:
@@ -151,7 +151,7 @@ def fewer_chunks(shape: Sequence[int], sizes: Sequence[int], planes: int = 1) ->
 
 
 def _auto_side(grid: tuple[int, ...], frame_bytes: int, request: int) -> int:
-    """Choose how many frames a chunk has on a side, as a power of two."""
+    """Choose the number of frames along a side of a chunk, as a power of two."""
     threads = dask.config.get("num_workers", None) or CPU_COUNT
     most = min(max(request * frame_bytes, _MOST_BYTES), _MOST_REMOTE_BYTES)
     most = min(most, _memory() // threads // _MEMORY_PARTS)
@@ -172,7 +172,7 @@ def _auto_side(grid: tuple[int, ...], frame_bytes: int, request: int) -> int:
 
 
 def _memory() -> int:
-    """Memory that this process may use in bytes, as far as the system tells."""
+    """Return the number of bytes of memory that this process may use, as the system tells."""
     limits = [2**40]
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
@@ -180,7 +180,7 @@ def _memory() -> int:
         try:
             limits.append(int(Path(path).read_text(encoding="ascii")))
         except (OSError, ValueError):
-            # There is no such limit
+            # The system has no control groups of this kind, or sets no limit in them
             continue
     return min(limits)
 

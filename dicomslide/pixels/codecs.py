@@ -47,7 +47,7 @@ _JPEG_XL = f"{ROOT}.4.112"
 
 Decoder = Callable[[bytes, PixelFormat, tuple[int, int]], NDArray]
 
-# Decoders by what follows the root of all transfer syntaxes in the UID
+# Decoders by the end of the Transfer Syntax UID, after the root that all of them share
 _BY_ENDING: dict[str, Decoder] = {
     "": decode_native,
     ".1": decode_native,
@@ -72,7 +72,7 @@ _BY_ENDING: dict[str, Decoder] = {
 }
 _DECODERS = {uid: _BY_ENDING[uid.removeprefix(ROOT)] for uid in TRANSFER_SYNTAXES}
 
-# Codestreams that themselves say what their components are
+# Readers of the colours of codestreams that state what their components are
 _COLOURS: dict[Decoder, Callable[[bytes, PixelFormat], tuple[str, bool]]] = {
     decode_jpeg: read_jpeg_colours,
     decode_jpeg2000: read_jpeg2000_colours,
@@ -104,12 +104,12 @@ def decode_frame(
     data : bytes
         Encoded frame
     pixel_format : PixelFormat
-        How it is encoded
+        Pixel format of the image
     needed : tuple of int, optional
         Rows and columns that lie within the total pixel matrix. Some writers crop the codestreams
         of edge frames; the rest of such a frame becomes background
     out : numpy.ndarray, optional
-        Array of the shape and type of a frame that may be overwritten, and be the result
+        Array of the shape and type of a frame, which may be overwritten and returned
 
     Returns
     -------
@@ -131,14 +131,14 @@ def decode_frame(
     try:
         decode = _DECODERS[pixel_format.transfer_syntax_uid]
         if decode is decode_jpeg:
-            # Of all codecs the one for JPEG alone can decode into a given array
+            # The codec for JPEG is the only one that can decode into a given array
             pixels = decode_jpeg(data, pixel_format, needed, out)
         else:
             pixels = decode(data, pixel_format, needed)
     except FrameError:
         raise
     except Exception as error:
-        # Each codec has exceptions of its own, some of them plain RuntimeErrors
+        # Codecs raise exceptions of many types, some of them plain RuntimeErrors
         raise FrameError(f"it cannot be decoded: {error}") from error
     if pixels.ndim == 2:
         pixels = pixels[..., np.newaxis]
@@ -159,20 +159,20 @@ def decode_frame(
 
 
 def find_contradiction(data: bytes, pixel_format: PixelFormat) -> str | None:
-    """Compare the colours of a frame that was decoded with what its data set says.
+    """Compare the colours of an encoded frame with the Photometric Interpretation of its image.
 
     Parameters
     ----------
     data : bytes
-        Encoded frame
+        Encoded frame, which can be decoded
     pixel_format : PixelFormat
-        How it is encoded
+        Pixel format of the image
 
     Returns
     -------
     str, optional
-        What its codestream holds instead of the colours that Photometric Interpretation states;
-        None where the two agree, or nothing but the data set tells
+        Colours of the codestream, such as "YCbCr", where the attribute states others; None where
+        the two agree, or the codestream does not tell
     """
     if pixel_format.samples != 3:
         return None
@@ -188,7 +188,7 @@ def check_supported(pixel_format: PixelFormat) -> None:
     Raises
     ------
     UnsupportedError
-        When they cannot, naming the attribute that stands in the way
+        When there is no decoder for the transfer syntax or the Photometric Interpretation
     """
     uid = pixel_format.transfer_syntax_uid
     if uid and uid not in _DECODERS:
@@ -200,7 +200,13 @@ def check_supported(pixel_format: PixelFormat) -> None:
 
 
 def supported_transfer_syntaxes() -> list[tuple[str, str]]:
-    """List UID and name of the transfer syntaxes whose frames can be decoded."""
+    """List the transfer syntaxes whose frames can be decoded.
+
+    Returns
+    -------
+    list of tuple
+        UID and name of each transfer syntax
+    """
     return [(uid, syntax.name) for uid, syntax in TRANSFER_SYNTAXES.items()]
 
 
@@ -210,7 +216,7 @@ def _name(uid: str) -> str:
 
 
 def _recognize(data: bytes, pixel_format: PixelFormat) -> str:
-    """Tell the transfer syntax of a frame from its bytes, where its server did not."""
+    """Recognize the transfer syntax of a frame by its bytes, where its server does not state it."""
     if data.startswith(b"\xff\xd8\xff"):
         is_jpeg_ls = read_jpeg_header(data).process == JPEG_LS
         return str(JPEGLSLossless if is_jpeg_ls else JPEGBaseline8Bit)
@@ -220,7 +226,7 @@ def _recognize(data: bytes, pixel_format: PixelFormat) -> str:
         return _JPEG_XL
     if len(data) - 1 <= native_size(pixel_format) <= len(data):
         return str(ExplicitVRLittleEndian)
-    # Uncompressed pixels, which were told by their size above, may begin with these bytes, too
+    # Checked after the size of uncompressed frames, whose first pixels may have these values
     if data.startswith(b"\xff\x0a"):
         return _JPEG_XL
     if looks_like_rle(data):
@@ -229,7 +235,7 @@ def _recognize(data: bytes, pixel_format: PixelFormat) -> str:
 
 
 def _look_up(pixels: NDArray, pixel_format: PixelFormat) -> NDArray:
-    """Replace stored values by their colours (PS3.3 C.7.6.3.1.5)."""
+    """Replace stored values by their colours in the palette (PS3.3 C.7.6.3.1.5)."""
     palette = pixel_format.palette
     assert palette is not None
     table = palette.table

@@ -1,4 +1,4 @@
-"""What every compressed frame has to agree with: the image that it belongs to."""
+"""Checks that the codestream of a compressed frame matches the image that it belongs to."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ __all__ = ["Codestream", "as_stored", "check_codestream", "covers", "iter_boxes"
 
 @dataclass(frozen=True)
 class Codestream:
-    """Size and depth of the image in a codestream, as its header says.
+    """Size and depth of the image in a codestream, as stated by its header.
 
     Parameters
     ----------
     rows, columns, samples : int
-        Size of the image
+        Number of rows, columns, and samples per pixel
     precision : int
-        Bits of a sample
+        Number of bits of a sample
     """
 
     rows: int
@@ -30,15 +30,16 @@ class Codestream:
 
 
 def check_codestream(found: Codestream, pixel_format: PixelFormat, needed: tuple[int, int]) -> None:
-    """Check a header before anything is decoded: it decides how much memory the decoder takes.
+    """Check the header of a codestream against the pixel format of its image.
 
-    The precision need not be Bits Stored, as not all writers keep the two alike, but the samples
-    have to fit into Bits Allocated.
+    This is done before decoding, as decoders allocate the memory that the header asks for. The
+    precision may differ from Bits Stored, as it does with some writers, but samples have to fit
+    into Bits Allocated.
 
     Raises
     ------
     FrameError
-        When the codestream is not of an image like those that `pixel_format` describes
+        When the codestream has another size, number of samples, or more bits than the image
     """
     size = found.rows, found.columns, found.samples
     expected = pixel_format.rows, pixel_format.columns, pixel_format.samples
@@ -52,16 +53,16 @@ def check_codestream(found: Codestream, pixel_format: PixelFormat, needed: tuple
 
 
 def covers(size: tuple[int, int], pixel_format: PixelFormat, needed: tuple[int, int]) -> bool:
-    """Whether an image is no larger than a frame and has all rows and columns needed of it."""
+    """Whether a size is at most that of a frame, and has its needed rows and columns."""
     rows, columns = size
     return needed[0] <= rows <= pixel_format.rows and needed[1] <= columns <= pixel_format.columns
 
 
 def as_stored(pixels: NDArray, precision: int, pixel_format: PixelFormat) -> NDArray:
-    """Give decoded samples the data type of the stored values.
+    """Convert decoded samples to the data type of the stored values.
 
-    A codestream that knows no sign, or states another one than the image, holds the bits of the
-    stored values: two's complement of its precision where they are signed.
+    Where the signs of codestream and image differ, or the codestream cannot state one, its samples
+    are the bits of the stored values, in two's complement of its precision if these are signed.
     """
     if (pixels.dtype.kind == "i") != pixel_format.signed:
         size = pixels.dtype.itemsize
@@ -72,12 +73,17 @@ def as_stored(pixels: NDArray, precision: int, pixel_format: PixelFormat) -> NDA
 
 
 def iter_boxes(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Find the boxes of a JP2 or JPEG XL container (ISO/IEC 15444-1 I.4).
+    """Iterate over the boxes of a JP2 or JPEG XL container (ISO/IEC 15444-1 I.4).
 
     Yields
     ------
     tuple of bytes, int and int
-        Type, and the positions of the first byte of the content and of the one after its last
+        Type, and start and end of the content as byte positions
+
+    Raises
+    ------
+    FrameError
+        When a box ends beyond the data
     """
     position = 0
     while position + 8 <= len(data):

@@ -20,28 +20,28 @@ from dicomslide.processes import make_lock
 
 __all__ = ["ColorTransform", "color_transform", "icc_profile"]
 
-# One number for a colour: its samples from the least significant byte on, then what marks it
+# A colour as a number: its samples from the least significant byte on; the highest byte marks the
+# entries of a table that are known
 _CODE = np.dtype("<u4")
 _SAMPLES = 0xFFFFFF
 _KNOWN = np.uint32(0xFF000000)
-# Entries of the table of a profile; memory pages that no colour touches are never allocated
+# Entries of the table of a profile; the system allocates only memory pages that colours touch
 _COLORS = 2**24
 # Number of pixels that are corrected at once
 _BAND = 2**15
-# Whether a profile changes any colour is found out with so many colours at once, each time that so
-# many pixels were corrected: no read takes much longer than the others, and all colours are known
-# after 2^20 pixels
+# Each time that _PIXELS pixels were corrected, _TESTED more colours are tested for changes by the
+# profile: no read takes much longer than the others, and all colours are known after 2^20 pixels
 _TESTED, _PIXELS = 2**20, 2**16
 
 
 @dataclass(frozen=True)
 class ColorTransform:
-    """Transforms 8-bit RGB pixels from the colour space of a device to sRGB.
+    """Transform of 8-bit RGB pixels from the colour space of a device to sRGB.
 
-    The pixels are those that LittleCMS makes. As slides have far fewer colours than pixels, it
-    makes each colour only once. Many profiles are sRGB themselves and change no colour: once this
-    process has seen that of all colours, pixels are only copied. A transform may be used from any
-    thread; pickled, it is no more than its profile.
+    LittleCMS transforms each colour once, and a table remembers the result, as slides have far
+    fewer colours than pixels. Many profiles are sRGB themselves: once all colours were found to
+    stay the same, pixels are only copied. A transform may be used from any thread, and only its
+    profile is pickled.
 
     Parameters
     ----------
@@ -54,32 +54,32 @@ class ColorTransform:
     def __call__(
         self, pixels: NDArray[np.uint8], out: NDArray[np.uint8] | None = None
     ) -> NDArray[np.uint8]:
-        """Correct pixels of shape (rows, columns, 3), into another array if it is given."""
+        """Correct pixels of shape (rows, columns, 3), and write them to `out` if it is given."""
         if out is None:
             out = np.empty(pixels.shape, np.uint8)
         rows, columns = pixels.shape[:2]
-        # Some rows at a time, so that all that is in between stays close to the processor
+        # Some rows at a time, so that intermediate results stay in the processor's cache
         step = max(_BAND // max(columns, 1), 1)
         for top in range(0, rows if columns else 0, step):
             if self.profile in _unchanging:
                 out[top:] = pixels[top:]
                 break
             corrected = self._correct(pixels[top : top + step])
-            # Sample by sample, as NumPy is slow with axes as short as that of the samples
+            # Sample by sample, as NumPy is slow with an axis of length 3
             for i in range(3):
                 out[top : top + step, :, i] = corrected[..., i]
         return out
 
     def _correct(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Correct some pixels: an array whose last axis begins with their three samples.
+        """Correct pixels; the last axis of the result starts with the three samples.
 
-        It is overwritten by the next call on the same thread.
+        The next call on the same thread overwrites the result.
         """
         rows, columns = pixels.shape[:2]
         codes, corrected = _memory.pack(pixels)
         colors = _colors.get(self.profile, partial(_Colors, self.profile), _Colors.size)
-        # Codes are never out of bounds. Where another thread fills in a colour at the same time,
-        # this one sees it or 0
+        # The mode spares a check of the codes, which are in bounds. A colour that another thread
+        # is just learning is read as its code or as 0
         colors.table.take(codes, mode="clip", out=corrected)
         if corrected.min() == 0:
             missing = np.flatnonzero(corrected == 0)
@@ -89,7 +89,7 @@ class ColorTransform:
 
 
 class _Colors:
-    """What this process knows of the colours of a profile.
+    """Table of the colours of a profile that this process has corrected.
 
     Parameters
     ----------
@@ -98,11 +98,11 @@ class _Colors:
     """
 
     size = _COLORS * _CODE.itemsize
-    """Bytes that it takes at the most."""
+    """Most bytes that a table takes."""
 
     def __init__(self, profile: bytes) -> None:
         self.table = np.zeros(_COLORS, _CODE)
-        """The corrected colours that are known so far, by code; 0 where none is."""
+        """Corrected colours by the code of the colour; 0 where none is known yet."""
         self._profile = profile
         self._changes = False
         self._tested = 0
@@ -110,7 +110,7 @@ class _Colors:
         self._lock = make_lock()
 
     def learn(self, codes: NDArray[np.uint32]) -> NDArray[np.uint32]:
-        """Have LittleCMS correct colours, which are known from then on."""
+        """Correct colours with LittleCMS, and remember them."""
         image = Image.frombuffer("RGBX", (len(codes), 1), codes, "raw", "RGBX", 0, 1)
         made = ImageCms.applyTransform(image, _transform(self._profile))
         corrected = np.asarray(made).view(_CODE).reshape(-1) | _KNOWN
@@ -120,19 +120,20 @@ class _Colors:
         return corrected
 
     def test(self, pixels: int) -> None:
-        """Go on to find out whether the profile changes any colour, after so many more pixels."""
+        """Count corrected pixels, and now and then test more colours for changes by the profile."""
         if self._changes:
             return
         with self._lock:
             self._pixels += pixels
-            # Another thread may have finished in the meantime
+            # Another thread may have tested the last colours in the meantime
             if self._pixels < _PIXELS or self._tested == _COLORS:
                 return
             self._pixels -= _PIXELS
             stop = self._tested + _TESTED
             codes = np.arange(self._tested, stop, dtype=_CODE)
             colors = np.ascontiguousarray(codes.view(np.uint8).reshape(1, -1, 4)[..., :3])
-            # Four times as fast as Pillow with the same library, and no entry of the table is used
+            # imagecodecs is four times as fast as Pillow here, with the same library. The table is
+            # not used, as all of its memory would be
             made = cms_transform(
                 colors, self._profile, _srgb(), colorspace="rgb", outcolorspace="rgb"
             )
@@ -144,12 +145,12 @@ class _Colors:
 
 
 class _Memory(threading.local):
-    """Memory of each thread for pixels that are being corrected."""
+    """Memory of each thread that corrections reuse."""
 
     size = 0
 
     def pack(self, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
-        """Turn pixels into codes, with as many places for their corrected colours."""
+        """Convert pixels to codes; return these, and memory for their corrected colours."""
         count = pixels.shape[0] * pixels.shape[1]
         if count > self.size:
             size = max(count, _BAND)
@@ -157,7 +158,7 @@ class _Memory(threading.local):
             self.bytes = np.empty(3 * size + 1, np.uint8)
             self.size = size
         self.bytes[: 3 * count].reshape(pixels.shape)[...] = pixels
-        # A code is read at each pixel, with a byte too many from the pixel after it
+        # Codes of four bytes overlap at a stride of three; the byte too many is masked out
         overlapping = np.ndarray(count, _CODE, self.bytes.data, strides=(3,))
         codes = np.bitwise_and(overlapping, _SAMPLES, out=self.codes[:count])
         return codes, self.corrected[:count]
@@ -168,7 +169,7 @@ _memory = _Memory()
 
 @reads_image
 def icc_profile(dataset: Dataset, optical_path: int = 0) -> bytes | None:
-    """Get the ICC Profile of an optical path, or of the image; None where there is none."""
+    """Read the ICC Profile of an optical path, or else of the image; None where there is none."""
     items = channel_items(dataset)
     for item in (*items[optical_path : optical_path + 1], dataset):
         profile = item.get("ICCProfile")
@@ -185,12 +186,17 @@ def color_transform(profile: bytes | None, name: str) -> ColorTransform | None:
     profile : bytes, optional
         ICC profile
     name : str
-        What the image is called in a warning
+        Name of the image in a warning
 
     Returns
     -------
     ColorTransform, optional
-        None where there is no profile, or it is broken, of which the first image with it warns
+        None where there is no profile, or a broken one
+
+    Warns
+    -----
+    UserWarning
+        When the profile is broken, once for each profile
     """
     if profile is None:
         return None
@@ -224,4 +230,4 @@ def _transform(profile: bytes) -> ImageCms.ImageCmsTransform:
 
 _colors = Recent("colors")
 _unchanging: set[bytes] = set()
-"""Profiles that are known to change no colour; a forked process knows them, too."""
+"""Profiles that are known to change no colour, kept also in the child of a fork."""

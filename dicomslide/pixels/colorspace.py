@@ -1,4 +1,4 @@
-"""Luminance and chrominance to RGB (PS3.3 C.7.6.3.1.2)."""
+"""Conversion of luminance and chrominance to RGB (PS3.3 C.7.6.3.1.2)."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,15 +7,15 @@ from dicomslide.metadata.pixel_format import PixelFormat
 
 __all__ = ["components_to_rgb", "ybr_to_rgb"]
 
-# Luminance is 0.299 R + 0.587 G + 0.114 B, and red and blue are what they exceed it by
+# From Y = 0.299 R + 0.587 G + 0.114 B, Cr = (R - Y) / 1.402 and Cb = (B - Y) / 1.772
 _RED, _BLUE = 1.402, 1.772
 _GREEN_CB, _GREEN_CR = -0.114 * _BLUE / 0.587, -0.299 * _RED / 0.587
 
 
 def components_to_rgb(pixels: NDArray, pixel_format: PixelFormat) -> NDArray:
-    """Convert stored components to RGB, where the Photometric Interpretation is YBR_FULL.
+    """Convert stored components to RGB where the Photometric Interpretation is YBR_FULL.
 
-    YBR_ICT and YBR_RCT are transforms within a codestream, which its decoder has undone.
+    YBR_ICT and YBR_RCT name transforms within a codestream, which its decoder undoes.
     """
     if pixel_format.photometric.startswith("YBR_FULL"):
         return ybr_to_rgb(pixels, pixel_format.bits_stored)
@@ -30,14 +30,14 @@ def ybr_to_rgb(pixels: NDArray, bits: int) -> NDArray:
     pixels : numpy.ndarray
         Unsigned integers of shape (rows, columns, 3)
     bits : int
-        Bits that are used of each
+        Number of bits of each that are used
 
     Returns
     -------
     numpy.ndarray
         RGB of the same shape and type
     """
-    # Fixed point, with as many binary places as leave room for the sums
+    # Fixed-point numbers, with as many binary places as the sums leave room for
     places = 20 if bits <= 8 else 28
     half, one = 1 << bits - 1, 1 << places
     wide: NDArray[np.signedinteger] = np.empty((3, *pixels.shape[:2]), "i4" if bits <= 8 else "i8")

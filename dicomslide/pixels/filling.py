@@ -1,4 +1,4 @@
-"""From frames to windows: each frame is read and decoded once, whatever needs a part of it."""
+"""Reading of windows from frames, each of which is read and decoded once for all windows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,32 +15,32 @@ from dicomslide.sources.sidebyside import AT_ONCE, side_by_side
 
 __all__ = ["Inner", "Piece", "fill"]
 
-# Where reading costs little, each thread reads what it decodes, in so many batches that all threads
-# end together; in fewer ones rather than smaller ones than the last
+# Each thread reads the frames of local sources itself, in _BATCHES batches so that all threads end
+# together, or in as few as _LEAST_BATCHES so that a batch has at least _LEAST_BATCH frames
 _BATCHES, _LEAST_BATCHES, _LEAST_BATCH = 16, 4, 8
 
 Inner = tuple[slice | NDArray, slice | NDArray]
 
 
 class Piece(NamedTuple):
-    """The part of one frame that goes into a window."""
+    """Part of one frame that is copied into a window."""
 
     frames: ImageFrames
-    """The frames of its image"""
+    """Frames of the image"""
     frame: int
     """Index of the frame"""
     needed: tuple[int, int]
     """Rows and columns of the frame that lie in the matrix"""
     inner: Inner
-    """Which of its pixels these are"""
+    """Index of the pixels in the frame"""
     out: NDArray
-    """The window"""
+    """Array of the window"""
     place: tuple[slice, slice]
-    """Where in the window they go"""
+    """Index of the pixels in the window"""
     transform: ColorTransform | None = None
-    """Applied to the pixels"""
+    """Colour correction of the pixels"""
     label: int | None = None
-    """The window says where the pixels have this value"""
+    """Segment number: the window becomes True where the pixels have this value"""
 
     @property
     def rows(self) -> range:
@@ -52,7 +52,7 @@ class Piece(NamedTuple):
         return range(int(rows.min()), int(rows.max()) + 1)
 
     def paste(self, pixels: NDArray) -> None:
-        """Copy the pixels of the frame to their place in the window."""
+        """Copy pixels of the decoded frame to their place in the window."""
         block = pixels[self.inner]
         if self.label is not None:
             np.equal(block, self.label, out=self.out[self.place])
@@ -64,32 +64,32 @@ class Piece(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class _Needed:
-    """The frames of one image that are needed, in their order, and the pieces of each."""
+    """Frames of one image that a read needs, in their order, and the pieces of each."""
 
     frames: ImageFrames
     pieces: dict[int, list[Piece]]
     kept: dict[int, NDArray]
-    """Those that are decoded already"""
+    """Frames that the cache has, decoded"""
     to_keep: frozenset[int]
-    """Those that will be kept"""
+    """Frames that the cache will keep"""
 
     @classmethod
     def of(cls, frames: ImageFrames, pieces: dict[int, list[Piece]]) -> "_Needed":
-        """Find which frames are kept, and which will be."""
-        # Frames that are read by rows are read as fast as they are copied
+        """Look frames up in the cache, and choose which of the others it will keep."""
+        # Frames that are read by rows are not cached, as reading is as fast as copying
         room = 0 if frames.in_rows else frames.cache.room(frames.frame_bytes)
-        # Of all these frames only the last ones would stay
+        # The cache would drop the first frames again if it got more than it has room for
         to_keep = list(pieces)[-room:] if room else ()
         kept = frames.cache.get_all(pieces) if room else {}
         return cls(frames, pieces, kept, frozenset(to_keep))
 
     def batches(self, size: int) -> "list[_Batch]":
-        """Share out the frames in groups of at most the given size."""
+        """Divide the frames into batches of at most the given size."""
         frames = list(self.pieces)
         return [_Batch(self, frames[i : i + size]) for i in range(0, len(frames), size)]
 
     def paste(self, frame: int, data: bytes | None) -> None:
-        """Decode a frame, unless it is kept, and paste its pieces."""
+        """Read, decode or look up a frame, and paste its pieces."""
         pieces = self.pieces[frame]
         if self.frames.in_rows:
             spans = [piece.rows for piece in pieces]
@@ -105,13 +105,13 @@ class _Needed:
 
 
 class _Batch(NamedTuple):
-    """Frames of one image that are read with one call."""
+    """Batch of frames of one image that are read with one call."""
 
     image: _Needed
     frames: list[int]
 
     def read(self) -> "list[_Item]":
-        """Read those of the frames that are neither kept nor read by rows."""
+        """Read the encoded frames of the batch; None for those in the cache or read by rows."""
         image, frames = self
         by_rows = image.frames.in_rows
         missing = [frame for frame in frames if not (by_rows or frame in image.kept)]
@@ -123,10 +123,10 @@ _Item = tuple[_Needed, int, bytes | None]
 
 
 def fill(pieces: Sequence[Piece], threads: int) -> None:
-    """Read and decode the frames of pieces, each of them once, and paste the pieces.
+    """Read and decode the frames of pieces, each frame once, and paste the pieces.
 
-    Those of several images are read and decoded together. Where frames lie over each other, which
-    needs a single thread, the later one is on top, whichever window it is of.
+    Frames of several images are read and decoded together. With a single thread frames are pasted
+    in their order, so that of overlapping frames the later one is on top.
 
     Parameters
     ----------
@@ -166,7 +166,7 @@ def _needed(pieces: Sequence[Piece]) -> list[_Needed]:
 
 
 def _rounds(images: Sequence[_Needed]) -> list[list[_Batch]]:
-    """Take a batch of each image in turn, and so many batches at once."""
+    """Group batches for concurrent reads, taking one of each image in turn."""
     batches = [image.batches(image.frames.source.batch_size) for image in images]
     in_turn = [batch for turn in zip_longest(*batches) for batch in turn if batch is not None]
     at_once = min(len(images), AT_ONCE)

@@ -1,4 +1,4 @@
-"""The frames of an image instance, and how they become pixels."""
+"""Frames of an image instance: reading, decoding and caching them together."""
 
 import math
 import threading
@@ -24,12 +24,12 @@ _MOST_SCRATCH = 2**22
 
 
 class _Scratch(threading.local):
-    """Memory of each thread for a frame that is copied at once."""
+    """Memory of each thread for a frame whose pixels are copied to windows at once."""
 
     memory: NDArray[np.uint8] = np.empty(0, np.uint8)
 
     def take(self, size: int) -> NDArray[np.uint8]:
-        """Get so many bytes, which hold until the thread takes memory again."""
+        """Return memory of a size in bytes, valid until the next call on the same thread."""
         if size > _MOST_SCRATCH:
             return np.empty(size, np.uint8)
         if size > len(self.memory):
@@ -42,18 +42,18 @@ _scratch = _Scratch()
 
 @dataclass(frozen=True, eq=False)
 class ImageFrames:
-    """The frames of an image instance, shared by all of its arrays.
+    """Frames of an image instance, shared by all of its arrays.
 
     Parameters
     ----------
     source : FrameSource
-        Encoded frames
+        Source of the encoded frames
     pixel_format : PixelFormat
-        How they are encoded
+        Pixel format of the image
     cache : FrameCache
-        Decoded frames
+        Cache of the decoded frames
     notice : Notice, optional
-        Given when a frame has other colours than its data set says
+        Warning for frames that have other colours than Photometric Interpretation states
     """
 
     source: FrameSource
@@ -62,12 +62,12 @@ class ImageFrames:
     notice: Notice = field(default_factory=lambda: Notice(""))
 
     def __getstate__(self) -> dict[str, Any]:
-        # A pickled array leaves out what another process can find again
+        # Cached properties are not pickled, as they are cheap to compute again
         return {name: vars(self)[name] for name in self.__dataclass_fields__}
 
     @cached_property
     def frame_bytes(self) -> int:
-        """Size of a decoded frame."""
+        """Size of a decoded frame in bytes."""
         return math.prod(self.pixel_format.shape) * self.pixel_format.dtype.itemsize
 
     @cached_property
@@ -76,12 +76,12 @@ class ImageFrames:
 
     @property
     def in_rows(self) -> bool:
-        """Whether frames are read by rows: those of a local file that are not compressed."""
+        """Whether single rows of frames can be read: of uncompressed frames of a local file."""
         return self._parts is not None
 
     @cached_property
     def _row_bytes(self) -> int:
-        """Size of an uncompressed row of pixels; 0 where it is no whole part of a frame."""
+        """Size of a row of pixels in bytes; 0 where a row does not lie in one piece."""
         bits, rest = divmod(self.pixel_format.frame_bits, self.pixel_format.rows)
         planes = self.pixel_format.planar and self.pixel_format.samples > 1
         return 0 if rest or bits % 8 or planes else bits // 8
@@ -97,19 +97,19 @@ class ImageFrames:
         found = self.source.read(frames) if frames else []
         if len(found) != len(frames):
             raise FrameError(
-                f"{self.source.name}: {len(found)} frames were delivered for the {len(frames)} "
-                "asked for"
+                f"{self.source.name}: the source delivered {len(found)} frames instead of the "
+                f"{len(frames)} requested"
             )
         return found
 
     def read_rows(self, frame: int, rows: range) -> NDArray:
-        """Read rows of an uncompressed frame, where `in_rows` says so.
+        """Read rows of an uncompressed frame, if `in_rows` is true.
 
         Returns
         -------
         numpy.ndarray
-            Pixels of shape (rows, columns, samples), valid until this thread reads or decodes
-            again. Rows that are not asked for may hold anything
+            Frame of shape (rows, columns, samples), valid until this thread reads or decodes
+            again. Other rows than those requested may hold anything
         """
         memory = _scratch.take(self.pixel_format.frame_bits // 8)
         needed = memory.data
@@ -117,7 +117,7 @@ class ImageFrames:
             needed = needed[rows.start * self._row_bytes : rows.stop * self._row_bytes]
         assert self._parts is not None
         self._parts.read_part(frame, rows.start * self._row_bytes, needed)
-        # NumPy takes any memory for the bytes of a frame that is not compressed
+        # The decoder of uncompressed frames passes its data to NumPy, which takes a memoryview, too
         data = cast("bytes", memory.data)
         return self._decoded(frame, data, self.pixel_format.shape[:2])
 
@@ -127,14 +127,19 @@ class ImageFrames:
         Parameters
         ----------
         frame : int
-            Its index
+            Zero-based index of the frame
         data : bytes
             Encoded frame
         needed : tuple of int
             Rows and columns that lie within the total pixel matrix
         to_keep : bool
-            Whether the pixels are kept; if not, they are valid until this thread reads or decodes
-            again
+            Whether the cache keeps the frame; if not, the pixels are valid until this thread reads
+            or decodes again
+
+        Returns
+        -------
+        numpy.ndarray
+            Pixels of shape (rows, columns, samples)
         """
         if to_keep:
             pixels = self._decoded(frame, data, needed)

@@ -1,8 +1,8 @@
-"""High-Throughput JPEG 2000 codestreams that OpenJPH decodes (ITU-T T.814).
+"""Decoding of High-Throughput JPEG 2000 codestreams with OpenJPH (ITU-T T.814).
 
-OpenJPH is nearly twice as fast as OpenJPEG, and believes what headers say: some make it hang, or
-write outside its memory. So it gets those of a plain form alone, which is what encoders write for
-frames, and only where the configuration says so: it overlooks some damages that OpenJPEG finds.
+OpenJPH is nearly twice as fast as OpenJPEG, but trusts headers: some make it hang, or write outside
+its memory. It only gets codestreams whose headers have a plain form, which encoders write for
+frames, and only if the configuration asks for it, as it misses some damages that OpenJPEG finds.
 """
 
 import struct
@@ -34,23 +34,23 @@ _IN_MAIN_HEADER = {
 _IN_TILE_PART = {_PACKET_LENGTHS, _COMMENT}
 
 _MAX_PRECISION = 16
-# What OpenJPH has bits for in a coefficient
+# Most bits of a coefficient of OpenJPH
 _MAX_BITS = 30
-# By then 1024 pixels are one
+# Enough decomposition levels to reduce 1024 pixels to one
 _MAX_LEVELS = 10
-# Exponents of the smallest and the largest precincts: each costs memory
+# Exponents of the sizes of precincts; smaller ones would be many, each of which takes memory
 _PRECINCTS = range(5, 16)
 
 
 def decode_with_openjph(data: bytes) -> NDArray | None:
-    """Decode a codestream with OpenJPH if that is wanted, safe and works; None otherwise."""
+    """Decode a codestream with OpenJPH if it is configured, safe and succeeds; None otherwise."""
     if not dask.config.get(_SETTING, False) or not is_plain(data):
         return None
     try:
         pixels = imagecodecs.htj2k_decode(data, planar=False)
     except imagecodecs.Htj2kError:
         return None
-    # An error in a code block is lost in imagecodecs: the rows from there on are zeros
+    # imagecodecs loses errors in code blocks, and leaves the rows from there on zero
     written = pixels[-1].any(axis=0).all()
     return pixels if written else None
 
@@ -58,9 +58,9 @@ def decode_with_openjph(data: bytes) -> NDArray | None:
 def is_plain(data: bytes) -> bool:
     """Whether a codestream is lossless and high-throughput, and its headers have the plain form.
 
-    That is one tile without offsets, components of one size and depth, one quality layer, code
-    blocks that are all high-throughput, and one exponent for each subband, of a size that the depth
-    explains (ITU-T T.800 A.4 to A.7, T.814 A.2 to A.4).
+    The plain form is one tile without offsets, components of one size and depth, one quality layer,
+    code blocks that are all high-throughput, and one exponent for each subband, in the range that
+    the depth allows (ITU-T T.800 A.4 to A.7, T.814 A.2 to A.4).
     """
     try:
         _require(data.startswith(_START))
@@ -80,7 +80,7 @@ def is_plain(data: bytes) -> bool:
 
 
 class _OtherFormError(Exception):
-    """Something of a codestream has another form than the plain one."""
+    """Raised when something in a codestream has another form than the plain one."""
 
 
 def _require(condition: bool) -> None:
@@ -91,7 +91,7 @@ def _require(condition: bool) -> None:
 def _read_segments(
     data: bytes, position: int, allowed: set[int], last: int
 ) -> tuple[list[tuple[int, bytes]], int]:
-    """Read marker segments up to a marker, of which the position is the second result."""
+    """Read marker segments up to the marker `last`; return them and its position."""
     segments: list[tuple[int, bytes]] = []
     while True:
         (marker,) = struct.unpack_from(">H", data, position)
@@ -106,14 +106,14 @@ def _read_segments(
 
 
 def _only(segments: list[tuple[int, bytes]], marker: int) -> bytes:
-    """Get the content of the one segment that there may be with a marker."""
+    """Return the content of the segment with a marker, of which there must be exactly one."""
     contents = [content for found, content in segments if found == marker]
     _require(len(contents) == 1)
     return contents[0]
 
 
 def _read_size(content: bytes) -> tuple[int, int]:
-    """Check the size of the image and of its tile; get number and depth of its components."""
+    """Check sizes of image and tile; return number and precision of the components."""
     right, bottom, left, top, width, height, tiles_left, tiles_top, components = struct.unpack_from(
         ">8IH", content, 2
     )
@@ -127,13 +127,13 @@ def _read_size(content: bytes) -> tuple[int, int]:
 
 
 def _check_capabilities(content: bytes) -> None:
-    """Check that nothing but Part 15 is needed, and no more of it than plain code blocks."""
+    """Check that only Part 15 of the standard is needed, and only its plain code blocks."""
     parts, details = struct.unpack(">IH", content)
     _require(parts == 1 << 17 and details < 1 << 6)
 
 
 def _read_coding_style(content: bytes, components: int) -> int:
-    """Check how the components are coded; get the number of decomposition levels."""
+    """Check the coding style; return the number of decomposition levels."""
     style, progression, layers, transformation, levels, wide, high, block_style, wavelet = (
         struct.unpack_from(">BBHBBBBBB", content)
     )
@@ -141,7 +141,7 @@ def _read_coding_style(content: bytes, components: int) -> int:
     _require(transformation == 0 or (transformation == 1 and components == 3))
     # Code blocks of at most 1024 pixels along a side and 4096 in all, without any options
     _require(wide <= 8 and high <= 8 and wide + high <= 8 and block_style == 0x40)
-    # That of the reversible transformation
+    # The 5-3 wavelet, with which coding is lossless
     _require(wavelet == 1)
     precincts = content[10:]
     _require(len(precincts) == style * (levels + 1))
@@ -150,7 +150,7 @@ def _read_coding_style(content: bytes, components: int) -> int:
 
 
 def _check_quantization(content: bytes, levels: int, precision: int) -> None:
-    """Check the exponents of the subbands, of which reversible ones have no step sizes."""
+    """Check the exponents of the subbands; lossless coding has no step sizes beside them."""
     _require(len(content) == 2 + 3 * levels)
     style, *exponents = content
     _require(style & 0x1F == 0)
@@ -161,7 +161,7 @@ def _check_quantization(content: bytes, levels: int, precision: int) -> None:
 
 
 def _check_tile_parts(data: bytes, position: int) -> None:
-    """Check that the parts of the one tile follow each other up to the end of the codestream."""
+    """Check that the parts of the tile follow each other up to the end of the codestream."""
     part, parts = 0, 0
     while struct.unpack_from(">H", data, position) != (_END,):
         marker, size, tile, length, index, count = struct.unpack_from(">HHHIBB", data, position)

@@ -1,4 +1,4 @@
-"""Indices of NumPy and xarray as ranges and arrays, checked and without negative numbers."""
+"""Normalization of indices of NumPy and xarray to ranges and arrays without negative numbers."""
 
 from collections.abc import Sequence
 from typing import Any, SupportsIndex
@@ -26,7 +26,7 @@ Axis = tuple[Indices, bool]
 
 
 def normalize_index(key: Any, shape: tuple[int, ...]) -> list[tuple[range, bool]]:
-    """Turn a basic index into one range for each axis.
+    """Convert a basic index to one range for each axis.
 
     Parameters
     ----------
@@ -64,12 +64,12 @@ def normalize_index(key: Any, shape: tuple[int, ...]) -> list[tuple[range, bool]
 
 
 def outer_index(key: Sequence[Any], shape: tuple[int, ...]) -> list[Axis]:
-    """Turn an index of which each item selects along its own axis into the indices of each axis.
+    """Convert an outer index, whose items each select along their own axis.
 
     Parameters
     ----------
     key : sequence of int, slice or numpy.ndarray
-        An item for each axis; arrays are integers of one dimension
+        One item for each axis; arrays are one-dimensional integers
     shape : tuple of int
         Shape of the array
 
@@ -82,6 +82,8 @@ def outer_index(key: Sequence[Any], shape: tuple[int, ...]) -> list[Axis]:
     ------
     IndexError
         When an index is out of range
+    TypeError
+        When an index is neither an integer, a slice nor an array
     """
     return [
         (_checked(item, size, axis), False)
@@ -92,7 +94,7 @@ def outer_index(key: Sequence[Any], shape: tuple[int, ...]) -> list[Axis]:
 
 
 def point_index(key: Sequence[NDArray], shape: tuple[int, ...]) -> list[NDArray[np.int64]]:
-    """Check arrays of indices, one for each axis, and repeat them to one shape.
+    """Check arrays of indices, one for each axis, and broadcast them to one shape.
 
     Raises
     ------
@@ -122,7 +124,7 @@ def _axis(key: Any, size: int, axis: int) -> tuple[range, bool]:
         except TypeError as error:
             raise ArgumentTypeError(f"index of axis {axis}: {error}") from None
     if type(key) is int:
-        # The check against a protocol would take longer than all other steps
+        # Plain integers skip the check against a protocol, which takes longer than all the rest
         index = key
     elif isinstance(key, (bool, np.bool_)) or not isinstance(key, SupportsIndex):
         raise ArgumentTypeError(
@@ -139,7 +141,7 @@ def _axis(key: Any, size: int, axis: int) -> tuple[range, bool]:
 
 
 def ascending(indices: Indices) -> tuple[Indices, slice | NDArray[np.intp]]:
-    """Sort indices, each of them once, and find where in the sorted ones each of them is."""
+    """Return the unique indices in ascending order, and the place of each index among them."""
     if isinstance(indices, range):
         backwards = indices.step < 0
         return (indices[::-1] if backwards else indices), slice(None, None, -1 if backwards else 1)
@@ -152,7 +154,7 @@ def ascending(indices: Indices) -> tuple[Indices, slice | NDArray[np.intp]]:
 
 
 def taken(pixels: NDArray, places: Sequence[slice | NDArray], dropped: Sequence[bool]) -> NDArray:
-    """Take what lies at given places along each of the first axes, and drop some of these axes."""
+    """Select places along each of the first axes, and drop some of these axes."""
     for axis, where in enumerate(places):
         if isinstance(where, np.ndarray):
             pixels = pixels.take(where, axis)
@@ -168,7 +170,7 @@ def shifted(indices: Indices, by: int) -> Indices:
 
 
 def split_indices(indices: Indices, start: int, stop: int) -> slice:
-    """Find which places of ascending indices hold values of [start, stop)."""
+    """Find the slice of ascending indices whose values lie in [start, stop)."""
     if isinstance(indices, range):
         first = max(-(-(start - indices.start) // indices.step), 0)
         last = min(-(-(stop - indices.start) // indices.step), len(indices))
@@ -178,8 +180,8 @@ def split_indices(indices: Indices, start: int, stop: int) -> slice:
 
 
 def as_slice(indices: range) -> slice:
-    """The slice that selects the indices of a range."""
+    """Convert a range of indices to the slice that selects them."""
     if not indices:
-        # A negative bound would count from the end
+        # Bounds of an empty range may be negative, which a slice would count from the end
         return slice(0, 0)
     return slice(indices.start, None if indices.stop < 0 else indices.stop, indices.step)

@@ -1,4 +1,4 @@
-"""JPEG and JPEG-LS frames (ITU-T T.81, T.87)."""
+"""Decoding of JPEG and JPEG-LS frames (ITU-T T.81, T.87)."""
 
 import struct
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ __all__ = [
     "read_jpeg_header",
 ]
 
-# Markers of the start of frame; C4, C8 and CC are other ones
+# Start of frame markers are C0 to CF, without C4, C8 and CC, and F7 of JPEG-LS
 _SEQUENTIAL, _PROGRESSIVE, _LOSSLESS, JPEG_LS = frozenset({0xC0, 0xC1}), 0xC2, 0xC3, 0xF7
 _SUPPORTED = _SEQUENTIAL | {_PROGRESSIVE, _LOSSLESS}
 _START_OF_FRAME = frozenset({*range(0xC0, 0xD0), JPEG_LS}) - {0xC4, 0xC8, 0xCC}
@@ -31,20 +31,20 @@ _START_OF_SCAN, _END = b"\xff\xda", b"\xff\xd9"
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xD8)})
 _JFIF, _ADOBE = 0xE0, 0xEE
 
-# Encoders write ten or so, and each one costs a pass over the frame, however short it is
+# Encoders write about ten scans; more cost time, as each is a pass over the frame
 _MAX_SCANS = 100
 
 
 @dataclass(frozen=True)
 class JpegHeader(Codestream):
-    """What a JPEG or JPEG-LS codestream says up to its first scan.
+    """Header of a JPEG or JPEG-LS codestream: all segments up to its first scan.
 
     Parameters
     ----------
     process : int
-        Marker of the start of frame
+        Second byte of the start of frame marker
     component_ids : bytes
-        One byte for each component
+        Identifiers of the components, one byte each
     adobe_transform : int, optional
         Colour transform of the Adobe segment, 0 for none; None where there is no segment
     jfif : bool
@@ -52,7 +52,7 @@ class JpegHeader(Codestream):
     subsampled : bool
         Whether the sampling factors of the components differ
     one_scan : bool
-        Whether the first scan is the only one that a decoder reads: it has all of all components
+        Whether the first scan has all components completely, so that decoders read no other one
     """
 
     process: int
@@ -69,7 +69,7 @@ def decode_jpeg(
     needed: tuple[int, int],
     out: NDArray | None = None,
 ) -> NDArray:
-    """Decode a JPEG frame, be it lossy or lossless, into `out` if that can be."""
+    """Decode a lossy or lossless JPEG frame, into `out` if the codec can; see `decode_frame`."""
     header = read_jpeg_header(data)
     check_codestream(header, pixel_format, needed)
     if header.process not in _SUPPORTED:
@@ -79,7 +79,7 @@ def decode_jpeg(
     if header.samples == 1:
         return as_stored(imagecodecs.jpeg8_decode(data), header.precision, pixel_format)
     ycbcr = _is_ycbcr(header, pixel_format)
-    # The codec does not convert what is lossless
+    # The codec converts the colours of lossy codestreams only
     converted = ycbcr and header.process != _LOSSLESS
     shape = header.rows, header.columns, header.samples
     fits = out is not None and out.shape == shape and out.dtype.itemsize == 1
@@ -97,30 +97,29 @@ def decode_jpeg(
 def _is_ycbcr(header: JpegHeader, pixel_format: PixelFormat) -> bool:
     """Whether the components of a JPEG codestream are YCbCr.
 
-    The codestream decides where it tells (PS3.5 8.2.1). The Adobe segment and the names of the
-    components were made for that. JFIF (ITU-T T.871) has no colours but YCbCr, and only chrominance
-    is ever stored with fewer pixels. Many converters encode YCbCr and leave Photometric
-    Interpretation as it was before, which is RGB.
+    The codestream decides if it tells (PS3.5 8.2.1), as many converters encode YCbCr but leave
+    Photometric Interpretation at RGB. The Adobe segment and component identifiers state colours
+    explicitly; JFIF (ITU-T T.871) is always YCbCr; and only chrominance is subsampled.
     """
     if header.adobe_transform is not None:
         return header.adobe_transform != 0
     if header.component_ids.upper() == b"RGB":
         return False
-    # JFIF is defined for processes with a DCT alone. Lossless streams keep the colours that they
-    # were made from, whichever segments their encoder writes
+    # JFIF is only defined for processes with a DCT: its segment says nothing about the colours of
+    # lossless codestreams, in which some encoders write it all the same
     if header.subsampled or (header.jfif and header.process != _LOSSLESS):
         return True
     return pixel_format.photometric != "RGB"
 
 
 def read_jpeg_colours(data: bytes, pixel_format: PixelFormat) -> tuple[str, bool]:
-    """Tell what the three components of a JPEG codestream are, and whether its data set agrees."""
+    """Read the colours of a JPEG codestream, and whether Photometric Interpretation agrees."""
     ycbcr = _is_ycbcr(read_jpeg_header(data), pixel_format)
     return "YCbCr" if ycbcr else "RGB", ycbcr == (pixel_format.photometric != "RGB")
 
 
 def decode_jpeg_ls(data: bytes, pixel_format: PixelFormat, needed: tuple[int, int]) -> NDArray:
-    """Decode a JPEG-LS frame, be it lossless or nearly so."""
+    """Decode a lossless or near-lossless JPEG-LS frame; see `decode_frame`."""
     header = read_jpeg_header(data)
     check_codestream(header, pixel_format, needed)
     if header.process != JPEG_LS:
@@ -136,16 +135,16 @@ def read_jpeg_header(data: bytes) -> JpegHeader:
     Raises
     ------
     FrameError
-        When the data are no such codestream, or are cut off
+        When the data are not such a codestream, or are cut off
     """
     if data[:2] != b"\xff\xd8":
         raise FrameError("it does not start like a JPEG codestream")
-    # A decoder would fill the rest of a codestream that is cut off with grey
+    # Decoders fill the missing part of a codestream that is cut off with grey, without an error
     if _END not in data[-64:] and not data.rstrip(b"\0").endswith(_END):
         raise FrameError("its JPEG codestream is cut off")
     global _last
     known = _last
-    # The frames of an image begin alike, up to where their first scan starts
+    # Frames of an image usually have equal headers, so the last one is kept with its bytes
     if known is not None and data.startswith(known[0]):
         return known[1]
     header, end = _parse_header(data)
@@ -157,7 +156,7 @@ _last: tuple[bytes, JpegHeader] | None = None
 
 
 def _parse_header(data: bytes) -> tuple[JpegHeader, int]:
-    """Parse a header; return where what it was read from ends, too."""
+    """Parse a header; return it and the position of its end."""
     frame, process, adobe, jfif, components, end = b"", 0, None, False, 0, len(data)
     for marker, segment, after in _iter_segments(data):
         if marker in _START_OF_FRAME and not frame:
@@ -187,12 +186,12 @@ def _parse_header(data: bytes) -> tuple[JpegHeader, int]:
 
 
 def _iter_segments(data: bytes) -> Iterator[tuple[int, bytes, int]]:
-    """Find the segments up to that of the first scan (ITU-T T.81 B.1.1).
+    """Iterate over the segments up to the start of the first scan (ITU-T T.81 B.1.1).
 
     Yields
     ------
     tuple of int, bytes and int
-        Marker, content, and the position after it
+        Second byte of the marker, content, and the position after the segment
     """
     position, marker = 2, 0
     while position + 4 <= len(data) and marker != _SCAN:

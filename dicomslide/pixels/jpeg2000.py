@@ -1,4 +1,4 @@
-"""JPEG 2000 and High-Throughput JPEG 2000 frames (ITU-T T.800, T.814)."""
+"""Decoding of JPEG 2000 and High-Throughput JPEG 2000 frames (ITU-T T.800, T.814)."""
 
 import struct
 from dataclasses import dataclass
@@ -24,22 +24,22 @@ _START = b"\xff\x4f\xff\x51"
 _CODING_STYLE = b"\xff\x52"
 _TILE_PART, _END = b"\xff\x90", b"\xff\xd9"
 
-# Largest number of bits for which the codec is exact
+# Most bits per sample for which the codec is exact
 _MAX_PRECISION = 24
-# Tiles cost memory, however small they are
+# Bounds the number of tiles, each of which takes memory, however small it is
 _MIN_PIXELS_PER_TILE = 1024
 
 
 @dataclass(frozen=True)
 class Jpeg2000Header(Codestream):
-    """What the main header of a JPEG 2000 codestream says.
+    """Main header of a JPEG 2000 codestream.
 
     Parameters
     ----------
     tiles : int
         Number of tiles
     transformed : bool
-        Whether there is a multiple component transformation, which a decoder undoes
+        Whether there is a multiple component transformation, which decoders undo
     subsampled : bool
         Whether the last two of three components have half the columns, and maybe half the rows
     end : int
@@ -53,7 +53,7 @@ class Jpeg2000Header(Codestream):
 
 
 def decode_jpeg2000(data: bytes, pixel_format: PixelFormat, needed: tuple[int, int]) -> NDArray:
-    """Decode a JPEG 2000 frame, be it high-throughput or not."""
+    """Decode a JPEG 2000 frame, high-throughput or not; see `decode_frame`."""
     data = extract_codestream(data)
     header = read_jpeg2000_header(data)
     check_codestream(header, pixel_format, needed)
@@ -65,18 +65,19 @@ def decode_jpeg2000(data: bytes, pixel_format: PixelFormat, needed: tuple[int, i
     pixels = decode_with_openjph(data)
     if pixels is None:
         pixels = imagecodecs.jpeg2k_decode(data, numthreads=1)
-    # The codec itself repeats the samples of subsampled chroma, and converts what has it
+    # The codec upsamples subsampled chrominance, and then also converts to RGB
     if _is_ycbcr(header, pixel_format) and not header.subsampled:
         pixels = ybr_to_rgb(pixels, header.precision)
     return as_stored(pixels, header.precision, pixel_format)
 
 
 def _is_ycbcr(header: Jpeg2000Header, pixel_format: PixelFormat) -> bool:
-    """Whether the components of a JPEG 2000 codestream are YCbCr, as nothing transforms them.
+    """Whether the decoded components of a JPEG 2000 codestream are YCbCr.
 
-    Only chrominance is ever stored with fewer pixels. What YBR_ICT makes of colours is YCbCr.
-    Differences as in YBR_RCT need one more bit than the colours and cannot be there: such an image
-    holds RGB.
+    They are RGB if the decoder undoes a component transformation. Without one, subsampled
+    components are YCbCr, as only chrominance is subsampled, and YBR_ICT names the same colours as
+    YBR_FULL. YBR_RCT cannot be true without a transformation, as its differences would need one
+    more bit: such an image holds RGB.
     """
     if header.samples != 3 or header.transformed:
         return False
@@ -84,9 +85,9 @@ def _is_ycbcr(header: Jpeg2000Header, pixel_format: PixelFormat) -> bool:
 
 
 def read_jpeg2000_colours(data: bytes, pixel_format: PixelFormat) -> tuple[str, bool]:
-    """Tell what the three components of a codestream are, and whether its data set agrees.
+    """Read the colours of a codestream, and whether Photometric Interpretation agrees.
 
-    What is transformed within the codestream may be called RGB: that is what it decodes to.
+    RGB agrees with a codestream that has a component transformation, as it decodes to RGB.
     """
     header = read_jpeg2000_header(extract_codestream(data))
     photometric = pixel_format.photometric
@@ -98,13 +99,13 @@ def read_jpeg2000_colours(data: bytes, pixel_format: PixelFormat) -> tuple[str, 
 
 
 def extract_codestream(data: bytes) -> bytes:
-    """Take the codestream out of the JP2 container that some writers leave around it."""
+    """Extract the codestream from a JP2 container, which some writers leave around it."""
     if data.startswith(_START):
         return data
     for kind, start, end in iter_boxes(data):
         if kind == b"jp2c":
             return data[start:end]
-    raise FrameError("it is no JPEG 2000 codestream")
+    raise FrameError("it is not a JPEG 2000 codestream")
 
 
 def read_jpeg2000_header(data: bytes) -> Jpeg2000Header:
@@ -113,8 +114,8 @@ def read_jpeg2000_header(data: bytes) -> Jpeg2000Header:
     Raises
     ------
     FrameError
-        When the data are no such codestream, are cut off, or have components that differ in
-        another way than chroma that is subsampled as 4:2:2 or 4:2:0
+        When the header is broken or cut off, or components differ in precision, or in size other
+        than by chroma subsampling of 4:2:2 or 4:2:0
     """
     segments: dict[bytes, bytes] = {}
     position = 2
@@ -133,8 +134,8 @@ def read_jpeg2000_header(data: bytes) -> Jpeg2000Header:
     depth, transformed = size[36], style[4] != 0
     full, halves = bytes((depth, 1, 1)), [bytes((depth, 2, down)) for down in (1, 2)]
     subsampled = samples == 3 and size[36:] in [full + 2 * half for half in halves]
-    # A transformation needs components of one size, and an image with an offset may begin within
-    # a sample of chroma
+    # A transformation needs components of one size, and the first chroma sample of an image with
+    # an offset may be cut
     if size[36:] != full * samples and (not subsampled or transformed or left or top):
         raise FrameError("the components of its JPEG 2000 codestream differ in size or precision")
     if not width or not height:
@@ -153,14 +154,14 @@ def read_jpeg2000_header(data: bytes) -> Jpeg2000Header:
 
 
 def _check_tiles(data: bytes, header: Jpeg2000Header) -> None:
-    """Check that all tiles are there and whole: a decoder would leave out what is missing."""
+    """Check that all tiles are there and complete, as decoders leave out missing ones silently."""
     if header.tiles > 1 + header.rows * header.columns // _MIN_PIXELS_PER_TILE:
         raise FrameError(f"its JPEG 2000 codestream has {header.tiles} tiles")
     tiles, position = set(), header.end
     while data[position : position + 2] == _TILE_PART and position + 12 <= len(data):
         _, tile, length = struct.unpack_from(">HHI", data, position + 2)
         tiles.add(tile)
-        # Without a length it is the last one
+        # A length of 0 stands for all bytes up to the end of the codestream (ITU-T T.800 A.4.2)
         position = position + max(length, 12) if length else data.rfind(_END)
     if len(tiles) < header.tiles or data[position : position + 2] != _END:
         raise FrameError("its JPEG 2000 codestream is cut off")

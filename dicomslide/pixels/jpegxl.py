@@ -1,4 +1,4 @@
-"""JPEG XL frames (ISO/IEC 18181)."""
+"""Decoding of JPEG XL frames (ISO/IEC 18181)."""
 
 import imagecodecs
 from numpy.typing import NDArray
@@ -11,10 +11,10 @@ __all__ = ["decode_jpeg_xl", "read_jpeg_xl_header"]
 
 _START = b"\xff\x0a"
 
-# Enough for the largest header that is read here
+# Enough bytes for all fields of the header that are read here
 _HEADER_SIZE = 64
 _RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
-# Alternatives of an integer: its smallest value and how many bits are added to it
+# Codings of an integer: its smallest value, and the number of bits of what is added to that
 _SIZE = ((1, 9), (1, 13), (1, 18), (1, 30))
 _BITS = ((8, 0), (10, 0), (12, 0), (1, 6))
 _EXTRA_CHANNELS = ((0, 0), (1, 0), (2, 4), (1, 12))
@@ -23,7 +23,7 @@ _GREY = 1
 
 
 def decode_jpeg_xl(data: bytes, pixel_format: PixelFormat, needed: tuple[int, int]) -> NDArray:
-    """Decode a JPEG XL frame; what its colours are is a matter of the codestream alone."""
+    """Decode a JPEG XL frame, whose colours only its codestream states; see `decode_frame`."""
     header = read_jpeg_xl_header(data)
     check_codestream(header, pixel_format, needed)
     pixels = imagecodecs.jpegxl_decode(data, index=0, numthreads=1)
@@ -31,7 +31,7 @@ def decode_jpeg_xl(data: bytes, pixel_format: PixelFormat, needed: tuple[int, in
 
 
 class _Bits:
-    """Fields of a header, the least significant bit of each byte first."""
+    """Reader of the fields of a header, the least significant bit of each byte first."""
 
     def __init__(self, data: bytes) -> None:
         self._value = int.from_bytes(data, "little")
@@ -47,7 +47,7 @@ class _Bits:
         return value
 
     def choose(self, alternatives: tuple[tuple[int, int], ...]) -> int:
-        """Read an integer that is coded in one of four ways."""
+        """Read an integer whose first two bits choose one of four codings."""
         base, count = alternatives[self.take(2)]
         return base + self.take(count)
 
@@ -58,19 +58,19 @@ def read_jpeg_xl_header(data: bytes) -> Codestream:
     Raises
     ------
     FrameError
-        When the data are no JPEG XL codestream, or of an image that DICOM has no place for: with
-        more channels than those of its colours, floats, a preview, an animation or a rotation
+        When the data are not a JPEG XL codestream, or the image has extra channels, floats, a
+        preview, an animation or a rotation, which frames cannot have
     """
     start = _find_codestream(data)
     if data[start : start + 2] != _START:
-        raise FrameError("it is no JPEG XL codestream")
+        raise FrameError("it is not a JPEG XL codestream")
     bits = _Bits(data[start + 2 : start + 2 + _HEADER_SIZE])
     rows, columns = _read_size(bits)
     if bits.take(1):
-        # All values of the metadata are the usual ones
+        # The flag all_default: the metadata are not stored, as they have their default values
         return Codestream(rows, columns, 3, 8)
     has_extra_fields = bits.take(1)
-    # Orientation, and whether there are an intrinsic size, a preview and an animation
+    # First three bits of orientation, then the flags of an intrinsic size, preview and animation
     if has_extra_fields and (bits.take(3) or bits.take(3)):
         raise FrameError("its JPEG XL image is rotated, animated, resized or has a preview")
     if bits.take(1):
@@ -78,7 +78,7 @@ def read_jpeg_xl_header(data: bytes) -> Codestream:
     precision = bits.choose(_BITS)
     bits.take(1)  # Whether buffers of 16 bits suffice
     if bits.choose(_EXTRA_CHANNELS):
-        raise FrameError("its JPEG XL image has other channels than those of its colours")
+        raise FrameError("its JPEG XL image has channels beside those of its colours")
     bits.take(1)  # Whether the image is coded as XYB
     is_srgb = bits.take(1)
     if is_srgb:
@@ -89,18 +89,18 @@ def read_jpeg_xl_header(data: bytes) -> Codestream:
 
 
 def _find_codestream(data: bytes) -> int:
-    """Find where the codestream starts, or its first part, in a container or without one."""
+    """Find the position of the codestream or of its first part, in a container or without."""
     if data.startswith(_START):
         return 0
     for kind, start, _ in iter_boxes(data):
         if kind in (b"jxlc", b"jxlp"):
-            # The parts of a codestream are numbered
+            # Boxes of a part start with its number, of four bytes
             return start + 4 * (kind == b"jxlp")
-    raise FrameError("it is no JPEG XL codestream")
+    raise FrameError("it is not a JPEG XL codestream")
 
 
 def _read_size(bits: _Bits) -> tuple[int, int]:
-    """Read rows and columns."""
+    """Read the number of rows and columns."""
     small = bits.take(1)
 
     def read() -> int:

@@ -1,4 +1,4 @@
-"""Frames that are not compressed, or with deflate as a whole (PS3.5 8.1.1, A.4.13)."""
+"""Decoding of native frames, and of frames compressed with deflate (PS3.5 8.1.1, A.4.13)."""
 
 import zlib
 from typing import Literal
@@ -20,7 +20,7 @@ __all__ = [
 
 
 def native_size(pixel_format: PixelFormat) -> int:
-    """Size of an uncompressed frame in bytes."""
+    """Compute the size of an uncompressed frame in bytes."""
     return -(-pixel_format.frame_bits // 8)
 
 
@@ -30,7 +30,7 @@ def decode_native(
     needed: tuple[int, int],
     order: Literal["<", ">"] = "<",
 ) -> NDArray:
-    """Decode a frame that is not compressed."""
+    """Decode a native frame in a byte order, ``"<"`` or ``">"``; see `decode_frame`."""
     size = native_size(pixel_format)
     # A frame may be padded to an even length
     if not size <= len(data) <= size + 1:
@@ -54,12 +54,12 @@ def decode_native(
 def decode_native_big_endian(
     data: bytes, pixel_format: PixelFormat, needed: tuple[int, int]
 ) -> NDArray:
-    """Decode a frame that is not compressed, of values with the most significant byte first."""
+    """Decode a native frame whose values have the most significant byte first."""
     return decode_native(data, pixel_format, needed, order=">")
 
 
 def decode_deflated(data: bytes, pixel_format: PixelFormat, needed: tuple[int, int]) -> NDArray:
-    """Decode a frame that is compressed with deflate, without a header (RFC 1951)."""
+    """Decode a frame that is compressed with raw deflate (RFC 1951); see `decode_frame`."""
     inflater = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
     native = inflater.decompress(data, native_size(pixel_format) + 2)
     if not inflater.eof:
@@ -68,7 +68,7 @@ def decode_deflated(data: bytes, pixel_format: PixelFormat, needed: tuple[int, i
 
 
 def clear_unused_bits(pixels: NDArray, pixel_format: PixelFormat) -> NDArray:
-    """Clear or sign-extend the bits beside Bits Stored, which may hold anything (PS3.5 8.1.1)."""
+    """Clear or sign-extend the bits outside Bits Stored, which may hold anything (PS3.5 8.1.1)."""
     unused = pixel_format.bits_allocated - pixel_format.bits_stored
     if unused == 0 or pixel_format.floating:
         return pixels
@@ -77,7 +77,7 @@ def clear_unused_bits(pixels: NDArray, pixel_format: PixelFormat) -> NDArray:
 
 
 def _upsample_422(data: bytes, pixel_format: PixelFormat) -> NDArray[np.uint8]:
-    """Expand Y1 Y2 Cb Cr quadruples (PS3.3 C.7.6.3.1.2)."""
+    """Expand quadruples of Y1 Y2 Cb Cr to two pixels each (PS3.3 C.7.6.3.1.2)."""
     rows, columns = pixel_format.rows, pixel_format.columns
     if columns % 2 or pixel_format.bits_allocated != 8:
         raise FrameError(

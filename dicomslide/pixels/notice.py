@@ -1,4 +1,4 @@
-"""Warnings that are given once for an image, however many of its frames give rise to them."""
+"""Warnings that are given once for an image, however many of its frames cause them."""
 
 import warnings
 from typing import Any
@@ -9,10 +9,9 @@ __all__ = ["Notice"]
 
 
 class Notice:
-    """A warning about the frames of one image, of which only the first one is given.
+    """Warning about the frames of one image, which is given once, from any thread.
 
-    It may be given from any thread. Pickled, it is one that no frame has given rise to, and one
-    process has one notice for each key.
+    Unpickled notices with the same key are one object, so that a process warns once.
 
     Parameters
     ----------
@@ -26,7 +25,7 @@ class Notice:
         self.given = False
 
     def give(self, message: str) -> None:
-        """Warn, unless that was done before."""
+        """Warn with a message, unless the warning was given before."""
         with self._lock:
             first, self.given = not self.given, True
         if first:
@@ -36,7 +35,7 @@ class Notice:
         return _arrived, (self._key,)
 
 
-# Never emptied, as arrays come and go with the tasks of a worker: it has no pixels
+# Not weak references: arrays come and go with the tasks of a worker, which must not warn again
 _arrivals: dict[str, Notice] = {}
 
 

@@ -1,4 +1,4 @@
-"""Arrays with larger or smaller pixels than another one: means over the areas of these pixels."""
+"""Lazy arrays with larger or smaller pixels than another one, by means over their areas."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ if TYPE_CHECKING:
 
 __all__ = ["AreaMeans", "ResampledArray", "areas_of"]
 
-# About so many bytes of the source are added up at once
+# About the number of bytes of the source that are read and added up at once
 _BLOCK_BYTES = 2**23
 
 
 @dataclass(frozen=True, eq=False)
 class ResampledArray:
-    """The pixels of an array on a grid of another spacing: lazy, picklable, from any thread.
+    """Lazy array of the pixels of another one at another spacing, for use from any thread.
 
     Both grids begin at the same corner. A value is the mean of the source over the area of the
-    pixel, each pixel of the source weighted by the part of it that lies in there, and rounded to
-    the nearest integer, ties to the even one, where the source has integers. An area that ends
-    beyond the source counts as far as it lies in it; one that lies outside is background. NaN does
-    not count. Truth values cannot be averaged: there it is the pixel at the centre of the area.
+    pixel: each pixel of the source is weighted by the part of it that lies in the area. Where the
+    source has integers, the mean is rounded to the nearest one, ties to even. The part of an area
+    beyond the source and NaN do not count; an area outside the source is background. Truth values
+    cannot be averaged: their value is that of the source's pixel at the centre of the area.
 
-    The same rule makes smaller pixels: the source is taken as constant over each of its pixels, so
-    that these are repeated, and mixed where a new one lies across their border.
+    The same rule makes smaller pixels, with the source constant over each of its pixels: values are
+    repeated, and mixed where a new pixel lies across a border.
 
     Parameters
     ----------
     source : FrameArray
-        Pixels
+        Array that is resampled
     scale : tuple of float
-        Rows and columns of the source for one of this array
+        Rows and columns of the source for one row and one column of this array
     """
 
     source: FrameArray
@@ -49,7 +49,7 @@ class ResampledArray:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Rows, columns and samples; the last ones may lie in the source with a part of them."""
+        """Number of rows, columns and samples; the last row and column may exceed the source."""
         rows, columns = (
             max(int(np.ceil(round(extent / step, 6))), 1)
             for extent, step in zip(self.source.shape[:2], self.scale, strict=True)
@@ -68,7 +68,7 @@ class ResampledArray:
 
     @property
     def token(self) -> str:
-        """A name that is the same for the same pixels, also in another process."""
+        """Key that is equal for the same pixels, also in another process."""
         return hashlib.sha256(repr((self.source.token, self.scale)).encode()).hexdigest()[:32]
 
     def __dask_tokenize__(self) -> str:
@@ -81,9 +81,9 @@ class ResampledArray:
         return taken(self.read(rows, columns), places, dropped)
 
     def read(self, rows: range, columns: range) -> NDArray:
-        """Read the pixels at given rows and columns, which may lie outside.
+        """Read the pixels at given rows and columns, which may lie outside the array.
 
-        The frames of the source are read a block after the other, and each of them once.
+        The frames of the source are read in blocks one after the other, each frame once.
 
         Returns
         -------
@@ -104,7 +104,7 @@ class ResampledArray:
         return means.take(self.source.background)
 
     def _block(self) -> tuple[int, int]:
-        """Rows and columns of the source that are read at once: as many tiles along both axes."""
+        """Choose rows and columns of the source that are read at once, as a square of tiles."""
         height, width, samples = self.source.tile_shape
         tile_bytes = height * width * samples * self.dtype.itemsize
         side = max(int((_BLOCK_BYTES / tile_bytes) ** 0.5), 1)
@@ -116,25 +116,32 @@ class ResampledArray:
         Parameters
         ----------
         chunks : {"auto", "frames"}, int or tuple of int
-            Chunks that are made of as many pixels of the source as its own chunks of that kind
-            have, or (rows, columns) of this array. Where these would be more chunks than dask can
-            hold, they are larger
+            Chunks for as many pixels of the source as its own chunks of that kind have, or
+            (rows, columns) of this array. They are larger where these would be more chunks than
+            dask can hold
 
         Returns
         -------
         dask.array.Array
             Array of shape (rows, columns, samples). Nothing is read
+
+        Raises
+        ------
+        TypeError
+            When a size is no integer
+        ValueError
+            When `chunks` is none of these
         """
         if isinstance(chunks, str):
             of_source = self.source.chunk_sizes(chunks)
-            # Smaller pixels are not read from fewer of the source, but fill more memory
+            # Chunks do not grow where pixels become smaller, as they would take more memory
             chunks = tuple(
                 max(round(size / max(step, 1)), 1)
                 for size, step in zip(of_source[:2], self.scale, strict=True)
             )
         sizes = chunk_sizes(chunks, self.shape, (1, 1, self.shape[2]), self.dtype)
         rows, columns = fewer_chunks(self.shape, sizes)
-        # A task shares the machine with the tasks beside it
+        # One thread for each task, as dask runs as many tasks at once as there are processors
         single = replace(self, source=replace(self.source, threads=1))
         return as_dask(single, f"resampled-{self.token}", (rows, columns, self.shape[2]))
 
@@ -182,33 +189,33 @@ class AreaMeans:
         outside = weights == 0
         np.divide(sums, weights, out=sums, where=~outside)
         if self._dtype.kind in "iu":
-            # Noise of the weights must not decide a tie
+            # Rounding errors of the weights must not decide a tie
             np.rint(sums.round(6), out=sums)
         sums[outside] = background
         return sums.astype(self._dtype)
 
 
 def areas_of(indices: range, step: float, extent: int, is_centre: bool) -> NDArray[np.float64]:
-    """Find what pixels cover of an axis of the source, in pixels of it.
+    """Compute the intervals that pixels cover on an axis of the source, in its pixels.
 
     Returns
     -------
     numpy.ndarray
-        Start and end of each pixel, or of the one of the source at its centre, as far as they lie
-        in the source; shape (indices, 2)
+        Start and end of each pixel, or of the source's pixel at its centre, clipped to the source;
+        shape (indices, 2)
     """
     places = np.array(indices, np.float64)
     if is_centre:
         starts = np.floor((step * (places + 0.5)).round(6))
         ends = starts + 1
     else:
-        # Noise of the products must not become pixels that are weighted by it
+        # Rounding errors of the products must not become pixels with tiny weights
         starts, ends = ((step * edges).round(6) for edges in (places, places + 1))
     return np.stack([starts, ends], axis=-1).clip(0, extent)
 
 
 def _blocks(areas: NDArray[np.float64], step: int) -> Iterator[tuple[int, int]]:
-    """Cut what areas cover of an axis at multiples of a step; what is between them is left out."""
+    """Yield intervals of an axis that areas cover, cut at multiples of a step, without gaps."""
     covered = areas[areas[:, 0] < areas[:, 1]]
     if not len(covered):
         return
@@ -226,7 +233,7 @@ def _add(
     down: NDArray[np.float64],
     across: NDArray[np.float64],
 ) -> None:
-    """Add what a block, whose first pixel has the place (0, 0), gives to weighted sums."""
+    """Add the pixels of a block to weighted sums; areas are counted from its first pixel."""
     rows, columns = (
         (ends[:, 1] > 0) & (ends[:, 0] < extent)
         for ends, extent in zip((down, across), block.shape[:2], strict=True)
@@ -237,7 +244,7 @@ def _add(
 
 
 def _sums(pixels: NDArray, areas: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Add up the pixels along the first axis in each area, weighted by their part of it."""
+    """Sum the pixels along the first axis in each area, weighted by the part that lies in it."""
     starts, ends = areas.T
     first = np.floor(starts).astype(int)
     sums = np.zeros((len(areas), *pixels.shape[1:]))

@@ -1,4 +1,4 @@
-"""An optimization for dask: of larger chunks only the frames that are needed are read."""
+"""Optimization of dask graphs, so that of chunks only the frames that are needed are read."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SLICERS = operator.getitem, chunk.getitem
 
 
 class _Part(NamedTuple):
-    """What a task reads of a lazy array."""
+    """Part of a lazy array that a task reads."""
 
     frame: tuple[int, ...]
     """Length of a frame along each axis"""
@@ -36,16 +36,16 @@ class _Part(NamedTuple):
 
     @property
     def key(self) -> tuple[slice | int, ...]:
-        """How the array is indexed."""
+        """Index of the part in the array."""
         return tuple(as_slice(part) if isinstance(part, range) else part for part in self.selected)
 
     @property
     def frames(self) -> int:
-        """Number of frames that are touched."""
+        """Number of frames that hold pixels of the part."""
         return math.prod(map(_touched, self.selected, self.frame))
 
     def narrowed(self, index: Any) -> _Part | None:
-        """Select from the part; None where that takes more than numbers and slices."""
+        """Return a part of this part; None where the index has more than numbers and slices."""
         axes = [axis for axis, part in enumerate(self.selected) if isinstance(part, range)]
         basic = isinstance(index, tuple) and all(isinstance(i, (Integral, slice)) for i in index)
         if not basic or len(index) != len(axes):
@@ -59,7 +59,7 @@ class _Part(NamedTuple):
 
 
 def _touched(part: range | int, size: int) -> int:
-    """Count the frames along an axis that have any of some indices."""
+    """Count the frames along an axis that hold any of some indices."""
     if isinstance(part, int) or not part:
         return int(isinstance(part, int))
     if abs(part.step) >= size:
@@ -70,11 +70,10 @@ def _touched(part: range | int, size: int) -> int:
 def optimize_slices(graph: Mapping[Any, Any], keys: Any, **options: Any) -> Mapping[Any, Any]:
     """Optimize a graph as dask does for arrays, and read only the frames that are needed.
 
-    By itself dask reads a chunk as a whole, whatever part of it is needed, where a slice of a slice
-    is taken, or where several slices of one chunk are computed together. With this function tasks
-    that slice a chunk read their own part of it, unless that would decode more frames than the
-    chunk has. The values are the same. It is for the configuration of dask:
-    ``dask.config.set(array_optimize=dicomslide.optimize_slices)``.
+    Dask by itself reads whole chunks for slices of slices, and for several slices of one chunk that
+    are computed together. With this function tasks that slice a chunk read their own part of it,
+    unless that would decode more frames than the chunk has. The values are the same. Use it in the
+    configuration of dask: ``dask.config.set(array_optimize=dicomslide.optimize_slices)``.
 
     Parameters
     ----------
@@ -100,7 +99,7 @@ def optimize_slices(graph: Mapping[Any, Any], keys: Any, **options: Any) -> Mapp
 
 
 def _narrow(tasks: dict[Any, Any], wanted: set[Any]) -> None:
-    """Replace tasks that slice what another one reads by tasks that read the slice."""
+    """Replace tasks that slice the result of a reading task by tasks that read the slice."""
     users = reverse_dict({key: task.dependencies for key, task in tasks.items()})
     parts = {key: part for key, task in tasks.items() if (part := _read_by(task, tasks))}
     waiting = list(parts)
@@ -120,7 +119,7 @@ def _narrow(tasks: dict[Any, Any], wanted: set[Any]) -> None:
 
 
 def _read_by(task: Any, tasks: Mapping[Any, Any]) -> _Part | None:
-    """Find what a task reads of an array of frames; None for other tasks."""
+    """Find the part of an array of frames that a task reads; None for other tasks."""
     if getattr(task, "func", None) is not getter or len(task.args) != 2:
         return None
     array: Any = getattr(tasks.get(getattr(task.args[0], "key", None)), "value", None)
@@ -131,9 +130,9 @@ def _read_by(task: Any, tasks: Mapping[Any, Any]) -> _Part | None:
 
 
 def _frame_shape(array: Any) -> tuple[int, ...] | None:
-    """Find the length of a frame along each axis of an array; None where it is not of frames."""
+    """Find the length of a frame along each axis of an array; None for other arrays."""
     inner = array
-    # xarray lays several arrays of its own around the one that an engine gives it
+    # xarray wraps several arrays of its own around the one of an engine
     while hasattr(inner, "array"):
         inner = inner.array
     inner = getattr(inner, "stack", inner)
@@ -143,7 +142,7 @@ def _frame_shape(array: Any) -> tuple[int, ...] | None:
 
 
 def _sliced(task: Any, part: _Part) -> _Part | None:
-    """Find which part of another one a task takes; None where it does something else."""
+    """Find the part that a slicing task takes of another part; None for other tasks."""
     if getattr(task, "func", None) not in _SLICERS or len(task.args) != 2:
         return None
     return part.narrowed(_value(task.args[1]))

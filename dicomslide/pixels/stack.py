@@ -1,4 +1,4 @@
-"""Frame arrays of several channels and focal planes as one array."""
+"""Lazy arrays that stack the frame arrays of several channels and focal planes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _ONE_SAMPLE: Axis = range(1), True
 
 @dataclass(frozen=True, eq=False)
 class FrameStack:
-    """A lazy array of shape (channels, focal planes, rows, columns, samples).
+    """Lazy array of shape (channels, focal planes, rows, columns, samples).
 
     Parameters
     ----------
@@ -35,10 +35,10 @@ class FrameStack:
         One array for each channel and focal plane, all of one shape and type; None where there are
         no pixels
     samples : bool
-        Whether the array has the axis of samples; without it, of the only one
+        Whether the array has the axis of samples; if not, the arrays must have a single sample
     scale : tuple of float, optional
-        Slope and intercept by which integers become the values that they stand for, NaN where
-        there are none
+        Slope and intercept that convert stored integers to real world values; pixels outside of
+        frames are NaN then
     """
 
     planes: tuple[tuple[FrameArray | None, ...], ...]
@@ -47,17 +47,17 @@ class FrameStack:
 
     @property
     def arrays(self) -> Iterator[FrameArray]:
-        """The arrays that there are."""
+        """Frame arrays of all channels and focal planes that have one."""
         return (plane for planes in self.planes for plane in planes if plane is not None)
 
     @property
     def first(self) -> FrameArray:
-        """An array that tells shape and type."""
+        """First frame array, which has the shape and type of all others."""
         return next(self.arrays)
 
     @property
     def is_complete(self) -> bool:
-        """Whether there are pixels everywhere."""
+        """Whether frames cover all pixels of all channels and focal planes."""
         return all(
             plane is not None and plane.window is None and plane.tiling.complete
             for planes in self.planes
@@ -66,14 +66,14 @@ class FrameStack:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Channels, focal planes, rows, columns and, if it is there, samples."""
+        """Number of channels, focal planes, rows, columns and, with that axis, samples."""
         rows, columns, samples = self.first.shape
         shape = (len(self.planes), len(self.planes[0]), rows, columns)
         return (*shape, samples) if self.samples else shape
 
     @property
     def tile_shape(self) -> tuple[int, ...]:
-        """Channels, focal planes, rows, columns and, if it is there, samples of a tile."""
+        """Shape of a tile in the dimensions of the array."""
         return (1, 1, *self.first.tile_shape)[: self.ndim]
 
     @property
@@ -88,7 +88,7 @@ class FrameStack:
 
     @property
     def token(self) -> str:
-        """A name that is the same for the same pixels, also in another process."""
+        """Key that is equal for the same pixels, also in another process."""
         tokens = [[plane and plane.token for plane in planes] for planes in self.planes]
         parts = tokens, self.samples, self.scale
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
@@ -127,7 +127,7 @@ class FrameStack:
         return pixels[tuple(0 if dropped else slice(None) for _, dropped in outer)]
 
     def _read(self, places: Sequence[tuple[int, int]], axes: Sequence[Axis]) -> NDArray:
-        """Read the same pixels of channels and focal planes, shape (places, ...)."""
+        """Read the same pixels of several (channel, focal plane) places, shape (places, ...)."""
         found = {place: self.planes[place[0]][place[1]] for place in places}
         present = {place: plane for place, plane in found.items() if plane is not None}
         stored = select_all(list(present.values()), axes) if present else np.empty(0)
@@ -156,7 +156,14 @@ class FrameStack:
         return np.full(shape, background, self.dtype)
 
     def to_dask(self, chunks: Sequence[int], outer: Sequence[int] = (1, 1)) -> da.Array:
-        """Make a dask array with chunks of (rows, columns), and so many channels and focal planes.
+        """Make a dask array.
+
+        Parameters
+        ----------
+        chunks : sequence of int
+            Rows and columns of a chunk
+        outer : sequence of int
+            Number of channels and focal planes of a chunk
 
         Warns
         -----
@@ -186,7 +193,7 @@ def _shape(axes: Sequence[Axis]) -> tuple[int, ...]:
 def _scaled(
     pixels: NDArray, scale: tuple[float, float], known: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
-    """Convert integers to the values that they stand for, NaN where they are not known."""
+    """Convert stored integers to real world values, NaN where no frame covers them."""
     slope, intercept = scale
     known = known.reshape(known.shape + (1,) * (pixels.ndim - known.ndim))
     return np.where(known, pixels * slope + intercept, np.nan)

@@ -1,4 +1,4 @@
-"""The threads that decode the frames of one read."""
+"""Threads that decode the frames of one read."""
 
 import os
 import threading
@@ -19,18 +19,18 @@ __all__ = ["default_threads", "for_each", "one_ahead", "set_threads"]
 T = TypeVar("T")
 R = TypeVar("R")
 
-# Below this many frames handing work to other threads costs more than it saves
+# Fewer items than this are not worth the cost of handing work to other threads
 _MIN_PARALLEL = 4
 
 _chosen: int | None = None
 
 
 def set_threads(count: int | None) -> None:
-    """Choose how many threads of this process decode the frames of one read.
+    """Set the number of threads of this process that decode the frames of one read.
 
-    This is for reads on the main thread. Reads on any other thread, such as the tasks of dask,
-    share the machine with others like them and use one thread; so do those of a process that
-    `multiprocessing` started, such as a worker of a data loader, unless it calls this itself.
+    The number holds for reads on the main thread. Reads on other threads, such as tasks of dask,
+    use one thread, as others run beside them. So do reads of a process that `multiprocessing`
+    started, such as a worker of a data loader, unless the process calls this function itself.
 
     Parameters
     ----------
@@ -47,12 +47,12 @@ def set_threads(count: int | None) -> None:
     """
     global _chosen
     if count is not None and integer("count", count) < 1:
-        raise ArgumentValueError(f"count: {count} threads, at least one is needed")
+        raise ArgumentValueError(f"count: expected at least one thread, got {count}")
     _chosen = count
 
 
 def default_threads() -> int:
-    """How many threads a read may use: see `set_threads`."""
+    """Return the number of threads that a read on this thread may use: see `set_threads`."""
     if threading.current_thread() is not threading.main_thread():
         return 1
     if _chosen is not None:
@@ -63,15 +63,16 @@ def default_threads() -> int:
 
 
 def for_each(function: Callable[[T], None], items: Sequence[T], threads: int) -> None:
-    """Call a function for each item, on several threads where that pays: the caller's and others.
+    """Call a function for each item, on the caller's thread and on others where that pays.
 
-    Each thread begins with a part of the items of its own and goes on with what others have left.
-    Threads that fill an array side by side would clear the same new pages of memory at once.
+    Each thread begins with its own part of the items, and goes on with items that others have left.
+    Neighbouring items go to one thread, as threads that write to the same new pages of memory wait
+    for each other.
 
-    After an exception no further item is begun. It is raised after all threads have stopped.
+    After an exception no further call begins. It is raised when all threads have stopped.
     """
     count = len(items)
-    # The pool has the threads of the largest read, whatever size the first one has
+    # The pool has all threads that reads may need, even if this one needs fewer
     others_at_most, threads = threads - 1, min(threads, count)
     if threads < 2 or count < _MIN_PARALLEL:
         for item in items:
@@ -92,13 +93,14 @@ def for_each(function: Callable[[T], None], items: Sequence[T], threads: int) ->
 
     pool = _pool(os.getpid(), others_at_most)
     others: list[Future[None]] = []
-    # The pool takes nothing more when the program ends; then the caller does it all
+    # The pool refuses work while the program ends; the caller's thread then does all of it
     with suppress(RuntimeError):
         others.extend(pool.submit(run, part) for part in parts[1:])
     try:
         run(parts[0])
     finally:
-        # Those that have not begun, as other reads keep the pool busy, have nothing left to do
+        # All items are taken: work that has not begun, as other reads keep the pool busy, is
+        # not needed any more
         begun = [other for other in others if not other.cancel()]
         wait(begun)
     for other in begun:
@@ -106,19 +108,19 @@ def for_each(function: Callable[[T], None], items: Sequence[T], threads: int) ->
 
 
 def _take(own: deque[T], parts: list[deque[T]]) -> Iterator[T]:
-    """Take the items of a part from its front, then those of the longest part from its end."""
+    """Yield items from the front of one's own part, then from the end of the longest part."""
     while any(parts):
         try:
             yield own.popleft() if own else max(parts, key=len).pop()
         except IndexError:
-            # Another thread took the last item in between
+            # Another thread took the last item after the check above
             continue
 
 
 def one_ahead(function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
-    """Yield the result for each item; while the caller uses one, the next is being made.
+    """Yield the result for each item, while the next one is computed in the background.
 
-    A caller that stops early, as at Ctrl-C, does not wait for the one that is being made.
+    A caller that stops early, as at Ctrl-C, does not wait for that one.
     """
     if len(items) < 2:
         yield from map(function, items)
@@ -133,5 +135,5 @@ def one_ahead(function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
 
 @cache
 def _pool(process: int, threads: int) -> ThreadPoolExecutor:
-    """Threads beside that of the caller; those of a process do not survive its fork."""
+    """Make the pool of threads of a process, each once; a fork does not copy threads."""
     return ThreadPoolExecutor(threads, thread_name_prefix="dicomslide")

@@ -101,7 +101,7 @@ class TestHeader:
     @pytest.mark.parametrize(
         ("pixels", "message"),
         [
-            (np.zeros((8, 8, 4), np.uint8), "other channels"),
+            (np.zeros((8, 8, 4), np.uint8), "channels beside"),
             (np.zeros((8, 8, 3), np.float32), "floats"),
             (np.zeros((2, 8, 8, 3), np.uint8), "animated"),
         ],
