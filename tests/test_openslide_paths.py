@@ -152,7 +152,7 @@ def test_copies_of_a_file_count_once(folder, library):
 
 def test_a_damaged_file_beside_is_warned_of(folder):
     os.truncate(folder / "level-1.dcm", 1200)
-    with pytest.warns(UserWarning, match=r"level-1\.dcm: .*it may be of the slide"):
+    with pytest.warns(UserWarning, match=r"level-1\.dcm: .*it may belong to the slide"):
         ours = OpenSlide(folder / "level-0.dcm")
     assert_same_levels(ours, openslide.OpenSlide(folder / "level-0.dcm"))
 

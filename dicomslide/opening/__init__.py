@@ -1,4 +1,4 @@
-"""From a place where slides are kept to a slide."""
+"""Opening of the slides at a source: `open_slide` and `open_slides`."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from dicomslide.stores.protocol import ImageQuery, ImageStore
 __all__ = ["open_slide", "open_slides"]
 
 
-# Number of slides that an error lists
+# Most slides that an error message lists
 _MOST_CHOICES = 20
 
 
@@ -38,16 +38,16 @@ def open_slide(
     credentials: tuple[str, str] | str | None = None,
     storage_options: dict[str, Any] | None = None,
 ) -> Slide:
-    """Open the slide at a place: files, a bucket, or a DICOMweb service.
+    """Open a slide from files, a bucket, or a DICOMweb service.
 
     Only metadata are read.
 
     Parameters
     ----------
     source : path, URL, sequence of them, dicomweb_client.api.DICOMClient, or ImageStore
-        A folder with the files of a slide (files that are no DICOM images of a slide are passed
-        over), one file, a list of files, a DICOMDIR; a URL of a file or a folder that fsspec knows,
-        such as ``s3://bucket/slide/``; a DICOMweb service as ``dicomweb+https://host/path``, with
+        A folder with the files of a slide (files that are not DICOM images of a slide are skipped),
+        one file, a list of files, a DICOMDIR; a URL of a file or a folder that fsspec knows, such
+        as ``s3://bucket/slide/``; a DICOMweb service as ``dicomweb+https://host/path``, with
         ``/studies/…`` and ``/series/…`` at the end if wanted; a client of a service; or any other
         store of images
     correct_color : bool, optional
@@ -64,7 +64,7 @@ def open_slide(
         Container Identifier of the slide, where `source` holds several slides
     study_instance_uid, series_instance_uid : str, optional
         Study of the slide, and series of its VOLUME and THUMBNAIL images, where `source` holds
-        several. With both of them nothing is searched for at a DICOMweb service
+        several. With both of them a DICOMweb service is not searched
     pyramid_uid : str, optional
         Pyramid UID of the slide, where one glass slide was scanned several times; or the SOP
         Instance UID of the largest image of a pyramid that has no UID of its own
@@ -81,7 +81,7 @@ def open_slide(
     Returns
     -------
     Slide
-        The slide
+        Slide with all its images
 
     Raises
     ------
@@ -95,9 +95,8 @@ def open_slide(
     Warns
     -----
     UserWarning
-        When the images lack attributes that are supplied: see `dicomslide.grouping.missing`; when
-        an image does not fit the others and is set aside; when a service does not deliver ICC
-        profiles
+        When the images lack attributes for which defaults are taken; when an image does not fit the
+        others and is set aside; when a service does not deliver ICC profiles
 
     Examples
     --------
@@ -149,17 +148,17 @@ def open_slides(
     storage_options: dict[str, Any] | None = None,
     errors: Literal["raise", "skip"] = "raise",
 ) -> list[Slide]:
-    """Open all slides at a place.
+    """Open all slides in files, a bucket, or a DICOMweb service.
 
-    The parameters and errors are those of `open_slide`, but there may be several slides: also of
-    one glass slide that was scanned several times, or in several places.
+    The other parameters and the errors are those of `open_slide`, but there may be several slides.
+    A glass slide that was scanned several times, or in several places, is a slide for each scan.
 
     Parameters
     ----------
     errors : {"raise", "skip"}, optional
-        What happens when a slide cannot be opened, or an image cannot be read: an error, or the
-        slides that it costs are left out, and the logger ``dicomslide`` tells once which, and why.
-        A file or a series that does not tell which slide it is of is left out alone
+        Whether a slide that cannot be opened, or an image that cannot be read, is an error, or the
+        slides concerned are left out; the logger ``dicomslide`` then states which, and why. A file
+        or a series that does not state which slide it belongs to is left out alone
 
     Returns
     -------
@@ -192,7 +191,7 @@ def open_slides(
 
 @dataclass(frozen=True)
 class _Wanted:
-    """Which of several slides is asked for."""
+    """Criteria for one of several slides; None for those that are not given."""
 
     container: str | None
     pyramid: str | None
@@ -200,11 +199,11 @@ class _Wanted:
 
     @property
     def anything(self) -> bool:
-        """Whether one is asked for at all."""
+        """Whether any criterion is given."""
         return (self.container, self.pyramid, self.series) != (None, None, None)
 
     def matches(self, images: Sequence[Dataset]) -> bool:
-        """Whether a slide is asked for; its series was looked for already."""
+        """Whether a slide has the container and the pyramid; images were searched by series."""
         return self.container in (None, container_of(images)) and self.pyramid in (
             None,
             *pyramid_uids_of(images),
@@ -213,7 +212,13 @@ class _Wanted:
     def choose(
         self, groups: list[list[Dataset]], name: str, failures: Sequence[Failure]
     ) -> list[list[Dataset]]:
-        """Choose the slides that are asked for; an error says why there is none."""
+        """Choose the slides that meet the criteria.
+
+        Raises
+        ------
+        DicomSlideError
+            When there is none, or an image that may belong to it could not be read
+        """
         found = choose_whole(groups, self.matches, self.series, failures)
         if found:
             return found
@@ -225,7 +230,7 @@ class _Wanted:
             "container": self.container,
             "pyramid": self.pyramid,
         }
-        named = " and ".join(f"the {what} {uid!r}" for what, uid in wanted.items() if uid)
+        named = " and ".join(f"the {kind} {uid!r}" for kind, uid in wanted.items() if uid)
         raise NoSlideError(
             f"{name}: no slide has {named}" + "".join(f"; {f.reason}" for f in failures[:1])
         )
@@ -257,7 +262,7 @@ def _find_groups(
 
 
 def _choices(slides: Sequence[Sequence[Dataset]]) -> str:
-    """Say by which keyword each of several slides is chosen."""
+    """List a value for each of several slides, and the keyword by which it is chosen."""
     for keyword, option, names_of in (
         ("container_identifier", "--container", lambda images: (container_of(images),)),
         ("series_instance_uid", "--series", _only_series),
@@ -276,12 +281,12 @@ def _choices(slides: Sequence[Sequence[Dataset]]) -> str:
 
 
 def _only_series(images: Sequence[Dataset]) -> tuple[str, ...]:
-    """The series of a slide whose images are all of one."""
+    """Return the series of a slide if it is only one; empty otherwise."""
     series = series_of(images)
     return series if len(series) == 1 else ()
 
 
 def _own_names(names: Sequence[tuple[str, ...]]) -> list[str]:
-    """Find a name of each slide that is of no other; empty where there is none."""
+    """Find a name of each slide that no other slide has; empty where there is none."""
     counts = Counter(name for found in names for name in found)
     return [next((name for name in found if counts[name] == 1), "") for found in names]

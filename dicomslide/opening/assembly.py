@@ -1,4 +1,4 @@
-"""From the metadata of images to slides, where some of the images may be damaged."""
+"""Assembly of slides from the metadata of images, some of which may be damaged."""
 
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -36,7 +36,7 @@ def assemble(
     failures: Failures,
     series_instance_uid: str | None = None,
 ) -> list[Images]:
-    """Put the images of each slide together, without those that cannot be grouped.
+    """Group images by slides, without those that cannot be grouped.
 
     Presentation States come after the images that they show.
 
@@ -45,11 +45,16 @@ def assemble(
     datasets : iterable of pydicom.dataset.Dataset
         Metadata of images, which may be changed: see `dicomslide.grouping.missing`
     name : str
-        Name of the place of the images in messages
+        Name of the source of the images in messages
     failures : list of Failure, optional
-        Takes up what cannot be grouped
+        List that images which cannot be grouped are added to; without it their error is raised
     series_instance_uid : str, optional
         Series of the VOLUME and THUMBNAIL images of the slides that are wanted
+
+    Returns
+    -------
+    list of list of pydicom.dataset.Dataset
+        Metadata of the images and Presentation States of each slide
     """
     sound, states = [], []
     for dataset in datasets:
@@ -61,9 +66,9 @@ def assemble(
             sound.append(summarize(dataset))
     with naming(name):
         slides = group_summaries(sound, name, series_instance_uid)
-    shown = read_presentations(states)
-    places = _places(slides) if shown else {}
-    for state, parts in shown:
+    presentations = read_presentations(states)
+    places = _places(slides) if presentations else {}
+    for state, parts in presentations:
         uids = {uid for part in parts for uid in part.uids}
         for number in sorted(set().union(*(places.get(uid, ()) for uid in uids))):
             slides[number].append(state)
@@ -71,7 +76,7 @@ def assemble(
 
 
 def _places(slides: Iterable[Images]) -> dict[str, set[int]]:
-    """Find the numbers of the slides that have an image, or a series, by its UID."""
+    """Map UIDs of images and series to the numbers of the slides that have them."""
     places: dict[str, set[int]] = {}
     for number, images in enumerate(slides):
         for image in images:
@@ -81,7 +86,7 @@ def _places(slides: Iterable[Images]) -> dict[str, set[int]]:
 
 
 def leave_out(slides: Sequence[Images], failures: Iterable[Failure]) -> list[Images]:
-    """Leave out the slides of which an image could not be read, and log why."""
+    """Leave out slides with an image that could not be read, and log why."""
     hit: set[int] = set()
     by_mark = slides_by_mark(slides) if (failures := list(failures)) else {}
     for failure in failures:
@@ -97,28 +102,28 @@ def choose_whole(
     series: str | None,
     failures: Iterable[Failure],
 ) -> list[Images]:
-    """Choose slides of which all images could be read, whatever became of those of others.
+    """Choose slides all of whose images could be read; failures of other slides do not matter.
 
     Parameters
     ----------
     slides : sequence of list of pydicom.dataset.Dataset
         Metadata of the images of each slide
     is_chosen : callable
-        Whether a slide is chosen
+        Returns whether a slide is chosen, from the metadata of its images
     series : str, optional
-        Series Instance UID of the VOLUME and THUMBNAIL images, where they were chosen by it
+        Series Instance UID of the VOLUME and THUMBNAIL images, if they were chosen by it
     failures : iterable of Failure
-        What could not be read
+        Files, images or series that could not be read
 
     Raises
     ------
     DicomSlideError
-        When an image of a slide that is chosen could not be read
+        When an image of a chosen slide could not be read
 
     Warns
     -----
     UserWarning
-        When something could not be read that may be of a slide that is chosen
+        When something could not be read that may belong to a chosen slide
     """
     chosen = [images for images in slides if is_chosen(images)]
     by_mark = slides_by_mark(slides) if (failures := list(failures)) else {}
@@ -129,7 +134,7 @@ def choose_whole(
             raise failure.error
         if chosen and not (hit or failure.marks.tell_slide):
             warnings.warn(
-                f"{failure.name} may be of the slide that was chosen, and cannot be read: "
+                f"{failure.name} may belong to the chosen slide, but cannot be read: "
                 f"{failure.reason}",
                 stacklevel=2,
             )
@@ -139,24 +144,25 @@ def choose_whole(
 def make_slides(
     store: ImageStore, slides: Iterable[Images], failures: Failures, **options: Any
 ) -> list[Slide]:
-    """Make slides.
+    """Make slides from the metadata of their images.
 
     Parameters
     ----------
     store : ImageStore
-        Where the frames are
+        Store that has the frames of the images
     slides : iterable of list of pydicom.dataset.Dataset
         Metadata of the images of each slide
     failures : list of Failure, optional
-        When it is given, slides that cannot be made are left out and logged
+        If it is given, slides that cannot be made are left out and logged; otherwise their error is
+        raised
     **options
         Parameters of `Slide`
     """
     made = []
     for images in slides:
         found: Failures = None if failures is None else []
-        called = f"slide {container_of(images)!r}"
-        with collecting(found, called), naming(store.name):
+        name = f"slide {container_of(images)!r}"
+        with collecting(found, name), naming(store.name):
             made.append(Slide(store, images, **options))
         for failure in found or ():
             log_failure(failure)

@@ -1,4 +1,4 @@
-"""Slides that a client knows of."""
+"""Search for the slides of a client or store: `find_slides`."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def find_slides(
     *,
     correct_color: bool = True,
 ) -> list[Slide]:
-    """Find slides.
+    """Find the slides of a client or store that match criteria.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def find_slides(
         pyramid levels in the slide coordinate system
     fail_on_error : bool, optional
         Whether an error is raised when the images of a slide cannot be retrieved or used; otherwise
-        the slide is left out, and the logger ``dicomslide`` tells once which, and why
+        the slide is left out, and the logger ``dicomslide`` states which, and why
     include_derived : bool, optional
         Whether derived images (Segmentation or Parametric Map instances, whatever Modality they
         declare) are included in their slides
@@ -130,7 +130,7 @@ def find_slides(
 
 
 def _require_sequence(name: str, values: Any, *types: type) -> None:
-    # A code is a tuple, and a string has letters: one alone is no sequence of them
+    # A single code, which is a tuple, or a single string is a sequence by type, but not meant
     if isinstance(values, (str, *types)) or not isinstance(values, Sequence):
         raise ArgumentTypeError(f"{name}: expected a sequence, got {type(values).__name__}")
     for value in values:

@@ -75,7 +75,7 @@ def _is_of(series: str, path: str) -> bool:
     try:
         return _series(path) == series
     except DicomSlideError as error:
-        warnings.warn(f"{error}; left out, it may be of the slide", stacklevel=3)
+        warnings.warn(f"{error}; left out, but it may belong to the slide", stacklevel=3)
         return False
 
 

@@ -1,1 +1,1 @@
-"""Stores of images: files, DICOMweb services, and whatever has the methods of `ImageStore`."""
+"""Stores of images: files, DICOMweb services, and objects with the methods of `ImageStore`."""

@@ -1,4 +1,4 @@
-"""Images in files: on disks, in buckets, on web servers."""
+"""Store of images in files: on disks, in buckets, on web servers."""
 
 import os
 from collections import Counter
@@ -49,12 +49,12 @@ __all__ = ["FileStore", "Paths", "holds_images", "name_of_paths"]
 
 Path = str | os.PathLike[str]
 Paths = Path | Sequence[Path]
-"""A folder, a file, a DICOMDIR or a URL that fsspec knows, or several of them."""
+"""Path of a folder, a file or a DICOMDIR, a URL that fsspec knows, or several of them."""
 
 _Found: TypeAlias = tuple[Dataset, FileFrames] | Dataset | str
-"""An image, a Presentation State, or what a file is else"""
+"""Content of a file: an image with its frames, a Presentation State, or the name of another kind"""
 
-# Attributes that decide which images make one slide
+# Attributes by which images are grouped into slides
 _GROUPING = (
     "ContainerIdentifier",
     "FrameOfReferenceUID",
@@ -64,12 +64,12 @@ _GROUPING = (
     "SeriesInstanceUID",
     "TotalPixelMatrixOriginSequence",
 )
-# Number of files that are looked at to tell whether a folder holds a slide
+# Number of files that are examined to tell whether a folder holds a slide
 _PROBE_LIMIT = 200
 
 
 class FileStore:
-    """The images in files; an `ImageStore`.
+    """Store of the images in files; an `ImageStore`.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ class FileStore:
     Raises
     ------
     TypeError
-        When `paths` is none of these
+        When `paths` is not a path, a URL, or a sequence of them
     """
 
     def __init__(self, paths: Paths, storage_options: dict[str, Any] | None = None) -> None:
@@ -101,7 +101,7 @@ class FileStore:
 
     @property
     def name(self) -> str:
-        """Path of the files in messages."""
+        """Name of the files in messages: their path, or their number."""
         return name_of_paths(self._paths)
 
     def __repr__(self) -> str:
@@ -110,14 +110,14 @@ class FileStore:
     def images(self, query: ImageQuery) -> list[Dataset]:
         """Read the metadata of the images of slides; see `ImageStore.images`.
 
-        Files that are no images of a slide are passed over, unless they were named.
+        Files that are not images of a slide are skipped, unless the caller named them.
 
         Raises
         ------
         NoSlideError
-            When there is none
+            When there is no image of a slide, or a named file is none
         InvalidImageError
-            When one is damaged
+            When an image is damaged
         SourceError
             When a file cannot be read
         """
@@ -135,7 +135,7 @@ class FileStore:
         if not images and not query.failures:
             kinds = ", ".join(f"{count} x {kind}" for kind, count in others.items())
             raise NoSlideError(f"{self.name}: no slide in it; it holds {kinds or 'no files'}")
-        # Of copies of an instance the first one counts
+        # Of several files with one SOP Instance UID the first one counts
         self._frames = {frames.sop_instance_uid: frames for _, frames in reversed(images)}
         return [dataset for dataset, _ in images] + states
 
@@ -157,12 +157,13 @@ class FileStore:
 
 
 def holds_images(paths: Paths) -> bool:
-    """Whether local files seem to be images of a slide; nothing is raised.
+    """Whether local files seem to hold an image of a slide; False if they cannot be read.
 
-    The files of URLs are not looked at.
+    Files at URLs are not examined, and count as holding none.
     """
     try:
-        # xarray asks all engines in turn, which must not wait for a network
+        # xarray asks all engines in turn whether they can open a source, so none may wait for a
+        # network
         if is_url(paths) and local_path(paths) is None:
             return False
         files = islice(FileStore(paths)._files(), _PROBE_LIMIT)
@@ -187,13 +188,13 @@ def _files_of(
     path = os.fspath(item)
     if is_url(path) and "/studies/" in path and path.startswith(("http://", "https://")):
         raise ArgumentValueError(
-            f"source: {without_secrets(path)}: files are looked for at this URL; with dicomweb+ in "
-            "front of it, it is that of a DICOMweb service"
+            f"source: {without_secrets(path)}: this is read as the URL of files; put dicomweb+ in "
+            "front of the URL of a DICOMweb service"
         )
     if is_url(path) and not os.path.exists(path):
         local = local_path(path)
         if local is None:
-            # The URL of a folder followed by /* means the same as the folder
+            # A folder stands for all of its files, with or without /* at its end
             found = find_remote_files(
                 path.removesuffix("*") if path[-2:] == "/*" else path, options
             )
@@ -216,14 +217,14 @@ def _each_image(files: Iterator[tuple[File, bool]], failures: Failures) -> Itera
 
 
 def _try_image(file: File, named: bool, failures: Failures) -> _Found:
-    """Read the header of an image, or collect why that fails, with what is known of its slide."""
+    """Read a file as `_read_image` does; collect a failure with the identifiers of its slide."""
     if failures is None:
         return _read_image(file, named)
     found: list[Failure] = []
     with collecting(found, file.path):
         return _read_image(file, named)
     marks = Marks()
-    # The header may be whole where the pixels are not
+    # The header can often be read where the pixel data are damaged
     with suppress(DicomSlideError):
         marks = marks_of(read_header(file).dataset)
     failures += [replace(failure, marks=marks) for failure in found]
@@ -231,13 +232,19 @@ def _try_image(file: File, named: bool, failures: Failures) -> _Found:
 
 
 def _read_image(file: File, named: bool) -> _Found:
-    """Read the header of an image of a slide; of a file that was not named say what it is else."""
+    """Read the header of an image of a slide, or return the kind of a file that holds none.
+
+    Raises
+    ------
+    NoSlideError
+        When a file that the caller named is not an image of a slide
+    """
     sop_class = read_sop_class(file)
     if sop_class in PRESENTATION_STATES:
         try:
             return read_header(file).dataset
         except InvalidImageError:
-            # The pixels do not depend on it
+            # A damaged Presentation State is skipped, as the pixels do not depend on it
             return "damaged Presentation State"
     if not named and (kind := _kind_of_file(sop_class)) is not None:
         return kind
@@ -246,10 +253,10 @@ def _read_image(file: File, named: bool) -> _Found:
     except NoSlideError as error:
         if named:
             raise NoSlideError(f"{error}{_hint(file)}") from error
-        return "no image"
+        return "DICOM file without an image"
     with reading(file.path):
         if belongs_to_slide(dataset):
-            # Converted here, where it is known which file they are of
+            # Values are converted here, where errors can name the file
             for keyword in _GROUPING:
                 dataset.get(keyword)
             summarize(dataset)
@@ -264,19 +271,19 @@ def _read_image(file: File, named: bool) -> _Found:
 
 
 def _hint(file: File) -> str:
-    """Say what helps with a file that is no DICOM file, but was named."""
+    """Suggest what the caller may have meant with a file that is not DICOM; may be empty."""
     for protocol, is_archive in (("zip", is_zipfile), ("tar", is_tarfile)):
         if not file.remote and is_archive(file.path):
-            return f"; the slide in an archive opens as {protocol}://::{file.path}"
+            return f"; a slide in an archive opens as {protocol}://::{file.path}"
     is_page = file.remote and file.path.startswith(("http://", "https://"))
     return "; the URL of a folder has to end with a slash" if is_page else ""
 
 
 def _kind_of_file(sop_class: str | None) -> str | None:
-    """Say what a file is that cannot be of a slide, damaged or not; None for others."""
+    """Name the kind of a file by its SOP Class; None if it may hold an image of a slide."""
     if sop_class is None:
-        return "no DICOM file"
-    # A UID that the standard does not have may be that of a slide, damaged
+        return "file that is not DICOM"
+    # A UID that is not of the standard may be a damaged one of a slide
     known = is_standard_class(sop_class) and sop_class not in SLIDE_CLASSES
     return _name_of_class(sop_class) if known else None
 
@@ -286,7 +293,7 @@ def _name_of_class(uid: str) -> str:
 
 
 def name_of_paths(paths: Paths) -> str:
-    """Name of files in messages."""
+    """Make the name of files in messages: their path or URL without secrets, or their number."""
     if isinstance(paths, (str, os.PathLike)):
         return without_secrets(paths) if is_url(paths) else str(os.fspath(paths))
     return f"{len(paths)} files" if len(paths) != 1 else name_of_paths(paths[0])

@@ -1,4 +1,4 @@
-"""From whatever stands for a place of slides to the store of its images."""
+"""Choice of the store for a source: a path, a URL, a client, or a store itself."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -36,38 +36,38 @@ __all__ = [
 ]
 
 Source: TypeAlias = "Paths | ImageStore | DICOMClient"
-"""A folder, a file, a list of files, a URL, a client of a DICOMweb service, or a store."""
+"""Path of a folder or file, list of paths, URL, client of a DICOMweb service, or store."""
 
 
 @dataclass(frozen=True)
 class Access:
-    """How a place is reached; the parameters are explained in `dicomslide.open_slide`."""
+    """Parameters for access to a source, as explained in `dicomslide.open_slide`."""
 
     session: Any = field(default=None, repr=False)
     credentials: tuple[str, str] | str | None = field(default=None, repr=False)
     storage_options: dict[str, Any] | None = field(default=None, repr=False)
 
     def check_unused(self, *names: str, why: str) -> None:
-        """Check that parameters are not given that a place has no use for."""
+        """Check that parameters are not given, as the source has no use for them."""
         for name in names:
             if getattr(self, name) is not None:
                 raise ArgumentValueError(f"{name}: {why}")
 
 
 def open_store(source: Source, access: Access) -> ImageStore:
-    """Find the store that a source stands for.
+    """Make the store of a source; a store is its own.
 
     Parameters
     ----------
     source : path, URL, sequence of them, dicomweb_client.api.DICOMClient, or ImageStore
-        Place
+        Source of slides
     access : Access
-        How it is reached
+        Session, credentials and options for the source
 
     Raises
     ------
     TypeError, ValueError
-        When `source` is no place, or cannot be reached in this way
+        When `source` is none of these, or has no use for a parameter of `access`
     """
     web, files = ("session", "credentials"), "storage_options"
     if is_service_url(source):
@@ -84,12 +84,12 @@ def open_store(source: Source, access: Access) -> ImageStore:
 
 
 def store_of_client(client: object) -> ImageStore:
-    """Find the store that a client stands for; a store stands for itself.
+    """Make the store of a client; a store is its own.
 
     Raises
     ------
     TypeError
-        When it is neither
+        When `client` is neither a client nor a store
     """
     if _is_store(client):
         return client
@@ -117,14 +117,16 @@ def frame_sources(client: object, datasets: Sequence[Dataset]) -> list[FrameSour
     Raises
     ------
     TypeError
-        When it is neither
+        When `client` is neither a client nor a store
     SourceError
-        When it does not know an instance
+        When an instance is not there, or the client or store does not deliver
     """
     store = store_of_client(client)
     found = list(store.frame_sources(datasets))
     if len(found) != len(datasets):
-        raise SourceError(f"{store.name}: {len(found)} frame sources for {len(datasets)} images")
+        raise SourceError(
+            f"{store.name}: the store has {len(found)} frame sources for {len(datasets)} images"
+        )
     return found
 
 
@@ -134,24 +136,24 @@ def frame_source(client: object, dataset: Dataset) -> FrameSource:
 
 
 def find_images(store: ImageStore, query: ImageQuery) -> list[Dataset]:
-    """Find the images of slides in a store, and nothing else.
+    """Find the images of slides in a store that match a query, and leave out all others.
 
     Parameters
     ----------
     store : ImageStore
-        The store
+        Store that is searched
     query : ImageQuery
-        Which images are wanted
+        Query that images have to match
 
     Returns
     -------
     list of pydicom.dataset.Dataset
-        Metadata of images
+        Metadata of images and Presentation States
 
     Raises
     ------
     DicomSlideError
-        When the store does not deliver, or an image is damaged, unless the query takes that up
+        When the store does not deliver, or an image is damaged, unless the query collects failures
     """
     wanted = []
     for dataset in store.images(query):
@@ -170,15 +172,15 @@ def _is_wanted(dataset: Dataset, query: ImageQuery) -> bool:
     study = query.study_instance_uid
     if study is not None and str(dataset.get("StudyInstanceUID") or study) != study:
         return False
-    # What was derived belongs to its study, whatever it says of the patient
+    # Derived images are part of their study, and may lack attributes of the patient
     return sop_class not in SLIDE_MICROSCOPY or all(
         is_like(str(dataset.get(keyword) or ""), value) for keyword, value in query.filters.items()
     )
 
 
 def holds_slide(source: Paths) -> bool:
-    """Whether a path, a list of paths or a URL seems to hold a slide; nothing is raised.
+    """Whether a path, a list of paths or a URL seems to hold a slide; False if it cannot be read.
 
-    Nothing is asked of services, and the files of URLs are not looked at.
+    No requests are made: URLs of services are taken to hold one, URLs of files are not.
     """
     return is_service_url(source) or holds_images(source)

@@ -1,4 +1,4 @@
-"""What is asked of a store of images."""
+"""Interface of stores of images, and the query that they answer."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,28 +14,27 @@ __all__ = ["ImageQuery", "ImageStore"]
 
 @dataclass(frozen=True)
 class ImageQuery:
-    """Which images are wanted of a store.
+    """Query for images in a store.
 
-    A query saves a store from looking up what nobody needs. Images that do not match it may be
-    given all the same: they are left out afterwards.
+    A query saves a store from looking up what is not needed. A store may return images that do not
+    match: they are left out afterwards.
 
     Parameters
     ----------
     study_instance_uid : str, optional
         Study Instance UID of the images
     series_instance_uid : str, optional
-        Series Instance UID of the VOLUME and THUMBNAIL images. What was derived from them, and
-        LABEL and OVERVIEW images, may be in other series
+        Series Instance UID of the VOLUME and THUMBNAIL images. Derived images, and LABEL and
+        OVERVIEW images, may be in other series
     filters : mapping of str to str
-        Keywords of further attributes to their values, which may have the wild cards ``*`` and
-        ``?`` (PS3.4 C.2.2.2.4), of VL Whole Slide Microscopy Images
+        Values of further attributes of VL Whole Slide Microscopy Images by keyword, with the wild
+        cards ``*`` and ``?`` (PS3.4 C.2.2.2.4)
     include_derived : bool
         Whether Segmentations and Parametric Maps are wanted
     correct_color : bool
         Whether ICC profiles are needed
     failures : list, optional
-        Takes up what cannot be read, so that the rest is given. Without it the first error is
-        raised
+        List that failures to read single images are added to. Without it the first one is raised
     """
 
     study_instance_uid: str | None = None
@@ -48,9 +47,9 @@ class ImageQuery:
 
 @runtime_checkable
 class ImageStore(Protocol):
-    """A place where the image instances of slides are.
+    """Store of the image instances of slides.
 
-    Whatever has these members is taken by `dicomslide.open_slide`, `dicomslide.open_slides`,
+    Objects with these members are accepted by `dicomslide.open_slide`, `dicomslide.open_slides`,
     `dicomslide.find_slides`, the xarray engine, and in place of a client by `dicomslide.Slide`,
     `dicomslide.TiledImage` and `dicomslide.TotalPixelMatrix`.
     """
@@ -60,17 +59,17 @@ class ImageStore(Protocol):
         """Name of the store in messages, without secrets."""
 
     def images(self, query: ImageQuery) -> Iterable[Dataset]:
-        """Give the metadata of the image instances in the store.
+        """Find the metadata of the image instances in the store.
 
         Parameters
         ----------
         query : ImageQuery
-            Which of them are wanted
+            Query for the instances that are needed
 
         Returns
         -------
         iterable of pydicom.dataset.Dataset
-            All attributes of each instance but its pixels
+            All attributes of each instance but its pixel data
 
         Raises
         ------
@@ -79,14 +78,12 @@ class ImageStore(Protocol):
         """
 
     def frame_sources(self, datasets: Sequence[Dataset]) -> Sequence[FrameSource]:
-        """Find the frames of image instances, of all that are asked for together.
-
-        No frames need to be read.
+        """Make sources of the frames of image instances, without a need to read frames.
 
         Parameters
         ----------
         datasets : sequence of pydicom.dataset.Dataset
-            Metadata of instances, which may have been got elsewhere
+            Metadata of instances, which may be from elsewhere than `images`
 
         Returns
         -------
@@ -96,5 +93,5 @@ class ImageStore(Protocol):
         Raises
         ------
         SourceError
-            When there is no such instance in the store, or it does not deliver
+            When an instance is not in the store, or the store does not deliver
         """

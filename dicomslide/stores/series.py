@@ -1,7 +1,7 @@
-"""Series of slides and of what was derived from them, at services that search in different ways.
+"""Search for the series of slides and of derived images at DICOMweb services.
 
-A service may refuse to match an attribute, or pass over that it was asked to. So hardly any are
-asked for: of a study all series are, and they are chosen by what they say of themselves.
+A service may refuse to match an attribute, or ignore it. Searches therefore use few attributes: all
+series of a study are searched for, and chosen by the attributes that they state.
 """
 
 import re
@@ -22,12 +22,13 @@ from dicomslide.sources.urls import without_secrets
 __all__ = ["find_series", "is_like", "matches"]
 
 Uids = tuple[str, str]
+"""Study and Series Instance UID."""
 
 _SOP_CLASS, _SOP_INSTANCE, _MODALITY = "00080016", "00080018", "00080060"
 _STUDY, _SERIES = "0020000D", "0020000E"
-# Status of a service that cannot search by an attribute
+# Status codes of services that cannot search by an attribute
 _REFUSED = (400, 501)
-# Status of a service that can search in single studies only
+# Status codes of services that can search in single studies only
 _ABSENT = (404, 405)
 _ALL_SERIES = "search for series of all studies"
 
@@ -39,53 +40,59 @@ def find_series(
     include_derived: bool,
     failures: Failures = None,
 ) -> list[Uids]:
-    """Find the Study and Series Instance UIDs of slides, and of what was derived from them.
+    """Find the series of slides, and of images derived from them.
 
     Parameters
     ----------
     service : Service
-        The service
+        Service that is searched
     study_uid : str, optional
-        Study; without it there is a search for the studies of slides first
+        Study Instance UID; without it all studies with slides are searched
     filters : mapping
-        Keywords of attributes to their values. Series that do not tell them are found, too
+        Values of attributes by keyword. Series that do not state them are found, too
     include_derived : bool
-        Whether series of derived images are looked for in the studies of slides
+        Whether series of derived images are searched in the studies of slides
     failures : list of Failure, optional
-        Takes up studies and series that the service does not tell about
+        List that failed searches in studies and series are added to; without it they are raised
 
     Returns
     -------
     list of tuple of str
-        Series of slides come first
+        Study and Series Instance UIDs, those of slides first
     """
     if study_uid:
         found = _search_in_study(service, study_uid, filters)
     else:
         if "SeriesInstanceUID" in filters:
-            # It has been chosen already, whatever its Modality
+            # The series was chosen by the caller, whatever its Modality
             return list(_search(service, filters, failures))
         found = _search(service, {**filters, "Modality": "SM"}, failures)
         if include_derived:
             studies = list(dict.fromkeys(study for study, _ in found))
             found |= _search_in_studies(service, studies, {}, failures)
-    # Where all series of a study are known anyway, those of Presentation States are as well
-    told = ("SM", "PR", "SEG") if include_derived else ("SM", "PR")
-    chosen = [uids for uids, modality in found.items() if modality in told]
-    # Another application may have put any Modality into what it derived
+    # Presentation States (PR) are found only where all series of a study were searched
+    modalities = ("SM", "PR", "SEG") if include_derived else ("SM", "PR")
+    chosen = [uids for uids, modality in found.items() if modality in modalities]
+    # Derived images may have any Modality, so their series are recognized by their SOP Class
     others = [
         uids
         for uids, modality in found.items()
-        if modality not in told and (include_derived or not modality)
+        if modality not in modalities and (include_derived or not modality)
     ]
     classes = SLIDE_CLASSES if include_derived else SLIDE_MICROSCOPY
     sop_classes = service.each(partial(_sop_class, service, failures), others)
-    chosen += [uids for uids, of in zip(others, sop_classes, strict=True) if of in classes]
+    chosen += [uids for uids, uid in zip(others, sop_classes, strict=True) if uid in classes]
     return sorted(chosen, key=lambda uids: found[uids] != "SM")
 
 
 def _search(service: Service, filters: Mapping[str, str], failures: Failures) -> dict[Uids, str]:
-    """Search for series by as many attributes as the service matches; gives their Modality."""
+    """Search for series in all studies by as many attributes as the service can match.
+
+    Returns
+    -------
+    dict
+        Modality of each series by its UIDs
+    """
     name = service.base_url
     asked = [keyword for keyword in filters if not is_refused(name, keyword)]
     refused = None
@@ -104,20 +111,19 @@ def _search(service: Service, filters: Mapping[str, str], failures: Failures) ->
             try:
                 studies = _find_studies(service, filters)
             except SourceError:
-                # Neither search works, so that the first error tells more
+                # Neither search works; the error of the first one tells more
                 raise error from None
             remember_refusal(name, _ALL_SERIES)
             return _search_in_studies(service, studies, filters, failures)
         if refused:
-            # The search worked without the attribute that was left out last, so that it is the
-            # refused one
+            # The search works without the attribute that was left out last: it is the refused one
             remember_refusal(name, refused)
         return _by_uids(service, found, None, filters)
     return _search_in_studies(service, _find_studies(service, filters), filters, failures)
 
 
 def _find_studies(service: Service, filters: Mapping[str, str]) -> list[str]:
-    """Find all studies of a service that has no search for the series of all of them."""
+    """Find all studies of a service that cannot search for the series of all studies."""
     found = service.search_for_studies()
     uids = [text_of_json(item, _STUDY) for item in found if matches(item, filters)]
     return [uid for uid in uids if uid]
@@ -140,20 +146,20 @@ def _search_in_studies(
 def _search_in_study(
     service: Service, study_uid: str, filters: Mapping[str, str] | None = None
 ) -> dict[Uids, str]:
-    """Search for all series of a study; gives the Modality of those that may have attributes."""
+    """Search for the series of a study that match attributes; return their Modality by UIDs."""
     found = service.search_for_series(study_uid)
     _warn_where_cut(service, study_uid, len(found))
     return _by_uids(service, found, study_uid, filters or {})
 
 
 def _warn_where_cut(service: Service, study_uid: str, found: int) -> None:
-    """Say that a study has more series than a search has found: a service may have a limit."""
+    """Warn if a study has more series than a search found, as services may limit results."""
     count = service.count_series(study_uid)
     if count is not None and count > found:
         warnings.warn(
-            f"{_name_of(service)}: has {count} series of study {study_uid}, but tells only "
-            f"{found} when it is searched: images may be missing. What limits its results has to "
-            "be raised, such as LimitFindResults of Orthanc",
+            f"{_name_of(service)}: a search found only {found} of the {count} series of study "
+            f"{study_uid}: images may be missing. Raise the limit of the service for results, such "
+            "as LimitFindResults of Orthanc",
             stacklevel=2,
         )
 
@@ -161,10 +167,10 @@ def _warn_where_cut(service: Service, study_uid: str, found: int) -> None:
 def _by_uids(
     service: Service, found: list[Json], study_uid: str | None, filters: Mapping[str, str]
 ) -> dict[Uids, str]:
-    """Read the UIDs of series and their Modality, which is empty where it is not told."""
+    """Read the UIDs of series and their Modality, which is empty where it is not stated."""
     series = {}
     for item in found:
-        # What was asked for may not be repeated in an answer
+        # Services need not repeat the Study Instance UID that was searched for
         study, uid = text_of_json(item, _STUDY) or study_uid, text_of_json(item, _SERIES)
         if not (study and uid):
             raise SourceError(
@@ -176,12 +182,12 @@ def _by_uids(
 
 
 def _sop_class(service: Service, failures: Failures, uids: Uids) -> str:
-    """Ask for the SOP Class UID of the first instance of a series; empty where there is none."""
+    """Retrieve the SOP Class UID of the first instance of a series; empty where there is none."""
     with collecting(failures, f"series {uids[1]}", Marks(series=uids[1])):
         found = service.search_for_instance(*uids)
         if found is None:
             return ""
-        # Some services leave SOP Class UID out of what they find
+        # Some services leave SOP Class UID out of their results
         return text_of_json(found, _SOP_CLASS) or text_of_json(
             service.retrieve_instance_metadata(
                 InstanceUids(*uids, text_of_json(found, _SOP_INSTANCE))
@@ -196,15 +202,15 @@ def _name_of(service: Service) -> str:
 
 
 def matches(item: Json, filters: Mapping[str, str]) -> bool:
-    """Whether a data set has attributes, as far as it tells.
+    """Whether a data set has values of attributes; those that it does not state match.
 
     Parameters
     ----------
     item : dict
         Data set in the DICOM JSON Model
     filters : mapping
-        Keywords of attributes to texts, which may have wild cards (PS3.4 C.2.2.2.4). Upper and
-        lower case are the same, as for some services
+        Values by keyword, which may have wild cards (PS3.4 C.2.2.2.4). Upper and lower case are
+        the same, as for some services
     """
     return all(
         is_like(text_of_json(item, f"{tag_for_keyword(keyword):08X}"), wanted)
@@ -213,7 +219,7 @@ def matches(item: Json, filters: Mapping[str, str]) -> bool:
 
 
 def is_like(text: str, wanted: str) -> bool:
-    """Whether the value of an attribute is as wanted (PS3.4 C.2.2.2.4), or not known."""
+    """Whether a value matches a wanted one with wild cards (PS3.4 C.2.2.2.4); empty ones match."""
     if not text or not wanted:
         return True
     pattern = re.escape(wanted.strip()).replace(r"\*", ".*").replace(r"\?", ".")

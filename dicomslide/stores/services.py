@@ -1,4 +1,4 @@
-"""Images at a DICOMweb service."""
+"""Store of images at a DICOMweb service."""
 
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -38,16 +38,16 @@ _CONCATENATION = "00209161"
 
 
 class ServiceStore:
-    """The images at a DICOMweb service; an `ImageStore`.
+    """Store of the images at a DICOMweb service; an `ImageStore`.
 
     Parameters
     ----------
     service : Service
-        The service
+        Service that has the images
     find_frames : callable
-        Finds the frames of an instance, from its UIDs, its metadata and what is known of its pixels
+        Makes the frame source of an instance from its UIDs, metadata and storage
     study_instance_uid, series_instance_uid : str, optional
-        The part of the service that is looked at where a query names none
+        Study and series that are searched where a query names none
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class ServiceStore:
 
     @property
     def name(self) -> str:
-        """URL of the service in messages."""
+        """Name of the service in messages: its URL without secrets."""
         return without_secrets(self._service.base_url) or "the client"
 
     def __repr__(self) -> str:
@@ -84,7 +84,7 @@ class ServiceStore:
         Warns
         -----
         UserWarning
-            When ICC profiles are not delivered
+            When the service does not deliver ICC profiles
         """
         items = [
             item
@@ -108,9 +108,9 @@ class ServiceStore:
         return datasets
 
     def frame_sources(self, datasets: Sequence[Dataset]) -> list[FrameSource]:
-        """Find the frames of images; see `ImageStore.frame_sources`.
+        """Make the frame sources of images; see `ImageStore.frame_sources`.
 
-        The service is asked for a frame of each image whose transfer syntax is not known.
+        One frame is retrieved of each image whose transfer syntax is not known.
         """
         return self._service.each(self._frame_source, datasets)
 
@@ -118,7 +118,7 @@ class ServiceStore:
         uids = InstanceUids.of(dataset)
         known = self._storage.get(uids.instance) or InstanceStorage.of_metadata(dataset)
         source = self._find_frames(uids, dataset, known)
-        # LABEL and OVERVIEW images may be of several slides
+        # The transfer syntax is remembered, as several slides may have the same LABEL image
         found = InstanceStorage(source.transfer_syntax_uid, known.pixel_data_url)
         self._storage[uids.instance] = found
         return source
@@ -136,16 +136,16 @@ class ServiceStore:
         )
 
     def _retrieve(self, uids: tuple[str, str], query: ImageQuery) -> list[Json]:
-        """Retrieve the metadata of the images of a series that are asked for."""
+        """Retrieve the metadata of the images of a series that match a query."""
         with collecting(query.failures, f"series {uids[1]}", Marks(series=uids[1])):
             items = self._service.retrieve_series_metadata(*uids)
             return [item for item in self._completed(uids, items) if _is_wanted(item, query)]
         return []
 
     def _completed(self, uids: tuple[str, str], items: list[Json]) -> list[Json]:
-        """Retrieve the metadata of each instance where those of the series lack some of them.
+        """Retrieve the metadata of each instance where those of the series are incomplete.
 
-        Some services have only the main attributes for a series, or those that all its instances
+        Some services deliver only the main attributes for a series, or those that all its instances
         share.
         """
         known = [item for item in items if text_of_json(item, _SOP_INSTANCE)]
@@ -159,7 +159,7 @@ class ServiceStore:
 
         whole = ask(lacking)
         if whole.keys() <= lacking.keys():
-            # The metadata of the instance alone are no more complete than those of the series
+            # Single instances have no more attributes than the series: the service has no others
             return items
         others = [item for item in known if item is not lacking]
         return [whole, *self._service.each(ask, others)]
@@ -167,7 +167,13 @@ class ServiceStore:
     def _bulk_data(
         self, items: Iterable[Json], correct_color: bool
     ) -> dict[str, bytes | SourceError]:
-        """Retrieve the bulk data that the pixels need, or find out why they cannot be had."""
+        """Retrieve the bulk data that the pixels need by URL, or the error of each that fails.
+
+        Warns
+        -----
+        UserWarning
+            When ICC profiles are not delivered, which are left out of the result
+        """
         urls: dict[str, str] = {}
         for item in items:
             urls |= {
@@ -196,12 +202,12 @@ def _is_wanted(item: Json, query: ImageQuery) -> bool:
     sop_class = text_of_json(item, _SOP_CLASS)
     if sop_class in SLIDE_MICROSCOPY:
         return matches(item, query.filters)
-    # What was derived belongs to its study, whatever it says of the patient
+    # Derived images are part of their study, and may lack attributes of the patient
     return sop_class in PRESENTATION_STATES or (query.include_derived and sop_class in DERIVED)
 
 
 def _is_whole(item: Json) -> bool:
-    """Whether a data set has what an image of a slide, or one derived from it, has in any case."""
+    """Whether a data set has attributes that all images of its SOP Class have."""
     sop_class = text_of_json(item, _SOP_CLASS)
     if not sop_class:
         return False
@@ -215,7 +221,7 @@ def _is_whole(item: Json) -> bool:
 
 
 def _delivered(item: Json, bulk_data: Mapping[str, bytes | SourceError]) -> dict[str, bytes]:
-    """Take the bulk data of a data set; those that were not delivered are raised."""
+    """Select the bulk data of a data set, and raise the error of those that were not delivered."""
     values = {}
     for _, url in bulk_data_urls(item):
         value = bulk_data.get(url)

@@ -1,4 +1,4 @@
-"""The stores of DICOMweb services, and of clients of the ``dicomweb_client`` interface."""
+"""Stores of the URLs of DICOMweb services, and of clients of ``dicomweb_client``."""
 
 from functools import partial
 from typing import Any
@@ -21,14 +21,14 @@ def url_store(
     Raises
     ------
     TypeError, ValueError
-        When it is no such URL, or the session or the credentials are none
+        When the URL, the session or the credentials cannot be used
     """
     service, study, series = service_of_url(url, session, credentials)
     return ServiceStore(service, partial(web_frames, service), study, series)
 
 
 def client_store(client: DICOMClient) -> ServiceStore:
-    """Make the store of a client."""
+    """Make the store of a client: its service, the files that it knows, or what it retrieves."""
     if (service := service_of_client(client)) is not None:
         return ServiceStore(service, partial(web_frames, service))
     if isinstance(client, DICOMfileClient):

@@ -117,7 +117,7 @@ def test_slide_beside_a_damaged_file_is_chosen_by_a_keyword(slides, folder, dama
         {"series_instance_uid": slides[0].series_instance_uid},
     ):
         if hides_its_slide:
-            with pytest.warns(UserWarning, match=r"level-0\.dcm may be of the slide"):
+            with pytest.warns(UserWarning, match=r"level-0\.dcm may belong to the chosen slide"):
                 slide = open_slide(folder, **keywords)
         else:
             slide = open_slide(folder, **keywords)
@@ -223,7 +223,7 @@ def test_slide_beside_one_that_is_not_delivered_is_opened(faulty, slides):
 
 def test_series_that_hides_its_slide_is_warned_of(server, slides):
     server.misbehave(status(404), slides[1].series_instance_uid)
-    with pytest.warns(UserWarning, match="may be of the slide that was chosen"):
+    with pytest.warns(UserWarning, match="may belong to the chosen slide"):
         slide = open_slide(f"dicomweb+{server.url}", container_identifier="GLASS-3")
     assert slide.container_identifier == "GLASS-3"
 

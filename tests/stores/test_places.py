@@ -129,7 +129,7 @@ class TestFolders:
         contents = {"a.txt": b"text", "b.dcm": b"more" * 99}
         (tmp_path / "a.txt").write_bytes(b"text")
         for source, count in ((memory(contents), 2), (tmp_path, 1)):
-            with pytest.raises(NoSlideError, match=f"holds {count} x no DICOM file"):
+            with pytest.raises(NoSlideError, match=f"holds {count} x file that is not DICOM"):
                 find(source)
 
     def test_no_files(self, tmp_path):

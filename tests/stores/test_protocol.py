@@ -199,7 +199,9 @@ def test_error_of_a_store_is_raised_as_it_is(store, monkeypatch):
 def test_frames_of_other_images_than_asked_for_are_an_error(store, monkeypatch, change):
     whole = store.frame_sources
     monkeypatch.setattr(store, "frame_sources", lambda datasets: change(whole(datasets)))
-    with pytest.raises(dicomslide.SourceError, match=r"the memory: \d frame sources for"):
+    with pytest.raises(
+        dicomslide.SourceError, match=r"the memory: the store has \d frame sources for"
+    ):
         dicomslide.open_slide(store)
     with pytest.raises(dicomslide.SourceError, match="for 1 images"):
         TiledImage(store, store.datasets[0])
