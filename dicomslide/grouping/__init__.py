@@ -1,1 +1,1 @@
-"""Which images make one slide."""
+"""Grouping of images by the slides that they belong to."""

@@ -1,4 +1,4 @@
-"""Areas on a glass slide, found by what lies near them without looking at all of them."""
+"""Spatial index of areas on a glass slide."""
 
 import math
 from itertools import product
@@ -6,26 +6,27 @@ from itertools import product
 __all__ = ["Areas", "Bounds"]
 
 Bounds = tuple[tuple[float, float], tuple[float, float]]
-"""Smallest and largest (x, y) in millimetres."""
+"""Smallest and largest (x, y) of an area in millimetres."""
 
-# Millimetres: what lies further out is compared with all areas, and no cell is smaller
+# Millimetres: areas that reach further out count as near to all others, and no cell is smaller
 _LARGEST, _SMALLEST = 1e9, 1e-3
 
 
 class Areas:
-    """Numbered rectangles, kept in square cells that are as large as they are.
+    """Index of numbered rectangles by the square cells that they lie in.
 
-    To find what lies near one of n areas takes as long for any n, where few of them overlap.
+    The side of the cells is about that of a rectangle, so that the time to find the neighbours of
+    an area does not depend on the number of areas, where few of them overlap.
     """
 
     def __init__(self) -> None:
-        # By the side of the cells, and by their place
+        # Numbers of areas by the side of cells, and by column and row of a cell
         self._cells: dict[float, dict[tuple[int, int], set[int]]] = {}
         self._unbounded: set[int] = set()
         self._all: set[int] = set()
 
     def add(self, number: int, bounds: Bounds) -> None:
-        """Add an area, or a part of one."""
+        """Add an area; several calls with one number add parts of one area."""
         self._all.add(number)
         side = _side(bounds)
         if math.isinf(side):
@@ -36,7 +37,7 @@ class Areas:
             cells.setdefault(place, set()).add(number)
 
     def near(self, bounds: Bounds) -> set[int]:
-        """Find the numbers of all areas that overlap or touch an area, and of some others."""
+        """Find the numbers of all areas that overlap or touch an area, and of some more."""
         if math.isinf(_side(bounds)):
             return self._all
         found = set(self._unbounded)
@@ -50,18 +51,18 @@ class Areas:
 
 
 def _side(bounds: Bounds) -> float:
-    """Choose the side of the cells for an area: a power of two that is no smaller."""
+    """Choose the side of the cells for an area: a power of two that is at least as large."""
     (left, bottom), (right, top) = bounds
     length = max(right - left, top - bottom)
     farthest = max(map(abs, (left, bottom, right, top)))
-    # No glass slide is so large, and cells so small would be too many to count
+    # Values beyond these bounds are no positions on glass, and would need too many cells
     if not (length <= _LARGEST and farthest <= _LARGEST):
         return math.inf
     return 2.0 ** math.ceil(math.log2(max(length, _SMALLEST)))
 
 
 def _places(bounds: Bounds, side: float) -> tuple[range, range]:
-    """Columns and rows of the cells that an area has a part of."""
+    """Compute the columns and rows of the cells that an area lies in."""
     columns, rows = (
         range(math.floor(low / side), math.floor(high / side) + 1)
         for low, high in zip(*bounds, strict=True)

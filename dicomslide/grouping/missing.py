@@ -1,6 +1,6 @@
-"""What some writers leave out of the images of a slide, and what is made of it.
+"""Defaults for attributes that some writers leave out of the images of a slide.
 
-Each omission is warned of once. `dicomslide.Slide` itself does not supply anything.
+Each missing attribute gives one warning. `dicomslide.Slide` itself does not supply defaults.
 """
 
 import warnings
@@ -20,7 +20,7 @@ _FROM_NOTHING = "it is taken for (0, 0)"
 def supply_missing(slides: Sequence[Sequence[Summary]], name: str) -> None:
     """Supply attributes that VL Whole Slide Microscopy Images need and some writers leave out.
 
-    The data sets are changed.
+    The data sets are changed. Each missing attribute gives a UserWarning.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def supply_missing(slides: Sequence[Sequence[Summary]], name: str) -> None:
 
 
 def _is_stated(dataset: Dataset, keyword: str) -> bool:
-    """Whether an attribute has a value, which is not converted: sequences take long."""
+    """Whether an attribute has a value; it is not converted, as that is slow for sequences."""
     if keyword not in dataset:
         return False
     value = dataset.get_item(keyword).value
@@ -53,7 +53,7 @@ def _is_stated(dataset: Dataset, keyword: str) -> bool:
 
 
 def _supply_origins(slides: Sequence[Sequence[Summary]], name: str) -> None:
-    """Give images without Total Pixel Matrix Origin that of the other images of their slide."""
+    """Supply images without Total Pixel Matrix Origin with that of other images of their slide."""
     counts = {_FROM_OTHERS: 0, _FROM_NOTHING: 0}
     total = 0
     for slide in slides:
@@ -77,7 +77,7 @@ def _supply_origins(slides: Sequence[Sequence[Summary]], name: str) -> None:
 
 
 def _origin_for(image: Summary, stated: Sequence[Summary]) -> Dataset:
-    """Copy the origin of the image of equal Pixel Spacing, or else of the largest one."""
+    """Copy the origin of an image with equal Pixel Spacing, or else of the largest image."""
     alike = [other for other in stated if other.spacing == image.spacing]
     found = alike or stated
     source = found[0].dataset.TotalPixelMatrixOriginSequence[0] if found else Dataset()
@@ -89,9 +89,9 @@ def _origin_for(image: Summary, stated: Sequence[Summary]) -> Dataset:
 
 
 def share_frame_of_reference(images: Iterable[Summary], name: str) -> list[Summary]:
-    """Give the levels of a series one frame of reference, where each came with its own.
+    """Give the levels of a series one Frame of Reference UID, where each has one of its own.
 
-    What was derived from a level goes with it. The data sets are changed.
+    Images derived from a level get the same one. The data sets are changed.
 
     Parameters
     ----------
@@ -103,7 +103,12 @@ def share_frame_of_reference(images: Iterable[Summary], name: str) -> list[Summa
     Returns
     -------
     list of Summary
-        The images with the frames of reference that they have now
+        Images with their present frames of reference
+
+    Warns
+    -----
+    UserWarning
+        When the levels of a series had different frames of reference
     """
     images = list(images)
     by_series: dict[tuple[str, str], list[Summary]] = {}

@@ -1,7 +1,7 @@
-"""Which images make one slide.
+"""Grouping of images by slides.
 
-Frame of Reference and container come first: they tell what lies on one glass slide. A glass slide
-may have been scanned several times, or in several places: then each pyramid is a slide of its own.
+Images with equal frame of reference and container are of one glass slide. A glass slide may have
+been scanned several times, or in several places: then each pyramid is a slide of its own.
 """
 
 import math
@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 Glass = tuple[str, str]
-"""Frame of Reference UID and Container Identifier"""
+"""Frame of Reference UID and Container Identifier, which identify a glass slide."""
 
 
 @reads_image
@@ -39,18 +39,18 @@ def is_scanned(dataset: Dataset) -> bool:
 
 
 def shows_only_labels(images: Iterable[Dataset]) -> bool:
-    """Whether no image makes a slide: there are only LABEL and OVERVIEW images, or unknown ones."""
+    """Whether images make no slide: all are LABEL or OVERVIEW images, or of unknown flavor."""
     return not any(is_scanned(image) or image.get("SOPClassUID") in DERIVED for image in images)
 
 
 def pyramid_uids_of(images: Sequence[Dataset]) -> tuple[str, ...]:
-    """Get what tells the pyramid of a slide from others on the same glass slide.
+    """Collect UIDs that tell the pyramid of a slide from others on the same glass slide.
 
     Returns
     -------
     tuple of str
-        Pyramid UIDs of its images (PS3.3 C.8.12.14), of which there may be none, and the SOP
-        Instance UID of the largest image, which no other slide has
+        Pyramid UIDs of the images (PS3.3 C.8.12.14), if they have any, then the SOP Instance UID of
+        the largest image, which no other slide has
     """
     scanned = _scanned_or_all(images)
     stated = dict.fromkeys(str(i.get("PyramidUID")) for i in scanned if i.get("PyramidUID"))
@@ -59,7 +59,7 @@ def pyramid_uids_of(images: Sequence[Dataset]) -> tuple[str, ...]:
 
 
 def series_of(images: Sequence[Dataset]) -> tuple[str, ...]:
-    """Get the Series Instance UIDs of the VOLUME and THUMBNAIL images of a slide."""
+    """Collect the Series Instance UIDs of the VOLUME and THUMBNAIL images of a slide."""
     scanned = _scanned_or_all(images)
     return tuple(dict.fromkeys(str(image.get("SeriesInstanceUID") or "") for image in scanned))
 
@@ -71,27 +71,27 @@ def _scanned_or_all(images: Sequence[Dataset]) -> Sequence[Dataset]:
 def group_slides(
     datasets: Iterable[Dataset], name: str, series_instance_uid: str | None = None
 ) -> list[list[Dataset]]:
-    """Put the images of one slide together, and supply what their writers left out.
+    """Group images by slides, and supply attributes that their writers left out.
 
     Parameters
     ----------
     datasets : iterable of pydicom.dataset.Dataset
         Metadata of images, which may be changed: see `dicomslide.grouping.missing`
     name : str
-        Name of their source in warnings
+        Name of the source of the images in warnings
     series_instance_uid : str, optional
         Series of the VOLUME and THUMBNAIL images of the slides that are wanted
 
     Returns
     -------
     list of list of pydicom.dataset.Dataset
-        A list for each slide. LABEL and OVERVIEW images are in the list of each slide of their
-        container
+        Metadata of the images of each slide. LABEL and OVERVIEW images are in the lists of all
+        slides of their container
 
     Raises
     ------
     InvalidImageError
-        When what slides are grouped by cannot be read
+        When an attribute by which images are grouped cannot be read
     """
     return group_summaries(map(summarize, datasets), name, series_instance_uid)
 
@@ -99,18 +99,18 @@ def group_slides(
 def group_summaries(
     summaries: Iterable[Summary], name: str, series_instance_uid: str | None = None
 ) -> list[list[Dataset]]:
-    """Put the images of one slide together: see `group_slides`."""
+    """Group images by slides: see `group_slides`."""
     images = share_frame_of_reference(summaries, name)
     slides = [slide for glass in _by_glass(images) for slide in _by_pyramid(glass)]
     if series_instance_uid is not None:
-        # What was derived from another series has been told apart by now
+        # Only now, as derived images were assigned to the pyramids of all series above
         slides = _of_series(slides, series_instance_uid)
     supply_missing(slides, name)
     return [[image.dataset for image in slide] for slide in slides]
 
 
 def _of_series(slides: Sequence[list[Summary]], uid: str) -> list[list[Summary]]:
-    """Leave VOLUME and THUMBNAIL images of other series out, and slides that have none."""
+    """Leave out VOLUME and THUMBNAIL images of other series, and slides that only have such."""
     return [
         [image for image in images if not image.is_scanned or image.series == uid]
         for images in slides
@@ -123,7 +123,7 @@ def _scanned(images: Iterable[Summary]) -> list[Summary]:
 
 
 def _by_glass(images: Iterable[Summary]) -> list[list[Summary]]:
-    """Put the images of one frame of reference and container together, in their order.
+    """Group images by frame of reference and container, and keep their order.
 
     Images without a container, as derived ones may be, join the others of their frame of reference.
     LABEL and OVERVIEW images, whose frame of reference may be their own, join the others of their
@@ -153,20 +153,20 @@ def _by_glass(images: Iterable[Summary]) -> list[list[Summary]]:
     for item in derived:
         reference, container = own = _glass(item[1])
         other = by_reference.get(reference, own)
-        home = own if own in placed or (container and other[1]) else other
-        placed.setdefault(home, []).append(item)
+        glass = own if own in placed or (container and other[1]) else other
+        placed.setdefault(glass, []).append(item)
     for item in others:
         reference, container = own = _glass(item[1])
         series = by_series.get(item[1].series)
         if own in placed:
-            home = own
+            glass = own
         elif container and container in by_container:
-            home = by_container[container]
+            glass = by_container[container]
         elif series and not (container and series[1]):
-            home = series
+            glass = series
         else:
-            home = own if container else by_reference.get(reference, own)
-        placed.setdefault(home, []).append(item)
+            glass = own if container else by_reference.get(reference, own)
+        placed.setdefault(glass, []).append(item)
     return [[image for _, image in sorted(items, key=_position)] for items in placed.values()]
 
 
@@ -179,34 +179,34 @@ def _glass(image: Summary) -> Glass:
 
 
 class _Pyramid:
-    """VOLUME images that belong together."""
+    """VOLUME images that make the pyramid of one slide."""
 
     def __init__(self, scans: Iterable[Summary]) -> None:
         self.scans: list[Summary] = []
         self.add(scans)
 
     def add(self, scans: Iterable[Summary]) -> None:
-        """Add images."""
+        """Add images to the pyramid."""
         self.scans += scans
         self.largest = _largest(self.scans)
 
     @property
     def surroundings(self) -> Bounds:
-        """Where the centres of areas are that are the same as that of its largest image."""
+        """Bounds of the centres of areas that count as the same as that of the largest image."""
         if self.largest.geometry is None:
             return self.largest.bounds
         (x, y), reach = self.largest.center, self.largest.tolerance
         return (x - reach, y - reach), (x + reach, y + reach)
 
     def completes(self, other: "_Pyramid") -> bool:
-        """Whether both make one slide: they show the same area, but not the same of it."""
+        """Whether two pyramids make one slide: they show one area, but other parts of the image."""
         first, second = self.largest, other.largest
         if first.has_extended_depth != second.has_extended_depth:
             return False
         if not first.covers_area_of(second):
             return False
         if first.pyramid and second.pyramid:
-            # Levels of two pyramids do not make one, but channels and focal planes do
+            # Pyramids with different UIDs may be channels or focal planes of a slide, never levels
             pairs = list(product(self.scans, other.scans))
             alike = [(a, b) for a, b in pairs if a.is_level_of(b)]
             return all(a.is_beside(b) for a, b in alike or pairs)
@@ -223,13 +223,13 @@ def _by_pyramid(glass: list[Summary]) -> list[list[Summary]]:
         pyramids = _find_pyramids([image for image in glass if image.is_volume])
         if len(pyramids) < 2:
             return [glass]
-        homes = _Homes(pyramids)
+        index = _PyramidIndex(pyramids)
         slides: list[list[Summary]] = [[] for _ in pyramids]
         for image in glass:
-            for number in homes.of(image):
+            for number in index.find(image):
                 slides[number].append(image)
     except InvalidImageError:
-        # Whoever opens the slide is told what is wrong with the image
+        # The error is raised when the slide is made, where it can name the image
         return [glass]
     return slides
 
@@ -252,17 +252,17 @@ def _find_pyramids(volumes: Sequence[Summary]) -> list[_Pyramid]:
     places = Areas()
     for part in map(_Pyramid, parts):
         near = sorted(places.near(part.surroundings))
-        home = next((number for number in near if found[number].completes(part)), len(found))
-        if home == len(found):
+        target = next((number for number in near if found[number].completes(part)), len(found))
+        if target == len(found):
             found.append(part)
         else:
-            found[home].add(part.scans)
-        places.add(home, found[home].surroundings)
+            found[target].add(part.scans)
+        places.add(target, found[target].surroundings)
     return found
 
 
 def _by_area(scans: Sequence[Summary]) -> list[list[Summary]]:
-    """Divide images whose areas do not overlap."""
+    """Divide images into groups whose areas overlap, directly or through others."""
     places = Areas()
     for number, scan in enumerate(scans):
         places.add(number, scan.bounds)
@@ -297,8 +297,8 @@ def _pairs(scans: Sequence[Summary]) -> Iterator[tuple[Summary, Summary]]:
     return ((a, b) for index, a in enumerate(scans) for b in scans[:index])
 
 
-class _Homes:
-    """Which of several pyramids on a glass slide an image belongs to."""
+class _PyramidIndex:
+    """Index of the pyramids on a glass slide, by all that relates an image to one of them."""
 
     def __init__(self, pyramids: Sequence[_Pyramid]) -> None:
         self._all = range(len(pyramids))
@@ -312,8 +312,8 @@ class _Homes:
             self._by_series[scan.series].add(number)
             self._places.add(index, scan.bounds)
 
-    def of(self, image: Summary) -> Collection[int]:
-        """Find the numbers of its pyramids: all of them for a LABEL or OVERVIEW image."""
+    def find(self, image: Summary) -> Collection[int]:
+        """Find the numbers of an image's pyramids: all for a LABEL or OVERVIEW image, else one."""
         if image.is_of_the_glass:
             return self._all
         related = image.references if image.is_derived else {image.uid}

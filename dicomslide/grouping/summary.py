@@ -1,4 +1,4 @@
-"""What an image says of its slide, read once."""
+"""Attributes of an image that decide which slide it belongs to, each read once."""
 
 import math
 from dataclasses import dataclass, field
@@ -27,13 +27,13 @@ __all__ = ["Summary", "summarize"]
 _THUMBNAIL = ImageFlavors.THUMBNAIL.value
 _SCANNED = (ImageFlavors.VOLUME.value, _THUMBNAIL)
 _OF_THE_GLASS = (ImageFlavors.LABEL.value, ImageFlavors.OVERVIEW.value)
-# Distance in millimetres between the centres of areas that are the same
+# Largest distance in millimetres between the centres of areas that count as the same
 _SAME_AREA = 0.1
 
 
 @dataclass(frozen=True, eq=False)
 class Summary:
-    """An image: its identifiers, and what it shows where, which is read when it is asked for.
+    """Summary of an image: its identifiers, and further attributes that are read on access.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class Summary:
     flavor : str or None
         Value 3 of Image Type; None where there are no pixels, or no such value
     is_derived : bool
-        Whether it is a Segmentation or Parametric Map
+        Whether the image is a Segmentation or Parametric Map
     """
 
     dataset: Dataset = field(repr=False)
@@ -60,70 +60,70 @@ class Summary:
 
     @property
     def is_scanned(self) -> bool:
-        """Whether it is a VOLUME or THUMBNAIL image, and not derived from one."""
+        """Whether the image is a VOLUME or THUMBNAIL image, and not derived from one."""
         return not self.is_derived and self.flavor in _SCANNED
 
     @property
     def is_volume(self) -> bool:
-        """Whether it is a VOLUME image, and not derived from one."""
+        """Whether the image is a VOLUME image, and not derived from one."""
         return self.is_scanned and self.flavor != _THUMBNAIL
 
     @property
     def is_of_the_glass(self) -> bool:
-        """Whether it shows the glass slide or its sticker: it is a LABEL or OVERVIEW image."""
+        """Whether the image is a LABEL or OVERVIEW image, which shows the glass slide."""
         return self.flavor in _OF_THE_GLASS
 
     @cached_property
     def size(self) -> tuple[int, int]:
-        """Rows and columns."""
+        """Rows and columns of the total pixel matrix."""
         return matrix_size(self.dataset)
 
     @cached_property
     def has_origin(self) -> bool:
-        """Whether it states its Total Pixel Matrix Origin."""
+        """Whether the image states its Total Pixel Matrix Origin."""
         return has_origin(self.dataset)
 
     @cached_property
     def spacing(self) -> tuple[float, float] | None:
-        """Pixel Spacing."""
+        """Pixel Spacing in millimetres; None where it is not stated."""
         return pixel_spacing(self.dataset)
 
     @cached_property
     def references(self) -> set[str]:
-        """SOP Instance UIDs of what it was derived from."""
+        """SOP Instance UIDs of the images that this one was derived from."""
         return referenced_instances(self.dataset)
 
     @cached_property
     def has_extended_depth(self) -> bool:
-        """Whether it shows several focal planes as one."""
+        """Whether the image shows several focal planes as one (Extended Depth of Field)."""
         return _has_extended_depth(self.dataset)
 
     @cached_property
     def geometry(self) -> ImageGeometry | None:
-        """Where it lies."""
+        """Position of the image on the slide; None where it is not stated."""
         return read_geometry(self.dataset)
 
     @cached_property
     def bounds(self) -> Bounds:
-        """Smallest and largest (x, y) in millimetres."""
+        """Smallest and largest (x, y) of the image in millimetres; infinite without a position."""
         if self.geometry is None:
             return (-math.inf, -math.inf), (math.inf, math.inf)
         return self.geometry.bounds(self.size)
 
     @cached_property
     def center(self) -> tuple[float, float]:
-        """(x, y) of the centre of its area in millimetres, where it says where it lies."""
+        """Centre (x, y) of the area of the image in millimetres, if its position is stated."""
         x, y = ((low + high) / 2 for low, high in zip(*self.bounds, strict=True))
         return x, y
 
     @cached_property
     def tolerance(self) -> float:
-        """Distance in millimetres to the centre of an area that is the same."""
+        """Largest distance in millimetres to the centre of an area that counts as the same."""
         return max(_SAME_AREA, *(self.geometry.spacing if self.geometry else (0.0,)))
 
     @cached_property
     def paths(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
-        """Identifier and marks of each optical path."""
+        """Identifier and marks of each optical path: see `read_path_marks`."""
         identifiers = read_identifiers(self.dataset)
         return tuple(zip(identifiers, read_path_marks(self.dataset), strict=True))
 
@@ -137,7 +137,7 @@ class Summary:
 
     @cached_property
     def samples(self) -> object:
-        """Samples per Pixel."""
+        """Value of Samples per Pixel."""
         return _samples(self.dataset)
 
     def is_higher_than(self, other: "Summary") -> bool:
@@ -153,10 +153,10 @@ class Summary:
         )
 
     def is_beside(self, other: "Summary") -> bool:
-        """Whether both images may be of one slide: they show different paths, or heights.
+        """Whether two images may be of one slide: they show different optical paths or heights.
 
-        Monochrome images of other series that lie exactly alike are other optical paths as well,
-        though all be called alike: a second scan would not lie so.
+        Monochrome images of different series with exactly the same position are different paths
+        even if their identifiers are equal, as a second scan would have another position.
         """
         if self.is_higher_than(other) or other.is_higher_than(self):
             return True
@@ -173,17 +173,17 @@ class Summary:
         return not alike or is_channel
 
     def is_level_of(self, other: "Summary") -> bool:
-        """Whether both may be of one level: their pixels are equally large."""
+        """Whether two images may be of one level, as their pixels have the same size."""
         if self.spacing is None or other.spacing is None:
             return self.size == other.size
         return are_of_one_level(self.spacing, other.spacing)
 
     def rivals(self, other: "Summary") -> bool:
-        """Whether both show the same of one level."""
+        """Whether two images show the same path and heights of one level, as repeated scans do."""
         return self.is_level_of(other) and not self.is_beside(other)
 
     def covers_area_of(self, other: "Summary") -> bool:
-        """Whether the areas of both images are the same."""
+        """Whether the areas of two images are the same, as far as their positions are stated."""
         if self.geometry is None or other.geometry is None:
             return True
         if not self.geometry.is_parallel_to(other.geometry):
@@ -193,12 +193,12 @@ class Summary:
 
 @reads_image
 def summarize(dataset: Dataset) -> Summary:
-    """Read what slides are grouped by.
+    """Read the attributes of an image by which it is grouped with others.
 
     Raises
     ------
     InvalidImageError
-        When it cannot be read. Other attributes are looked at when the slide is made
+        When one of them cannot be read. Other attributes are read when the slide is made
     """
     summary = Summary(
         dataset,
@@ -210,7 +210,7 @@ def summarize(dataset: Dataset) -> Summary:
         flavor=image_flavor(dataset) if is_image(dataset) else None,
         is_derived=dataset.get("SOPClassUID") in DERIVED,
     )
-    # Read now, so that damage in them is found while it is known which image they are of
+    # These attributes are read now, where an error can name the image
     if summary.is_derived:
         _ = summary.references
     if summary.is_derived or summary.is_scanned:

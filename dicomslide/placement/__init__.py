@@ -1,1 +1,1 @@
-"""Where images lie, and which level, channel and focal plane each shows."""
+"""Placement of the images of a slide: positions, levels, channels and focal planes."""

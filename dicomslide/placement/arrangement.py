@@ -1,4 +1,4 @@
-"""Which image shows which level, channel and focal plane of a slide."""
+"""Assignment of images to the levels, channels and focal planes of a slide."""
 
 import math
 from collections.abc import Collection, Iterable, Sequence
@@ -33,21 +33,21 @@ _CHANNEL_ORDER = (ChannelTypes.OPTICAL_PATH, ChannelTypes.SEGMENT, ChannelTypes.
 _SAME_PLANE = 1e-3
 
 _Shown = dict[tuple[tuple[str, str], Identity], set[tuple[int | None, int]]]
-"""Levels and focal planes of each channel of each series."""
+"""Levels and focal planes at which each series shows each of its channels."""
 
 
 @dataclass(frozen=True)
 class Plane:
-    """One focal plane of one channel of an image, as part of the slide.
+    """Focal plane of a channel of an image, as part of the slide.
 
     Parameters
     ----------
     image : TiledImage
-        Image
+        Image that shows the plane
     channel, focal_plane : int
-        Indices of the image itself
+        Indices of the channel and the focal plane in the image
     grid : LevelGrid
-        Pixels that the slide counts: those of the level, where the image lies on them
+        Grid of pixels of the level if the image lies on it, otherwise that of the image
     offset : tuple of int
         Row and column of the grid where the image begins
     """
@@ -60,44 +60,44 @@ class Plane:
 
     @property
     def geometry(self) -> ImageGeometry:
-        """Where the pixels of the grid lie on the slide."""
+        """Position of the grid on the slide."""
         return self.grid.geometry
 
     @property
     def array(self) -> FrameArray:
-        """Pixels of the grid."""
+        """Lazy array of the pixels on the grid."""
         array = self.image.get_total_pixel_matrix(self.channel, self.focal_plane).array
         return array.placed(self.offset, self.grid.size)
 
     @property
     def label_map(self) -> FrameArray:
-        """Segment numbers of a label map, on the grid."""
+        """Lazy array of the segment numbers of a label map on the grid."""
         array = self.image.get_label_map(self.focal_plane).array
         return array.placed(self.offset, self.grid.size)
 
     @property
     def matrix(self) -> TotalPixelMatrix:
-        """Pixels of the grid."""
+        """Total pixel matrix of the pixels on the grid."""
         return TotalPixelMatrix._of(self.array)
 
 
 @dataclass(eq=False)
 class SlideChannel:
-    """A channel of a slide and the images that show it.
+    """Channel of a slide, and the images that show it.
 
     Parameters
     ----------
     type : ChannelTypes
-        What the channel is
+        Kind of the channel
     identifier : str
         Optical Path Identifier, Segment Number or LUT Label
     first : Plane
-        A plane of the first image that shows the channel
+        First plane of the first image that shows the channel
     planes : dict
-        Indices of level and focal plane to a plane; none for an image off the grids of the levels
+        Planes by the indices of level and focal plane; empty for an image that has no level
     claimed : set
         Levels and focal planes at which the series of the channel show it, including those of
-        images that are still to be added
+        images that are not added yet
     """
 
     type: ChannelTypes
@@ -108,41 +108,41 @@ class SlideChannel:
 
     @property
     def own_description(self) -> Channel:
-        """All that the first image that shows the channel says of it."""
+        """Description of the channel by the first image that shows it."""
         return self.first.image.channels[self.first.channel]
 
     @property
     def images(self) -> list[TiledImage]:
-        """The images that show it."""
+        """Images that show the channel."""
         planes = self.planes.values() or [self.first]
         return list(dict.fromkeys(plane.image for plane in planes))
 
     @property
     def series(self) -> str:
-        """Pyramid UID of its images, or Series Instance UID where there is none."""
+        """Pyramid UID of the channel's images, or Series Instance UID where there is none."""
         return family_of(self.first.image)
 
 
 @dataclass(frozen=True)
 class Arrangement:
-    """The levels, channels and focal planes of a slide.
+    """Levels, channels and focal planes of a slide.
 
     Parameters
     ----------
     levels : tuple of LevelGrid
-        Pixels of each level, those of the largest one first
+        Grid of pixels of each level, the largest first
     template : tuple of TiledImage
-        An image of each level, of an optical path where there is one
+        One image of each level, of an optical path where there is one
     offsets : tuple of float
         Z offset of each focal plane in micrometres, ascending
     channels : tuple of SlideChannel
         Optical paths, then segments, then parameters
     off_grid : tuple of TiledImage
-        Images whose pixels are those of no level
+        Images whose pixels do not lie on the grid of a level
     thumbnails : tuple of TiledImage
-        THUMBNAIL images that are no level
+        THUMBNAIL images that are not a level
     presentations : tuple of sequence of Presentation
-        What each Presentation State says of the images
+        Presentations of images by each Presentation State
     """
 
     levels: tuple[LevelGrid, ...]
@@ -163,19 +163,19 @@ class Arrangement:
         )
 
     def with_paths(self, indices: Collection[int]) -> "Arrangement":
-        """Leave out other optical paths than those of given indices into channels."""
+        """Return the arrangement with only some of the optical paths, by indices of channels."""
         kept = [
             index
             for index, channel in enumerate(self.channels)
             if index in indices or channel.type is not ChannelTypes.OPTICAL_PATH
         ]
         part = replace(self, channels=tuple(self.channels[index] for index in kept))
-        # Markers and colours are those that follow from all channels
+        # Descriptions are kept, as markers and colours depend on all channels of the slide
         part.__dict__["descriptions"] = tuple(self.descriptions[index] for index in kept)
         return part
 
     def _presented(self, channel: SlideChannel) -> tuple[str, Window | None]:
-        """Find the first colour and the first window that Presentation States give a channel."""
+        """Find the first colour and the first window of a channel in the Presentation States."""
         uids = [(read_uid(i.metadata), _series(i)[1]) for i in channel.images]
         found = [
             agreed(p for p in parts if any(p.shows(*uid, channel.identifier) for uid in uids))
@@ -232,9 +232,14 @@ def _focal_planes(
 ) -> tuple[float, ...]:
     """Merge the focal planes of all images.
 
-    Levels of one plane each show the same plane, whatever their offsets: writers derive the lower
-    levels without minding Z. What was derived from the planes shows the nearest ones, and adds
-    planes only where two of its own would be one.
+    Where all levels have one plane, it is the same plane whatever their Z offsets, as writers
+    derive lower levels without caring for Z. Planes of derived images are the nearest planes of the
+    slide, and are added to these only where two of them would otherwise be the same.
+
+    Returns
+    -------
+    tuple of float
+        Z offset of each focal plane in micrometres, ascending
     """
     found = _scanned_planes(scanned)
     for item in derived:
@@ -269,7 +274,7 @@ def _nearest(offsets: Sequence[float], offset: float) -> int:
 
 
 def _shown_by_series(items: Sequence[PlacedImage], offsets: tuple[float, ...]) -> _Shown:
-    """Collect the levels and focal planes of each channel of each series."""
+    """Collect the levels and focal planes at which each series shows each of its channels."""
     shown: _Shown = {}
     for item in items:
         for index, identity in enumerate(identities(item.image)):
@@ -280,7 +285,7 @@ def _shown_by_series(items: Sequence[PlacedImage], offsets: tuple[float, ...]) -
 
 
 def _planes_of(image: TiledImage, channel: int, offsets: tuple[float, ...]) -> dict[int, int]:
-    """Find the focal plane of the slide for each of an image that shows a channel."""
+    """Map the focal planes at which an image shows a channel to those of the slide."""
     own = _image_offsets(image)
     return {k: _nearest(offsets, own[k]) for k in image._instance.focal_planes_of(channel)}
 
@@ -288,20 +293,20 @@ def _planes_of(image: TiledImage, channel: int, offsets: tuple[float, ...]) -> d
 def _add(
     channels: list[SlideChannel], item: PlacedImage, offsets: tuple[float, ...], shown: _Shown
 ) -> bool:
-    """Find the channel of the slide for each channel of an image, or begin a new one.
+    """Add the channels of an image to those of the slide that they belong to, or as new ones.
 
     Returns
     -------
     bool
-        False for a THUMBNAIL image in whose place there are VOLUME images, or of another kind of
-        pixels than they are
+        False if nothing was added: for a THUMBNAIL image where VOLUME images show all of it, or
+        have pixels of another kind
     """
     image = item.image
     used = False
     for index, identifier in enumerate(image.channel_identifiers):
         own = {
-            (item.level, place): Plane(image, index, of_image, item.grid, item.offset)
-            for of_image, place in _planes_of(image, index, offsets).items()
+            (item.level, place): Plane(image, index, focal_plane, item.grid, item.offset)
+            for focal_plane, place in _planes_of(image, index, offsets).items()
         }
         places = {(level, place): p for (level, place), p in own.items() if level is not None}
         channel = _find(channels, item, index, places, shown)
@@ -324,18 +329,19 @@ def _find(
     places: dict[tuple[int, int], Plane],
     shown: _Shown,
 ) -> SlideChannel | None:
+    """Find the channel of the slide that a channel of an image belongs to, at given planes."""
     image = item.image
     identifier = image.channel_identifiers[index]
     same = [c for c in channels if c.type is image.channel_type and c.identifier == identifier]
     if image.channel_type is not ChannelTypes.OPTICAL_PATH:
-        # A segment or parameter goes on at another level of the same pyramid; equal numbers in
-        # another Segmentation are other segments
+        # Only images of one pyramid show one segment at several levels: equal numbers in another
+        # Segmentation are other segments
         for channel in same:
             is_free = item.level is not None and channel.planes.keys().isdisjoint(places)
             if is_free and channel.planes and _continues(channel, image, index):
                 return channel
         return None
-    # The series that shows a path at one level shows it at the others, too
+    # Channels of the image's own series come first, as a series shows a path at all its levels
     same.sort(key=lambda channel: not _share_series(channel, image))
     own = shown[_series(image), tuple(identities(image))[index]]
     marks = read_path_marks(image.metadata)[index]
@@ -349,7 +355,8 @@ def _find(
             continue
         taken = [channel.planes[key].image for key in places if key in channel.planes]
         if not taken:
-            # What another series shows where this one has a path as well is another path
+            # Another series shows the same path only where its levels and planes are not claimed
+            # by this one
             if _share_series(channel, image) or own.isdisjoint(channel.claimed):
                 return channel
             continue
@@ -364,7 +371,7 @@ def _find(
 
 
 def _shows_like(plane: Plane, image: TiledImage, marks: tuple[str, ...]) -> bool:
-    """Whether an image of the slide shows a path as a THUMBNAIL image does."""
+    """Whether a plane may show a path of a THUMBNAIL image, with the same kind of pixels."""
     own = read_path_marks(plane.image.metadata)[plane.channel]
     same_kind = pixel_kind(plane.image.metadata) == pixel_kind(image.metadata)
     return same_kind and may_be_one_path(own, marks)
@@ -376,25 +383,25 @@ def _share_series(channel: SlideChannel, image: TiledImage) -> bool:
 
 
 def _series(image: TiledImage) -> tuple[str, str]:
-    """Pyramid and series: optical paths of one name in others may be other paths."""
+    """Read Pyramid and Series Instance UID, within which equal identifiers are the same path."""
     pyramid, series = map(image.metadata.get, ("PyramidUID", "SeriesInstanceUID"))
     return str(pyramid or ""), str(series)
 
 
 def _continues(channel: SlideChannel, image: TiledImage, index: int) -> bool:
-    """Whether a segment or parameter is that of a channel, at another level."""
+    """Whether a segment or parameter of an image is that of a channel, at another level."""
     if channel.series != family_of(image):
         return False
     return _meaning(channel.own_description) == _meaning(image.channels[index])
 
 
 def _meaning(channel: Channel) -> tuple[str, ...]:
-    """What a segment or parameter stands for at all levels."""
+    """Collect label, codes and unit of a segment or parameter, which are equal at all levels."""
     codes = (*channel.categories, *channel.property_types)
     return channel.label, *(code.meaning for code in codes), channel.unit
 
 
 def family_of(image: TiledImage) -> str:
-    """Get the Pyramid UID, or Series Instance UID, which derived images of one pyramid share."""
+    """Return the Pyramid UID, or Series Instance UID, which derived images of a pyramid share."""
     pyramid, series = _series(image)
     return pyramid or series

@@ -1,7 +1,7 @@
-"""Where the images of a slide lie, decided once for all that the slide offers.
+"""Positions of the images of a slide, decided once for everything that uses the slide.
 
-Levels are placed beside the base level of their pyramid, and what was derived from an image goes
-with it.
+Levels are aligned with the base level of their pyramid, and derived images with the image that they
+were made from.
 """
 
 import math
@@ -32,21 +32,21 @@ __all__ = [
 Identity = tuple[str, str, tuple[str, ...]]
 """Type, identifier and marks of a channel."""
 _Known = tuple[int | None, LevelGrid, ImageGeometry]
-"""Index of a level, if it is one, its pixels, and where they lie as an image states it."""
+"""Level index or None, grid of pixels, and the geometry that its first image states."""
 
 
 @dataclass(frozen=True)
 class PlacedImage:
-    """An image, its level if it has one, and its pixels.
+    """Image with its level and its position on a grid of pixels.
 
     Parameters
     ----------
     image : TiledImage
-        Image
+        Image that is placed
     level : int or None
-        Index of its level
+        Index of the level; None for an image that has none
     grid : LevelGrid
-        Pixels that the image is a part of
+        Grid of pixels that the image lies on
     offset : tuple of int
         Row and column of the grid where the image begins
     """
@@ -59,18 +59,18 @@ class PlacedImage:
 
 @dataclass(frozen=True)
 class Placement:
-    """Levels of a slide, and where its images lie.
+    """Levels of a slide, and positions of its images.
 
     Parameters
     ----------
     levels : tuple of LevelGrid
-        Pixels of each level, those of the largest one first
+        Grid of pixels of each level, the largest first
     scanned : tuple of PlacedImage
-        VOLUME images, then the THUMBNAIL images that fit
+        VOLUME images, then THUMBNAIL images that fit into the pyramid
     derived : tuple of PlacedImage
         Segmentations and Parametric Maps
     aside : tuple of TiledImage
-        THUMBNAIL images that do not fit
+        THUMBNAIL images that do not fit into the pyramid
     """
 
     levels: tuple[LevelGrid, ...]
@@ -84,8 +84,8 @@ def place_images(
 ) -> Placement:
     """Place the images of a slide.
 
-    Levels are what VOLUME images show, and THUMBNAIL images that fit. Derived images never make
-    a level, unless there are no others.
+    VOLUME images make the levels, and so do THUMBNAIL images that fit. Derived images make levels
+    only if there are no other images.
 
     Parameters
     ----------
@@ -101,12 +101,13 @@ def place_images(
     ArgumentValueError
         When a level shows another area than the base level
     InvalidImageError
-        When an image does not say where it lies
+        When an image does not state its position
 
     Warns
     -----
     UserWarning
-        When a THUMBNAIL image or a derived image does not lie where the slide was imaged
+        When a THUMBNAIL image does not fit into the pyramid, or a derived image lies outside of the
+        area of the slide
     """
     ordered, rest = (sorted(some, key=lambda i: _order(i.metadata)) for some in (images, derived))
     volumes = [image for image in ordered if not is_thumbnail(image.metadata)]
@@ -140,26 +141,26 @@ def place_images(
     known += [(None, i.grid, i.image.geometry) for i in scanned if is_off_grid(i, levels)]
     others = [_place_derived(image, known) for image in rest]
     for item in (*scanned, *others):
-        # What the slide hands out lies where the slide has placed it
+        # Images get the position that was decided here, so that they agree with the slide
         item.image._place(item.grid.geometry.starting_at(item.offset))
     return Placement(levels, tuple(scanned), tuple(others), tuple(aside))
 
 
 class _Levels:
-    """The levels of a pyramid, as they are found."""
+    """Levels of a pyramid, to which images are added one after the other, largest first."""
 
     def __init__(self, volumes: Sequence[TiledImage], tolerance: float) -> None:
         self._base_image = max(volumes, key=_area)
         self._base = base_grid(self._base_image)
         self._tolerance = tolerance
-        # Where the finest image of each Total Pixel Matrix Origin lies
+        # Position of the finest image with each Total Pixel Matrix Origin
         self._corners = [self._base.geometry]
         self.grids: list[LevelGrid] = []
         self.stated: list[ImageGeometry] = []
 
     def add(self, image: TiledImage) -> PlacedImage:
-        """Find the level of an image, or begin a new one."""
-        # All that state one origin have equal top left corners
+        """Find the level of an image, or add a new one."""
+        # Images that state the same origin are taken to have the same top left corner
         own = image.geometry
         corner = next((first for first in self._corners if own.repeats_origin_of(first)), None)
         try:
@@ -174,7 +175,7 @@ class _Levels:
                 continue
             if not are_of_one_level(grid.geometry.spacing, level.geometry.spacing):
                 continue
-            # Equal grids become one object, so that later comparisons are cheap
+            # Equal grids share one geometry, which makes later comparisons cheap
             if grid.geometry.offset_on(level.geometry, grid.size) == (0, 0):
                 z = grid.geometry.origin[2]
                 grid = LevelGrid(level.size, level.geometry.at_height(z))
@@ -184,28 +185,28 @@ class _Levels:
         return PlacedImage(image, len(self.grids) - 1, grid)
 
     def rank(self, index: int) -> tuple[int, tuple[int, int], float]:
-        """Value by which levels are sorted: their size, and of equal ones the finer is larger."""
+        """Compute the sorting key of a level: its size, and for equal sizes its finer spacing."""
         grid = self.grids[index]
         return math.prod(grid.size), grid.size, -grid.geometry.spacing[0]
 
 
 def is_off_grid(item: PlacedImage, levels: Sequence[LevelGrid]) -> bool:
-    """Whether the pixels of an image are those of no level."""
+    """Whether the pixels of an image do not lie on the grid of a level."""
     return item.level is None or not item.grid.is_same_as(levels[item.level])
 
 
 def _place_derived(image: TiledImage, known: Sequence[_Known]) -> PlacedImage:
-    """Find the level whose pixels those of a derived image are, if there is one.
+    """Place a derived image on the grid of a level, if its pixels are those of one.
 
-    A Segmentation that was made for an image repeats what the image states, and goes with it
-    wherever that is placed.
+    A Segmentation that was made from an image repeats the position that the image states. It is
+    compared with that one, and moves with the image to the position that the slide gives it.
 
     Parameters
     ----------
     image : TiledImage
         Derived image
     known : sequence of tuple
-        Levels, largest first, then images beside them
+        Levels, largest first, then images off the grids of the levels
     """
     own = image.geometry
     for level, grid, stated in known:
@@ -239,7 +240,7 @@ def _area(image: TiledImage) -> int:
 
 @reads_image
 def _order(dataset: Dataset) -> tuple[int, int, str]:
-    """Instances in the order of their series and instance numbers."""
+    """Read the sorting key of an image: Series Number, Instance Number and SOP Instance UID."""
     return (
         int(dataset.get("SeriesNumber") or 0),
         int(dataset.get("InstanceNumber") or 0),
@@ -248,7 +249,7 @@ def _order(dataset: Dataset) -> tuple[int, int, str]:
 
 
 def identities(image: TiledImage) -> Iterator[Identity]:
-    """What tells the channels of an image from those of others at its level."""
+    """Yield type, identifier and marks of each channel, which tell it from others at its level."""
     for identifier, marks in zip(
         image.channel_identifiers, read_path_marks(image.metadata), strict=True
     ):
@@ -256,7 +257,7 @@ def identities(image: TiledImage) -> Iterator[Identity]:
 
 
 def _shows_path_of(image: TiledImage, volume: TiledImage) -> bool:
-    """Whether a THUMBNAIL image shows an optical path of a VOLUME image, in the same way."""
+    """Whether a THUMBNAIL image shows a path of a VOLUME image, with the same kind of pixels."""
     return pixel_kind(image.metadata) == pixel_kind(volume.metadata) and any(
         name == volume_name and may_be_one_path(marks, volume_marks)
         for _, name, marks in identities(image)
@@ -266,5 +267,5 @@ def _shows_path_of(image: TiledImage, volume: TiledImage) -> bool:
 
 @reads_image
 def pixel_kind(dataset: Dataset) -> tuple[object, object]:
-    """Read what the pixels of images have in common that are of one channel."""
+    """Read Samples per Pixel and Bits Allocated, which all images of one channel share."""
     return dataset.get("SamplesPerPixel"), dataset.get("BitsAllocated")
