@@ -1,4 +1,4 @@
-"""The exceptions that the package raises, each also a built-in that callers may already catch."""
+"""Exceptions of the package, each of which is also a built-in one that callers may catch."""
 
 __all__ = [
     "ArgumentTypeError",
@@ -16,44 +16,44 @@ __all__ = [
 
 
 class DicomSlideError(Exception):
-    """Base of all errors that this package raises on purpose."""
+    """Base class of all errors that this package raises on purpose."""
 
 
 class ArgumentTypeError(DicomSlideError, TypeError):
-    """An argument has the wrong type."""
+    """Raised for an argument of the wrong type."""
 
 
 class ArgumentValueError(DicomSlideError, ValueError):
-    """An argument has a value that cannot be used."""
+    """Raised for an argument with a value that cannot be used."""
 
 
 class PixelIndexError(DicomSlideError, IndexError):
-    """An index lies outside the pixels, tiles or regions that exist."""
+    """Raised for an index outside the pixels, tiles or regions that exist."""
 
 
 class SelectionError(DicomSlideError, ValueError, IndexError):
-    """There is no such level, channel or focal plane, or it has no pixels."""
+    """Raised for a level, channel or focal plane that does not exist or has no pixels."""
 
 
 class NoSlideError(DicomSlideError, ValueError):
-    """A source holds no slide, or none that matches."""
+    """Raised for a source that holds no slide, or none that matches."""
 
 
 class InvalidImageError(DicomSlideError, ValueError):
-    """A file or data set contradicts the standard or lacks what is needed to place its pixels."""
+    """Raised for metadata that contradict the standard or lack what the pixels need."""
 
 
 class UnsupportedError(DicomSlideError, ValueError):
-    """A valid image that is stored in a way which this package cannot read."""
+    """Raised for a valid image that is stored in a way that this package cannot read."""
 
 
 class FrameError(DicomSlideError, ValueError):
-    """The bytes of a frame cannot be located or decoded."""
+    """Raised for a frame whose bytes cannot be located or decoded."""
 
 
 class SourceError(DicomSlideError, OSError):
-    """A file or a server did not deliver what was asked for."""
+    """Raised for a file or a server that does not deliver what was requested."""
 
 
 class StoreError(DicomSlideError, OSError):
-    """An output cannot be written, or would replace something that is there."""
+    """Raised for an output that cannot be written, or would replace existing data."""

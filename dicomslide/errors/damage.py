@@ -1,8 +1,8 @@
-"""What is damage to a file and what is not.
+"""Conversion of exceptions that damaged attributes cause to `InvalidImageError`.
 
-pydicom converts a value when it is asked for, and fails in many ways if it cannot. That is damage,
-and so is a value that a function of metadata cannot convert. Whatever else goes wrong is a mistake
-of this package or a lack of memory, and no file is blamed for it.
+pydicom converts values on access, and raises exceptions of many types if it cannot. These are signs
+of damage, and so are exceptions of functions that only read metadata. All other exceptions are
+mistakes of this package or a lack of memory, and are not blamed on a file.
 """
 
 import struct
@@ -20,20 +20,20 @@ __all__ = ["name_of_image", "naming", "reading", "reads_image"]
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# Exceptions of converting a value of another type, number of items or with other digits
+# Exceptions that occur when values of a wrong type, number of items or format are converted
 _CONVERSION = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, struct.error)
 
 
 @contextmanager
 def naming(name: str) -> Iterator[None]:
-    """Name the place in errors that its images lead to, and in those of pydicom."""
+    """Add the name of a source to errors in the block, and convert those of pydicom."""
     with _renaming(name, ()):
         yield
 
 
 @contextmanager
 def reading(name: str) -> Iterator[None]:
-    """Name the place in errors that its attributes lead to, where nothing is done but read them."""
+    """Add a name to errors in a block that only reads attributes, and convert all others."""
     with _renaming(name, _CONVERSION):
         yield
 
@@ -55,7 +55,7 @@ def _renaming(name: str, damage: tuple[type[Exception], ...]) -> Iterator[None]:
 
 
 def _is_of_pydicom(error: Exception) -> bool:
-    """Whether pydicom, or what it calls, raised an error and not this package."""
+    """Whether an error was raised by pydicom, or by a package that it calls."""
     package, traceback = "", error.__traceback__
     while traceback is not None:
         module = str(traceback.tb_frame.f_globals.get("__name__", "")).partition(".")[0]
@@ -68,15 +68,15 @@ def _is_of_pydicom(error: Exception) -> bool:
 def reads_image(
     function: Callable[Concatenate[Dataset, P], R],
 ) -> Callable[Concatenate[Dataset, P], R]:
-    """Have a function of metadata name the image in errors that damaged attributes lead to."""
+    """Decorate a function of metadata, so that errors by damaged attributes name the image."""
 
     @wraps(function)
     def read(dataset: Dataset, /, *args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return function(dataset, *args, **kwargs)
         except Exception:
-            # Most of these functions are faster than finding the name, so it is found after a
-            # failure only
+            # The name is looked up only after a failure, as that takes longer than most of the
+            # decorated functions
             with reading(name_of_image(dataset)):
                 raise
 
@@ -84,7 +84,7 @@ def reads_image(
 
 
 def name_of_image(dataset: Dataset) -> str:
-    """Name an image in messages, even where its name is what is damaged."""
+    """Make the name of an image in messages, even if its SOP Instance UID is damaged."""
     try:
         return f"image {dataset.get('SOPInstanceUID')}"
     except Exception:

@@ -1,4 +1,4 @@
-"""Files and images that cannot be read, and the slides that lack them."""
+"""Collection of failures to read files and images, and of the slides that lack these."""
 
 import logging
 from collections.abc import Iterable, Sequence
@@ -32,22 +32,22 @@ class Marks:
 
     @property
     def tell_slide(self) -> bool:
-        """Whether an image with these marks can be told from those of all other slides."""
+        """Whether these identifiers suffice to tell which slide an image belongs to."""
         return bool(self.container or self.frame_of_reference)
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Something that could not be read.
+    """Failure to read a file, an image, a series or a study.
 
     Parameters
     ----------
     name : str
-        Name used in messages
+        Name of what could not be read in messages
     error : DicomSlideError
-        Why it could not be read
+        Error that was raised
     marks : Marks
-        What is known of its slide
+        Known identifiers of its slide
     """
 
     name: str
@@ -56,20 +56,20 @@ class Failure:
 
     @property
     def reason(self) -> str:
-        """The error, which names what failed."""
+        """Message of the error, with the name of what could not be read."""
         text = str(self.error)
         return text if self.name in text else f"{self.name}: {text}"
 
 
 Failures = list[Failure] | None
-"""Where failures are collected; None where the first one is raised."""
+"""List that failures are added to, or None if they are to be raised."""
 SlidesByMark = dict[tuple[str, str], dict[int, None]]
-"""Names and values of marks to the indices of slides, in their order."""
+"""Indices of slides in their order, by name and value of a mark."""
 
 
 @dataclass(frozen=True)
 class _Collector:
-    """Collects what goes wrong while its context lasts."""
+    """Context manager that adds an error of its block to a list of failures."""
 
     failures: Failures
     name: str
@@ -90,34 +90,34 @@ class _Collector:
 
 
 def collecting(failures: Failures, name: str, marks: Marks | None = None) -> _Collector:
-    """Collect what goes wrong in a context, and go on behind it.
+    """Collect an error of the block as a failure, and continue after the block.
 
     Parameters
     ----------
     failures : list of Failure, optional
-        Takes up the error; without it, it is raised as usual
+        List that the failure is added to; without it the error is raised as usual
     name : str
-        Name of what is read, in messages
+        Name of what is read in messages
     marks : Marks, optional
-        What is known of its slide
+        Known identifiers of its slide
     """
     return _Collector(failures, name, marks or Marks())
 
 
 def marks_of(dataset: Dataset) -> Marks:
-    """Read the marks of an image, as far as they can be read."""
+    """Read the marks of an image; those that cannot be read are empty."""
     values = []
     for keyword in ("SeriesInstanceUID", "ContainerIdentifier", "FrameOfReferenceUID"):
         try:
             values.append(str(dataset.get(keyword) or ""))
-        # A damaged attribute, which pydicom fails on in many ways
+        # pydicom raises exceptions of many types for damaged attributes
         except Exception:
             values.append("")
     return Marks(*values)
 
 
 def slides_by_mark(slides: Sequence[Sequence[Dataset]]) -> SlidesByMark:
-    """Collect the indices of the slides that have an image with a mark."""
+    """Map marks to the indices of the slides that have an image with them."""
     found: SlidesByMark = {}
     for index, images in enumerate(slides):
         for marks in {marks_of(image) for image in images}:
@@ -127,10 +127,10 @@ def slides_by_mark(slides: Sequence[Sequence[Dataset]]) -> SlidesByMark:
 
 
 def slides_hit_by(failure: Failure, slides: SlidesByMark) -> list[int]:
-    """Find the slides that lack an image because of a failure; gives their indices.
+    """Find the indices of the slides that lack an image because of a failure.
 
-    It is of the slides of its series; otherwise of those of its container, or else of its frame of
-    reference.
+    These are the slides with its series; without any, those with its container, or else with its
+    frame of reference.
     """
     for field in fields(failure.marks):
         own = getattr(failure.marks, field.name)
@@ -140,9 +140,9 @@ def slides_hit_by(failure: Failure, slides: SlidesByMark) -> list[int]:
 
 
 def log_failure(failure: Failure, containers: Iterable[str] = ()) -> None:
-    """Log what is left out, and why."""
+    """Log that slides, or else what could not be read, are left out, and why."""
     names = ", ".join(f"slide {container!r}" for container in containers)
     if not names:
-        of = failure.marks.container
-        names = f"{failure.name} of slide {of!r}" if of else failure.name
+        own = failure.marks.container
+        names = f"{failure.name} of slide {own!r}" if own else failure.name
     logger.warning("%s is left out: %s", names, failure.reason)
