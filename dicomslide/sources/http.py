@@ -20,6 +20,7 @@ from dicomslide.errors import ArgumentValueError, DicomSlideError, SourceError
 from dicomslide.sources.connections import Line, shut_in_time
 from dicomslide.sources.retries import Attempts
 from dicomslide.sources.sessions import Sessions
+from dicomslide.sources.unreachable import why_unreachable
 from dicomslide.sources.urls import (
     join_url,
     name_of_url,
@@ -232,7 +233,8 @@ class HttpService:
                 HTTPError,
                 OSError,
             ) as error:
-                reason, cause, wait = _reason(error), error, getattr(error, "wait", None)
+                reason = why_unreachable(error, name) or _reason(error)
+                cause, wait = error, getattr(error, "wait", None)
             if wait is not None and wait > _LONGEST_WAIT:
                 raise SourceError(f"{name}: {reason}, try again in {wait:.0f} s") from cause
             attempts.wait(reason, cause, wait)

@@ -24,6 +24,7 @@ from dicomslide.sources.holding import Holder
 from dicomslide.sources.retries import Attempts
 from dicomslide.sources.sidebyside import side_by_side
 from dicomslide.sources.turns import holds_connection, turn
+from dicomslide.sources.unreachable import why_unreachable
 from dicomslide.sources.urls import without_secrets
 
 __all__ = ["RemoteFile", "find_remote_files", "is_url", "local_path"]
@@ -247,7 +248,9 @@ def _open(url: str, storage_options: dict[str, Any]) -> tuple[AbstractFileSystem
     except (ValueError, TypeError) as error:
         raise ArgumentValueError(f"source: {without_secrets(url)}: {_reason(error)}") from error
     except Exception as error:
-        raise SourceError(f"{without_secrets(url)}: {_reason(error)}") from error
+        name = without_secrets(url)
+        # Some file systems connect when they are made
+        raise SourceError(f"{name}: {why_unreachable(error, name) or _reason(error)}") from error
 
 
 def _list(file_system: AbstractFileSystem, path: str, name: str, is_folder: bool) -> dict[str, Any]:
@@ -256,8 +259,9 @@ def _list(file_system: AbstractFileSystem, path: str, name: str, is_folder: bool
         if information.get("type") != "directory":
             return {path: information}
     found = ask(file_system, name, "find", path, detail=True)
-    if not found and not ask(file_system, name, "exists", path):
-        raise FileNotFoundError(path)
+    if not found:
+        # A folder that cannot be listed looks empty; this is an error that says why
+        ask(file_system, name, "info", path)
     return {key: item for key, item in found.items() if item.get("type") != "directory"}
 
 
@@ -309,7 +313,7 @@ def _persist(function: Callable[[], T], file_system: AbstractFileSystem, name: s
                 # Some packages wrap any OSError, which includes those of `check_answer`
                 raise error.__cause__ from None
             cause = _cause(error)
-            reason = _reason(cause)
+            reason = why_unreachable(error, name) or _reason(cause)
             if isinstance(cause, _FINAL) or getattr(cause, "status", None) in _FINAL_STATUS:
                 raise SourceError(f"{name}: {reason}") from error
             attempts.wait(reason, error)
@@ -334,5 +338,5 @@ def _reason(error: BaseException) -> str:
         return "no such file or folder"
     if isinstance(error, PermissionError) or getattr(error, "status", None) in _DENIED:
         return "access is denied"
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = " ".join(str(getattr(error, "strerror", None) or error).split()) or type(error).__name__
     return _URL.sub(lambda match: without_secrets(match[0]), text)
