@@ -19,6 +19,7 @@ from dicomslide.metadata.channels import Channel
 from dicomslide.metadata.flavors import read_image_type
 from dicomslide.metadata.geometry import ImageGeometry
 from dicomslide.metadata.references import read_references
+from dicomslide.metadata.words import counted
 from dicomslide.region import nearest_pixels, read_slide_region
 from dicomslide.sources.base import FrameSource
 from dicomslide.stores.protocol import ImageStore
@@ -546,7 +547,7 @@ class TiledImage:
         flavor = "/".join(read_image_type(self.metadata))
         return (
             f"<TiledImage {rows} x {columns}, {self.num_channels} {self.channel_type.value} x "
-            f"{self.num_focal_planes} focal planes, {flavor}, {self._instance.uid}>"
+            f"{counted(self.num_focal_planes, 'focal plane')}, {flavor}, {self._instance.uid}>"
         )
 
 

@@ -18,6 +18,7 @@ from dicomslide.errors import (
     PixelIndexError,
 )
 from dicomslide.instance import ImageInstance
+from dicomslide.metadata.words import counted
 from dicomslide.pixels.array import FrameArray
 from dicomslide.pixels.chunks import Chunks
 from dicomslide.stores.protocol import ImageStore
@@ -543,7 +544,8 @@ class TotalPixelMatrixSampler:
 
     def __repr__(self) -> str:
         rows, columns = self._region
-        return f"<TotalPixelMatrixSampler of {len(self)} regions of {rows} x {columns} pixels>"
+        regions = counted(len(self), "region")
+        return f"<TotalPixelMatrixSampler of {regions} of {rows} x {columns} pixels>"
 
     def _positions_in(self, box: tuple[tuple[int, int], tuple[int, int]]) -> list[tuple[int, int]]:
         """Grid positions of the regions that share pixels with a box."""

@@ -53,6 +53,7 @@ from dicomslide.metadata.matching import (
 from dicomslide.metadata.presentation import read_presentations
 from dicomslide.metadata.references import read_uid
 from dicomslide.metadata.stains import read_stainings
+from dicomslide.metadata.words import counted
 from dicomslide.pixels.array import FrameArray
 from dicomslide.pixels.resampled import ResampledArray
 from dicomslide.placement.arrangement import Plane, SlideChannel, arrange
@@ -970,8 +971,9 @@ class Slide:
         rows, columns = self.size
         return (
             f"<Slide {self.container_identifier or self.frame_of_reference_uid!r}: "
-            f"{rows} x {columns}, {self.num_levels} levels, {self.num_channels} channels, "
-            f"{self.num_focal_planes} focal planes>"
+            f"{rows} x {columns}, {counted(self.num_levels, 'level')}, "
+            f"{counted(self.num_channels, 'channel')}, "
+            f"{counted(self.num_focal_planes, 'focal plane')}>"
         )
 
     def _repr_html_(self) -> str:

@@ -179,7 +179,7 @@ class TestProperties:
 
     def test_repr(self, image):
         assert repr(image) == (
-            "<TiledImage 70 x 90, 1 OPTICAL_PATH x 1 focal planes, "
+            "<TiledImage 70 x 90, 1 OPTICAL_PATH x 1 focal plane, "
             f"ORIGINAL/PRIMARY/VOLUME/NONE, {image.metadata.SOPInstanceUID}>"
         )
 

@@ -28,6 +28,7 @@ from dicomslide.export.plan import PROJECT, Plan
 from dicomslide.export.store import Target, naming, open_target
 from dicomslide.export.stored import StoredArray
 from dicomslide.export.tasks import find_done, make_tasks
+from dicomslide.metadata.words import counted
 from dicomslide.slide import Slide
 
 __all__ = ["to_ome_zarr"]
@@ -157,8 +158,8 @@ def to_ome_zarr(
         problems = tasks.compute()
     if problems:
         warnings.warn(
-            f"{target.name}: {len(problems)} frames could not be decoded, background is in their "
-            f"place: {'; '.join(problems)}",
+            f"{target.name}: {counted(len(problems), 'frame')} could not be decoded, "
+            f"background is there instead: {'; '.join(problems)}",
             stacklevel=2,
         )
     return None

@@ -21,6 +21,7 @@ from dicomslide.metadata.functional_groups import (
     read_frame_values,
 )
 from dicomslide.metadata.geometry import origin_of, spacing_between_planes
+from dicomslide.metadata.words import counted
 
 __all__ = [
     "FramePositions",
@@ -174,7 +175,7 @@ def _plane_count(dataset: Dataset) -> int:
     if not isinstance(count, int) or not 1 <= count <= number_of_frames(dataset):
         raise InvalidImageError(
             f"{_name(dataset)}: Total Pixel Matrix Focal Planes is {count!r} "
-            f"with {number_of_frames(dataset)} frames"
+            f"with {counted(number_of_frames(dataset), 'frame')}"
         )
     return int(count)
 
@@ -204,7 +205,7 @@ def check_full(dataset: Dataset) -> None:
     if found != expected:
         raise InvalidImageError(
             f"{_name(dataset)}: Number of Frames is {found}, but {rows} x {columns} tiles, "
-            f"{planes} focal planes and {channels} channels need {expected}"
+            f"{counted(planes, 'focal plane')} and {counted(channels, 'channel')} need {expected}"
         )
 
 
@@ -328,8 +329,8 @@ def _functional_groups(dataset: Dataset) -> tuple[Dataset, Sequence[Dataset]]:
     groups = frame_groups(dataset) or [Dataset()] * count
     if len(groups) != count:
         raise InvalidImageError(
-            f"{_name(dataset)}: {len(groups)} items of Per-Frame Functional Groups for {count} "
-            "frames"
+            f"{_name(dataset)}: {len(groups)} items of Per-Frame Functional Groups for "
+            f"{counted(count, 'frame')}"
         )
     return shared[0], groups
 

@@ -1,8 +1,13 @@
-"""Words in the names of channels and stains."""
+"""Words: how they are found in the names of channels and stains, and counted in messages."""
 
 import re
 
-__all__ = ["find_words"]
+__all__ = ["counted", "find_words"]
+
+
+def counted(count: int, noun: str) -> str:
+    """Write how many there are of something: "1 channel", "2 channels"."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def find_words(pattern: str, text: str) -> re.Match[str] | None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from dicomslide.errors import FrameError, UnsupportedError
 from dicomslide.metadata.pixel_format import PixelFormat
+from dicomslide.metadata.words import counted
 from dicomslide.pixels.cache import FrameCache
 from dicomslide.pixels.codecs import decode_frame, find_contradiction
 from dicomslide.pixels.notice import Notice
@@ -97,8 +98,8 @@ class ImageFrames:
         found = self.source.read(frames) if frames else []
         if len(found) != len(frames):
             raise FrameError(
-                f"{self.source.name}: the source delivered {len(found)} frames instead of the "
-                f"{len(frames)} requested"
+                f"{self.source.name}: the source delivered {counted(len(found), 'frame')} instead of "
+                f"the {len(frames)} requested"
             )
         return found
 

@@ -14,6 +14,7 @@ from dicomslide.errors import DicomSlideError, FrameError, SourceError
 from dicomslide.metadata.frames import number_of_frames
 from dicomslide.metadata.storage import InstanceStorage
 from dicomslide.metadata.transfer_syntaxes import OCTETS, is_encapsulated, media_type
+from dicomslide.metadata.words import counted
 from dicomslide.sources.base import FrameLocation, check_frames
 from dicomslide.sources.files import FileFrames, open_image_file
 from dicomslide.sources.folders import find_files, looks_like_dicom
@@ -254,7 +255,8 @@ class ClientFrames:
             ) from error
         if len(found) != len(numbers):
             raise FrameError(
-                f"{self.name}: {len(found)} frames were delivered for the {len(numbers)} asked for"
+                f"{self.name}: delivered {counted(len(found), 'frame')} for the {len(numbers)} "
+                "asked for"
             )
         return list(found)
 

@@ -15,6 +15,7 @@ from dicomslide.errors import InvalidImageError
 from dicomslide.errors.damage import reads_image
 from dicomslide.metadata.frames import number_of_frames
 from dicomslide.metadata.functional_groups import PER_FRAME_GROUPS, frame_groups
+from dicomslide.metadata.words import counted
 from dicomslide.sources.base import FrameLocation, FrameSource, check_frames, part_source
 
 __all__ = ["ConcatenatedFrames", "JoinedImage", "join_concatenations", "join_frames"]
@@ -62,7 +63,7 @@ class ConcatenatedFrames:
     @property
     def name(self) -> str:
         """Name of the image in messages."""
-        return f"{self.parts[0].name} and {len(self.parts) - 1} more parts"
+        return f"{self.parts[0].name} and {counted(len(self.parts) - 1, 'more part')}"
 
     @property
     def token(self) -> str:
@@ -223,7 +224,7 @@ def _ordered(uid: str, parts: list[Dataset]) -> list[Dataset]:
         if offset is not None and offset != start:
             raise InvalidImageError(
                 f"concatenation {uid}: Concatenation Frame Offset Number of image {_uid(part)} is "
-                f"{offset}, but {start} frames come before it"
+                f"{offset}, but {counted(start, 'frame')} come before it"
             )
         start += number_of_frames(part)
     return ordered

@@ -2,6 +2,7 @@
 
 import re
 
+from dicomslide.metadata.words import counted
 from dicomslide.sources.http import DamagedAnswerError, Reply
 from dicomslide.sources.multipart import Part, parse_content_type, read_parts
 
@@ -34,7 +35,9 @@ def read_frames(reply: Reply, numbers: list[int]) -> tuple[list[bytes], str]:
     """
     parts = read_parts(reply, len(numbers))
     if len(parts) != len(numbers):
-        raise DamagedAnswerError(f"{len(parts)} frames were sent, {len(numbers)} were requested")
+        raise DamagedAnswerError(
+            f"{counted(len(parts), 'frame')} came, {len(numbers)} were requested"
+        )
     ordered = _in_order(parts, numbers)
     syntaxes = {_transfer_syntax(part, reply) for part in ordered}
     if len(syntaxes) > 1:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicomslide.errors import FrameError
+from dicomslide.metadata.words import counted
 from dicomslide.sources.base import Ranges
 
 __all__ = ["EncapsulatedOffsets", "encapsulated_offsets", "join_fragments"]
@@ -154,7 +155,10 @@ def _walked(
 ) -> EncapsulatedOffsets:
     items = np.array(list(_walk(read, base, end, name, step)), dtype=np.int64).reshape(-1, 2)
     if len(items) < count:
-        raise FrameError(f"{name}: {len(items)} fragments for {count} frames; frames are missing")
+        raise FrameError(
+            f"{name}: {counted(len(items), 'fragment')} for {counted(count, 'frame')}; frames are "
+            "missing"
+        )
     if count == 1:
         return EncapsulatedOffsets(items[:1, 0], items[-1:, 1])
     if len(items) > count:

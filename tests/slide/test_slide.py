@@ -428,7 +428,7 @@ def test_slides_of_the_same_images_are_equal(written, slide, metadata, make_slid
 
 
 def test_a_slide_describes_itself(slide, written):
-    for word in ("Slide", written.container_identifier, "90 x 70", "3 levels", "1 channels"):
+    for word in ("Slide", written.container_identifier, "90 x 70", "3 levels", "1 channel,"):
         assert word in repr(slide)
 
 
