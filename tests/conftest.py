@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
+from dicomslide.cli import main
 from dicomslide.pixels.cache import _of_process
 from dicomslide.sources.base import FrameSource
 from dicomslide.sources.files import open_image_file
@@ -60,6 +61,18 @@ def make_slide(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Synthe
         return write_slide(tmp_path_factory.mktemp("slide"), SMALL, **options)
 
     return make
+
+
+@pytest.fixture
+def run(capsys):
+    """Runs the command in this process: exit code and lines on stdout and stderr."""
+
+    def call(*arguments: object) -> tuple[int, list[str], list[str]]:
+        code = main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return code, captured.out.splitlines(), captured.err.splitlines()
+
+    return call
 
 
 @pytest.fixture(scope="session")

@@ -40,18 +40,6 @@ def slide(make_slide):
     )
 
 
-@pytest.fixture
-def run(capsys):
-    """Runs the command in this process: exit code and lines on stdout and stderr."""
-
-    def call(*arguments: object) -> tuple[int, list[str], list[str]]:
-        code = main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return code, captured.out.splitlines(), captured.err.splitlines()
-
-    return call
-
-
 def run_process(*arguments: object, **options) -> subprocess.CompletedProcess:
     """Run the installed command in a process of its own."""
     command = shutil.which("dicomslide", path=os.path.dirname(sys.executable))
@@ -65,70 +53,6 @@ def run_process(*arguments: object, **options) -> subprocess.CompletedProcess:
         check=False,
         **options,
     )
-
-
-class TestInfo:
-    def test_tells_name_size_and_orientation(self, run, slide):
-        code, lines, errors = run("info", slide.folder)
-        assert (code, errors) == (0, [])
-        text = "\n".join(lines)
-        assert "S26-77" in lines[0]
-        assert slide.frame_of_reference_uid in text
-        # 350 rows run along X and 450 columns along Y, 0.0005 mm each
-        assert "0.175 x 0.225 mm" in text
-
-    def test_tells_the_levels(self, run, slide):
-        _, lines, _ = run("info", slide.folder)
-        rows = {cells[0]: cells for cells in map(str.split, lines) if cells and "VOLUME," in cells}
-        assert set(rows) == {"0", "1"}
-        assert rows["0"][1:4] == ["350", "450", "0.0005"]
-        assert rows["1"][1:4] == ["140", "180", "0.00125"]
-        assert [row[4] for row in rows.values()] == ["1", "2.5"]
-        assert all(row[5:8] == ["64", "x", "48"] for row in rows.values())
-        assert {row[-1] for row in rows.values()} == {"JPEG"}
-
-    def test_tells_channels_and_associated_images(self, run, slide):
-        _, lines, _ = run("info", slide.folder)
-        text = "\n".join(lines)
-        for word in ("Brightfield", "Nucleus", "Stroma", "HAEMATOXYLIN", "LABEL", "OVERVIEW"):
-            assert word in text
-
-    @pytest.mark.parametrize(
-        ("orientation", "expected"),
-        [
-            ((0, -1, 0, -1, 0, 0), "90 degrees clockwise"),
-            ((0, 1, 0, 1, 0, 0), "90 degrees counterclockwise"),
-            ((1, 0, 0, 0, -1, 0), "none"),
-        ],
-    )
-    def test_tells_how_to_turn_the_image(self, run, make_slide, orientation, expected):
-        _, lines, _ = run("info", make_slide(orientation=orientation).folder)
-        (line,) = (line for line in lines if "rotation" in line)
-        assert line.split(maxsplit=1)[1].startswith(expected)
-
-    def test_one_file_will_do(self, run, slide):
-        code, lines, _ = run("info", slide.levels[1].paths[0])
-        assert code == 0
-        assert any(line.split()[:3] == ["0", "140", "180"] for line in lines)
-
-    def test_container_tells_one_of_several_slides(self, run, tmp_path):
-        for name in ("one", "two"):
-            write_slide(
-                tmp_path / "both" / name, size=(60, 80), factors=(1,), container_identifier=name
-            )
-        code, _, (error,) = run("info", tmp_path / "both")
-        assert code == 2
-        assert "--container" in error
-        code, lines, errors = run("info", tmp_path / "both", "--container", "two")
-        assert (code, lines[0], errors) == (0, "Slide two", [])
-        code, _, errors = run(
-            "thumbnail", tmp_path / "both", tmp_path / "x.png", "--container", "no"
-        )
-        assert (code, len(errors)) == (2, 1)
-
-    def test_lines_fit_where_there_is_no_terminal(self, run, slide):
-        _, lines, _ = run("info", slide.folder)
-        assert max(map(len, lines)) <= 120
 
 
 class TestThumbnail:
@@ -454,7 +378,7 @@ class TestBadInput:
         def interrupt(*_, **__):
             raise KeyboardInterrupt
 
-        monkeypatch.setattr("dicomslide.open_slide", interrupt)
+        monkeypatch.setattr("dicomslide.cli.gathering.open_slides", interrupt)
         code, _, errors = run("info", make_slide().folder)
         assert (code, errors) == (130, ["dicomslide: interrupted"])
 
@@ -485,6 +409,20 @@ class TestProcess:
         result = run_process("info", slide.folder)
         assert (result.returncode, result.stderr) == (0, "")
         assert "S26-77" in result.stdout
+
+    def test_info_ends_quietly_when_nobody_reads_it(self, slide):
+        read_end, write_end = os.pipe()
+        os.close(read_end)
+        result = subprocess.run(
+            [sys.executable, "-m", "dicomslide", "info", slide.folder],
+            stdout=write_end,
+            stderr=subprocess.PIPE,
+            timeout=120,
+            check=False,
+        )
+        os.close(write_end)
+        # As a shell tells that SIGPIPE has ended a command
+        assert (result.returncode, result.stderr) == (128 + 13, b"")
 
     def test_export_says_nothing(self, slide, tmp_path):
         result = run_process("export", slide.folder, tmp_path / "out.zarr")

@@ -99,6 +99,25 @@ def slide_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def archive_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three slides, of which the last one is damaged."""
+    folder = tmp_path_factory.mktemp("docs") / "archive"
+    for number in (1, 2, 3):
+        write_slide(
+            folder / f"S26-{number}",
+            size=(300 * number, 400),
+            factors=(1, 2),
+            container_identifier=f"S26-{number}",
+            segmentations=["BINARY"] * (number == 2),
+            seed=number,
+        )
+    damaged = folder / "S26-3" / "level-0.dcm"
+    data = damaged.read_bytes()
+    damaged.write_bytes(data[: len(data) // 2])
+    return folder
+
+
+@pytest.fixture(scope="session")
 def demo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The slide that ``dicomslide demo`` writes, which the README uses."""
     folder = tmp_path_factory.mktemp("docs") / "demo"
@@ -157,6 +176,8 @@ def test_page_runs_and_prints_what_it_shows(
         shutil.copytree(request.getfixturevalue("demo_folder"), "dicomslide-demo/slide")
     else:
         shutil.copytree(request.getfixturevalue("slide_folder"), "slide")
+    if page.name == "command-line.md":
+        shutil.copytree(request.getfixturevalue("archive_folder"), "archive")
     namespace: dict[str, object] = {"__name__": "__main__"}
     printed = ""
     code = page.read_text(encoding="utf-8")

@@ -290,9 +290,9 @@ def run(*arguments: object) -> int:
 
 
 @pytest.mark.parametrize("case", SEVERAL)
-def test_the_engine_and_the_command_take_the_same_advice(several, case, capsys):
+def test_the_engine_and_the_command_take_the_same_advice(several, case, capsys, tmp_path):
     folder, expected = several(case)
-    assert run("info", folder) == 2
+    assert run("thumbnail", folder, tmp_path / "thumbnail.png") == 2
     choices, keyword, option = read_choices(capsys.readouterr().err)
     for choice in choices:
         tree = opened(

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -12,12 +13,14 @@ import dicomslide
 from dicomslide.cli.terminal import printable
 from dicomslide.errors import DicomSlideError, StoreError
 from dicomslide.export.choices import COMPRESSORS, ERRORS, LEVELS, VERSIONS
+from dicomslide.metadata.words import counted
 
 __all__ = ["main"]
 
 _FAILED = 2
+# As a shell tells that SIGINT or SIGPIPE has ended a command
 _INTERRUPTED = 130
-_WIDTH_WITHOUT_TERMINAL = 120
+_CLOSED = 141
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,22 +34,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit code: 0, or 2 for bad input
+        Exit code: 0, 2 for bad input, or 128 and the number of a signal
     """
     options = _parser().parse_args(arguments)
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         try:
-            options.run(options)
+            errors = options.run(options) or []
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # Who reads the output, such as `head`, has enough of it; the rest goes nowhere
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return _CLOSED
         except (DicomSlideError, OSError) as error:
             if options.debug:
                 raise
-            print(f"dicomslide: error: {printable(error)}", file=sys.stderr)
-            return _FAILED
+            errors = [str(error)]
         except KeyboardInterrupt:
             print("dicomslide: interrupted", file=sys.stderr)
             return _INTERRUPTED
-    return 0
+    for message in errors:
+        print(f"dicomslide: error: {printable(message)}", file=sys.stderr)
+    return _FAILED if errors else 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -61,12 +70,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
-    info = _add(commands, "info", _info, "show what a slide consists of")
+    info = _add(commands, "info", _info, "show what slides consist of")
     thumbnail = _add(commands, "thumbnail", _thumbnail, "make a small picture of a slide")
     export = _add(commands, "export", _export, "write a slide as OME-Zarr")
     for command in (info, thumbnail, export):
         command.add_argument(
-            "source", metavar="SOURCE", help="folder, DICOM file or URL of a slide"
+            "source",
+            metavar="SOURCE",
+            nargs="+" if command is info else None,
+            help="folder, DICOM file or URL of a slide",
         )
         command.add_argument(
             "--container",
@@ -95,7 +107,9 @@ def _parser() -> argparse.ArgumentParser:
             help="leave Segmentations and Parametric Maps out",
         )
 
-    info.set_defaults(correct_color=True)
+    info.add_argument(
+        "--json", action="store_true", help="print one JSON document, for other programs"
+    )
     thumbnail.add_argument("out", metavar="OUT.png", type=Path, help="picture to write")
     thumbnail.add_argument(
         "--size",
@@ -238,26 +252,29 @@ def _add(commands: Any, name: str, run: Any, what: str) -> argparse.ArgumentPars
 
 def _open(options: argparse.Namespace) -> "dicomslide.Slide":
     return dicomslide.open_slide(
-        options.source,
-        correct_color=options.correct_color,
-        container_identifier=options.container,
-        series_instance_uid=options.series,
-        pyramid_uid=options.pyramid,
-        pyramid_tolerance=options.pyramid_tolerance,
-        include_derived=options.include_derived,
+        options.source, correct_color=options.correct_color, **_choices(options)
     )
 
 
-def _info(options: argparse.Namespace) -> None:
-    from rich.console import Console
+def _choices(options: argparse.Namespace) -> dict[str, Any]:
+    """Collect what says which slide is meant, and which of its images."""
+    return {
+        "container_identifier": options.container,
+        "series_instance_uid": options.series,
+        "pyramid_uid": options.pyramid,
+        "pyramid_tolerance": options.pyramid_tolerance,
+        "include_derived": options.include_derived,
+    }
 
-    from dicomslide.cli.info import print_report
 
-    slide = _open(options)
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=_WIDTH_WITHOUT_TERMINAL)
-    print_report(slide, console)
+def _info(options: argparse.Namespace) -> list[str]:
+    """Print what is known of slides; gives what is wrong with others."""
+    from dicomslide.cli.gathering import gather_facts
+    from dicomslide.cli.info import print_slides
+
+    slides, errors = gather_facts(options.source, _choices(options), debug=options.debug)
+    print_slides(slides, errors, as_json=options.json)
+    return errors
 
 
 def _thumbnail(options: argparse.Namespace) -> None:
@@ -321,7 +338,7 @@ def _headers(options: argparse.Namespace) -> None:
     from dicomslide.cli.headers import write_headers
 
     count = write_headers(options.source, options.out)
-    print(f"{options.out}: headers of {count} images; look at them before you send them")
+    print(f"{options.out}: headers of {counted(count, 'image')}; look at them before you send them")
 
 
 def _demo(options: argparse.Namespace) -> None:

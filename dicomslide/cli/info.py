@@ -1,41 +1,202 @@
-"""What a slide consists of, as tables for people."""
+"""What slides consist of: tables for people, and a document for programs."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+import json
+import shutil
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
 
-from pydicom.uid import UID
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
+from dicomslide.cli.facts import ChannelFacts, Code, ImageFacts, LevelFacts, SlideFacts
+from dicomslide.cli.table import Column, cut, lines_of_table
 from dicomslide.cli.terminal import printable
 from dicomslide.enum import ChannelTypes
-from dicomslide.errors import SelectionError
-from dicomslide.image import TiledImage
-from dicomslide.metadata.channels import Channel
-from dicomslide.metadata.codes import CodeItem
-from dicomslide.metadata.flavors import read_image_type
-from dicomslide.metadata.transfer_syntaxes import TRANSFER_SYNTAXES
-from dicomslide.slide import Slide
 
-__all__ = ["print_report"]
+__all__ = ["describe_slide", "list_slides", "print_slides"]
 
 _HEADINGS = {
     ChannelTypes.OPTICAL_PATH: "Optical paths",
     ChannelTypes.SEGMENT: "Segments",
     ChannelTypes.PARAMETER: "Parameters",
 }
-# Headings of columns to what they say of a channel
-_PROPERTIES: dict[str, Callable[[Channel], str]] = {
-    "description": lambda channel: channel.label,
-    "marker": lambda channel: _codes(channel.markers),
-    "stain": lambda channel: _codes(channel.stains) if channel.stains != channel.markers else "",
-    "category": lambda channel: _codes(channel.categories),
-    "type": lambda channel: _codes(channel.property_types),
-    "unit": lambda channel: channel.unit,
-    "nm": lambda channel: _light(channel),
-    "color": lambda channel: channel.color,
-}
+# Number of focal planes of which each offset is shown
+_MOST_OFFSETS = 5
+_WIDTH_WITHOUT_TERMINAL = 80
+
+
+def print_slides(slides: Sequence[SlideFacts], errors: Sequence[str], *, as_json: bool) -> None:
+    """Print one slide with all that is known of it, or a line for each of several.
+
+    Parameters
+    ----------
+    slides : sequence of SlideFacts
+        Slides
+    errors : sequence of str
+        What is wrong with others, which the document has
+    as_json : bool
+        Whether a JSON document is printed, which has all facts of all slides
+    """
+    if as_json:
+        document = {"slides": [asdict(facts) for facts in slides], "errors": list(errors)}
+        print(json.dumps(document, indent=2))
+        return
+    width = _WIDTH_WITHOUT_TERMINAL
+    if sys.stdout.isatty():
+        width = shutil.get_terminal_size().columns
+    if len(slides) > 1:
+        lines = list_slides(slides, width)
+    else:
+        lines = (line for facts in slides for line in describe_slide(facts, width))
+    for line in lines:
+        print(line)
+
+
+def describe_slide(facts: SlideFacts, width: int) -> Iterator[str]:
+    """Yield lines that tell all of one slide, as far as the width allows."""
+    yield cut(
+        f"Slide {printable(facts.container_identifier) or '(no container identifier)'}", width
+    )
+    for name, value in _properties(facts).items():
+        if value:
+            yield cut(f"  {name:14}{printable(value)}", width)
+    tables = {"Levels": _levels(facts.levels)}
+    for kind, heading in _HEADINGS.items():
+        tables[heading] = _channels([c for c in facts.channels if c.type == kind.value])
+    tables["Associated images"] = _images(facts.associated_images)
+    tables["Derived images"] = _images(facts.derived_images)
+    for heading, columns in tables.items():
+        if columns[0].cells:
+            yield ""
+            yield heading
+            yield from lines_of_table(columns, width)
+    yield ""
+    yield "UIDs"
+    for name, uid in _uids(facts):
+        yield f"{name:15}{printable(uid)}"
+
+
+def list_slides(slides: Sequence[SlideFacts], width: int) -> Iterator[str]:
+    """Yield a table with one line for each slide."""
+    containers = [facts.container_identifier for facts in slides]
+    images = [facts.levels[0].images[0].name for facts in slides]
+    # Containers are no names where several slides are in one, or in none
+    are_names = all(containers) and len(set(containers)) == len(containers)
+    planes = [len(facts.focal_plane_offsets_um) for facts in slides]
+    spacings = [_spacing(facts.pixel_spacing_um) for facts in slides]
+    counts = {
+        kind: [_count(facts, kind) for facts in slides]
+        for kind in (ChannelTypes.OPTICAL_PATH, ChannelTypes.SEGMENT)
+    }
+    return lines_of_table(
+        [
+            Column("slide", containers, "text"),
+            Column("image", [] if are_names else images, "text"),
+            Column("rows", [facts.rows for facts in slides], "number"),
+            Column("columns", [facts.columns for facts in slides], "number"),
+            Column("mm", [_size_mm(facts) for facts in slides], "number", rank=2),
+            Column("µm/pixel", spacings, "number"),
+            Column("power", [_power(facts) for facts in slides], "number"),
+            Column("paths", counts[ChannelTypes.OPTICAL_PATH], "number"),
+            Column("planes", planes if max(planes) > 1 else [], "number", rank=3),
+            Column("levels", [len(facts.levels) for facts in slides], "number", rank=4),
+            Column("segments", counts[ChannelTypes.SEGMENT], "number", rank=1),
+        ],
+        width,
+    )
+
+
+def _properties(facts: SlideFacts) -> dict[str, str]:
+    makers = (facts.manufacturer, facts.manufacturer_model_name)
+    return {
+        "size": f"{facts.rows} x {facts.columns} pixels",
+        "on the slide": f"{_size_mm(facts)} mm (along X and Y)",
+        "pixel": f"{_spacing(facts.pixel_spacing_um)} µm",
+        "objective": _power(facts),
+        "rotation": _rotation(facts.rotation_degrees),
+        "focal planes": _focal_planes(facts.focal_plane_offsets_um),
+        "manufacturer": " ".join(dict.fromkeys(filter(None, makers))),
+        "acquired": facts.acquisition_date_time,
+    }
+
+
+def _levels(levels: Sequence[LevelFacts]) -> list[Column]:
+    images = [level.images[0] for level in levels]
+    return [
+        Column("level", [str(level.level) for level in levels], "number"),
+        Column("rows", [str(level.rows) for level in levels], "number"),
+        Column("columns", [str(level.columns) for level in levels], "number"),
+        Column("µm/pixel", [_spacing(level.pixel_spacing_um) for level in levels], "number"),
+        Column(
+            "factor", [f"{level.downsampling_factor:.4g}" for level in levels], "number", rank=2
+        ),
+        Column("tile", [_tile(image) for image in images], rank=1),
+        Column("kind", [image.kind for image in images]),
+        *_storage(images),
+    ]
+
+
+def _images(images: Sequence[ImageFacts]) -> list[Column]:
+    return [
+        Column("kind", [image.kind for image in images]),
+        Column("rows", [str(image.rows) for image in images], "number"),
+        Column("columns", [str(image.columns) for image in images], "number"),
+        Column(
+            "µm/pixel", [_spacing(image.pixel_spacing_um) for image in images], "number", rank=1
+        ),
+        *_storage(images),
+    ]
+
+
+def _storage(images: Sequence[ImageFacts]) -> list[Column]:
+    return [
+        Column("pixels", [image.photometric_interpretation for image in images], rank=3),
+        Column("transfer syntax", [image.transfer_syntax for image in images]),
+        Column("image", [image.name for image in images], "text", rank=4),
+    ]
+
+
+def _channels(channels: Sequence[ChannelFacts]) -> list[Column]:
+    return [
+        Column("channel", [str(c.channel) for c in channels], "number"),
+        Column("identifier", [c.identifier for c in channels], "text"),
+        Column("description", [c.description for c in channels], "text"),
+        Column("marker", [_meanings(c.markers) for c in channels], "text"),
+        Column("stain", [_stains(c) for c in channels], "text"),
+        Column("category", [_meanings(c.categories) for c in channels], "text", rank=1),
+        Column("type", [_meanings(c.property_types) for c in channels], "text", rank=1),
+        Column("unit", [c.unit for c in channels], "text"),
+        Column("nm", [_light(c) for c in channels]),
+        Column("color", [c.color for c in channels]),
+        Column("bits", [c.bits_stored for c in channels], "number", rank=2),
+    ]
+
+
+def _uids(facts: SlideFacts) -> list[tuple[str, str]]:
+    # The longest name leaves room for the 64 characters of a UID
+    uids = {
+        "study": facts.study_instance_uids,
+        "series": facts.series_instance_uids,
+        "pyramid": facts.pyramid_uids,
+        "frame of ref.": [facts.frame_of_reference_uid],
+    }
+    return [(name, uid) for name, found in uids.items() for uid in found]
+
+
+def _count(facts: SlideFacts, kind: ChannelTypes) -> int:
+    return sum(channel.type == kind.value for channel in facts.channels)
+
+
+def _size_mm(facts: SlideFacts) -> str:
+    return " x ".join(f"{length:.4g}" for length in facts.physical_size_mm)
+
+
+def _spacing(pixel_spacing_um: tuple[float, float] | None) -> str:
+    """Write the distances between rows and between columns, as one where they are alike."""
+    return " x ".join(dict.fromkeys(f"{length:.4g}" for length in pixel_spacing_um or ()))
+
+
+def _power(facts: SlideFacts) -> str:
+    power = facts.objective_lens_power
+    return "" if power is None else f"{power:g}x"
 
 
 def _rotation(degrees: float) -> str:
@@ -46,160 +207,30 @@ def _rotation(degrees: float) -> str:
     return f"{abs(degrees):g} degrees {direction} to stand upright"
 
 
-def print_report(slide: Slide, console: Console) -> None:
-    """Print levels, channels, focal planes, associated and derived images of a slide."""
-    base = _any_image(slide, 0)
-    name = printable(slide.container_identifier)
-    console.print(Text(f"Slide {name or '(no container identifier)'}"))
-    facts = {
-        "frame of reference": slide.frame_of_reference_uid,
-        "manufacturer": _join(base, "Manufacturer", "ManufacturerModelName"),
-        "acquired": _join(base, "AcquisitionDateTime"),
-        "size": "{:.3f} x {:.3f} mm (along X and Y of the slide)".format(*slide.physical_size),
-        "rotation": _rotation(base.get_rotation()),
-        "focal planes": _focal_planes(slide),
-    }
-    for name, value in facts.items():
-        if value:
-            console.print(Text(f"  {name:20}{printable(value)}"))
-    console.print()
-    console.print(_levels(slide))
-    for kind, heading in _HEADINGS.items():
-        channels = [(i, c) for i, c in enumerate(slide.channels) if c.type is kind]
-        if channels:
-            console.print()
-            bits = {i: _bits(slide, i) for i, _ in channels}
-            console.print(_channels(heading, channels, bits))
-    associated = [("label", i) for i in slide.label_images]
-    associated += [("overview", i) for i in slide.overview_images]
-    levels = [_any_image(slide, level) for level in range(slide.num_levels)]
-    associated += [("thumbnail", i) for i in slide.thumbnail_images if i not in levels]
-    associated += [("derived", i) for i in slide.derived_images]
-    if associated:
-        console.print()
-        console.print(_associated(associated))
-
-
-def _levels(slide: Slide) -> Table:
-    table = _table("Levels", "level", "rows", "columns", "mm per pixel", "factor", "tile", "kind")
-    table.add_column("transfer syntax", overflow="fold")
-    for level, (rows, columns) in enumerate(slide.total_pixel_matrix_dimensions):
-        image = _any_image(slide, level)
-        tile = _attribute(image, "Rows"), _attribute(image, "Columns")
-        along_row, along_column = slide.pixel_spacings[level]
-        spacing = f"{along_column:.6g}"
-        if along_row != along_column:
-            spacing += f" x {along_row:.6g}"
-        _add_row(
-            table,
-            str(level),
-            str(rows),
-            str(columns),
-            spacing,
-            f"{slide.downsampling_factors[level]:.4g}",
-            f"{tile[0]} x {tile[1]}",
-            _kind(image),
-            _transfer_syntax(image),
-        )
-    return table
-
-
-def _any_image(slide: Slide, level: int) -> TiledImage:
-    for channel in range(slide.num_channels):
-        for plane in range(slide.num_focal_planes):
-            with suppress(SelectionError):
-                return slide.get_image(level, channel, plane)
-    raise AssertionError("a level has at least one image")
-
-
-def _kind(image: TiledImage) -> str:
-    values = read_image_type(image.metadata)
-    flavor = values[2] if len(values) > 2 else image.channel_type.value
-    return f"{flavor}, {_attribute(image, 'PhotometricInterpretation')}"
-
-
-def _channels(
-    heading: str, channels: Sequence[tuple[int, Channel]], bits: Mapping[int, str]
-) -> Table:
-    """List channels, each in a line, with those of their properties that some have."""
-    columns: dict[str, list[str]] = {
-        "channel": [str(index) for index, _ in channels],
-        "identifier": [channel.identifier for _, channel in channels],
-    }
-    for name, read in _PROPERTIES.items():
-        values = [read(channel) for _, channel in channels]
-        if any(values):
-            columns[name] = values
-    columns["bits"] = [bits[index] for index, _ in channels]
-    table = _table(heading, *columns)
-    for row in zip(*columns.values(), strict=True):
-        _add_row(table, *row)
-    return table
-
-
-def _bits(slide: Slide, channel: int) -> str:
-    """Read the number of bits that the pixels of a channel have."""
-    for plane in range(slide.num_focal_planes):
-        with suppress(SelectionError):
-            for image in slide.get_volume_images(channel, plane):
-                return _attribute(image, "BitsStored") or _attribute(image, "BitsAllocated")
-    return ""
-
-
-def _codes(codes: Sequence[CodeItem]) -> str:
-    return ", ".join(code.meaning for code in codes)
-
-
-def _light(channel: Channel) -> str:
-    """Write the wavelengths of the illumination and of what it makes the specimen emit."""
-    lengths = channel.wavelength, channel.emission
-    if not any(lengths):
-        return ""
-    return " to ".join(f"{length:g}" if length else "?" for length in lengths)
-
-
-def _associated(images: Iterable[tuple[str, TiledImage]]) -> Table:
-    table = _table("Associated images", "name", "rows", "columns", "kind", "transfer syntax")
-    for name, image in images:
-        rows, columns = image.size
-        _add_row(table, name, str(rows), str(columns), _kind(image), _transfer_syntax(image))
-    return table
-
-
-def _add_row(table: Table, *cells: str) -> None:
-    # rich reads a plain str as markup, which values of attributes are not
-    table.add_row(*(Text(printable(cell)) for cell in cells))
-
-
-def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
-    numeric = {"level", "rows", "columns", "mm per pixel", "factor", "channel", "bits"}
-    for column in columns:
-        table.add_column(column, justify="right" if column in numeric else "left", no_wrap=True)
-    return table
-
-
-def _focal_planes(slide: Slide) -> str:
-    offsets = [slide.get_focal_plane_offset(i) for i in range(slide.num_focal_planes)]
+def _focal_planes(offsets: Sequence[float]) -> str:
+    if len(offsets) > _MOST_OFFSETS:
+        return f"{len(offsets)} (from {offsets[0]:g} to {offsets[-1]:g} µm)"
     return f"{len(offsets)} (at {', '.join(f'{offset:g}' for offset in offsets)} µm)"
 
 
-def _transfer_syntax(image: TiledImage) -> str:
-    uid = image.transfer_syntax_uid
-    if uid in TRANSFER_SYNTAXES:
-        return TRANSFER_SYNTAXES[uid].short_name
-    return UID(uid).name if uid else "not stated"
+def _tile(image: ImageFacts) -> str:
+    return f"{image.tile_rows or '?'} x {image.tile_columns or '?'}"
 
 
-def _join(image: TiledImage, *keywords: str) -> str:
-    values = [_attribute(image, keyword) for keyword in keywords]
-    return " ".join(dict.fromkeys(filter(None, values)))
+def _meanings(codes: Iterable[Code]) -> str:
+    return ", ".join(code.meaning for code in codes)
 
 
-def _attribute(image: TiledImage, keyword: str) -> str:
-    """Read an attribute that nothing depends on; empty where there is none."""
-    try:
-        return str(image.metadata.get(keyword) or "")
-    # pydicom fails on a damaged value in many ways
-    except Exception:
-        return "(cannot be read)"
+def _stains(channel: ChannelFacts) -> str:
+    """Write stains that are not the markers, without the word that the heading says already."""
+    if channel.stains == channel.markers:
+        return ""
+    return ", ".join(code.meaning.removesuffix(" stain") for code in channel.stains)
+
+
+def _light(channel: ChannelFacts) -> str:
+    """Write the wavelengths of the illumination and of what it makes the specimen emit."""
+    lengths = channel.illumination_wavelength_nm, channel.emission_wavelength_nm
+    if not any(lengths):
+        return ""
+    return " to ".join(f"{length:g}" if length else "?" for length in lengths)

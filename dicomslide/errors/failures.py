@@ -145,4 +145,4 @@ def log_failure(failure: Failure, containers: Iterable[str] = ()) -> None:
     if not names:
         own = failure.marks.container
         names = f"{failure.name} of slide {own!r}" if own else failure.name
-    logger.warning("%s is left out: %s", names, failure.reason)
+    logger.warning("%s is left out: %s", names, failure.reason.removeprefix(f"{names}: "))

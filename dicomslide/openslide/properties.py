@@ -1,10 +1,8 @@
 """Metadata of a slide under the names that OpenSlide gives them."""
 
 import hashlib
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
 
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
@@ -14,6 +12,7 @@ from pydicom.valuerep import STR_VR, VR
 from dicomslide.errors import DicomSlideError
 from dicomslide.metadata.channels import channel_items
 from dicomslide.metadata.functional_groups import PER_FRAME_GROUPS
+from dicomslide.metadata.optional import optional_number, optional_text, optional_value
 from dicomslide.openslide.levels import Level
 from dicomslide.openslide.names import (
     PROPERTY_NAME_BACKGROUND_COLOR,
@@ -83,18 +82,18 @@ def slide_properties(
 
 
 def _attributes_by_name(base: Dataset, associated: Mapping[str, Level]) -> dict[str, str]:
-    found = {PROPERTY_NAME_COMMENT: str(_value(base, "ImageComments") or "")}
-    series = _value(base, "SeriesInstanceUID")
+    found = {PROPERTY_NAME_COMMENT: optional_text(base, "ImageComments")}
+    series = optional_value(base, "SeriesInstanceUID")
     if series:
         # OpenSlide hashes the string with the byte that ends it
         found[PROPERTY_NAME_QUICKHASH1] = hashlib.sha256(f"{series}\0".encode()).hexdigest()
     sources = [associated["label"].image.metadata] if "label" in associated else []
-    barcodes = [_value(dataset, "BarcodeValue") for dataset in (*sources, base)]
+    barcodes = [optional_value(dataset, "BarcodeValue") for dataset in (*sources, base)]
     barcode = next(filter(None, barcodes), None)
     if barcode:
         found[PROPERTY_NAME_BARCODE] = str(barcode)
     for item in channel_items(base)[:1]:
-        power = _number(_value(item, "ObjectiveLensPower"))
+        power = optional_number(item, "ObjectiveLensPower")
         if power is not None:
             found[PROPERTY_NAME_OBJECTIVE_POWER] = _text(power)
     return found
@@ -136,23 +135,6 @@ def _profile_size(name: str, level: Level) -> dict[str, str]:
         if level.profile is not None:
             return {f"{name}.icc-size": str(len(level.profile))}
     return {}
-
-
-def _value(dataset: Dataset, keyword: str) -> Any:
-    """Value of an attribute; None where there is none, or it is damaged."""
-    try:
-        return dataset.get(keyword)
-    # pydicom converts a value when it is asked for, and fails in many ways
-    except Exception:
-        return None
-
-
-def _number(value: Any) -> float | None:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return None
-    return number if math.isfinite(number) else None
 
 
 def _attributes(dataset: Dataset, prefix: str) -> Iterator[tuple[str, str]]:

@@ -179,7 +179,7 @@ def test_reasons_are_told(server, slide):
         hang_up(): "connection",
         status(502): "502",
         cut(0.5): "cut off",
-        change_parts(lambda parts: parts[:-1]): "3 frames were sent, 4 were requested",
+        change_parts(lambda parts: parts[:-1]): "3 frames came, 4 were requested",
     }.items():
         server.behave()
         server.misbehave(fault, FRAMES)
