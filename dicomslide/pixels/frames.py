@@ -98,8 +98,8 @@ class ImageFrames:
         found = self.source.read(frames) if frames else []
         if len(found) != len(frames):
             raise FrameError(
-                f"{self.source.name}: the source delivered {counted(len(found), 'frame')} instead of "
-                f"the {len(frames)} requested"
+                f"{self.source.name}: the source delivered {counted(len(found), 'frame')} instead "
+                f"of the {len(frames)} requested"
             )
         return found
 
