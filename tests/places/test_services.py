@@ -125,7 +125,7 @@ def test_messages_say_what_to_do(serve, write_kind, tmp_path):
         files.misbehave(lambda *_: page, lambda request: request.path == f"/{folder.name}")
         for source, message in (
             (f"{files.origin}/{folder.name}", "the URL of a folder has to end with a slash"),
-            (f"{server.url}/studies/1.2.3", r"with dicomweb\+ in front of it"),
+            (f"{server.url}/studies/1.2.3", r"put dicomweb\+ in front of the URL"),
             (archive, r"opens as zip://::.*slide\.zip"),
         ):
             with pytest.raises((ValueError, OSError), match=message):
