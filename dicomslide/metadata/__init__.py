@@ -1,1 +1,1 @@
-"""What the attributes of a DICOM data set say: pure functions, no input or output, no pixels."""
+"""Readers of the attributes of a DICOM data set: pure functions without input or output."""

@@ -1,4 +1,4 @@
-"""What a channel is: an optical path, a segment or a parameter."""
+"""Readers of the channels of an image: optical paths, segments or parameters."""
 
 import re
 from dataclasses import dataclass, field
@@ -29,7 +29,7 @@ _PATH_MARKS = (
     "IlluminationWaveLength",
     "ImagePathFilterPassThroughWavelength",
 )
-# Meanings of codes that name light, and no substance
+# Code Meanings that name a colour of light instead of a substance
 _LIGHT = re.compile(
     r"(?:(?:full|narrow|broad|wide|visible|near|far|white|red|orange|yellow|green|cyan|blue|violet|"
     r"magenta|gr[ae]y|infra-?red|ultra-?violet|free)[\s-]*)+"
@@ -45,32 +45,32 @@ _TYPES = {
 
 @dataclass(frozen=True)
 class Channel:
-    """One channel of an image.
+    """Description of a channel of an image.
 
     Parameters
     ----------
     type : ChannelTypes
-        What the channel is
+        Kind of the channel
     identifier : str
         Optical Path Identifier, Segment Number or LUT Label
     label : str
         Optical Path Description, Segment Label or LUT Explanation
     wavelength, emission : float, optional
-        Light of the illumination and of the image path in nanometres: Illumination Wave Length and
-        the Pass-Through Wavelengths of filters, or the middles of their Pass Bands; None where they
-        are not known
+        Wavelengths of the illumination and of the image path in nanometres: Illumination Wave
+        Length and the Pass-Through Wavelengths of filters, or the middles of their Pass Bands; None
+        where they are not known
     markers : tuple of CodeItem
-        What the channel shows, such as antigens: Component Investigated of its stainings, or else
-        its Channel Description Code, or the one substance that it was stained with
+        Targets that the channel shows, such as antigens: Component Investigated of its stainings,
+        or else its Channel Description Code, or the only substance that it was stained with
     stains : tuple of CodeItem
         Substances that the specimen was stained with for this channel
     has_own_stains : bool
-        Whether something says that markers and stains are those of this channel; otherwise they are
-        all that the specimen was stained with
+        Whether the image states that markers and stains are those of this channel; otherwise they
+        are all markers and stains of the specimen
     listed : frozenset of CodeItem
-        All markers and stains that the image lists, of whichever channel
+        All markers and stains that the image lists, for any channel
     fluorophores : tuple of str
-        What gives the light of the channel
+        Names of the substances that emit the light of the channel
     categories, property_types : tuple of CodeItem
         Segmented Property Category and Type
     algorithm : str
@@ -79,13 +79,14 @@ class Channel:
         Six hexadecimal digits of sRGB: Recommended Display CIELab Value of a segment, brightest
         colour of the Palette Color Lookup Table of an optical path; empty where none is stated
     window : tuple of float, optional
-        Stored values that are shown as black and as white
+        Stored values that are displayed as black and as white
     segmentation_type : str
         Segmentation Type
     unit : str
         Code Value of the Measurement Units of a parameter
     slope, intercept : float
-        Real World Value Slope and Intercept; of a fractional segment what a stored 1 stands for
+        Real World Value Slope and Intercept; the slope of a fractional segment is the fraction that
+        a stored 1 stands for
     """
 
     type: ChannelTypes
@@ -110,13 +111,13 @@ class Channel:
 
 
 def channel_type(dataset: Dataset) -> ChannelTypes:
-    """Tell what the channels of an image are, from its SOP Class."""
+    """Determine the kind of the channels of an image by its SOP Class."""
     return _TYPES.get(str(dataset.get("SOPClassUID")), ChannelTypes.OPTICAL_PATH)
 
 
 @reads_image
 def channel_items(dataset: Dataset) -> list[Dataset]:
-    """Get the sequence items that describe the channels of an image, in their order."""
+    """Read the sequence items that describe the channels of an image, in their order."""
     kind = channel_type(dataset)
     if kind is ChannelTypes.OPTICAL_PATH:
         items = list(dataset.get("OpticalPathSequence") or ())
@@ -124,7 +125,7 @@ def channel_items(dataset: Dataset) -> list[Dataset]:
     if kind is ChannelTypes.SEGMENT:
         items = list(dataset.get("SegmentSequence") or ())
         if is_label_map(dataset):
-            # Number 0 of a label map stands for pixels of no segment
+            # Segment Number 0 of a label map stands for pixels that belong to no segment
             items = [item for item in items if item.get("SegmentNumber") != 0]
         return items
     return _parameter_items(dataset)
@@ -132,7 +133,7 @@ def channel_items(dataset: Dataset) -> list[Dataset]:
 
 @reads_image
 def read_path_marks(dataset: Dataset) -> tuple[tuple[str, ...], ...]:
-    """Read what tells optical paths of one identifier apart; empty where it is not stated.
+    """Read attributes that tell optical paths with equal identifiers apart; empty if not stated.
 
     Returns
     -------
@@ -144,18 +145,18 @@ def read_path_marks(dataset: Dataset) -> tuple[tuple[str, ...], ...]:
 
 
 def may_be_one_path(first: tuple[str, ...], second: tuple[str, ...]) -> bool:
-    """Whether two optical paths of one identifier say nothing that contradicts each other."""
+    """Whether the marks of two optical paths with equal identifiers allow them to be one path."""
     return all(not a or not b or a == b for a, b in zip(first, second, strict=True))
 
 
 @reads_image
 def read_identifiers(dataset: Dataset) -> tuple[str, ...]:
-    """Read what the channels of an image are told apart by, and no more of them.
+    """Read the identifiers of the channels of an image, and nothing else of them.
 
     Raises
     ------
     InvalidImageError
-        When a Segmentation has no segments, or one has no number
+        When a Segmentation has no segments, or a segment has no Segment Number
     """
     kind = channel_type(dataset)
     items = channel_items(dataset)
@@ -171,12 +172,12 @@ def read_identifiers(dataset: Dataset) -> tuple[str, ...]:
 
 @reads_image
 def read_channels(dataset: Dataset) -> tuple[Channel, ...]:
-    """Read the channels of an image in the order of the items of their DICOM attribute.
+    """Read the channels of an image in the order of the items that describe them.
 
     Raises
     ------
     InvalidImageError
-        When a Segmentation has no segments, or one has no number
+        When a Segmentation has no segments, or a segment has no Segment Number
     """
     kind = channel_type(dataset)
     identifiers = read_identifiers(dataset)
@@ -222,13 +223,13 @@ def _optical_path(
 
 
 def _described(item: Dataset) -> tuple[CodeItem, ...]:
-    """Read what the Channel Description Codes of an optical path name, unless it is a colour."""
+    """Read the Channel Description Codes of an optical path that do not name a colour."""
     codes = tuple(map(code_of, item.get("ChannelDescriptionCodeSequence") or ()))
     return tuple(code for code in codes if not _LIGHT.fullmatch(code.meaning.strip()))
 
 
 def _filtered(item: Dataset, filter_name: str) -> float | None:
-    """Read the wavelength that a filter lets pass, or the middle of its band."""
+    """Read the Pass-Through Wavelength of a filter, or the middle of its Pass Band."""
     stated = _wavelength(item, f"{filter_name}PassThroughWavelength")
     band = item.get(f"{filter_name}PassBand")
     if stated is not None or isinstance(band, str) or not hasattr(band, "__len__"):
@@ -238,13 +239,13 @@ def _filtered(item: Dataset, filter_name: str) -> float | None:
 
 
 def _wavelength(item: Dataset, keyword: str) -> float | None:
-    """Read a wavelength; some writers have to give one and write 0."""
+    """Read a wavelength; None for 0, which some writers give where none is known."""
     value = float(item.get(keyword) or 0)
     return value if value > 0 else None
 
 
 def _fraction(dataset: Dataset) -> float:
-    """Read what a stored 1 stands for in a fractional Segmentation (PS3.3 C.8.20.2.3)."""
+    """Read the fraction that a stored 1 stands for in a Segmentation (PS3.3 C.8.20.2.3)."""
     if dataset.get("SegmentationType") != "FRACTIONAL":
         return 1.0
     return 1.0 / max(int(dataset.get("MaximumFractionalValue") or 255), 1)
@@ -265,14 +266,14 @@ def _segment(segmentation_type: str, slope: float, identifier: str, item: Datase
 
 
 def _color(item: Dataset) -> str:
-    """Read the colour that a segment is shown in (PS3.3 C.8.20.2); empty where there is none."""
+    """Read the display colour of a segment (PS3.3 C.8.20.2); empty where there is none."""
     value = item.get("RecommendedDisplayCIELabValue")
     if value is None or len(value) != 3:
         return ""
     from highdicom.color import CIELabColor
 
     stated = CIELabColor.from_dicom_value(tuple(map(int, value)))
-    # CIELab has colours that no display can show: the nearest one is taken
+    # CIELab has colours outside of sRGB, which become the nearest one inside
     return hexadecimal(*(part / 255 for part in stated.to_rgb(clip=True)))
 
 
@@ -289,7 +290,7 @@ def _parameter(identifier: str, item: Dataset) -> Channel:
 
 
 def _parameter_items(dataset: Dataset) -> list[Dataset]:
-    """Real World Value Mapping items, one for each LUT Label.
+    """Read the Real World Value Mapping items of an image, one for each LUT Label.
 
     Several items of one sequence are alternatives for the same pixels: the first one counts. The
     macro is either shared or per frame, never both (PS3.3 C.7.6.16.2.11).
@@ -315,7 +316,7 @@ def _path_identifier(item: Dataset) -> str:
 
 
 def parameter_identifier(item: Dataset) -> str:
-    """Identifier of the parameter that a Real World Value Mapping item describes."""
+    """Read the identifier of the parameter that a Real World Value Mapping item describes."""
     return str(item.get("LUTLabel", "1"))
 
 

@@ -1,4 +1,4 @@
-"""Colours that channels are shown in: those of light, of names, and ones that are told apart.
+"""Display colours of channels: by wavelength, by name, or chosen to be easy to tell apart.
 
 Colours are six hexadecimal digits of red, green and blue.
 """
@@ -26,11 +26,11 @@ T = TypeVar("T")
 
 WHITE = "FFFFFF"
 MOST_SHOWN = 8
-"""Number of channels that are shown at once: the colours of more would mix to grey."""
+"""Most channels that are shown at once, as the colours of more would mix to grey."""
 
-# Fluorescence is emitted at about this much longer a wavelength than it is excited with, in nm
+# Usual difference between the wavelengths of emission and excitation of fluorescence, in nm
 _STOKES_SHIFT = 40.0
-# Wavelengths in nm of the corners of the RGB cube that the spectrum runs along
+# Wavelengths in nm with their colours, between which colours are interpolated
 _SPECTRUM = (
     (380.0, (0.5, 0.0, 1.0)),
     (460.0, (0.0, 0.0, 1.0)),
@@ -41,7 +41,7 @@ _SPECTRUM = (
 )
 _GOLDEN_RATIO = 0.618034
 
-# Patterns of words
+# Colours by patterns of words
 _COLORS = {
     "red": "FF0000",
     "orange": "FF8000",
@@ -53,7 +53,7 @@ _COLORS = {
     "magenta": "FF00FF",
     "white|gr[ae]y": "FFFFFF",
 }
-# Where light is emitted most, in nanometres, as suppliers state it
+# Wavelengths of the emission maximum of fluorophores in nm, as suppliers state them, by patterns
 _EMISSIONS = {
     r"dapi|hoechst[\W_]?(?:\d{5})?": 461.0,
     "e?cfp": 477.0,
@@ -100,19 +100,19 @@ _EMISSIONS = {
 
 
 def light_color(emission: float | None, excitation: float | None, name: str) -> str | None:
-    """Choose the colour of a channel by its light, or else by its name.
+    """Choose the colour of a channel by its wavelengths, or else by its name.
 
     Parameters
     ----------
     emission, excitation : float, optional
         Wavelengths in nanometres
     name : str
-        What the channel is called
+        Name of the channel
 
     Returns
     -------
     str or None
-        None where neither says a colour
+        Six hexadecimal digits; None where neither tells a colour
     """
     if emission is not None:
         return _spectral_color(emission)
@@ -123,17 +123,17 @@ def light_color(emission: float | None, excitation: float | None, name: str) -> 
 
 
 def color_among(index: int, count: int) -> str:
-    """Choose a colour for one of several channels of which none is known: white for one alone."""
+    """Choose a colour for one of several channels without known colours; white for a single one."""
     return WHITE if count == 1 else distinct_color(index)
 
 
 def distinct_color(index: int) -> str:
-    """Choose one of many colours that are easy to tell from those before and after it."""
+    """Choose a colour that is easy to tell from those of the indices before and after."""
     return hexadecimal(*colorsys.hsv_to_rgb((0.6 + index * _GOLDEN_RATIO) % 1, 0.75, 0.95))
 
 
 def hexadecimal(red: float, green: float, blue: float) -> str:
-    """Write a colour of parts between 0 and 1."""
+    """Format a colour, given as parts between 0 and 1, as six hexadecimal digits."""
     return "".join(f"{round(part * 255):02X}" for part in (red, green, blue))
 
 
@@ -149,12 +149,12 @@ def named_emission(name: str) -> float | None:
 
 
 def named_color(name: str) -> str | None:
-    """Find the first colour in a name."""
+    """Find the first word for a colour in a name; return its six hexadecimal digits."""
     return _first(name, _COLORS)
 
 
 def _first(name: str, table: Mapping[str, T]) -> T | None:
-    """Find what the first word means that stands in a table, in upper or lower case."""
+    """Return the value of the pattern of a table that matches first in a name."""
     places = {}
     for pattern, meaning in table.items():
         if found := find_words(pattern, name):

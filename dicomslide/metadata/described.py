@@ -1,4 +1,4 @@
-"""What only all channels of a slide together tell of each: whose stains are whose, and colours."""
+"""Descriptions of channels that depend on all channels of a slide: stains, colours and names."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -17,31 +17,31 @@ def describe_channels(
     is_colored: Sequence[bool],
     presentations: Sequence[tuple[str, Window | None]],
 ) -> tuple[Channel, ...]:
-    """Complete what images say of the channels of a slide.
+    """Complete the descriptions of the channels of a slide by their images.
 
-    Images repeat the stains of the whole slide: a list of several that channels have in common says
-    nothing of any of them. The colour of an optical path is the first of: that of a Presentation
-    State, of its palette, of the light that it emits, of its name, and one that tells it from
-    others; white where there is no other.
+    Images often list the stains of the whole slide: a list of several stains that channels have in
+    common describes none of them. The colour of an optical path is the first of those by a
+    Presentation State, its palette, its wavelengths, its name; otherwise it is chosen to differ
+    from those of the other channels, and white for a single one.
 
     Parameters
     ----------
     channels : sequence of Channel
         Channels as their images describe them
     is_colored : sequence of bool
-        Whether each has pixels of several samples, which are shown in their own colours
+        Whether the pixels of each channel are colours, which need no display colour
     presentations : sequence of tuple
-        Colour and window that Presentation States give each, empty and None where none does
+        Colour and window of each channel by Presentation States, empty and None where none has them
 
     Returns
     -------
     tuple of Channel
-        The same channels
+        Completed descriptions, in the same order
     """
     lists = Counter(c.listed for c in channels if len(c.listed) > 1)
     described: list[Channel] = []
     count = sum(channel.type is ChannelTypes.OPTICAL_PATH for channel in channels)
-    for channel, colored, shown in zip(channels, is_colored, presentations, strict=True):
+    for channel, colored, presented in zip(channels, is_colored, presentations, strict=True):
         if channel.type is not ChannelTypes.OPTICAL_PATH:
             described.append(channel)
             continue
@@ -50,13 +50,13 @@ def describe_channels(
             channel = replace(channel, stains=(), markers=own, fluorophores=())
         color = ""
         if not colored:
-            color = shown[0] or _stated_color(channel) or color_among(len(described), count)
-        described.append(replace(channel, color=color, window=shown[1] or channel.window))
+            color = presented[0] or _stated_color(channel) or color_among(len(described), count)
+        described.append(replace(channel, color=color, window=presented[1] or channel.window))
     return tuple(described)
 
 
 def _stated_color(channel: Channel) -> str:
-    """Find the colour that the image states, or that the light of the channel has."""
+    """Find the colour that the image states, or that the wavelengths or names of a channel tell."""
     codes = (code.meaning for code in channel.stains + channel.markers)
     name = " ".join((channel.label, channel.identifier, *channel.fluorophores, *codes))
     light = light_color(channel.emission, channel.wavelength, name)
@@ -66,19 +66,19 @@ def _stated_color(channel: Channel) -> str:
 def channel_names(
     identifiers: Sequence[str], descriptions: Sequence[str], markers: Sequence[str]
 ) -> list[str]:
-    """Choose names for optical paths that people tell apart.
+    """Choose names by which people can tell optical paths apart.
 
     Parameters
     ----------
     identifiers, descriptions, markers : sequence of str
-        Of each path: what it may be called
+        Possible names of each path; the last two may be empty sequences
 
     Returns
     -------
     list of str
-        Descriptions, or else markers, or else identifiers that are no numbers, if they are all
-        there and different. Otherwise the first of these that each path has, and names that are
-        repeated are numbered: "DAPI (1)", "DAPI (2)"
+        Descriptions, or else markers, or else identifiers that are not numbers, if all paths have
+        one and all differ. Otherwise the first of these that each path has, with repeated names
+        numbered: "DAPI (1)", "DAPI (2)"
     """
     words = [] if any(name.isdigit() for name in identifiers) else identifiers
     for names in (descriptions, markers, words):

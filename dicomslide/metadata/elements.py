@@ -1,4 +1,4 @@
-"""Data elements one after the other, without their values (PS3.5 7)."""
+"""Parser of the headers of encoded data elements, which skips their values (PS3.5 7)."""
 
 import math
 from struct import Struct
@@ -15,34 +15,35 @@ _LONG_VRS = frozenset(
 )
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _MAX_DEPTH = 64
-# Group, element, value representation and a short length; and a long length, by whether big endian
+# Parsers by whether the order is big endian: of group, element, VR and a length of two bytes, and
+# of a length of four bytes
 _HEADER = {False: Struct("<HH2sH").unpack_from, True: Struct(">HH2sH").unpack_from}
 _LENGTH = {False: Struct("<I").unpack_from, True: Struct(">I").unpack_from}
 
 
-# Headers are most of the work of opening a file: making a named tuple costs as much as parsing one
+# Not a named tuple, as making one takes as long as parsing a header, the main work of opening files
 Element = tuple[int, bytes, int, int]
-"""The header of a data element: tag, value representation (empty where it is not stated), where the
-value starts, and its length or `UNDEFINED`."""
+"""Header of a data element: tag, value representation (empty where it is not stated), position of
+the value, and its length or `UNDEFINED`."""
 
 
 class Elements:
-    """Encoded data elements.
+    """Encoded data elements that lie one after the other.
 
     Parameters
     ----------
     name : str
-        Name used in messages
+        Name of the file or image in messages
     data : bytes or bytearray
-        The elements
+        Encoded elements
     big_endian : bool
         Whether the bytes are in big endian order
     implicit : bool
-        Whether value representations are not stated
+        Whether the encoding is implicit, without value representations
     """
 
     most: float = math.inf
-    """How many elements there may be"""
+    """Most elements that may be parsed"""
 
     def __init__(
         self,
@@ -58,26 +59,26 @@ class Elements:
         self._count = 0
 
     def need(self, stop: int) -> None:
-        """Have the bytes before an offset.
+        """Check that `data` has all bytes before a position, or read them.
 
         Raises
         ------
         InvalidImageError
-            When there are fewer
+            When there are fewer bytes
         """
         if stop > len(self.data):
             raise InvalidImageError(
-                f"{self.name}: damaged attributes: {stop} bytes are needed, there are "
+                f"{self.name}: damaged attributes: an element ends at byte {stop} of "
                 f"{len(self.data)}"
             )
 
     def element(self, position: int) -> Element:
-        """Parse the header of an element.
+        """Parse the header of the element at a position.
 
         Raises
         ------
         InvalidImageError
-            When it is cut off, or one too many
+            When it is cut off, or there are more than `most` elements
         """
         self._count += 1
         if self._count > self.most:
@@ -86,7 +87,7 @@ class Elements:
             self.need(position + 8)
         group, number, vr, short = _HEADER[self.big_endian](self.data, position)
         tag = group << 16 | number
-        # Some writers change over to implicit encoding within a sequence
+        # Some writers switch to implicit encoding within a sequence, so VRs are checked
         if self.implicit or group == 0xFFFE or not b"AA" <= vr <= b"ZZ":
             (length,) = _LENGTH[self.big_endian](self.data, position + 4)
             return tag, b"", position + 8, length
@@ -103,7 +104,7 @@ class Elements:
         Raises
         ------
         InvalidImageError
-            When what is in an item or a sequence does not end where that ends
+            When an item or a sequence does not end with its last element
         """
         tag, vr, value, length = element
         if length == UNDEFINED:
@@ -116,12 +117,12 @@ class Elements:
         return end
 
     def check_items(self) -> None:
-        """Check that these are the items of a sequence, up to the end or to its delimiter.
+        """Check that the data are the items of a sequence, up to their end or its delimiter.
 
         Raises
         ------
         InvalidImageError
-            When they are not, or what is in them does not end where they end
+            When there is something else, or an item does not end with its last element
         """
         position = 0
         while position < len(self.data):
@@ -134,10 +135,12 @@ class Elements:
             position = self.end_of(item)
 
     def _unexpected(self, tag: int, position: int) -> InvalidImageError:
-        return InvalidImageError(f"{self.name}: damaged attributes: {tag:08X} at byte {position}")
+        return InvalidImageError(
+            f"{self.name}: damaged attributes: unexpected element {tag:08X} at byte {position}"
+        )
 
     def _walk(self, outer: Element, stop: int | None, depth: int) -> int:
-        """Move over all that is in a sequence or an item, to its end or to its delimiter."""
+        """Parse all elements of a sequence or an item; return the position of its end."""
         if depth > _MAX_DEPTH:
             raise InvalidImageError(f"{self.name}: sequences are nested too deeply")
         outer_tag, outer_vr, start, _ = outer
@@ -150,21 +153,21 @@ class Elements:
             if (tag == _ITEM) == (outer_tag == _ITEM):
                 raise self._unexpected(tag, position)
             if outer_vr in (b"OB", b"OW"):
-                # Fragments have no elements in them
+                # The items of encapsulated pixel data are fragments, which hold no elements
                 position = value + length
                 self.need(position)
             else:
                 position = self.end_of(inner, depth)
         if position != stop:
             raise InvalidImageError(
-                f"{self.name}: damaged attributes: what is in {outer_tag:08X} at byte {start} ends "
-                f"at byte {position}, expected {stop}"
+                f"{self.name}: damaged attributes: the content of {outer_tag:08X} at byte {start} "
+                f"ends at byte {position}, expected {stop}"
             )
         return position
 
 
 def is_standard_sequence(tag: int) -> bool:
-    """Whether the standard has a sequence with a tag."""
+    """Whether a tag is that of a sequence of the standard."""
     try:
         return dictionary_VR(tag) == "SQ"
     except KeyError:

@@ -1,4 +1,4 @@
-"""Which kind of image a data set is."""
+"""Kinds of images: SOP Classes of slides, and flavors such as VOLUME and LABEL."""
 
 from pydicom.config import IGNORE
 from pydicom.dataset import Dataset
@@ -83,7 +83,7 @@ def is_tiled_image(dataset: Dataset) -> bool:
 
 @reads_image
 def belongs_to_slide(dataset: Dataset) -> bool:
-    """Whether an image is of a slide: derived images without a total pixel matrix are of others."""
+    """Whether an image is of a slide; derived ones only if they have a total pixel matrix."""
     sop_class = dataset.get("SOPClassUID")
     has_matrix = not dataset.keys().isdisjoint(_MATRIX_SIZE)
     return sop_class in SLIDE_MICROSCOPY or (sop_class in DERIVED and has_matrix)
@@ -91,15 +91,16 @@ def belongs_to_slide(dataset: Dataset) -> bool:
 
 @reads_image
 def is_presentation_state(dataset: Dataset) -> bool:
-    """Whether a data set says how images are shown, and has no pixels."""
+    """Whether a data set is a Presentation State, which describes how images are displayed."""
     return dataset.get("SOPClassUID") in PRESENTATION_STATES
 
 
 @reads_image
 def has_slide_class(dataset: Dataset) -> bool:
-    """Whether the SOP Class is one that images of slides have.
+    """Whether the SOP Class is one of images of slides.
 
-    Where SOP Class UID is none of the standard, it may be damaged: then the file has a say.
+    A SOP Class UID that is not of the standard may be damaged: then the Media Storage SOP Class UID
+    of the file decides.
     """
     sop_class = dataset.get("SOPClassUID")
     if not is_standard_class(sop_class):
@@ -114,11 +115,11 @@ def is_standard_class(uid: str | None) -> bool:
 
 @reads_image
 def image_flavor(dataset: Dataset) -> str | None:
-    """Get value 3 of Image Type in capitals, such as ``"VOLUME"``; None where there is none."""
+    """Read value 3 of Image Type in capitals, such as ``"VOLUME"``; None where there is none."""
     image_type = read_image_type(dataset)
     if len(image_type) < 3:
         return None
-    # Defined Terms are in capitals, but some writers use small letters
+    # Defined Terms are in upper case, but some writers use lower case
     return image_type[2].strip().upper()
 
 
@@ -185,9 +186,9 @@ def is_overview_image(dataset: Dataset) -> bool:
 
 @reads_image
 def is_one_picture(dataset: Dataset) -> bool:
-    """Whether an image shows one picture, whatever its Optical Path Sequence repeats.
+    """Whether an image shows a single picture, whatever its Optical Path Sequence lists.
 
-    Some writers put all optical paths of the slide into its LABEL, OVERVIEW and THUMBNAIL images.
+    Some writers list all optical paths of the slide in its LABEL, OVERVIEW and THUMBNAIL images.
     """
     flavor = image_flavor(dataset)
     if flavor == ImageFlavors.THUMBNAIL.value:
@@ -197,12 +198,12 @@ def is_one_picture(dataset: Dataset) -> bool:
 
 @reads_image
 def has_colors(dataset: Dataset) -> bool:
-    """Whether pixels are colours: they have several samples, or a palette."""
+    """Whether the pixels of an image are colours: they have several samples, or a palette."""
     photometric = dataset.get("PhotometricInterpretation")
     return dataset.get("SamplesPerPixel") not in (None, "", 1) or photometric == "PALETTE COLOR"
 
 
 @reads_image
 def is_label_map(dataset: Dataset) -> bool:
-    """Whether the SOP Class is Label Map Segmentation: a frame holds the numbers of segments."""
+    """Whether the SOP Class is Label Map Segmentation, whose pixels are Segment Numbers."""
     return dataset.get("SOPClassUID") == LABEL_MAP_SEGMENTATION

@@ -1,4 +1,4 @@
-"""Which frame shows which tile, channel and focal plane (PS3.3 C.7.6.17.3)."""
+"""Positions of frames: their tile, channel and focal plane (PS3.3 C.7.6.17.3)."""
 
 import math
 from collections.abc import Sequence
@@ -48,7 +48,7 @@ _REAL_WORLD_VALUE_MAPPING = 0x00409096
 
 @dataclass(frozen=True, eq=False)
 class FramePositions:
-    """Where each frame of an image lies.
+    """Position of each frame of an image.
 
     Parameters
     ----------
@@ -68,7 +68,13 @@ class FramePositions:
 
 @reads_image
 def matrix_size(dataset: Dataset) -> tuple[int, int]:
-    """Read Total Pixel Matrix Rows and Columns; those of the frame for an image without them."""
+    """Read Total Pixel Matrix Rows and Columns, or else Rows and Columns of the frame.
+
+    Raises
+    ------
+    InvalidImageError
+        When one of them is not a positive integer
+    """
     size = []
     for keyword, fallback in (
         ("TotalPixelMatrixRows", "Rows"),
@@ -87,11 +93,19 @@ def matrix_size(dataset: Dataset) -> tuple[int, int]:
 
 @reads_image
 def number_of_frames(dataset: Dataset) -> int:
-    """Read Number of Frames; where there is none, count the frames that the tiling needs."""
+    """Read Number of Frames, or else compute the number of frames that the tiling needs.
+
+    Raises
+    ------
+    InvalidImageError
+        When it is not positive
+    """
     value = dataset.get("NumberOfFrames")
     count = _needed_frames(dataset) if value in (None, "") else int(value)
     if count < 1:
-        raise InvalidImageError(f"{_name(dataset)}: Number of Frames is {value!r}")
+        raise InvalidImageError(
+            f"{_name(dataset)}: Number of Frames is {value!r}, expected a positive number"
+        )
     return count
 
 
@@ -105,10 +119,10 @@ def _needed_frames(dataset: Dataset) -> int:
 
 @reads_image
 def is_tiled_full(dataset: Dataset) -> bool:
-    """Whether the positions of the frames follow from their order.
+    """Whether the positions of the frames follow from their order, as in TILED_FULL images.
 
-    A single frame without a position covers the top left of the matrix as well: LABEL, OVERVIEW
-    and THUMBNAIL images need not say how they are tiled.
+    Images with a single frame that state no position count as well: LABEL, OVERVIEW and THUMBNAIL
+    images need not state how they are tiled, and their frame covers the top left of the matrix.
     """
     if dataset.get("DimensionOrganizationType") == "TILED_FULL":
         return True
@@ -122,7 +136,7 @@ def is_tiled_full(dataset: Dataset) -> bool:
 
 @reads_image
 def count_stored_channels(dataset: Dataset) -> int:
-    """Count the channels with frames of their own; the segments of a label map share theirs."""
+    """Count the channels that have their own frames; all segments of a label map count as one."""
     if is_label_map(dataset):
         return 1
     items = channel_items(dataset)
@@ -133,9 +147,14 @@ def count_stored_channels(dataset: Dataset) -> int:
 
 @reads_image
 def focal_plane_offsets(dataset: Dataset) -> tuple[float, ...]:
-    """Get the Z offsets of the focal planes in micrometres, from the slide towards the coverslip.
+    """Read the Z offsets of the focal planes in micrometres, from the slide towards the coverslip.
 
-    The frames are not looked at where the attributes of the image alone tell.
+    The attributes of frames are read only where those of the image do not suffice.
+
+    Raises
+    ------
+    InvalidImageError
+        When the offsets cannot be determined
     """
     count = dataset.get("TotalPixelMatrixFocalPlanes")
     if is_tiled_full(dataset):
@@ -145,8 +164,8 @@ def focal_plane_offsets(dataset: Dataset) -> tuple[float, ...]:
         step = spacing_between_planes(dataset) * 1000
         if not 0 < step < math.inf:
             raise InvalidImageError(
-                f"{_name(dataset)}: Spacing Between Slices is {step / 1000} mm, {planes} focal "
-                "planes need a positive number"
+                f"{_name(dataset)}: Spacing Between Slices is {step / 1000} mm, expected a "
+                f"positive number for {planes} focal planes"
             )
         return tuple(first + step * k for k in range(planes))
     if count == 1 and "TotalPixelMatrixOriginSequence" in dataset:
@@ -161,7 +180,7 @@ def read_frame_positions(dataset: Dataset) -> FramePositions:
     Raises
     ------
     InvalidImageError
-        When the positions cannot be told, or contradict the number of frames
+        When positions are missing or invalid, or contradict the number of frames
     """
     if is_tiled_full(dataset):
         return _full_positions(dataset)
@@ -174,8 +193,8 @@ def _plane_count(dataset: Dataset) -> int:
         return 1
     if not isinstance(count, int) or not 1 <= count <= number_of_frames(dataset):
         raise InvalidImageError(
-            f"{_name(dataset)}: Total Pixel Matrix Focal Planes is {count!r} "
-            f"with {counted(number_of_frames(dataset), 'frame')}"
+            f"{_name(dataset)}: Total Pixel Matrix Focal Planes is {count!r}, expected 1 to "
+            f"{number_of_frames(dataset)}, the number of frames"
         )
     return int(count)
 
@@ -189,7 +208,7 @@ def tile_grid_shape(dataset: Dataset) -> tuple[int, int]:
 
 @reads_image
 def tiles_across(dataset: Dataset) -> int:
-    """Count the tiles in a row of the total pixel matrix; 1 where the image does not tell."""
+    """Count the tiles in a row of the total pixel matrix; 1 where sizes are not stated."""
     columns, width = dataset.get("TotalPixelMatrixColumns"), dataset.get("Columns")
     if not isinstance(columns, int) or not isinstance(width, int) or min(columns, width) < 1:
         return 1
@@ -198,7 +217,13 @@ def tiles_across(dataset: Dataset) -> int:
 
 @reads_image
 def check_full(dataset: Dataset) -> None:
-    """Check that a TILED_FULL image has as many frames as its grid has places."""
+    """Check that a TILED_FULL image has as many frames as its grid has tiles.
+
+    Raises
+    ------
+    InvalidImageError
+        When it has more or fewer
+    """
     rows, columns = tile_grid_shape(dataset)
     planes, channels = _plane_count(dataset), count_stored_channels(dataset)
     found, expected = number_of_frames(dataset), rows * columns * planes * channels
@@ -222,7 +247,13 @@ def _full_positions(dataset: Dataset) -> FramePositions:
 
 @reads_image
 def read_slide_positions(dataset: Dataset) -> NDArray[np.float64] | None:
-    """Read (x, y, z) of all frames in millimetres, as they state it; None where they do not."""
+    """Read the stated positions of all frames on the slide; None where they are not stated.
+
+    Returns
+    -------
+    numpy.ndarray or None
+        (x, y, z) of the top left pixel of each frame in millimetres, shape (number of frames, 3)
+    """
     if is_tiled_full(dataset):
         return None
     values = _frame_values(dataset)
@@ -249,13 +280,13 @@ def _sparse_positions(dataset: Dataset) -> FramePositions:
     pixels, z, keys = found or _slow_positions(dataset)
     if not np.isfinite(z).all():
         raise InvalidImageError(f"{_name(dataset)}: a frame has no finite Z offset")
-    # Scanners that focus each tile may state its own height within the one plane
+    # Scanners that focus each tile may state different heights of tiles in one plane
     if (z == z[0]).all() or dataset.get("TotalPixelMatrixFocalPlanes") == 1:
         offsets, planes = z[:1], np.zeros(len(z), dtype=np.int64)
     else:
         offsets, planes = np.unique(z.round(6), return_inverse=True)
     return FramePositions(
-        # Positions in the attributes start at 1
+        # Row and Column Position in Total Image Pixel Matrix start at 1
         pixels=pixels - 1,
         channels=_channel_indices(dataset, keys),
         focal_planes=planes.reshape(-1).astype(np.int64),
@@ -264,7 +295,7 @@ def _sparse_positions(dataset: Dataset) -> FramePositions:
 
 
 Positions = tuple[NDArray[np.int64], NDArray[np.float64], list[str | None]]
-"""Row and column from 1, Z in micrometres, and channel key of each frame."""
+"""Row and column (from 1 on), Z in micrometres, and channel key of each frame."""
 
 
 def _name(dataset: Dataset) -> str:
@@ -272,7 +303,7 @@ def _name(dataset: Dataset) -> str:
 
 
 def _numbers(texts: Sequence[bytes], dataset: Dataset) -> NDArray[np.float64]:
-    """Convert decimal strings; most frames share a value, so each is converted once."""
+    """Convert decimal strings to numbers, each different one once, as frames share most of them."""
     try:
         number_of = {text: float(text) if text else 0.0 for text in set(texts)}
     except ValueError as error:
@@ -281,7 +312,7 @@ def _numbers(texts: Sequence[bytes], dataset: Dataset) -> NDArray[np.float64]:
 
 
 def _frame_values(dataset: Dataset) -> FrameValues | None:
-    """Find the values of the items of all frames together, where the items are alike."""
+    """Find the values in the unparsed items of all frames; None where that is not possible."""
     if PER_FRAME_GROUPS not in dataset:
         return None
     element = dataset.get_item(PER_FRAME_GROUPS)
@@ -323,7 +354,7 @@ def _slow_positions(dataset: Dataset) -> Positions:
 
 
 def _functional_groups(dataset: Dataset) -> tuple[Dataset, Sequence[Dataset]]:
-    """Get the shared functional groups, and those of each frame."""
+    """Return the Shared Functional Groups, and the Per-Frame Functional Groups of each frame."""
     count = number_of_frames(dataset)
     shared = dataset.get("SharedFunctionalGroupsSequence") or [Dataset()]
     groups = frame_groups(dataset) or [Dataset()] * count
@@ -355,7 +386,8 @@ def _row_column(item: Dataset, dataset: Dataset, number: int) -> tuple[int, int]
     )
     if not all(isinstance(value, int) for value in values):
         raise InvalidImageError(
-            f"{_name(dataset)}: frame {number} has position {values} in the total pixel matrix"
+            f"{_name(dataset)}: frame {number} has position {values} in the total pixel matrix, "
+            "expected two integers"
         )
     return int(values[0]), int(values[1])
 
@@ -375,8 +407,8 @@ def _channel_indices(dataset: Dataset, keys: Sequence[str | None]) -> NDArray[np
     if unknown:
         number = next(n for n, key in enumerate(keys, 1) if key in unknown)
         raise InvalidImageError(
-            f"{_name(dataset)}: frame {number} belongs to channel {keys[number - 1]!r}, there is "
-            f"only {list(index_of)}"
+            f"{_name(dataset)}: frame {number} belongs to channel {keys[number - 1]!r}, but the "
+            f"channels of the image are {list(index_of)}"
         )
     return np.array([index_of[key] for key in keys], dtype=np.int64)
 

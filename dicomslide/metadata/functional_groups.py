@@ -1,9 +1,8 @@
-"""The Per-Frame Functional Groups of many frames at once (PS3.3 C.7.6.16).
+"""Parser of the Per-Frame Functional Groups of many frames at once (PS3.3 C.7.6.16).
 
-A sparse image has an item for each frame, tens of thousands of them, and all items have the same
-elements in the same order. They are therefore walked together: one step of NumPy for each element
-instead of one step of Python for each element of each frame. Items that are not alike are left to
-pydicom.
+A sparse image has an item for each frame, tens of thousands of them, and usually all items have the
+same elements in the same order. These are parsed together: with one step of NumPy for each element
+instead of one step of Python for each element of each frame. Items that differ are left to pydicom.
 """
 
 from collections.abc import Sequence
@@ -35,12 +34,12 @@ Path = tuple[int, ...]
 
 
 def frame_groups(dataset: Dataset) -> Sequence[Dataset]:
-    """Get the Per-Frame Functional Groups, parsed by pydicom; none where the image has none.
+    """Return the items of the Per-Frame Functional Groups Sequence, parsed by pydicom.
 
     Raises
     ------
     InvalidImageError
-        When they are damaged: pydicom would pass over that
+        When the items are damaged, which pydicom itself would not notice
     """
     if PER_FRAME_GROUPS not in dataset:
         return ()
@@ -54,22 +53,22 @@ def frame_groups(dataset: Dataset) -> Sequence[Dataset]:
 
 @dataclass(frozen=True, eq=False)
 class FrameValues:
-    """Where the values of the elements of all frames lie.
+    """Positions of the values of the elements of all frames.
 
     Parameters
     ----------
     data : bytes
         Value of the Per-Frame Functional Groups Sequence
     places : dict
-        Tags on the way to an element (the sequences around it, then its own) to the offsets and
-        the lengths of its value, each of shape (number of frames,)
+        Offsets and lengths of an element's values in all frames, each of shape (number of frames,),
+        by the tags of the sequences around the element and its own tag
     """
 
     data: bytes
     places: dict[Path, tuple[NDArray[np.int64], NDArray[np.int64]]]
 
     def integers(self, *path: int, dtype: str) -> NDArray[np.int64] | None:
-        """Read a binary integer of each frame; None where frames do not have it in this type."""
+        """Read a binary integer of each frame; None where frames lack it or have another size."""
         if path not in self.places:
             return None
         offsets, lengths = self.places[path]
@@ -78,7 +77,7 @@ class FrameValues:
         return _anywhere(self.data, dtype)[offsets].astype(np.int64)
 
     def texts(self, *path: int) -> list[bytes] | None:
-        """Read the value of each frame as stripped text; None where frames do not have it."""
+        """Read the value of each frame as stripped text; None where frames lack it."""
         if path not in self.places:
             return None
         offsets, lengths = self.places[path]
@@ -96,14 +95,15 @@ def read_frame_values(element: RawDataElement, count: int) -> FrameValues | None
     Parameters
     ----------
     element : pydicom.dataelem.RawDataElement
-        Per-Frame Functional Groups Sequence as it stands in the file, without its delimiter
+        Unparsed Per-Frame Functional Groups Sequence, without its delimiter
     count : int
         Number of frames
 
     Returns
     -------
     FrameValues or None
-        None where the items are not alike, or not `count`, or not little endian
+        None where the elements of items differ, there are not `count` items, or the order is big
+        endian
     """
     data = element.value
     if not isinstance(data, bytes) or not element.is_little_endian or len(data) < 16:
@@ -116,37 +116,38 @@ def read_frame_values(element: RawDataElement, count: int) -> FrameValues | None
         if not walk.run(np.append(starts[1:], len(data))):
             return None
     except IndexError:
-        # A position beyond the data means that a length is wrong
+        # A wrong length led to a position beyond the data
         return None
     return FrameValues(data, walk.places)
 
 
 def _item_starts(data: bytes) -> NDArray[np.int64]:
-    """Find where items start that begin with the same element as the first; the walk checks them.
+    """Find the positions of items that begin with the same element as the first item.
 
-    The bytes of an item's tag may be found elsewhere too: those would be too many items then.
+    Other bytes may look like the start of an item. They only make the number of items wrong, so
+    that pydicom parses the items.
     """
     words = np.frombuffer(data, "<u2", len(data) // 2)
     starts = np.flatnonzero(words[:-5] == words[0])
-    # The tag of the item, and after its length that of an element; all have even offsets
+    # Words of the item's tag, and behind its length of the first element's tag, at even offsets
     for place in (1, 4, 5):
         starts = starts[words[starts + place] == words[place]]
     return starts * 2
 
 
 class _Walk:
-    """One cursor in each item, all of them moving over the same elements."""
+    """Parser with one cursor in each item, all of which move over the same elements."""
 
     def __init__(self, data: bytes, starts: NDArray[np.int64], implicit: bool) -> None:
         self.numbers = {2: _anywhere(data, "<u2"), 4: _anywhere(data, "<u4")}
         self.cursor = starts.copy()
         self.implicit = implicit
         self.places: dict[Path, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
-        # Tag (0 for an item) of what the cursors are in, and where it ends if that is defined
+        # Sequences and items around the cursors: tag (0 for an item), and end if it is defined
         self.open: list[tuple[int, NDArray[np.int64] | None]] = []
 
     def run(self, ends: NDArray[np.int64]) -> bool:
-        """Walk to the ends of all items; False where they are not alike."""
+        """Parse to the ends of all items; return False where their elements differ."""
         for _ in range(_MAX_STEPS):
             if not self._leave():
                 return False
@@ -157,7 +158,7 @@ class _Walk:
         return False
 
     def _leave(self) -> bool:
-        """Leave what ends here by its length."""
+        """Leave sequences and items that end here by their length; return False if not all do."""
         while self.open and self.open[-1][1] is not None:
             ends = self.open[-1][1]
             if self.cursor[0] < ends[0]:
@@ -168,7 +169,7 @@ class _Walk:
         return True
 
     def _step(self) -> bool:
-        """Move over the header of an element, and over its value if it is no sequence."""
+        """Parse the header of an element; skip its value, or enter it if it is a sequence."""
         tag = self._common(0, 4)
         if tag is None:
             return False
@@ -215,12 +216,12 @@ class _Walk:
         return self.numbers[width][self.cursor + offset].astype(np.int64)
 
     def _common(self, offset: int, width: int) -> int | None:
-        """Read a number that is the same in all items."""
+        """Read a number that is the same in all items; None if it is not."""
         values = self.numbers[width][self.cursor + offset]
         return int(values[0]) if (values == values[0]).all() else None
 
 
 def _anywhere(data: bytes, dtype: str) -> NDArray:
-    """The values that start at each byte: element `i` is the one at offset `i`."""
+    """Make a view of overlapping values, whose element `i` starts at byte `i` of the data."""
     size = np.dtype(dtype).itemsize
     return np.ndarray((max(len(data) - size + 1, 0),), dtype, data, strides=(1,))

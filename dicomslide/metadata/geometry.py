@@ -1,4 +1,4 @@
-"""Pixels of a total pixel matrix and millimetres on the slide (PS3.3 C.8.12.2.1).
+"""Geometry of images: conversion between pixels and millimetres on the slide (PS3.3 C.8.12.2.1).
 
 The slide coordinate system belongs to the upright standing slide: X runs along the short side, Y
 along the long side. Positions of pixels are positions of their centres.
@@ -30,11 +30,11 @@ __all__ = [
 _PARALLEL = 1e-6
 # Largest difference between the direction cosines of images that are meant to be parallel
 _SAME_AXES = 1e-3
-# Smallest ratio between the Pixel Spacings of two levels
+# Largest ratio between the Pixel Spacings of images of one level
 _SAME_LEVEL = 1.25
-# Largest distance between two centres that are of one pixel, in pixels
+# Largest distance between two centres that count as one pixel, in pixels
 _SAME_PIXEL = 0.01
-# More millimetres, or less than one part in so many, are damage; products of these are finite
+# Lengths above this, and below its inverse, are taken for damage, so that products stay finite
 _MOST_MM = 1e12
 
 
@@ -70,7 +70,7 @@ class ImageGeometry:
     @property
     def rotation(self) -> float:
         """Counterclockwise angle in degrees that turns the image upright on the slide."""
-        # Adding zero turns a negative zero of the attribute into a positive one: -180 is 180
+        # Adding zero turns a negative zero of the attribute into zero, and -180 degrees into 180
         return math.degrees(math.atan2(self.orientation[1] + 0.0, self.orientation[0] + 0.0))
 
     @property
@@ -95,40 +95,40 @@ class ImageGeometry:
         return between_rows, between_columns
 
     def at_height(self, z: float) -> "ImageGeometry":
-        """The same plane at another Z in millimetres."""
+        """Return this geometry at another Z in millimetres."""
         return replace(self, origin=(self.origin[0], self.origin[1], z))
 
     def squared(self) -> "ImageGeometry":
-        """The same image, exactly parallel to the axes of the slide if it is nearly so."""
+        """Return this geometry with axes exactly parallel to those of the slide, if nearly so."""
         if not self.is_axis_aligned:
             return self
         a, b, c, d, e, f = (round(cosine) + 0.0 for cosine in self.orientation)
         return replace(self, orientation=(a, b, c, d, e, f))
 
     def is_parallel_to(self, other: "ImageGeometry") -> bool:
-        """Whether rows and columns run in the directions of those of another image."""
+        """Whether rows and columns run in the same directions as those of another image."""
         return float(np.abs(np.subtract(self.orientation, other.orientation)).max()) <= _SAME_AXES
 
     def scale_to(self, base: "ImageGeometry") -> tuple[float, float]:
-        """Rows and columns of a finer image for one of this image, from their Pixel Spacing."""
-        # Decimal Strings have fewer digits than the noise that the division adds to them
+        """Compute the rows and columns of a finer image for one row and column of this image."""
+        # Rounding removes errors of the division, as Decimal Strings have fewer digits
         rows, columns = (
             round(here / there, 9) for here, there in zip(self.spacing, base.spacing, strict=True)
         )
         return rows, columns
 
     def starting_at(self, offset: tuple[int, int]) -> "ImageGeometry":
-        """The same pixels, counted from another (row, column)."""
+        """Return the geometry of the same pixels, counted from another (row, column)."""
         x, y, _ = self.to_slide(offset).tolist()
         return replace(self, origin=(x, y, self.origin[2]))
 
     def repeats_origin_of(self, base: "ImageGeometry") -> bool:
-        """Whether Total Pixel Matrix Origin is that of another image, at whatever height."""
+        """Whether Total Pixel Matrix Origin is that of another image, apart from Z."""
         x, y, _ = self.origin
         return bool(np.abs(base.to_pixels((x, y, base.origin[2]))).max() < _SAME_PIXEL)
 
     def as_level_of(self, base: "ImageGeometry") -> "ImageGeometry":
-        """Place a level on the slide, beside the base level of its pyramid.
+        """Return the geometry of this level when it is aligned with the base level.
 
         Total Pixel Matrix Origin is the centre of the top left pixel (PS3.3 C.8.12.14.1.2), so it
         differs between the levels of an aligned pyramid. Most writers repeat the value of the base
@@ -152,20 +152,20 @@ class ImageGeometry:
         return ImageGeometry((x, y, z), base.orientation, self.spacing)
 
     def offset_on(self, grid: "ImageGeometry", size: tuple[int, int]) -> tuple[int, int] | None:
-        """Find which pixel of a grid is the top left pixel of this image.
+        """Find the pixel of a grid that is the top left pixel of this image.
 
         Parameters
         ----------
         grid : ImageGeometry
-            Grid of pixels
+            Geometry of the grid
         size : tuple of int
             Rows and columns of this image
 
         Returns
         -------
         tuple of int or None
-            Row and column, which may lie outside of what the grid covers; None where the pixels of
-            the image are not those of the grid, each to a hundredth of a pixel
+            Row and column, which may lie outside of the area of the grid; None where the pixels of
+            the image do not lie on those of the grid within a hundredth of a pixel
         """
         if not self.is_parallel_to(grid):
             return None
@@ -178,7 +178,7 @@ class ImageGeometry:
         return int(offset[0]), int(offset[1])
 
     def to_slide(self, pixel_indices: ArrayLike) -> NDArray[np.float64]:
-        """Map (row, column) indices, shape (n, 2), to (x, y, z) in millimetres, shape (n, 3).
+        """Convert (row, column) indices, shape (n, 2), to (x, y, z) in millimetres, shape (n, 3).
 
         Indices may be fractions and may lie outside the matrix.
         """
@@ -192,9 +192,9 @@ class ImageGeometry:
         return position
 
     def to_pixels(self, slide_coordinates: ArrayLike) -> NDArray[np.float64]:
-        """Map (x, y, z) in millimetres, shape (n, 3), to (row, column), shape (n, 2), as fractions.
+        """Convert (x, y, z) in millimetres, shape (n, 3), to fractional (row, column), (n, 2).
 
-        A point above or below the image plane maps to the pixel that it projects onto.
+        A point above or below the image plane is projected onto it.
         """
         offsets = np.asarray(slide_coordinates, dtype=np.float64) - np.array(self.origin)
         indices: NDArray[np.float64] = offsets @ self._along_axes / np.array(self.spacing)
@@ -202,18 +202,18 @@ class ImageGeometry:
 
     def pixels_at(self, positions: ArrayLike) -> NDArray[np.int64]:
         """Find the (row, column) of the pixels in which positions, shape (n, 3), lie."""
-        # Noise of the division must not decide for a position on the edge between two pixels
+        # Rounding errors must not decide for a position on the edge between two pixels
         return np.floor(self.to_pixels(positions).round(6) + 0.5).astype(np.int64)
 
     @cached_property
     def _along_axes(self) -> NDArray[np.float64]:
         """Distances along a column and a row for one millimetre of X, Y and Z, shape (3, 2)."""
         axes = np.stack([self.column_direction, self.row_direction], axis=-1)
-        # The least squares solution is exact for cosines that rounding left slightly oblique
+        # Least squares, as rounded direction cosines are not exactly perpendicular
         return np.asarray(np.linalg.pinv(axes).T, dtype=np.float64)
 
     def bounds(self, size: tuple[int, int]) -> tuple[tuple[float, float], tuple[float, float]]:
-        """Get the rectangle on the slide that a matrix of (rows, columns) covers.
+        """Compute the rectangle on the slide that a matrix of (rows, columns) covers.
 
         Returns
         -------
@@ -229,9 +229,9 @@ class ImageGeometry:
 
 
 def to_upright(region: NDArray, geometry: ImageGeometry) -> NDArray:
-    """Turn a region of an axis-aligned image: its columns run along +X then, its rows along -Y.
+    """Turn a region of an axis-aligned image upright: columns increase along +X, rows along -Y.
 
-    The first two axes of `region` are rows and columns; the result is a view.
+    The first two axes of `region` are rows and columns. The result is a view.
     """
     row_x, row_y, column_x, column_y = (geometry.orientation[i] for i in (0, 1, 3, 4))
     if not geometry.rows_run_along_x:
@@ -260,7 +260,7 @@ def pixel_spacing(dataset: Dataset) -> tuple[float, float] | None:
     spacing = float(values[0]), float(values[1])
     if not all(1 / _MOST_MM <= value <= _MOST_MM for value in spacing):
         raise InvalidImageError(
-            f"image {dataset.get('SOPInstanceUID')}: Pixel Spacing {spacing} must be positive, and "
+            f"image {dataset.get('SOPInstanceUID')}: Pixel Spacing is {spacing}, expected positive "
             "millimetres"
         )
     return spacing
@@ -274,7 +274,8 @@ def spacing_between_planes(dataset: Dataset) -> float:
     between = 0.0 if value is None else float(value)
     if not abs(between) <= _MOST_MM:
         raise InvalidImageError(
-            f"image {dataset.get('SOPInstanceUID')}: Spacing Between Slices {between} mm"
+            f"image {dataset.get('SOPInstanceUID')}: Spacing Between Slices is {between} mm, "
+            f"expected at most {_MOST_MM:g}"
         )
     return between
 
@@ -286,26 +287,26 @@ def read_geometry(dataset: Dataset) -> ImageGeometry | None:
     Returns
     -------
     ImageGeometry or None
-        None where the image lacks the attributes that place it on the slide, which LABEL and
-        OVERVIEW images may
+        None where the image lacks attributes of its position on the slide, as LABEL and OVERVIEW
+        images may
 
     Raises
     ------
     InvalidImageError
-        When an attribute is there but makes no sense
+        When an attribute has an invalid value
     """
     spacing = pixel_spacing(dataset)
     orientation = dataset.get("ImageOrientationSlide")
     if spacing is None or orientation is None or not has_origin(dataset):
         return None
     if len(orientation) != 6:
-        raise InvalidImageError(f"Image Orientation (Slide) {orientation} has no six values")
+        raise InvalidImageError(f"Image Orientation (Slide) is {orientation}, expected six values")
     a, b, c, d, e, f = (float(value) for value in orientation)
     lengths = math.hypot(a, b, c), math.hypot(d, e, f)
     deviations = (*(abs(length - 1) for length in lengths), abs(a * d + b * e + c * f))
     if not all(deviation <= 1e-3 for deviation in deviations):
         raise InvalidImageError(
-            f"Image Orientation (Slide) {[a, b, c, d, e, f]} are no direction cosines of "
+            f"Image Orientation (Slide) is {[a, b, c, d, e, f]}, expected direction cosines of "
             "perpendicular axes"
         )
     x, y, z = origin_of(dataset)
@@ -314,14 +315,14 @@ def read_geometry(dataset: Dataset) -> ImageGeometry | None:
 
 @reads_image
 def has_origin(dataset: Dataset) -> bool:
-    """Whether Total Pixel Matrix Origin is stated; an empty item states nothing."""
+    """Whether Total Pixel Matrix Origin is stated; an empty item does not count."""
     origins = dataset.get("TotalPixelMatrixOriginSequence")
     return bool(origins) and origins[0].get("XOffsetInSlideCoordinateSystem") is not None
 
 
 @reads_image
 def origin_of(dataset: Dataset) -> tuple[float, float, float]:
-    """Read Total Pixel Matrix Origin: X and Y in millimetres, Z in micrometres."""
+    """Read Total Pixel Matrix Origin: X and Y in millimetres, Z in micrometres; 0 if missing."""
     origins = dataset.get("TotalPixelMatrixOriginSequence")
     if not origins:
         return 0.0, 0.0, 0.0
@@ -331,7 +332,8 @@ def origin_of(dataset: Dataset) -> tuple[float, float, float]:
     )
     if not all(abs(value) <= _MOST_MM for value in (x, y, z)):
         raise InvalidImageError(
-            f"image {dataset.get('SOPInstanceUID')}: Total Pixel Matrix Origin {(x, y, z)}"
+            f"image {dataset.get('SOPInstanceUID')}: Total Pixel Matrix Origin is {(x, y, z)}, "
+            f"expected at most {_MOST_MM:g}"
         )
     return x, y, z
 

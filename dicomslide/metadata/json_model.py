@@ -1,8 +1,8 @@
-"""Data sets from the DICOM JSON Model (PS3.18 F).
+"""Conversion of the DICOM JSON Model to data sets (PS3.18 F).
 
-pydicom reads them, except for the Per-Frame Functional Groups: for tens of thousands of frames
-that takes seconds. These are encoded as they would be in a file, from which the values of all
-frames are read together.
+pydicom converts all but the Per-Frame Functional Groups, which would take seconds for tens of
+thousands of frames. These are encoded as in a file, so that the values of all frames can be read
+together: see `dicomslide.metadata.functional_groups`.
 """
 
 import struct
@@ -30,10 +30,10 @@ _GROUPS = f"{PER_FRAME_GROUPS:08X}"
 _PALETTES = frozenset(f"00281{table}{color}" for table in ("20", "22") for color in "1234")
 _USED = _PALETTES | {ICC_PROFILE, _GROUPS}
 _PIXELS = "7FE0"
-# Numbers of bits in Float Pixel Data and Double Float Pixel Data
+# Bits of a pixel of Float Pixel Data and Double Float Pixel Data
 _FLOATS = {"7FE00008": 32, "7FE00009": 64}
 _MAX_DEPTH = 16
-# Depth of nested sequences, the same as for files, where items and sequences are counted
+# Most nested sequences, half of the bound for files, where items are counted as well
 _MAX_NESTED = 32
 _NUMBERS = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d"}
 _TEXTS = frozenset({"AE", "AS", "CS", "DA", "DT", "LO", "LT", "SH", "ST", "TM", "UI"})
@@ -42,10 +42,10 @@ _MAX_DS = 16
 
 
 class _UnusualError(Exception):
-    """Something that frames do not have normally."""
+    """Raised for elements that the items of frames usually do not have."""
 
 
-# Exceptions of encoding values of other types, or too large ones
+# Exceptions that occur when values of unexpected types or sizes are encoded
 _UNUSUAL = (
     _UnusualError,
     ArithmeticError,
@@ -65,7 +65,7 @@ def text_of_json(item: Json, tag: str) -> str:
 
 
 def _values(element: Json) -> list[Any]:
-    """Get the values of an element; some writers have no list around one that is alone."""
+    """Return the values of an element as a list, which some writers omit for a single value."""
     values = element.get("Value")
     if values is None:
         return []
@@ -73,12 +73,12 @@ def _values(element: Json) -> list[Any]:
 
 
 def bulk_data_urls(item: Json) -> Iterator[tuple[str, str]]:
-    """Find the bulk data of a data set that are of use for its pixels.
+    """Find the bulk data of a data set that are needed for its pixels.
 
     Yields
     ------
     tag, url : str
-        Tag of the attribute in hexadecimal digits, and where its value is
+        Tag of the attribute in hexadecimal digits, and URL of its value
     """
     for tag, element in _elements(item):
         url = element.get("BulkDataURI")
@@ -93,7 +93,7 @@ def _elements(item: Json, depth: int = 0) -> Iterator[tuple[str, Json]]:
         if not isinstance(element, dict):
             continue
         yield tag, element
-        # The items of frames have no bulk data that are needed, and there are many of them
+        # The many items of frames are skipped, as none of their bulk data are needed
         if element.get("vr") == "SQ" and tag != _GROUPS:
             for value in _values(element):
                 if isinstance(value, dict) and depth < _MAX_DEPTH:
@@ -101,14 +101,14 @@ def _elements(item: Json, depth: int = 0) -> Iterator[tuple[str, Json]]:
 
 
 def dataset_of_json(item: Json, bulk_data: Mapping[str, bytes], name: str) -> Dataset:
-    """Make a data set.
+    """Convert a data set from the DICOM JSON Model.
 
     Parameters
     ----------
     item : dict
         Data set in the DICOM JSON Model
     bulk_data : mapping
-        URL to value. Attributes whose value is not in it are left out
+        Values of bulk data by URL. Attributes with other URLs are left out
     name : str
         Name of the image in messages
 
@@ -130,7 +130,7 @@ def dataset_of_json(item: Json, bulk_data: Mapping[str, bytes], name: str) -> Da
         )
         for tag, bits in _FLOATS.items():
             if tag in item:
-                # The metadata alone do not tell floats from integers
+                # The data set goes on without pixel data: Bits Allocated has to tell their kind
                 dataset.BitsAllocated = bits
         encoded = _encoded_groups(groups, bulk_data) if isinstance(groups, dict) else b""
         if encoded is None:
@@ -143,7 +143,7 @@ def dataset_of_json(item: Json, bulk_data: Mapping[str, bytes], name: str) -> Da
 
 
 def _without_bulk_data(item: Json, bulk_data: Mapping[str, bytes], depth: int = 0) -> Json:
-    """Leave out the attributes whose bulk data are not there."""
+    """Copy a data set without attributes whose bulk data are missing, and with lists of values."""
     if depth > _MAX_NESTED:
         raise InvalidImageError("sequences are nested too deeply")
     kept = {}
@@ -163,9 +163,9 @@ def _without_bulk_data(item: Json, bulk_data: Mapping[str, bytes], depth: int = 
 
 
 def _encoded_groups(groups: Json, bulk_data: Mapping[str, bytes]) -> bytes | None:
-    """Encode the Per-Frame Functional Groups; None where they have unusual elements."""
+    """Encode the items of the Per-Frame Functional Groups; None if they have unusual elements."""
     if "BulkDataURI" in groups:
-        # Bulk data are Explicit VR Little Endian (PS3.18 8.7.3)
+        # Bulk data are already encoded, in Explicit VR Little Endian (PS3.18 8.7.3)
         url = groups["BulkDataURI"]
         return bulk_data.get(url[0] if isinstance(url, list) else url, b"")
     try:

@@ -1,4 +1,4 @@
-"""Whether an item of a DICOM sequence has given properties."""
+"""Comparison of items of DICOM sequences with criteria."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def does_optical_path_item_match(
     description: str | None = None,
     illumination_wavelength: float | None = None,
 ) -> bool:
-    """Check whether an optical path item matches all criteria that are given.
+    """Check whether an optical path item matches all given criteria.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def does_segment_item_match(
     property_category: Coded | None = None,
     property_type: Coded | None = None,
 ) -> bool:
-    """Check whether a segment item matches all criteria that are given.
+    """Check whether a segment item matches all given criteria.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def does_segment_item_match(
 def does_specimen_description_item_match(
     item: Dataset, specimen_stain: Coded | None = None
 ) -> bool:
-    """Check whether a specimen description item matches.
+    """Check whether a specimen description item matches a stain, if one is given.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ def does_specimen_description_item_match(
 
 
 def shows_marker(channel: Channel, marker: str | Coded) -> bool:
-    """Whether a channel shows what a code or a name stands for, in upper or lower case."""
+    """Whether a channel shows a marker or stain, given by a code or a name in any case."""
     codes = channel.markers + channel.stains
     if not isinstance(marker, str):
         return any_code_matches(codes, marker)
@@ -135,7 +135,7 @@ def shows_marker(channel: Channel, marker: str | Coded) -> bool:
 
 
 def code_types() -> tuple[type, ...]:
-    """Types of `Coded`."""
+    """Return the types of `Coded`, which are imported on use."""
     from highdicom.sr import CodedConcept
     from pydicom.sr.coding import Code
 
@@ -143,9 +143,9 @@ def code_types() -> tuple[type, ...]:
 
 
 def any_code_matches(codes: Iterable[CodeItem], wanted: Coded) -> bool:
-    """Whether one of several codes stands for a concept."""
+    """Whether one of several codes has the meaning of a concept."""
     from pydicom.sr.coding import Code
 
-    # These compare SRT and SCT codes of one concept as equal and ignore the meaning
+    # Code of pydicom compares SRT and SCT codes of one concept as equal, and ignores the meaning
     code = Code(wanted.value, wanted.scheme_designator, wanted.meaning, wanted.scheme_version)
     return any(Code(*item) == code for item in codes)

@@ -1,4 +1,4 @@
-"""The colours of PALETTE COLOR images (PS3.3 C.7.6.3.1.5, C.7.9)."""
+"""Palettes of PALETTE COLOR images (PS3.3 C.7.6.3.1.5, C.7.9)."""
 
 import hashlib
 from dataclasses import dataclass
@@ -18,15 +18,15 @@ _DISCRETE, _LINEAR, _INDIRECT = range(3)
 
 @dataclass(frozen=True)
 class Palette:
-    """The colours of stored values.
+    """Colours of stored values.
 
     Parameters
     ----------
     first : int
-        Stored value of the first colour: lower values have this colour too, and values above that
-        of the last colour have the last one
+        Stored value of the first colour; lower values have the first colour too, and values above
+        the range have the last one
     bits : int
-        Bits of one sample of a colour, 8 or 16
+        Number of bits of one sample of a colour, 8 or 16
     colours : bytes
         Red, green and blue of one colour after the other, little endian
     """
@@ -37,7 +37,7 @@ class Palette:
 
     @cached_property
     def token(self) -> str:
-        """A name that is the same for the same colours, also in another process."""
+        """Key that is equal for the same colours, also in another process."""
         parts = self.first, self.bits, hashlib.sha256(self.colours).hexdigest()
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
 
@@ -48,20 +48,20 @@ class Palette:
 
     @property
     def table(self) -> NDArray:
-        """The colours, shape (colours, 3)."""
+        """Array of the colours, shape (colours, 3)."""
         stored = np.frombuffer(self.colours, self.dtype.newbyteorder("<"))
         return stored.astype(self.dtype, copy=False).reshape(-1, 3)
 
 
 def read_palette(dataset: Dataset, name: str, *, signed: bool, big_endian: bool) -> Palette:
-    """Read the palette of an image, be it discrete or segmented.
+    """Read the discrete or segmented palette of an image.
 
     Parameters
     ----------
     dataset : pydicom.dataset.Dataset
         Metadata of the image
     name : str
-        What errors call the image
+        Name of the image in messages
     signed : bool
         Whether the stored values of pixels are signed
     big_endian : bool
@@ -97,7 +97,7 @@ def _read_descriptor(
         raise InvalidImageError(f"{name}: {keyword} is {value!r}, expected 3 numbers") from None
     if bits not in (8, 16):
         raise InvalidImageError(f"{name}: {keyword} is {value!r}, expected 8 or 16 bits")
-    # The numbers may have been read with the wrong sign; 0 stands for 65536 entries
+    # Numbers may have been read with the wrong sign, as their VR is ambiguous; 0 entries are 65536
     first = (first + 0x8000) % 0x10000 - 0x8000 if signed else first % 0x10000
     return entries % 0x10000 or 0x10000, first, bits
 
@@ -105,15 +105,15 @@ def _read_descriptor(
 def _read_samples(
     dataset: Dataset, name: str, colour: str, entries: int, bits: int, big_endian: bool
 ) -> NDArray:
-    """Read one colour of all entries."""
+    """Read one colour component of all entries."""
     discrete = f"{colour}PaletteColorLookupTableData"
     segmented = f"Segmented{discrete}"
     keyword = segmented if segmented in dataset and discrete not in dataset else discrete
     data = dataset.get(keyword)
     if not isinstance(data, bytes):
         raise InvalidImageError(f"{name}: {keyword} is {data!r}, expected bytes")
-    # Some writers store what has 8 bits in 16: discrete tables are twice as long then, and the
-    # first segment of others seems to have no entries
+    # Some writers store entries of 8 bits in 16 bits: discrete tables are then twice as long, and
+    # the first segment of segmented ones would have 0 entries if it were read as bytes
     wide = bits == 16 or (len(data) >= 2 * entries if keyword == discrete else data[1:2] == b"\0")
     order = ">" if big_endian else "<"
     size = 2 if wide else 1
@@ -134,7 +134,7 @@ def _read_samples(
 def _expand(words: NDArray, size: int, entries: int) -> list[int]:
     """Expand a segmented lookup table of words of `size` bytes (PS3.3 C.7.9.2).
 
-    Every segment has to add entries, so that there are no more steps than entries.
+    Segments without entries are an error, which bounds the number of steps by that of entries.
     """
     values: list[int] = []
 

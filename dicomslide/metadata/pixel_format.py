@@ -1,4 +1,4 @@
-"""How the pixels of an image are stored (PS3.3 C.7.6.3, PS3.5 8)."""
+"""Pixel format of an image: all attributes that decoding needs (PS3.3 C.7.6.3, PS3.5 8)."""
 
 import hashlib
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ _SIGNED = {8: np.int8, 16: np.int16, 32: np.int32}
 
 @dataclass(frozen=True)
 class PixelFormat:
-    """All that is needed to decode one frame of an image.
+    """Pixel format of the frames of an image.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class PixelFormat:
     samples : int
         Samples per Pixel as stored
     bits_allocated, bits_stored, high_bit : int
-        Bits of one stored sample, how many of them are used, and the highest of these
+        Number of bits of one stored sample, number of bits that are used, and highest used bit
     signed : bool
         Whether Pixel Representation is two's complement
     floating : bool
@@ -63,7 +63,7 @@ class PixelFormat:
 
     @cached_property
     def token(self) -> str:
-        """A name of how frames are decoded, also in another process."""
+        """Key that is equal for the same format, also in another process."""
         fields = [
             value.token if isinstance(value, Palette) else value
             for name, value in sorted(vars(self).items())
@@ -98,7 +98,7 @@ class PixelFormat:
 
     @property
     def bits(self) -> int:
-        """How many bits of a decoded sample are used."""
+        """Number of bits of a decoded sample that are used."""
         return self.palette.bits if self.palette else self.bits_stored
 
     @property
@@ -106,7 +106,7 @@ class PixelFormat:
         """Value of pixels that no frame covers: white for colour, 0 otherwise."""
         if not self.is_colour:
             return 0
-        # In an image with a palette the stored values are signed, and its colours are not
+        # Signed stored values of an image with a palette have unsigned colours
         return int(2 ** (self.bits - (self.signed and self.palette is None)) - 1)
 
     @property
@@ -139,13 +139,13 @@ def read_pixel_format(dataset: Dataset, transfer_syntax_uid: str) -> PixelFormat
 
     bits_allocated = number("BitsAllocated", high=64)
     floating = "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset
-    # Without the pixel data a Parametric Map tells floats from integers by what integers need
+    # A data set without its pixel data has floats if it lacks Bits Stored, which integers need
     floating |= bits_allocated in (32, 64) and "BitsStored" not in dataset
-    if bits_allocated not in ((32, 64) if floating else (1, 8, 16, 32)):
-        raise InvalidImageError(f"Bits Allocated is {bits_allocated}")
+    if bits_allocated not in (allowed := (32, 64) if floating else (1, 8, 16, 32)):
+        raise InvalidImageError(f"Bits Allocated is {bits_allocated}, expected one of {allowed}")
     photometric = dataset.get("PhotometricInterpretation")
     if not isinstance(photometric, str) or not photometric:
-        raise InvalidImageError(f"PhotometricInterpretation is {photometric!r}")
+        raise InvalidImageError(f"PhotometricInterpretation is {photometric!r}, expected a term")
     samples = number("SamplesPerPixel", default=1, high=4)
     expected = 1 if photometric in _MONOCHROME or photometric == _PALETTE else 3
     if samples != expected:
@@ -159,7 +159,7 @@ def read_pixel_format(dataset: Dataset, transfer_syntax_uid: str) -> PixelFormat
         )
     bits_stored = number("BitsStored", default=bits_allocated, high=bits_allocated)
     signed = number("PixelRepresentation", default=0, low=0, high=1) == 1
-    # A frame of a label map holds the numbers of segments: its palette is for display alone
+    # The pixels of a label map stay Segment Numbers, as its palette is only for display
     has_palette = photometric == _PALETTE and not is_label_map(dataset)
     return PixelFormat(
         rows=number("Rows"),

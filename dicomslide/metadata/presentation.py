@@ -1,4 +1,4 @@
-"""How channels are shown: windows, palettes, and Presentation States (PS3.3 A.33)."""
+"""Readers of display parameters: windows, palettes, and Presentation States (PS3.3 A.33)."""
 
 import math
 import warnings
@@ -27,19 +27,19 @@ Window = tuple[float, float]
 
 @dataclass(frozen=True)
 class Presentation:
-    """How a Presentation State shows some images.
+    """Display parameters that a Presentation State sets for some images.
 
     Parameters
     ----------
     series : str
         Series Instance UID of the images
     images : mapping
-        SOP Instance UIDs to the Optical Path Identifiers that are meant, of which none stand for
-        all; no UIDs for all images of the series
+        Optical Path Identifiers by SOP Instance UID, an empty set for all optical paths; an empty
+        mapping for all images of the series
     color : str
-        Brightest colour, six hexadecimal digits; empty where it says none
+        Brightest colour, six hexadecimal digits; empty where none is set
     window : tuple of float, optional
-        Stored values that are shown as black and as white
+        Stored values that are displayed as black and as white
     """
 
     series: str
@@ -48,7 +48,7 @@ class Presentation:
     window: Window | None = None
 
     def shows(self, image: str, series: str, path: str) -> bool:
-        """Whether it is about an optical path of an image, all three by their identifiers."""
+        """Whether the parameters are for an optical path of an image, given by identifiers."""
         if not self.images:
             return self.series == series
         paths = self.images.get(image)
@@ -56,7 +56,7 @@ class Presentation:
 
     @property
     def uids(self) -> Collection[str]:
-        """SOP Instance UIDs of the images, or the Series Instance UID of all that it shows."""
+        """SOP Instance UIDs of the images, or the Series Instance UID for all of a series."""
         return self.images.keys() or {self.series}
 
 
@@ -68,10 +68,15 @@ def read_presentations(states: Iterable[Dataset]) -> list[tuple[Dataset, list[Pr
     states : iterable of pydicom.dataset.Dataset
         Advanced Blending, Blending, Color, Grayscale or Pseudo-Color Softcopy Presentation States
 
+    Returns
+    -------
+    list of tuple
+        Each Presentation State with its display parameters
+
     Warns
     -----
     UserWarning
-        When one is damaged: it is left out, as no pixel depends on it
+        When one is damaged, which is left out
     """
     found = []
     for state in states:
@@ -121,7 +126,7 @@ def palette_color(item: Dataset) -> str:
     try:
         palette = read_palette(holder, "palette", signed=False, big_endian=False)
     except InvalidImageError:
-        # The stored pixels do not depend on it, so that damage is no reason to refuse the image
+        # A damaged palette is ignored, as the stored pixels do not depend on it
         return ""
     table = palette.table
     red, green, blue = table[table.sum(axis=1, dtype=int).argmax()] / (2.0**palette.bits - 1)
@@ -137,10 +142,10 @@ def read_window(dataset: Dataset) -> Window | None:
 
 
 def agreed(presentations: Iterable[Presentation]) -> tuple[str, Window | None]:
-    """Get the colour and the window that parts of one Presentation State give a channel.
+    """Combine the colours and the windows that parts of one Presentation State set for a channel.
 
-    Several that contradict each other, as those of all optical paths of an image do where the paths
-    are not named, say nothing.
+    Different values count as none: they occur where a state has parameters for several optical
+    paths of an image without naming the paths.
     """
     parts = list(presentations)
     colors = {part.color for part in parts if part.color}
@@ -149,9 +154,9 @@ def agreed(presentations: Iterable[Presentation]) -> tuple[str, Window | None]:
 
 
 def window_of(item: Dataset) -> Window | None:
-    """Read the values that a window shows as black and as white (PS3.3 C.11.2.1.2).
+    """Read the values that a window displays as black and as white (PS3.3 C.11.2.1.2).
 
-    Of several alternatives the first one counts.
+    Of several alternatives the first one counts. None where the window is missing or damaged.
     """
     try:
         with reading("window"):
@@ -160,7 +165,7 @@ def window_of(item: Dataset) -> Window | None:
                 for value in (item.get("WindowCenter") or "nan", item.get("WindowWidth") or "nan")
             )
     except InvalidImageError:
-        # The stored pixels do not depend on it, so that damage is no reason to refuse the image
+        # A damaged window is ignored, as the stored pixels do not depend on it
         return None
     if not (math.isfinite(center) and math.isfinite(width) and width > 0):
         return None

@@ -1,4 +1,4 @@
-"""Instances that an image refers to (PS3.3 C.12.2, C.8.20, C.7.6.16.2.6)."""
+"""Readers of references to other instances (PS3.3 C.12.2, C.8.20, C.7.6.16.2.6)."""
 
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ def read_uid(dataset: Dataset) -> str:
 
 
 class Reference(NamedTuple):
-    """An instance that is referred to."""
+    """Reference to an instance by its UIDs."""
 
     study_instance_uid: str
     series_instance_uid: str
@@ -26,7 +26,7 @@ class Reference(NamedTuple):
 
 @reads_image
 def read_references(dataset: Dataset) -> list[Reference]:
-    """Read what the Common Instance Reference Module of an image lists."""
+    """Read the references in the Common Instance Reference Module of an image (PS3.3 C.12.2)."""
     found = []
     study_uid = str(dataset.get("StudyInstanceUID", ""))
     others = dataset.get("StudiesContainingOtherReferencedInstancesSequence") or ()

@@ -1,4 +1,4 @@
-"""Stains of specimens, and which of them an optical path shows (PS3.16 TID 8001, TID 8003)."""
+"""Readers of the stains of specimens, and of those of an optical path (PS3.16 TID 8001, 8003)."""
 
 import re
 import warnings
@@ -19,29 +19,29 @@ from dicomslide.metadata.words import find_words
 __all__ = ["Staining", "read_stainings", "stainings_of_path", "stainings_of_specimen"]
 
 _SPECIMENS = "SpecimenDescriptionSequence"
-# Concepts of the items of a preparation step, also as the first editions of TID 8003 coded them
+# Concept names of the items of a preparation step, with the codes of early editions of TID 8003
 _USING_SUBSTANCE = {("424361007", "SCT"), ("G-C350", "SRT")}
 _COMPONENT_INVESTIGATED = {("246094008", "SCT")}
 _USING_FLUOROPHORE = {("C0598447", "UMLS")}
 _CHANNEL = {("C44170", "NCIt")}
-# A shorter text, such as a digit, occurs in too many names to be one
+# Fewer characters, such as a digit, occur in too many texts to be recognized as a name
 _SHORTEST_NAME = 2
 
 
 @dataclass(frozen=True)
 class Staining:
-    """A step in which a specimen was stained.
+    """Preparation step in which a specimen was stained.
 
     Parameters
     ----------
     path : str
-        Optical Path Identifier of the channel that shows it; empty where it is not stated
+        Optical Path Identifier of the channel that shows the stain; empty where it is not stated
     components : tuple of CodeItem
-        What was investigated, such as an antigen
+        Components Investigated, such as antigens
     substances : tuple of CodeItem
-        What the specimen was stained with
+        Substances that the specimen was stained with
     fluorophores : tuple of CodeItem
-        What gives light
+        Substances that emit light
     """
 
     path: str
@@ -51,18 +51,18 @@ class Staining:
 
     @property
     def names(self) -> list[str]:
-        """All that it is called."""
+        """Names of all components, substances and fluorophores."""
         codes = (*self.components, *self.substances, *self.fluorophores)
         return [code.meaning for code in codes if code.meaning]
 
 
 def read_stainings(dataset: Dataset) -> tuple[Staining, ...]:
-    """Read how the specimens of an image were stained; specimens stained alike count once.
+    """Read the stainings of all specimens of an image, each different one once.
 
     Warns
     -----
     UserWarning
-        When they cannot be read: nothing is known of them then, as no pixel depends on them
+        When they are damaged; the result is then empty
     """
     try:
         with reading("specimens"):
@@ -83,7 +83,7 @@ def _read(dataset: Dataset) -> tuple[Staining, ...]:
 
 @lru_cache(maxsize=8)
 def _parsed(element: RawDataElement, character_set: tuple[str, ...]) -> tuple[Staining, ...]:
-    """Parse specimens once, which all images of a slide repeat."""
+    """Parse an encoded Specimen Description Sequence, which all images of a slide repeat."""
     dataset = Dataset()
     if character_set:
         dataset.SpecificCharacterSet = list(character_set)
@@ -120,13 +120,13 @@ def stainings_of_specimen(item: Dataset) -> Iterator[Staining]:
 
 
 def _items(dataset: Dataset, keyword: str) -> Sequence[Dataset]:
-    """Get the items of a sequence; none where the attribute has another type of value."""
+    """Return the items of a sequence; none where the attribute has another type of value."""
     value = dataset.get(keyword)
     return value if isinstance(value, pydicom.Sequence) else ()
 
 
 def _values(contents: Iterable[Dataset], concept: set[tuple[str, str]]) -> tuple[CodeItem, ...]:
-    """Read the codes that stand for a concept, or its texts where it has no codes."""
+    """Read the codes of all content items with a concept name, or else their texts."""
     codes: list[CodeItem] = []
     texts: list[CodeItem] = []
     for content in contents:
@@ -151,7 +151,7 @@ def stainings_of_path(
     Parameters
     ----------
     stainings : sequence of Staining
-        All of the specimens of an image
+        All stainings of the specimens of an image
     identifier, description : str
         Optical Path Identifier and Optical Path Description
     is_only_path : bool
@@ -162,11 +162,11 @@ def stainings_of_path(
     Returns
     -------
     own : tuple of Staining
-        Those that name the path; else those that its codes or its description name, or that alone
-        has the description in one of its names; else all of them for the only path of an image.
-        Otherwise nobody knows, and there are none
+        Stainings that state the path; else those that its codes or its description name; else the
+        only one with a name that contains the description; else all for the only path of an image.
+        Empty if none of these rules applies
     is_stated : bool
-        Whether something says that they are those of the path
+        Whether the result follows from identifiers, codes or names
     """
     stated = tuple(s for s in stainings if s.path and s.path == identifier)
     if stated:
@@ -183,9 +183,9 @@ def stainings_of_path(
 
 
 def _named_in(description: str, parts: Sequence[Staining]) -> tuple[Staining, ...]:
-    """Find the stainings that a description names: "HLA-DR" is not "HLA" as well.
+    """Find the stainings that a description names; "HLA-DR" does not also name "HLA".
 
-    Names that several of them have, such as those of fluorophores, tell none apart.
+    Names that several stainings have, such as those of fluorophores, do not count.
     """
     counts = Counter(name.casefold() for part in parts for name in set(part.names))
     found = []
@@ -202,7 +202,7 @@ def _named_in(description: str, parts: Sequence[Staining]) -> tuple[Staining, ..
 
 
 def _parts(staining: Staining) -> list[Staining]:
-    """Part what a step lists: with one component it is about that, and otherwise about many."""
+    """Split a staining with several components or none into one for each of its codes."""
     if len(staining.components) == 1:
         return [staining]
     return [
@@ -212,7 +212,7 @@ def _parts(staining: Staining) -> list[Staining]:
 
 
 def _has_words(text: str, words: str) -> bool:
-    """Whether a text has given words, in upper or lower case, and not as a part of others."""
+    """Whether a text contains given words, in any case, as whole words."""
     words = words.strip()
     if len(words) < _SHORTEST_NAME or words.isdigit():
         return False

@@ -1,4 +1,4 @@
-"""How a service keeps the pixels of an instance, as far as its metadata tell."""
+"""Transfer syntax and URL of the pixels of an instance at a service, as its metadata state them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ They are Available Transfer Syntax UID, Retrieve AE Title, Instance Availability
 
 @dataclass(frozen=True)
 class InstanceStorage:
-    """How and where a service keeps the pixels of an instance.
+    """Transfer syntax and URL of the pixels of an instance at a service.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class InstanceStorage:
 
     @classmethod
     def of_json(cls, item: Mapping[str, Any]) -> "InstanceStorage":
-        """Read how the pixels are kept from metadata in the DICOM JSON Model."""
+        """Read transfer syntax and URL from metadata in the DICOM JSON Model."""
         available = item.get(_AVAILABLE_SYNTAX)
         elements = [item[tag] for tag in _PIXEL_DATA if isinstance(item.get(tag), dict)]
         urls = [str(element["BulkDataURI"]) for element in elements if "BulkDataURI" in element]
@@ -44,14 +44,14 @@ class InstanceStorage:
 
     @classmethod
     def of_metadata(cls, dataset: Dataset) -> "InstanceStorage":
-        """Read how the pixels are kept from a data set: of a file, or as a service gave it."""
+        """Read transfer syntax and URL from a data set of a file or a service."""
         stored = getattr(dataset, "file_meta", Dataset()).get("TransferSyntaxUID")
         syntax = str(stored or "") or _only(dataset.get("AvailableTransferSyntaxUID"))
         return cls(syntax, str(dataset.get("PixelDataProviderURL") or ""))
 
 
 def _only(values: Any) -> str:
-    """Take the Transfer Syntax UID that frames can be had in; empty if they can in several."""
+    """Return the Available Transfer Syntax UID if it is only one; empty otherwise."""
     if isinstance(values, Sequence) and not isinstance(values, str):
         values = values[0] if len(values) == 1 else ""
     return str(values or "")

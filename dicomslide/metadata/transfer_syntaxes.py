@@ -1,4 +1,4 @@
-"""The table of transfer syntaxes (PS3.5 10, PS3.6 A)."""
+"""Table of transfer syntaxes (PS3.5 10, PS3.6 A)."""
 
 from dataclasses import dataclass
 
@@ -9,21 +9,20 @@ OCTETS = "application/octet-stream"
 
 @dataclass(frozen=True)
 class TransferSyntax:
-    """A transfer syntax whose frames can be decoded.
+    """Transfer syntax whose frames can be decoded.
 
     Parameters
     ----------
     uid, name : str
-        UID, and UID Name
+        UID and UID Name (PS3.6 A)
     short_name : str
-        What people call it
+        Common name, for display
     media_type : str
-        Media type of single frames of services (PS3.18 8.7.3)
+        Media type of single frames at services (PS3.18 8.7.3)
     is_native : bool
         Whether frames are not compressed; otherwise they are encapsulated (PS3.5 A.4)
     lossy_method : str
-        Lossy Image Compression Method (PS3.3 C.7.6.1.1.5.1) of an encoder that loses something;
-        empty where none does
+        Lossy Image Compression Method (PS3.3 C.7.6.1.1.5.1); empty for lossless transfer syntaxes
     """
 
     uid: str
@@ -39,8 +38,8 @@ _RPCL = "High-Throughput JPEG 2000 with RPCL Options Image Compression (Lossless
 _FIRST_ORDER = (
     "JPEG Lossless, Non-Hierarchical, First-Order Prediction (Process 14 [Selection Value 1])"
 )
-# What follows the root in the UID, name, short name, media type (None if native), lossy method.
-# The data set as a whole is deflated in .1.99: its frames are inflated where the file is read
+# End of the UID, name, short name, media type (None if native) and lossy method. In .1.99 the whole
+# data set is deflated, not its frames
 _ROWS: tuple[tuple[str, str, str, str | None, str], ...] = (
     ("", "Implicit VR Little Endian", "implicit VR", None, ""),
     (".1", "Explicit VR Little Endian", "not compressed", None, ""),
@@ -98,15 +97,15 @@ TRANSFER_SYNTAXES = {
 
 
 def is_encapsulated(uid: str) -> bool:
-    """Whether the frames of a transfer syntax are compressed, each one by itself (PS3.5 A.4).
+    """Whether the frames of a transfer syntax are encapsulated, each by itself (PS3.5 A.4).
 
-    Those of unknown ones are: new transfer syntaxes are for compression.
+    Unknown transfer syntaxes count as encapsulated, as new ones are made for compression.
     """
     syntax = TRANSFER_SYNTAXES.get(uid)
     return syntax is None or not syntax.is_native
 
 
 def media_type(uid: str) -> str:
-    """Get the media type of single frames (PS3.18 8.7.3); that of any bytes for unknown ones."""
+    """Return the media type of single frames (PS3.18 8.7.3); octets for unknown syntaxes."""
     syntax = TRANSFER_SYNTAXES.get(uid)
     return OCTETS if syntax is None else syntax.media_type

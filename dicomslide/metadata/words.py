@@ -1,4 +1,4 @@
-"""Words: how they are found in the names of channels and stains, and counted in messages."""
+"""Search for whole words in names of channels and stains, and counted nouns for messages."""
 
 import re
 
@@ -6,13 +6,13 @@ __all__ = ["counted", "find_words"]
 
 
 def counted(count: int, noun: str) -> str:
-    """Write how many there are of something: "1 channel", "2 channels"."""
+    """Write a count with its noun: "1 channel", "2 channels"."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def find_words(pattern: str, text: str) -> re.Match[str] | None:
-    """Find words in a text, in upper or lower case, and not as a part of others.
+    """Find words in a text, in any case and as whole words, by a regular expression.
 
-    "Green" is not in "Greenland", and "Cy3" not in "Cy3.5"; an underscore is a space.
+    "Green" is not found in "Greenland", nor "Cy3" in "Cy3.5"; underscores count as spaces.
     """
     return re.search(rf"(?<![^\W_])(?:{pattern})(?![^\W_]|\.\d)", text, re.IGNORECASE)
