@@ -1,1 +1,1 @@
-"""A slide as a tree of labelled arrays."""
+"""Trees of labelled arrays of slides, and the engine of xarray that opens them."""

@@ -1,7 +1,7 @@
 """The xarray engine ``dicomslide``.
 
-xarray imports the modules of all engines when it opens a file of any kind: slides are read by
-modules that are imported when there is one.
+xarray imports this module whenever it opens a file of any kind, so the modules that read slides are
+imported only when there is one.
 """
 
 from collections.abc import Iterable, Mapping
@@ -19,11 +19,11 @@ __all__ = ["SlideBackendEntrypoint"]
 
 
 class SlideBackendEntrypoint(BackendEntrypoint):
-    """Opens DICOM whole slide images: ``xr.open_datatree(folder, engine="dicomslide")``.
+    """Engine for DICOM whole slide images: ``xr.open_datatree(folder, engine="dicomslide")``.
 
     The keywords are those of `dicomslide.open_slide`, and those that all engines have: `group` is
-    the path of a node, ``xr.open_dataset`` opens the base level unless it is given. Those that
-    decode times, characters and coordinates change nothing, since a slide has none to decode.
+    the path of a node; ``xr.open_dataset`` opens the base level without it. Keywords that decode
+    times, characters and coordinates have no effect, as a slide has none to decode.
     """
 
     description = "DICOM whole slide images (dicomslide)"
@@ -58,7 +58,7 @@ class SlideBackendEntrypoint(BackendEntrypoint):
         return holds_slide(filename_or_obj)
 
     def open_groups_as_dict(self, filename_or_obj: Any, **options: Any) -> dict[str, xr.Dataset]:
-        """Open the groups of a slide, by their paths in the group that is asked for."""
+        """Open a slide, or a group of it, as data sets by their paths below the group."""
         slide, groups = _open(filename_or_obj, **options)
         for group in groups.values():
             group.set_close(slide.close)
@@ -74,7 +74,7 @@ class SlideBackendEntrypoint(BackendEntrypoint):
     def open_dataset(
         self, filename_or_obj: Any, *, group: str | None = None, **options: Any
     ) -> xr.Dataset:
-        """Open one group of a slide."""
+        """Open one group of a slide, by default the base level."""
         groups = self.open_groups_as_dict(filename_or_obj, **options)
         path = _path_of(group or "level_0")
         if path not in groups:
@@ -109,7 +109,7 @@ def _open(
 
 
 def _below(group: str | None, groups: dict[str, xr.Dataset]) -> dict[str, xr.Dataset]:
-    """Find the groups in a group, by their paths from there."""
+    """Select the groups in a group, by their paths relative to it."""
     root = _path_of(group or "")
     if root == "/":
         return groups

@@ -1,4 +1,4 @@
-"""How large the chunks of the variables of a tree are."""
+"""Sizes of the chunks of the variables of a tree."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -14,11 +14,11 @@ from dicomslide.pixels.chunks import Chunks
 __all__ = ["TreeChunks", "chunks_like", "other_sizes", "rows_and_columns"]
 
 TreeChunks = Chunks | str | Mapping[str, int | str | None] | None
-"""Sizes as `TotalPixelMatrix.to_dask` takes them, bytes in words, or a size for each dimension."""
+"""Sizes as for `TotalPixelMatrix.to_dask`, bytes such as "64MiB", or a size for each dimension."""
 
 
 def chunks_like(chunks: TreeChunks, array: FrameArray) -> TreeChunks:
-    """Choose sizes by one of the arrays of a node, so that all of them are chunked alike."""
+    """Replace sizes in bytes by the rows and columns for one array, for use with all arrays."""
     named = dict(chunks) if isinstance(chunks, Mapping) else {}
     by_bytes = isinstance(chunks, str) and chunks != "frames"
     if not by_bytes and not any(isinstance(named.get(name), str) for name in "yx"):
@@ -29,14 +29,14 @@ def chunks_like(chunks: TreeChunks, array: FrameArray) -> TreeChunks:
 def rows_and_columns(
     chunks: TreeChunks, array: FrameArray, dims: Sequence[str] = ("y", "x")
 ) -> tuple[int, int]:
-    """Find the rows and columns of a chunk: whole frames.
+    """Compute the rows and columns of a chunk, as whole frames.
 
     Parameters
     ----------
     chunks : {"frames", "auto"}, size in words, mapping, int or tuple of int
-        In a mapping ``"auto"`` stands for as much as makes a chunk as large as with ``"auto"``
-        alone, and a size in words such as ``"64MiB"`` for as much as makes it so large; a
-        dimension that is not named has frames
+        Sizes, or sizes by dimension. In a mapping, ``"auto"`` or a size in words such as
+        ``"64MiB"`` is the size of the whole chunk, to which the dimension is extended; dimensions
+        that are not named have one frame
     array : FrameArray
         Array of (rows, columns, samples)
     dims : sequence of str
@@ -45,7 +45,7 @@ def rows_and_columns(
     Raises
     ------
     ArgumentValueError
-        When these are no sizes
+        When a size is invalid
     """
     if isinstance(chunks, str) and chunks not in ("frames", "auto"):
         chunks = dict.fromkeys(dims, chunks)
@@ -57,9 +57,9 @@ def rows_and_columns(
 
 
 def _in_pixels(wanted: Sequence[int | str | None], array: FrameArray) -> tuple[int, int]:
-    """Replace bytes by as many whole frames as they hold."""
+    """Replace sizes in words by the number of pixels, in whole frames, that they hold."""
     shape, tile = array.shape[:2], array.tile_shape[:2]
-    # The size of one pixel is rounded up to whole frames, and so chooses single frames
+    # A size of one pixel stands for one frame, as sizes are rounded up to whole frames
     given = [1 if size is None or isinstance(size, str) else size for size in wanted]
     sizes = list(array.chunk_sizes(tuple(given))[:2])
     free = [axis for axis in range(2) if isinstance(wanted[axis], str)]
@@ -79,12 +79,12 @@ def _in_pixels(wanted: Sequence[int | str | None], array: FrameArray) -> tuple[i
 
 
 def _most_pixels(sizes: set[str], array: FrameArray) -> int:
-    """Find how many pixels a chunk of a size has, in words or as "auto" has it."""
+    """Compute the number of pixels of a chunk, of a size in words or of that of "auto"."""
     words = sorted(sizes - {"auto"})
     if not words:
         return math.prod(array.chunk_sizes("auto")[:2])
     if len(words) > 1:
-        raise ArgumentValueError(f"chunks: there is one size of a chunk, not {words}")
+        raise ArgumentValueError(f"chunks: expected one size of a chunk in words, got {words}")
     return _bytes_in(words[0]) // (array.shape[2] * array.dtype.itemsize)
 
 
@@ -102,14 +102,14 @@ def _bytes_in(words: str) -> int:
 
 
 def other_sizes(chunks: TreeChunks, sizes: Mapping[str, int]) -> tuple[int, ...]:
-    """Find the lengths of a chunk along channels and focal planes: 1 unless said otherwise.
+    """Find the lengths of a chunk along channels and focal planes, 1 by default.
 
     Parameters
     ----------
     chunks : mapping or other
-        Sizes by dimensions; anything else says nothing about these
+        Sizes by dimension; anything else leaves the defaults
     sizes : mapping
-        Dimension to its length
+        Lengths of the dimensions by name
 
     Raises
     ------

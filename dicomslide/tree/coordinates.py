@@ -1,4 +1,4 @@
-"""Coordinates of the tree: of pixels, focal planes, samples and channels of each kind."""
+"""Coordinates of the tree: of pixels, focal planes, samples and channels."""
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any, Self
@@ -16,16 +16,16 @@ from dicomslide.tree.schema import IMAGE, SEGMENTATION, SERIES, Variable, is_pla
 
 __all__ = ["channel_coordinates", "other_coordinates", "pixel_coordinates"]
 
-# Longer coordinates are computed, as lists of their values would take 8 MiB each
+# Longer coordinates are computed on access, as an array of their values would take over 8 MiB
 _MOST_VALUES = 2**20
 _COLORS = ("R", "G", "B")
 
 
 class HeldVariable(xr.Variable):
-    """A variable that stays in memory unless it is chunked to given sizes.
+    """Variable that stays in memory unless it is chunked to given sizes.
 
-    Otherwise `chunk`, and the functions of xarray that open files with ``chunks``, make dask arrays
-    of coordinates that have other chunks than the pixels, and fail for texts.
+    A plain variable becomes a dask array by `chunk`, and by the functions of xarray that open files
+    with ``chunks``: coordinates then have other chunks than the pixels, and texts fail.
     """
 
     __slots__ = ()
@@ -35,29 +35,29 @@ class HeldVariable(xr.Variable):
         return self.chunks is None
 
     def chunk(self, chunks: Any = None, *args: Any, **options: Any) -> Self:
-        """Make a dask array of the values where their dimension has sizes."""
+        """Make a dask array if sizes are given for the dimension; otherwise return a copy."""
         sizes = chunks.values() if isinstance(chunks, Mapping) else [chunks]
         if any(isinstance(size, int | tuple) for size in sizes):
             return super().chunk(chunks, *args, **options)
         return self.copy(deep=False)
 
     def to_base_variable(self) -> Self:
-        """Keep the type where data sets are made of variables."""
+        """Return a copy of this type, which data sets would otherwise replace by `Variable`."""
         return self.copy(deep=False)
 
 
 def pixel_coordinates(zero: ImageGeometry, grid: LevelGrid) -> xr.Dataset:
     """Make a data set of the coordinates of the pixels of a grid, in millimetres.
 
-    ``slide_x`` and ``slide_y`` have no index: selections need none, and much of xarray cannot do
-    with two indexes along one dimension.
+    ``slide_x`` and ``slide_y`` have no index, as much of xarray cannot handle two indexes along one
+    dimension.
 
     Parameters
     ----------
     zero : ImageGeometry
-        The image from whose top left pixel ``y`` and ``x`` are counted
+        Geometry from whose top left pixel ``y`` and ``x`` are counted
     grid : LevelGrid
-        Pixels, parallel to those of `zero`
+        Grid of pixels, parallel to those of `zero`
     """
     geometry = grid.geometry
     start = zero.to_pixels(geometry.at_height(zero.origin[2]).origin) * zero.spacing
@@ -76,7 +76,7 @@ def pixel_coordinates(zero: ImageGeometry, grid: LevelGrid) -> xr.Dataset:
 
 
 def _slide_lines(geometry: ImageGeometry) -> Iterator[tuple[str, str, float, float, str]]:
-    """Find X and Y of the pixels: each varies along one dimension, or it is no coordinate."""
+    """Yield the coordinates X and Y of an image whose axes are parallel to those of the slide."""
     if not geometry.is_axis_aligned:
         return
     directions = geometry.column_direction, geometry.row_direction
@@ -90,7 +90,7 @@ def _slide_lines(geometry: ImageGeometry) -> Iterator[tuple[str, str, float, flo
 def _line(
     name: str, dimension: str, first: float, step: float, count: int
 ) -> Mapping[str, xr.Variable] | xr.Coordinates:
-    """Make a coordinate of evenly spaced values, which are not listed if they are many."""
+    """Make a coordinate of evenly spaced values, which are computed on access if they are many."""
     if count <= _MOST_VALUES:
         return {name: HeldVariable(dimension, first + step * np.arange(count))}
     index = RangeIndex.linspace(
@@ -104,14 +104,14 @@ def _line(
 def other_coordinates(
     sizes: Mapping[Hashable, int], offsets: Sequence[float] = ()
 ) -> dict[str, HeldVariable]:
-    """Make the coordinates of focal planes and samples, as far as a variable has them.
+    """Make the coordinates of the focal planes and samples of a variable.
 
     Parameters
     ----------
     sizes : mapping
-        Dimensions of the variable to their lengths
+        Lengths of the dimensions of the variable by name
     offsets : sequence of float, optional
-        Offsets of the focal planes in micrometres
+        Z offsets of the focal planes in micrometres
     """
     found = {}
     for name, length in sizes.items():
@@ -127,12 +127,12 @@ def other_coordinates(
 def channel_coordinates(
     variable: Variable, channels: Sequence[Channel], series: Sequence[str]
 ) -> dict[str, HeldVariable]:
-    """Make the coordinates that tell the channels of a variable apart.
+    """Make the coordinates along the channels of a variable.
 
     Parameters
     ----------
     variable : Variable
-        The variable
+        Variable of the channels
     channels : sequence of Channel
         Channels in the order of the variable
     series : sequence of str
@@ -189,10 +189,10 @@ def channel_coordinates(
 
 
 def _texts(dimension: str, values: Sequence[str], **attributes: str) -> HeldVariable:
-    """Make a variable of texts along a dimension.
+    """Make a variable of texts along a dimension, of the type that xarray reads from files.
 
-    Its type is that which xarray gives to texts from files. Texts of a fixed length cannot be
-    written to Zarr without a warning, nor be appended to shorter ones.
+    Texts of a fixed length would be written to Zarr with a warning, and cannot be appended to
+    shorter ones.
     """
     dtype: np.dtype = create_vlen_dtype(str)  # type: ignore[no-untyped-call]
     return HeldVariable(dimension, np.array(list(values), dtype), attributes)

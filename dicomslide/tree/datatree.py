@@ -1,4 +1,4 @@
-"""A slide as a tree of labelled arrays.
+"""Tree of labelled arrays of a slide.
 
 ::
 
@@ -13,19 +13,19 @@
     └── associated/label, associated/overview, associated/thumbnail
           image           (row, column, sample)
 
-Optical paths that are not in the same focal planes are variables of their own, ``image_2`` along
-``channel_2`` and ``focal_plane_2``, so that each has pixels everywhere. Segments are nowhere in the
-planes that they lack, and parameters are NaN there.
+Optical paths with other focal planes than the first ones are separate variables, ``image_2`` along
+``channel_2`` and ``focal_plane_2``, so that no variable lacks planes of a channel. Segmentations
+are False in focal planes that a segment lacks, and parametric maps are NaN there.
 
 ``y`` and ``x`` run along the columns and rows of the total pixel matrix; their coordinates are the
 centres of the pixels in millimetres from the centre of the base level's top left pixel. Where the
 image is parallel to the axes of the slide, ``slide_x`` and ``slide_y`` are the positions in the
 slide coordinate system, each along the dimension that it varies with. One point of the slide has
-the same coordinates at all levels. Associated images have dimensions of their own.
+the same coordinates at all levels. Associated images have separate dimensions.
 
-Images whose pixels are those of no level are below ``derived``, each with coordinates of its own:
-``y`` and ``x`` are those of the levels where the image is parallel to them, and otherwise count
-from its own top left pixel.
+Images whose pixels do not lie on the grid of a level are below ``derived``, each with separate
+coordinates: ``y`` and ``x`` are on the axes of the levels where the image is parallel to them, and
+otherwise count from its own top left pixel.
 """
 
 from collections.abc import Mapping, Sequence
@@ -76,19 +76,19 @@ def build_groups(
     arrangement : Arrangement
         Levels, channels and focal planes
     associated : mapping
-        Name of a node to the images that it holds
+        Associated images by the names of their nodes
     form : ArrayForm
-        What the arrays are like
+        Form of the arrays
 
     Returns
     -------
     dict
-        Path to data set. No frame is read
+        Data sets by the paths of their nodes. No frame is read
 
     Raises
     ------
     ArgumentValueError
-        When there are no chunks as they are asked for
+        When sizes of chunks are invalid, or for a dimension that no node has
     """
     base = arrangement.levels[0].geometry
     template = arrangement.template[0].metadata
@@ -125,13 +125,13 @@ def build_groups(
 def _planes_on(
     channel: SlideChannel, level: int, grid: LevelGrid, count: int
 ) -> tuple[Plane | None, ...]:
-    """Find the planes of a channel whose pixels are those of a level."""
+    """Find the planes of a channel that lie on the grid of a level; None for those that do not."""
     planes = (channel.planes.get((level, k)) for k in range(count))
     return tuple(p if p is not None and p.grid.is_same_as(grid) else None for p in planes)
 
 
 def _off_grid(arrangement: Arrangement, form: ArrayForm) -> dict[str, xr.Dataset]:
-    """Build a node of each image whose pixels are those of no level."""
+    """Build a node for each image whose pixels do not lie on the grid of a level."""
     base = arrangement.levels[0].geometry
     counts: dict[str, int] = {}
     groups = {}
@@ -165,8 +165,8 @@ def _node(
     offsets: Sequence[float],
     form: ArrayForm,
 ) -> xr.Dataset:
-    """Build a node of channels whose pixels are those of one grid."""
-    # One point has the same y and x in all nodes that are parallel to the levels
+    """Build a node of channels on one grid of pixels."""
+    # Nodes parallel to the levels share their origin, so that a point has the same y and x in all
     zero = base if grid.geometry.is_parallel_to(base) else grid.geometry
     variables = channel_variables(shown, offsets, form)
     dataset = pixel_coordinates(zero, grid).assign_coords(variables.coords)
@@ -186,17 +186,17 @@ def _associated(image: TiledImage, form: ArrayForm) -> xr.Dataset:
 
 
 def _placement(image: TiledImage) -> dict[str, Any]:
-    """Say where an associated image lies, if it says so itself."""
+    """Make the attributes of the position of an associated image, if it states one."""
     try:
         return _geometry_attributes(image.geometry, image.geometry)
     except InvalidImageError:
-        # An associated image without a valid place can be shown all the same
+        # Associated images need no position
         return {}
 
 
 @reads_image
 def _focus_attributes(dataset: Dataset) -> dict[str, Any]:
-    """Say whether the pixels were combined of several focal planes (PS3.3 C.8.12.4)."""
+    """Make the attributes that tell if several focal planes were combined (PS3.3 C.8.12.4)."""
     found: dict[str, Any] = {}
     if value := dataset.get("ExtendedDepthOfField"):
         found["extended_depth_of_field"] = str(value)
@@ -215,7 +215,7 @@ def _root_attributes(dataset: Dataset) -> dict[str, Any]:
 
 
 def _stains(arrangement: Arrangement) -> dict[str, list[str]]:
-    """Name all that the slide was stained with, or that was investigated by unnamed stains."""
+    """Make the attribute of the stains of the slide, or of what unnamed stains investigated."""
     images = dict.fromkeys(channel.first.image for channel in arrangement.channels)
     codes = [
         code
@@ -227,7 +227,7 @@ def _stains(arrangement: Arrangement) -> dict[str, list[str]]:
 
 
 def _geometry_attributes(geometry: ImageGeometry, zero: ImageGeometry) -> dict[str, Any]:
-    """Say where pixels lie on the slide; the origin is X and Y of where ``y`` and ``x`` are 0."""
+    """Make the attributes of a position; the origin is (X, Y) where ``y`` and ``x`` are 0."""
     return {
         "pixel_spacing": list(geometry.spacing),
         "pixel_spacing_units": "mm",

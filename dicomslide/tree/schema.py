@@ -1,7 +1,7 @@
 """Names in the tree of a slide: of its nodes, variables, dimensions and coordinates.
 
-Variables of one kind that cannot share an array are numbered, as are their dimensions and
-coordinates: ``image``, ``image_2``, with ``channel_2`` and ``description_2``.
+Several variables of one kind are numbered, as are their dimensions and coordinates: ``image``,
+``image_2``, with ``channel_2`` and ``description_2``.
 """
 
 from __future__ import annotations
@@ -37,22 +37,22 @@ _LEVEL = re.compile(r"/level_(\d+)")
 
 
 def numbered(name: str, number: int) -> str:
-    """Name the first, second, … of a kind: the first one has no number."""
+    """Make the name of the first, second, … of a kind; the first one has no number."""
     return name if number == 1 else f"{name}_{number}"
 
 
 @dataclass(frozen=True, eq=False)
 class Kind:
-    """A kind of variable.
+    """Kind of variable.
 
     Parameters
     ----------
     name : str
         Name of the first variable of the kind
     dimension : str
-        Name of its dimension of channels; empty where it has none
+        Name of the dimension of its channels; empty where it has none
     coordinates : dict
-        Names of the coordinates along that dimension, to what they are
+        Descriptions of the coordinates along that dimension by name
     """
 
     name: str
@@ -60,25 +60,25 @@ class Kind:
     coordinates: dict[str, str]
 
     def variable(self, number: int = 1) -> Variable:
-        """Get a variable of this kind."""
+        """Return the variable of this kind with a number."""
         return Variable(self, number)
 
     def find(self, name: str) -> Variable | None:
-        """Find the variable of this kind that has a name; None if there is none."""
+        """Return the variable of this kind with a name; None for a name of another kind."""
         found = re.fullmatch(rf"{self.name}(?:_(\d+))?", name)
         return None if found is None else Variable(self, int(found[1] or 1))
 
 
 @dataclass(frozen=True)
 class Variable:
-    """One of the variables of a kind.
+    """Variable of the tree, by its kind and number.
 
     Parameters
     ----------
     kind : Kind
-        Its kind
+        Kind of the variable
     number : int
-        Its number among them, from 1 on
+        Number among the variables of the kind, from 1 on
     """
 
     kind: Kind
@@ -86,16 +86,16 @@ class Variable:
 
     @property
     def name(self) -> str:
-        """Its name."""
+        """Name of the variable."""
         return numbered(self.kind.name, self.number)
 
     @property
     def dimension(self) -> str:
-        """Name of its dimension of channels."""
+        """Name of the dimension of its channels."""
         return self.of(self.kind.dimension)
 
     def of(self, name: str) -> str:
-        """Name a coordinate or dimension that belongs to it alone."""
+        """Make the name of a coordinate or dimension of this variable."""
         return numbered(name, self.number)
 
 
@@ -103,7 +103,7 @@ _CODED = {"_code": "Code Value", "_scheme": "Coding Scheme Designator"}
 
 
 def _coded(name: str, about: str) -> dict[str, str]:
-    return {name: about} | {name + end: f"{what} of `{name}`" for end, what in _CODED.items()}
+    return {name: about} | {name + end: f"{part} of `{name}`" for end, part in _CODED.items()}
 
 
 SERIES = "Pyramid UID, or Series Instance UID where there is none"
@@ -114,11 +114,11 @@ IMAGE = Kind(
     {
         "channel": "Optical Path Identifier",
         "description": "Optical Path Description",
-        **_coded("marker", "what the channel shows"),
-        **_coded("stain", "what the specimen was stained with for it"),
-        "wavelength": "light of the illumination, in nm",
-        "emission": "light of the image path, in nm",
-        "color": "colour that it is shown in, sRGB, hexadecimal; empty for colour images",
+        **_coded("marker", "target that the channel shows, such as an antigen"),
+        **_coded("stain", "substance that the specimen was stained with for the channel"),
+        "wavelength": "wavelength of the illumination, in nm",
+        "emission": "wavelength of the image path, in nm",
+        "color": "display colour, sRGB, hexadecimal; empty for colour images",
         "window_start": "stored value that is shown as black",
         "window_end": "stored value that is shown as white",
     },
@@ -156,7 +156,7 @@ KINDS = {
 
 
 def describe() -> str:
-    """Write a table of the coordinates along channels, segments and parameters."""
+    """Format a table of the coordinates along channels, segments and parameters."""
     return "\n".join(
         f"{name:18} {kind.dimension:10} {about}"
         for kind in KINDS.values()
@@ -178,7 +178,7 @@ def texts_of(dataset: xr.Dataset, coordinate: str) -> list[str]:
 
 
 def plane_dimension(names: Iterable[object]) -> str | None:
-    """Find the name that is that of focal planes; None where there is none."""
+    """Find the dimension or coordinate of focal planes among names; None where there is none."""
     return next((str(name) for name in names if is_plane(name)), None)
 
 
@@ -188,28 +188,28 @@ def is_plane(name: object) -> bool:
 
 
 def level_path(number: int) -> str:
-    """Path of the node of a level."""
+    """Make the path of the node of a level."""
     return f"/level_{number}"
 
 
 def level_number(path: str) -> int | None:
-    """Find the level that a node is; None where it is none."""
+    """Read the number of a level from the path of its node; None for other nodes."""
     found = _LEVEL.fullmatch(path)
     return None if found is None else int(found[1])
 
 
 def derived_path(kind: Kind, number: int) -> str:
-    """Path of the node of an image whose pixels are those of no level."""
+    """Make the path of the node of an image whose pixels do not lie on the grid of a level."""
     return f"/derived/{numbered(kind.name, number)}"
 
 
 def is_derived(path: str) -> bool:
-    """Whether a node is that of an image whose pixels are those of no level."""
+    """Whether a node is that of an image whose pixels do not lie on the grid of a level."""
     return path.startswith("/derived/")
 
 
 def associated_path(name: str, index: int) -> str:
-    """Path of the node of an associated image, counted from 0."""
+    """Make the path of the node of an associated image, counted from 0."""
     return f"/associated/{name}" + (f"_{index}" if index else "")
 
 

@@ -1,4 +1,4 @@
-"""Variables of the tree: lazy arrays of the channels of one grid, chunked or not."""
+"""Variables of the tree: lazy arrays of channels on one grid of pixels, chunked or not."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -32,16 +32,16 @@ __all__ = ["ArrayForm", "associated_image", "channel_variables"]
 
 
 class ShownChannel(NamedTuple):
-    """A channel of a node.
+    """Channel of a node.
 
     Parameters
     ----------
     description : Channel
-        What it is
+        Description of the channel
     series : str
         Pyramid UID of its images, or Series Instance UID where there is none
     planes : tuple of Plane or None
-        What it has in each focal plane
+        Plane of the channel for each focal plane of the node; None where it has no pixels
     """
 
     description: Channel
@@ -56,15 +56,15 @@ _Member = tuple[ShownChannel, tuple[FrameArray | None, ...]]
 
 @dataclass(frozen=True)
 class ArrayForm:
-    """What the arrays of a tree are like.
+    """Form of the arrays of a tree.
 
     Parameters
     ----------
     chunks : {"frames", "auto"}, size in words, mapping, int, tuple of int or None
-        How they are chunked; None for lazy arrays without dask
+        Sizes of chunks; None for lazy arrays without dask
     mask_and_scale : bool or mapping
-        Whether scaled integers are decoded to the values that they stand for, or for which
-        variables; those that are not named are
+        Whether scaled integers are decoded to real world values, for all variables or by name;
+        variables that are not named are decoded
     """
 
     chunks: TreeChunks
@@ -78,7 +78,7 @@ class ArrayForm:
 
 
 class _LazyArray(BackendArray):
-    """What xarray needs to index a stack of frames lazily."""
+    """Backend array through which xarray indexes a stack of frames lazily."""
 
     def __init__(self, stack: FrameStack | FrameArray) -> None:
         self.stack = stack
@@ -95,25 +95,24 @@ class _LazyArray(BackendArray):
 
 
 def channel_variables(shown: Shown, offsets: Sequence[float], form: ArrayForm) -> xr.Dataset:
-    """Stack the channels of a node, those of one kind, shape and type into one variable.
+    """Stack the channels of a node that have one kind, shape and type into one variable.
 
-    Optical paths of one variable are in the same focal planes, so that there are pixels of all of
-    them. Segments and parameters need not be: a segment is nowhere in the planes that it lacks, and
-    the values of a parameter are not known there.
+    Optical paths of one variable have the same focal planes. Segments and parameters need not:
+    segments are False in the planes that they lack, and parameters are NaN.
 
     Parameters
     ----------
     shown : sequence of ShownChannel
-        Channels
+        Channels of the node
     offsets : sequence of float
-        Offsets of the focal planes in micrometres
+        Z offsets of the focal planes in micrometres
     form : ArrayForm
-        What the arrays are like
+        Form of the arrays
 
     Returns
     -------
     xarray.Dataset
-        The variables, with the coordinates of all dimensions but ``y`` and ``x``
+        Variables, with the coordinates of all dimensions but ``y`` and ``x``
     """
     stacks: dict[Any, list[_Member]] = {}
     for channel in shown:
@@ -147,7 +146,7 @@ def channel_variables(shown: Shown, offsets: Sequence[float], form: ArrayForm) -
 
 
 def _shown_in(*channels: Sequence[object]) -> tuple[int, ...]:
-    """Find the focal planes in which at least one of some channels has something."""
+    """Find the focal planes in which at least one of several channels has pixels."""
     planes = enumerate(zip(*channels, strict=True))
     return tuple(k for k, found in planes if any(place is not None for place in found))
 
@@ -155,7 +154,13 @@ def _shown_in(*channels: Sequence[object]) -> tuple[int, ...]:
 def _plane_dimension(
     known: list[tuple[int, ...]], own: tuple[int, ...], alone: bool
 ) -> tuple[str, tuple[int, ...]]:
-    """Find a dimension that has some focal planes, or begin it: these alone, or others, too."""
+    """Find or add a dimension that has given focal planes: exactly these, or also more.
+
+    Returns
+    -------
+    tuple of str and tuple of int
+        Name of the dimension, and its focal planes
+    """
     fitting = [planes for planes in known if planes == own or not (alone or {*own} - {*planes})]
     if not fitting:
         known.append(own)
@@ -172,13 +177,13 @@ def _stacked(
     stack = FrameStack(tuple(planes for _, planes in members), kind is ChannelTypes.OPTICAL_PATH)
     is_parameter = kind is ChannelTypes.PARAMETER
     is_decoded = form.decodes(name)
-    # Integers have no value for pixels that the map lacks, so they become floats with NaN
+    # Integers become floats where the map has gaps, as only floats have NaN for missing pixels
     has_gaps = is_parameter and stack.dtype.kind in "iu" and not stack.is_complete
     attributes: dict[str, Any] = {"long_name": name.replace("_", " ").strip()}
     if is_decoded and has_gaps:
         stack = replace(stack, scale=(slope, intercept))
     else:
-        # CF readers apply what is there; an offset of 0 would only make xarray choose a wider type
+        # Attributes without effect are left out, as xarray would choose a wider type for an offset
         attributes |= {"scale_factor": slope} if slope != 1.0 else {}
         attributes |= {"add_offset": intercept} if intercept != 0.0 else {}
     units = {channel.unit for channel in channels}
@@ -189,10 +194,10 @@ def _stacked(
 
 
 def _decoded(variable: xr.Variable) -> xr.Variable:
-    """Turn scaled integers into the values that they stand for.
+    """Decode scaled integers to real world values, which xarray also saves as floats.
 
-    These are saved as they are: as integers of the same scale those that a user computes would be
-    rounded, and none would stand for what is missing.
+    The encoding of the integers is dropped: values that a user computes would otherwise be rounded
+    when they are saved, and NaN would be lost.
     """
     if not {"scale_factor", "add_offset"} & set(variable.attrs):
         return variable
@@ -206,7 +211,7 @@ def _decoded(variable: xr.Variable) -> xr.Variable:
 def _label_maps(
     shown: Shown, focal_planes: list[tuple[int, ...]], form: ArrayForm
 ) -> dict[str, xr.Variable]:
-    """Make a variable of each label map: the numbers of its segments."""
+    """Make a variable of segment numbers for each label map."""
     members: dict[TiledImage, list[ShownChannel]] = {}
     for channel in shown:
         for image in dict.fromkeys(place.image for place in channel.planes if place is not None):
@@ -225,7 +230,7 @@ def _label_map(
     form: ArrayForm,
 ) -> xr.Variable:
     found = [place if place and place.image is image else None for place in segments[0].planes]
-    # The variable of the segments has a dimension of their planes already
+    # The dimension is that of the variable of the segments, which has these planes already
     name, kept = _plane_dimension(focal_planes, _shown_in(found), alone=False)
     planes = tuple(None if (place := found[k]) is None else place.label_map for k in kept)
     channels = [channel.description for channel in segments]
@@ -245,8 +250,8 @@ def _label_map(
 def associated_image(array: FrameArray, form: ArrayForm) -> xr.Dataset:
     """Make the data set of an associated image.
 
-    Its rows and columns are dimensions of their own: a selection of pixels of the levels leaves
-    it as it is.
+    Its dimensions are named `row` and `column`, so that a selection along ``y`` and ``x`` of the
+    levels leaves it unchanged.
     """
     dims = ("row", "column", "sample")
     variable = _variable(dims, array, {"long_name": "image"}, form.chunks)
