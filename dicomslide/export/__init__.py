@@ -1,1 +1,1 @@
-"""Slides in other formats."""
+"""Export of slides to other formats."""

@@ -1,4 +1,4 @@
-"""Variables of the tree as arrays of (c, z, y, x), read a block at a time."""
+"""Arrays of shape (c, z, y, x) of variables of the tree, which are read a block at a time."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +17,7 @@ __all__ = ["Fraction", "Mask", "TreeArray"]
 
 @dataclass(frozen=True)
 class Mask:
-    """Turns where a segment is into its number.
+    """Conversion of a segment's truth values to its number.
 
     Parameters
     ----------
@@ -29,17 +29,17 @@ class Mask:
 
     @property
     def dtype(self) -> np.dtype:
-        """The smallest type that holds the number."""
+        """Smallest type that holds the number."""
         return np.min_scalar_type(self.number)
 
     def __call__(self, pixels: NDArray) -> NDArray:
-        """Convert masks."""
+        """Convert truth values to the number, or 0."""
         return np.where(pixels, self.dtype.type(self.number), self.dtype.type(0))
 
 
 @dataclass(frozen=True)
 class Fraction:
-    """Turns fractions from 0 to 1 back into the integers that were stored.
+    """Conversion of fractions from 0 to 1 to the stored integers.
 
     Parameters
     ----------
@@ -51,27 +51,27 @@ class Fraction:
 
     @property
     def dtype(self) -> np.dtype:
-        """The smallest type that holds the integers."""
+        """Smallest type that holds the integers."""
         return np.min_scalar_type(self.maximum)
 
     def __call__(self, pixels: NDArray) -> NDArray:
-        """Convert fractions."""
+        """Convert fractions to integers."""
         return np.rint(pixels * self.maximum).astype(self.dtype)
 
 
 @dataclass(frozen=True, eq=False)
 class TreeArray:
-    """A variable of the tree as an array of shape (c, z, y, x), samples being channels.
+    """Array of shape (c, z, y, x) of a variable of the tree, whose samples become channels.
 
     Parameters
     ----------
     variable : xarray.Variable
-        Dimensions ``focal_plane`` (or ``focal_plane_2``, …), ``y``, ``x``, all but the last two
-        optional, and at most one of channels before and one of samples after them
+        Variable with the dimensions ``y`` and ``x``, and optionally one of channels and one of
+        focal planes before, and one of samples after them
     convert : Mask or Fraction, optional
-        What is done to the pixels
+        Conversion of the pixels
     background : float
-        Put in the place of frames that cannot be decoded, where that is asked for
+        Value of frames that cannot be decoded, if these are filled
     """
 
     variable: xr.Variable
@@ -86,7 +86,10 @@ class TreeArray:
         leading = [name for name in dims[: max(y, 0)] if name not in planes]
         trailing = dims[y + 2 :]
         if dims[y : y + 2] != ["y", "x"] or max(map(len, (leading, trailing, planes))) > 1:
-            raise ArgumentValueError(f"slide_or_tree: an image has the dimensions {tuple(dims)}")
+            raise ArgumentValueError(
+                "slide_or_tree: expected dimensions such as (channel, focal_plane, y, x, sample), "
+                f"got {tuple(dims)}"
+            )
         found = (
             leading[0] if leading else None,
             trailing[0] if trailing else None,
@@ -96,7 +99,7 @@ class TreeArray:
 
     @property
     def shape(self) -> Shape:
-        """Channels times samples, focal planes, rows and columns."""
+        """Number of channels times samples, focal planes, rows and columns."""
         sizes = self.variable.sizes
         channel, _, plane = self._dims
         count = (sizes[channel] if channel else 1) * self.samples
@@ -104,25 +107,25 @@ class TreeArray:
 
     @property
     def samples(self) -> int:
-        """Samples of a pixel."""
+        """Number of samples of a pixel."""
         sample = self._dims[1]
         return self.variable.sizes[sample] if sample else 1
 
     @property
     def dtype(self) -> np.dtype:
-        """Type of the converted pixels."""
+        """Data type of the converted pixels."""
         return self.variable.dtype if self.convert is None else self.convert.dtype
 
     @property
     def unit(self) -> Shape:
-        """Samples, one focal plane, and rows and columns of what is decoded together."""
+        """Shape of the part that is decoded together: a frame."""
         tile = self.variable.encoding.get("preferred_chunks", {})
         rows, columns = (min(tile.get(n, 1), self.variable.sizes[n]) for n in ("y", "x"))
         return self.samples, 1, rows, columns
 
     @property
     def is_chunked(self) -> bool:
-        """Whether it is a dask array."""
+        """Whether the variable is a dask array."""
         return self.variable.chunks is not None
 
     def read(self, block: Block, fill: bool = False) -> tuple[NDArray, list[str]]:
@@ -131,21 +134,21 @@ class TreeArray:
         Parameters
         ----------
         block : Block
-            All samples of some channels
+            Block with all samples of its channels
         fill : bool
-            Whether frames that cannot be decoded are background
+            Whether frames that cannot be decoded become background
 
         Returns
         -------
         numpy.ndarray
             Array of the shape of the block
         list of str
-            What is wrong with the frames that were filled
+            Messages on the frames that were filled
 
         Raises
         ------
         FrameError
-            When a frame cannot be decoded, unless it is to be filled
+            When a frame cannot be decoded, unless `fill` is true
         """
         try:
             return self._pixels(block), []
@@ -163,7 +166,7 @@ class TreeArray:
         return out, list(problems)
 
     def to_dask(self, shape: Shape) -> da.Array:
-        """Get a variable that is chunked as an array with other chunks."""
+        """Return a chunked variable as a dask array with chunks of another shape."""
         data = self.variable.data
         if self.convert is not None:
             data = data.map_blocks(self.convert, dtype=self.dtype)
@@ -190,7 +193,7 @@ class TreeArray:
         return pixels.transpose(0, 4, 1, 2, 3).reshape(block.shape)
 
     def _tiles(self, block: Block) -> list[Block]:
-        """Cut a block along the grid of the frames."""
+        """Split a block along the grid of the frames."""
         unit = self.unit
         ranges = [range(a, b) for a, b in zip(block.start, block.stop, strict=True)]
         cuts = [

@@ -1,4 +1,4 @@
-"""Where the pixels of arrays lie: micrometres along the axes of the image, and on the slide."""
+"""Positions of the elements of arrays: in micrometres along their axes, and on the slide."""
 
 from dataclasses import dataclass
 
@@ -13,9 +13,9 @@ __all__ = ["Calibration", "plane_offsets", "slide_affine", "uneven_planes"]
 
 _MICROMETRES_PER_MM = 1000.0
 _DECIMALS = 9
-# Neighbours may lie this much closer or farther than others, as a part of their distance
+# Largest relative deviation of distances that count as equal
 _UNEVEN = 1e-3
-# Positions of pixels that are looked at together: a coordinate may be longer than memory is large
+# Number of positions that are compared at once, as long coordinates are computed on access
 _TOGETHER = 2**16
 
 
@@ -32,7 +32,7 @@ class Calibration:
     translation : tuple of float
         Position of the first element, in micrometres
     known : bool
-        False where nothing is known: distances are in pixels then
+        Whether the positions are known; if not, distances are in pixels
     """
 
     scale: tuple[float, float, float]
@@ -46,63 +46,63 @@ class Calibration:
         Parameters
         ----------
         dataset : xarray.Dataset
-            The level, or the associated image
+            Level or associated image
         variable : str, optional
-            Name of the variable, which may have focal planes of its own
+            Name of the variable, which may have other focal planes than others of the level
 
         Raises
         ------
         ValueError
-            When rows or columns do not ascend evenly
+            When positions along an axis are not ascending and evenly spaced
         """
         spacing = dataset.attrs.get("pixel_spacing")
         known = spacing is not None or "y" in dataset.coords
         steps = dict(zip(("y", "x"), spacing or (1 / _MICROMETRES_PER_MM,) * 2, strict=True))
         plane = _plane_name(dataset, variable)
         lines = [_line(dataset, axis, steps.get(axis)) for axis in (plane, "y", "x")]
-        # Decimal Strings have fewer digits than the noise that arithmetic adds to them
+        # Rounding removes errors of arithmetic, as Decimal Strings have fewer digits
         (z, y, x), (z0, y0, x0) = (
             [round(value, _DECIMALS) for value in values] for values in zip(*lines, strict=True)
         )
         return cls((z, y, x), (z0, y0, x0), known)
 
     def edge(self, axis: int) -> float:
-        """Edge before the first element along one of (z, y, x), in micrometres."""
+        """Compute the position of the first edge along one of (z, y, x), in micrometres."""
         return self.translation[axis] - self.scale[axis] / 2
 
     def halved(self) -> "Calibration":
-        """The calibration of an array whose elements stand for two by two of (y, x)."""
+        """Compute the calibration of an array each of whose elements covers two by two of these."""
         (z, y, x), (z0, y0, x0) = self.scale, self.translation
         return Calibration((z, 2 * y, 2 * x), (z0, y0 + y / 2, x0 + x / 2), self.known)
 
 
 def _line(dataset: xr.Dataset, axis: str, step: float | None) -> tuple[float, float]:
-    """Distance and first position along an axis, in micrometres."""
+    """Read distance and first position along an axis, in micrometres."""
     if axis not in dataset.coords:
         return (1.0 if step is None else step * _MICROMETRES_PER_MM), 0.0
     positions = dataset[axis].variable
     if positions.size == 0:
-        raise ArgumentValueError(f"slide_or_tree: there is nothing along {axis}")
+        raise ArgumentValueError(f"slide_or_tree: the dimension {axis} has no elements")
     first, last = (_position(dataset, axis, end) * _MICROMETRES_PER_MM for end in (0, -1))
     if positions.size == 1:
         return (1.0 if step is None else step * _MICROMETRES_PER_MM), first
     scale = (last - first) / (positions.size - 1)
     if scale <= 0 or (axis in ("y", "x") and not _is_even(positions, scale)):
         raise ArgumentValueError(
-            f"slide_or_tree: positions along {axis} have to ascend evenly, in OME-Zarr they "
-            "are a scale and a translation"
+            f"slide_or_tree: positions along {axis} must be ascending and evenly spaced, as "
+            "OME-Zarr has only a scale and a translation"
         )
     return scale, first
 
 
 def _position(dataset: xr.Dataset, name: str, index: int) -> float:
-    """One position of a coordinate, which may be a single one."""
+    """Read one position of a coordinate, which may be a scalar."""
     positions = dataset[name].variable
     return float(positions.isel(dict.fromkeys(positions.dims, index)).values)
 
 
 def _is_even(positions: xr.Variable, scale: float) -> bool:
-    """Whether positions in millimetres are at a distance in micrometres from each other."""
+    """Whether positions in millimetres are evenly spaced at a distance in micrometres."""
     for start in range(0, positions.size - 1, _TOGETHER):
         part = np.asarray(positions[start : start + _TOGETHER + 1].values, np.float64)
         distances = np.diff(part * _MICROMETRES_PER_MM)
@@ -112,7 +112,7 @@ def _is_even(positions: xr.Variable, scale: float) -> bool:
 
 
 def _plane_name(dataset: xr.Dataset, variable: str | None) -> str:
-    """Name the coordinate of the focal planes of a variable: along a dimension, or of one plane."""
+    """Find the name of the coordinate of focal planes of a variable, a dimension or a scalar."""
     if variable is None:
         return FOCAL_PLANE
     image = dataset[variable]
@@ -120,7 +120,7 @@ def _plane_name(dataset: xr.Dataset, variable: str | None) -> str:
 
 
 def plane_offsets(dataset: xr.Dataset, variable: str) -> tuple[float, ...]:
-    """Read the offsets of the focal planes of a variable in micrometres; none if not known."""
+    """Read the Z offsets of the focal planes of a variable in micrometres; empty if not known."""
     plane = _plane_name(dataset, variable)
     if plane not in dataset.coords:
         return ()
@@ -129,34 +129,34 @@ def plane_offsets(dataset: xr.Dataset, variable: str) -> tuple[float, ...]:
 
 
 def uneven_planes(offsets: tuple[float, ...]) -> tuple[float, ...]:
-    """Get the offsets of focal planes whose distances a scale cannot tell; otherwise none."""
+    """Return offsets of focal planes if they are not evenly spaced; empty otherwise."""
     distances = np.diff(offsets)
     is_uneven = len(distances) and np.ptp(distances) > _UNEVEN * distances.mean()
     return offsets if is_uneven else ()
 
 
 def slide_affine(dataset: xr.Dataset) -> NDArray[np.float64] | None:
-    """Find the way from the axes of the image to the slide coordinate system (PS3.3 C.8.12.2.1).
+    """Compute the transform from image axes to the slide coordinate system (PS3.3 C.8.12.2.1).
 
     Parameters
     ----------
     dataset : xarray.Dataset
-        A level, or an associated image, of the tree
+        Level or associated image of the tree
 
     Returns
     -------
     numpy.ndarray or None
         Matrix of shape (4, 5) from homogeneous (c, z, y, x) to (c, z, y, x), in micrometres; None
-        where it is not known
+        where the position of the image is not known
     """
     orientation = dataset.attrs.get("image_orientation_slide")
     origin = _origin(dataset, orientation) if orientation else None
     if orientation is None or origin is None:
         return None
-    # Adding zero turns negative zeros into positive ones
+    # Adding zero turns negative zeros of the attribute into zeros
     row, column = np.array(orientation[:3]) + 0.0, np.array(orientation[3:]) + 0.0
     affine = np.eye(4, 5)
-    # Z comes first and is known from the focal plane, up to the tilt of the image
+    # Z of the slide is that of the focal plane, plus the tilt of the image along rows and columns
     for output, axis in ((1, 2), (2, 1), (3, 0)):
         affine[output, 2:4] = column[axis], row[axis]
         if axis < 2:
@@ -165,7 +165,7 @@ def slide_affine(dataset: xr.Dataset) -> NDArray[np.float64] | None:
 
 
 def _origin(dataset: xr.Dataset, orientation: list[float]) -> tuple[float, float] | None:
-    """X and Y, in millimetres, of the point that ``y`` and ``x`` are measured from."""
+    """Read X and Y in millimetres of the point where ``y`` and ``x`` are 0; None if not known."""
     stated = dataset.attrs.get("total_pixel_matrix_origin")
     if stated is not None:
         return float(stated[0]), float(stated[1])

@@ -1,4 +1,4 @@
-"""Names that options of an export may have as values; nothing of Zarr is needed to know them."""
+"""Values that options of an export may have, for use without importing Zarr."""
 
 __all__ = ["COMPRESSORS", "ERRORS", "LEVELS", "VERSIONS"]
 

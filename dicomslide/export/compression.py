@@ -1,4 +1,4 @@
-"""The codecs of the chunks of a store, by name."""
+"""Codecs of the chunks of a store, by name."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -11,17 +11,17 @@ from dicomslide.export.choices import COMPRESSORS
 
 __all__ = ["find_compressors"]
 
-# Higher levels take several times as long and save a few percent of pixels that were lossy once
+# Higher levels take several times as long, and save only a few percent for pixels of lossy images
 _LEVEL = 1
 
 
 def find_compressors(compressor: Any, zarr_format: int) -> tuple[Any, ...]:
-    """Find the codecs that are meant by a name; codecs are taken as they are.
+    """Find the codecs for the name of a compressor; codecs are returned as they are.
 
     Raises
     ------
     ValueError
-        When there is no such name
+        When no compressor has the name
     """
     if compressor is None:
         return ()

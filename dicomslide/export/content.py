@@ -1,4 +1,4 @@
-"""What is exported: the images of a tree, with their levels and label images."""
+"""Images of a tree that are exported, with their levels and label images."""
 
 import warnings
 from collections import Counter
@@ -38,38 +38,38 @@ __all__ = ["Image", "find_images"]
 Groups = Mapping[str, xr.Dataset]
 
 _Key = tuple[str, ...]
-"""What tells a channel from others at all levels: names, and its number among equal ones."""
+"""Key that identifies a channel at all levels: its names, and its number among equal ones."""
 
 _AXES = ("c", "z", "y", "x")
 _SMALLEST_LEVEL = 512
-# Coordinates that tell channels apart at all levels
+# Coordinates that identify channels at all levels
 _IDENTITY = {IMAGE.name: ("channel",), PARAMETRIC_MAP.name: ("parameter", "parameter_series")}
-# Coordinates that name what an image shows
+# Coordinates with names for the content of an image
 _MEANINGS = ("label", "parameter", "channel")
 
 
 @dataclass(frozen=True)
 class Image:
-    """An image of the store.
+    """Image of the store.
 
     Parameters
     ----------
     path : str
-        Path of its group; empty for the store itself
+        Path of the group of the image; empty for the store itself
     name : str
-        Its name
+        Name of the image
     levels : tuple of Level
-        Its levels, largest first
+        Levels of the image, largest first
     is_dyadic : bool
         Whether missing levels are computed
     displays : tuple of Display
-        How each channel is shown; none for a label image
+        Display parameters of each channel; empty for a label image
     affine : numpy.ndarray or None
-        From its axes to the slide coordinate system: see `slide_affine`
+        Transform from image axes to the slide coordinate system: see `slide_affine`
     label : Label, optional
-        What its values mean, if it is a label image
+        Meaning of the values of a label image
     planes : tuple of float
-        Offsets of its focal planes in micrometres, where one distance does not tell them
+        Z offsets of the focal planes in micrometres, if they are not evenly spaced
     """
 
     path: str
@@ -83,12 +83,12 @@ class Image:
 
     @property
     def axes(self) -> tuple[str, ...]:
-        """Names of its axes: the values of a label image are of no channel."""
+        """Names of the axes; label images have none of channels."""
         return _AXES[1:] if self.label else _AXES
 
 
 def find_images(groups: Groups, *, dyadic: bool, labels: bool, associated: bool) -> list[Image]:
-    """Find the images of a tree: first the optical paths, which the label images belong to.
+    """Find the images of a tree; the first one is that of optical paths, with the label images.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def find_images(groups: Groups, *, dyadic: bool, labels: bool, associated: bool)
     dyadic : bool
         Whether missing levels are computed
     labels, associated : bool
-        Whether label images, and LABEL and OVERVIEW images are among them
+        Whether label images, and LABEL and OVERVIEW images, are included
 
     Raises
     ------
@@ -107,8 +107,8 @@ def find_images(groups: Groups, *, dyadic: bool, labels: bool, associated: bool)
     Warns
     -----
     UserWarning
-        When there are images whose pixels are those of no level, levels or segments that are not in
-        the focal planes of their image, or focal planes that a scale cannot tell
+        When images off the grids of the levels, or levels or segments with other focal planes than
+        their image are left out, or focal planes are not evenly spaced
     """
     numbers = {path: level_number(path) for path in groups}
     levels = {n: groups[path] for path, n in numbers.items() if n is not None}
@@ -133,17 +133,18 @@ def find_images(groups: Groups, *, dyadic: bool, labels: bool, associated: bool)
 
 
 def _warn_of_uneven_planes(images: Iterable[Image]) -> None:
-    """Warn where focal planes are at distances that a scale cannot tell."""
+    """Warn of focal planes that are not evenly spaced, which OME-Zarr cannot express."""
     for offsets in dict.fromkeys(image.planes for image in images if image.planes):
         warnings.warn(
             f"focal planes are at {np.round(offsets, 3).tolist()} micrometres, but OME-Zarr has "
-            "only one distance: it is their mean, and the attribute dicomslide has the positions",
+            "only one distance: their mean is written, and the attribute dicomslide has the "
+            "positions",
             stacklevel=2,
         )
 
 
 def _warn_of_off_grid(groups: Groups, labels: bool) -> None:
-    """Warn of the images that have coordinates of their own: a store has only one pyramid."""
+    """Warn of images off the grids of the levels, as a store has only one pyramid."""
     names = []
     for path, group in groups.items():
         if not is_derived(path) or not (labels or _IDENTITY.keys() & group.data_vars):
@@ -153,7 +154,7 @@ def _warn_of_off_grid(groups: Groups, labels: bool) -> None:
         names.append(path.removeprefix("/") + (f" ({about})" if about else ""))
     if names:
         warnings.warn(
-            f"left out, as their pixels are those of no level of the image: {'; '.join(names)}",
+            f"left out, as their pixels do not lie on those of a level: {'; '.join(names)}",
             stacklevel=2,
         )
 
@@ -161,9 +162,9 @@ def _warn_of_off_grid(groups: Groups, labels: bool) -> None:
 def _channel_images(
     kind: Kind, levels: Mapping[int, xr.Dataset], name: str, dyadic: bool
 ) -> list[Image]:
-    """Make the images of the optical paths, or of the parameters.
+    """Make the images of optical paths or parameters.
 
-    Channels that share a variable at the largest level that shows them are one image.
+    Channels that share a variable at their largest level are one image.
     """
     keys = {number: _keys(level, kind) for number, level in levels.items()}
     images: list[Image] = []
@@ -184,7 +185,7 @@ def _channel_images(
 
 
 def _keys(level: xr.Dataset, kind: Kind) -> dict[Variable, list[_Key]]:
-    """Find what tells the channels of the variables of a kind apart, at all levels alike."""
+    """Make keys of the channels of the variables of a kind, which are equal at all levels."""
     counts: Counter[_Key] = Counter()
     found: dict[Variable, list[_Key]] = {}
     for variable in variables_of(level, kind):
@@ -193,7 +194,7 @@ def _keys(level: xr.Dataset, kind: Kind) -> dict[Variable, list[_Key]]:
         count = level[variable.name].sizes.get(variable.dimension, 1)
         found[variable] = []
         for identity in zip(*values, strict=True) if values else [()] * count:
-            # Channels of several series may have equal names: they are told apart by their order
+            # Channels of several series may have equal names, so they are numbered in their order
             counts[identity] += 1
             found[variable].append((*identity, str(counts[identity])))
     return found
@@ -211,35 +212,35 @@ def _select(
 
 @dataclass(frozen=True)
 class _Part:
-    """Some channels of a level: a data set of one variable."""
+    """Channels of a level, as a data set of one variable."""
 
     level: xr.Dataset
     variable: Variable
 
     @property
     def array(self) -> TreeArray:
-        """Its pixels."""
+        """Array of the pixels."""
         return _array(self.level[self.variable.name])
 
     @property
     def offsets(self) -> tuple[float, ...]:
-        """Offsets of its focal planes in micrometres."""
+        """Z offsets of the focal planes in micrometres."""
         return plane_offsets(self.level, self.variable.name)
 
     @property
     def planes(self) -> tuple[object, ...]:
-        """Its channels, samples and focal planes."""
+        """Number of channels times samples and of focal planes, and offsets of the latter."""
         return *self.array.shape[:2], self.offsets
 
     @property
     def calibration(self) -> Calibration:
-        """Where its pixels lie."""
+        """Positions of the pixels."""
         return Calibration.of(self.level, self.variable.name)
 
 
 def _image(shown: Variable, name: str, parts: Mapping[int, _Part], dyadic: bool) -> Image:
     base = next(iter(parts.values()))
-    # Readers expect the channels and focal planes of the largest level at all levels
+    # Levels with other focal planes are left out: those of OME-Zarr differ in rows and columns only
     other = [number for number, part in parts.items() if part.planes != base.planes]
     if other and not dyadic:
         warnings.warn(
@@ -251,7 +252,7 @@ def _image(shown: Variable, name: str, parts: Mapping[int, _Part], dyadic: bool)
     same = [part for number, part in parts.items() if number not in other]
     found = [(part.array, part.calibration) for part in same]
     displays = image_displays if shown.kind is IMAGE else parameter_displays
-    # The first one is the image of the store itself
+    # The first variable of images becomes the image of the store itself
     path = "" if shown == IMAGE.variable() else shown.name
     return Image(
         path,
@@ -270,8 +271,8 @@ def _label_images(found: list[Label], image: Image) -> list[Image]:
         aligned = aligned_levels(list(label.levels.values()), image.levels, label.reduce)
         if not aligned:
             warnings.warn(
-                f"segment {label.name!r} is left out: it is at none of the levels of the image, "
-                "or in other focal planes",
+                f"segment {label.name!r} is left out: it has none of the levels of the image, or "
+                "other focal planes",
                 stacklevel=2,
             )
             continue
@@ -289,7 +290,7 @@ def _associated(path: str, group: xr.Dataset) -> Image:
 
 
 def _like_a_level(image: xr.DataArray) -> xr.DataArray:
-    """Name the dimensions of an associated image like those of a level."""
+    """Rename the dimensions of an associated image to those of a level."""
     names = {"row": "y", "column": "x"}
     renamed = image.rename({old: new for old, new in names.items() if old in image.dims})
     frame = image.encoding.get("preferred_chunks", {})
@@ -298,7 +299,7 @@ def _like_a_level(image: xr.DataArray) -> xr.DataArray:
 
 
 def _array(image: xr.DataArray) -> TreeArray:
-    """The pixels of an image: background is white for colour and 0 otherwise."""
+    """Make the array of an image, whose background is white for colour and 0 otherwise."""
     is_color = str(image.dims[-1]).startswith("sample") and image.shape[-1] == 3
     white = float(np.iinfo(image.dtype).max) if image.dtype.kind == "u" else 0.0
     return TreeArray(image.variable, None, white if is_color else 0.0)

@@ -17,7 +17,7 @@ Reduction = Callable[[NDArray, NDArray, NDArray, NDArray], NDArray]
 
 @dataclass(frozen=True)
 class Reduced:
-    """Each element stands for two by two elements of another level, or that several times over.
+    """Rule by which each element is made from two by two elements of another level.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ class Reduced:
         Makes one array of the four arrays of top left, top right, bottom left and bottom right
         elements
     times : int
-        How often
+        Number of times that this is done
     """
 
     reduce: Reduction
@@ -43,7 +43,7 @@ class Reduced:
     def make(self, block: Block, source: NDArray) -> NDArray:
         """Make a block from its region of the other level."""
         wanted = [size * 2**self.times for size in block.shape[2:]]
-        # Elements beyond the edge are like those at the edge: they change neither mean nor mode
+        # Padding repeats the elements at the edge, which changes neither their mean nor their mode
         padding = [(0, n - size) for n, size in zip(wanted, source.shape[2:], strict=True)]
         pixels = np.pad(source, [(0, 0), (0, 0), *padding], mode="edge")
         for _ in range(self.times):
@@ -58,12 +58,12 @@ class Reduced:
 
 @dataclass(frozen=True)
 class Nearest:
-    """Each element is that of another level in which its centre lies.
+    """Rule by which each element is the one of another level in which its centre lies.
 
     Parameters
     ----------
     here, there : Calibration
-        Of this level and of the other one
+        Positions of the elements of this level and of the other one
     """
 
     here: Calibration
@@ -90,21 +90,21 @@ class Nearest:
     def _indices(self, block: Block, axis: int) -> NDArray[np.intp]:
         here = np.arange(block.start[axis], block.stop[axis])
         centres = self.here.translation[axis - 1] + self.here.scale[axis - 1] * here
-        # Noise of the division must not decide for a centre on the edge between two elements
+        # Rounding errors must not decide for a centre on the edge between two elements
         places = (centres - self.there.edge(axis - 1)) / self.there.scale[axis - 1]
         return np.floor(np.round(places, 6)).astype(np.intp)
 
 
 @dataclass(frozen=True)
 class Derivation:
-    """How a level comes from another one of its image.
+    """Derivation of a level from another one of its image.
 
     Parameters
     ----------
     level : int
-        The other level
+        Index of the other level
     rule : Reduced or Nearest
-        How elements are made from its elements
+        Rule by which elements are made from those of the other level
     """
 
     level: int
@@ -116,7 +116,7 @@ class Derivation:
 
 
 def mean_of_four(a: NDArray, b: NDArray, c: NDArray, d: NDArray) -> NDArray:
-    """Area mean; of integers the nearest one, halves are rounded up."""
+    """Compute the mean of four arrays, rounded to the nearest integer for integers, halves up."""
     if a.dtype.kind == "f":
         return ((a + b) + (c + d)) / a.dtype.type(4)
     wide = {1: np.int16, 2: np.int32}.get(a.dtype.itemsize, np.int64)
@@ -125,7 +125,7 @@ def mean_of_four(a: NDArray, b: NDArray, c: NDArray, d: NDArray) -> NDArray:
 
 
 def mode_of_four(a: NDArray, b: NDArray, c: NDArray, d: NDArray) -> NDArray:
-    """The most frequent value, the largest one of several."""
+    """Compute the most frequent value of four arrays, or the largest of several such values."""
     values = (a, b, c, d)
     counts = [sum((value == other).view(np.int8) for other in values) for value in values]
     best, most = a, counts[0]

@@ -1,4 +1,4 @@
-"""How the arrays of a store are divided into chunks, shards, and the blocks of one task."""
+"""Division of the arrays of a store into chunks, shards, and the blocks of tasks."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -13,12 +13,12 @@ from dicomslide.errors import ArgumentTypeError, ArgumentValueError
 
 __all__ = ["Block", "Division", "Grid", "Shape"]
 
-# Readers fetch a screenful in a few requests, and a chunk still compresses well
+# Rows and columns of a chunk: viewers fetch a screen in a few requests, and chunks compress well
 _CHUNK_SIDE = 512
-# A larger frame is cut into chunks, where it can be cut evenly
+# Frames with more rows or columns are divided into several chunks, if they can be divided evenly
 _LARGEST_CHUNK_SIDE = 1024
 _BLOCK_BYTES = 16 * 2**20
-# Blocks of whole frames and whole chunks are worth it only where they are not much larger
+# Blocks hold whole frames and whole chunks if that makes them at most this much larger
 _MAX_ENLARGEMENT = 4
 
 Shape = tuple[int, int, int, int]
@@ -26,12 +26,12 @@ Shape = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class Block:
-    """A part of an array that one task writes: whole chunks or shards.
+    """Part of an array, such as the whole chunks or shards that one task writes.
 
     Parameters
     ----------
     start, stop : tuple of int
-        First indices along (c, z, y, x), and those after the last ones
+        First indices along (c, z, y, x), and indices after the last ones
     """
 
     start: Shape
@@ -39,12 +39,12 @@ class Block:
 
     @classmethod
     def of(cls, start: Sequence[int], stop: Sequence[int]) -> "Block":
-        """A block of four first indices and four last ones."""
+        """Make a block of sequences of four indices each."""
         return cls(_shape(start), _shape(stop))
 
     @property
     def region(self) -> tuple[slice, ...]:
-        """The block as an index."""
+        """Index of the block in an array."""
         return tuple(map(slice, self.start, self.stop))
 
     @property
@@ -55,7 +55,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Grid:
-    """How one array of shape (c, z, y, x) is divided.
+    """Division of an array of shape (c, z, y, x).
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ class Grid:
 
     @property
     def piece(self) -> Shape:
-        """Shape of what is stored as one object."""
+        """Shape of a chunk or shard that is stored as one object."""
         return self.shards or self.chunks
 
     @property
@@ -95,26 +95,26 @@ class Grid:
         return math.prod(-(-b // p) for b, p in zip(self.block, self.piece, strict=True))
 
     def block_at(self, number: int) -> Block:
-        """A block by its number: the last axis runs fastest."""
+        """Return a block by its number; the last axis varies fastest."""
         index = np.unravel_index(number, self.counts)
         start = [int(i) * b for i, b in zip(index, self.block, strict=True)]
         stop = [min(a + b, n) for a, b, n in zip(start, self.block, self.shape, strict=True)]
         return Block.of(start, stop)
 
     def pieces(self, number: int) -> list[tuple[int, ...]]:
-        """Indices of the chunks or shards of a block."""
+        """List the indices of the chunks or shards of a block."""
         block = self.block_at(number)
         return list(product(*_ranges(block.start, block.stop, self.piece)))
 
     def touched(self, start: Sequence[int], stop: Sequence[int]) -> Iterator[int]:
-        """Numbers of the blocks that hold a part of a region."""
+        """Yield the numbers of the blocks that hold a part of a region."""
         for index in product(*_ranges(start, stop, self.block)):
             yield int(np.ravel_multi_index(index, self.counts))
 
 
 @dataclass(frozen=True)
 class Division:
-    """The sizes of chunks and shards that were asked for.
+    """Requested sizes of chunks and shards.
 
     Parameters
     ----------
@@ -146,14 +146,14 @@ class Division:
         shape : tuple of int
             Shape of the array
         itemsize : int
-            Bytes of an element
+            Number of bytes of an element
         unit : tuple of int
-            What is decoded together: the samples, rows and columns of a frame
+            Shape of the part that is decoded together: a frame
 
         Raises
         ------
         ValueError
-            When shards are no whole number of chunks
+            When shards are not whole multiples of chunks
         """
         wanted = self.chunks or (1, 1, _whole_frames(unit[2]), _whole_frames(unit[3]))
         chunks = _shape(map(min, wanted, shape))
@@ -161,9 +161,9 @@ class Division:
         if self.shards is not None:
             if any(s % c for s, c in zip(self.shards, wanted, strict=True)):
                 raise ArgumentValueError(
-                    f"shards: {self.shards} is no whole number of chunks of {wanted}"
+                    f"shards: {self.shards} is not a whole multiple of chunks of {wanted}"
                 )
-            # A shard that is larger than the array is cut to the chunks that there are
+            # Shards that are larger than the array are reduced to the chunks that it has
             shards = _shape(
                 c * min(s // w, -(-n // c))
                 for s, w, c, n in zip(self.shards, wanted, chunks, shape, strict=True)
@@ -173,7 +173,7 @@ class Division:
 
 
 def _ranges(start: Sequence[int], stop: Sequence[int], size: Shape) -> list[range]:
-    """Indices, along each axis, of the cells of a grid that hold a part of a region."""
+    """Compute the indices along each axis of the cells of a grid that hold a part of a region."""
     return [range(a // n, -(-b // n)) for a, b, n in zip(start, stop, size, strict=True)]
 
 
@@ -183,7 +183,7 @@ def _block(piece: Shape, shape: Shape, itemsize: int, unit: Shape) -> Shape:
     for size, whole in zip(piece, unit, strict=True):
         together = math.lcm(size, whole)
         base.append(together if together <= _MAX_ENLARGEMENT * max(size, whole) else size)
-    # All samples of a pixel come out of one frame
+    # A block has all samples of a pixel, as they are decoded together
     base[0] = math.lcm(piece[0], unit[0])
     count = max(int((_BLOCK_BYTES / (math.prod(base) * itemsize)) ** 0.5), 1)
     wanted = (base[0], base[1], base[2] * count, base[3] * count)
@@ -191,7 +191,7 @@ def _block(piece: Shape, shape: Shape, itemsize: int, unit: Shape) -> Shape:
 
 
 def _whole_frames(tile: int) -> int:
-    """A whole number of frames that is close to the wanted size, or an even part of a large one."""
+    """Choose the side of a chunk: whole frames, or an even part of a large frame."""
     if tile <= _LARGEST_CHUNK_SIDE:
         return max(round(_CHUNK_SIDE / tile), 1) * tile
     parts = [n for n in range(2, tile) if tile % n == 0 and tile // n >= _CHUNK_SIDE // 2]

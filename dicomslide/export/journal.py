@@ -1,4 +1,4 @@
-"""How far an export has come: which blocks of a store are written, and what is in them."""
+"""Journal of an export: the blocks of a store that are written, with their checksums."""
 
 import json
 import re
@@ -15,32 +15,32 @@ from dicomslide.export.store import Target, naming
 
 __all__ = ["Entry", "Journal"]
 
-# Not a level, label or associated image: there as long as the export is not complete
+# Name of the array of the journal, which is in the store until the export is complete
 _NAME = "unfinished"
 _FINGERPRINT, _WRITER = "fingerprint", "writer"
-# Bytes of the checksum of a row and of two lengths, and of all that was wrong with a block
+# Bytes of the checksum of a row and of two lengths, and most bytes of the problems of a block
 _HEADER, _TEXT = 12, 4096
 _BYTES_TOGETHER = 2**22
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What is known of a block that is written.
+    """Entry of a block that is written.
 
     Parameters
     ----------
     sums : tuple of int
-        CRC-32 of each object of the block, a chunk or a shard; 0 where it is only background and
-        therefore not stored
+        CRC-32 of each chunk or shard of the block; 0 where it is only background and therefore not
+        stored
     problems : tuple of str
-        What was wrong with frames that were filled
+        Messages on frames that were filled
     """
 
     sums: tuple[int, ...]
     problems: tuple[str, ...] = ()
 
     def encode(self, size: int) -> NDArray[np.uint8]:
-        """Make a row of so many bytes: a CRC-32 of the rest, two lengths, sums and problems."""
+        """Make a row of a size in bytes: a CRC-32 of the rest, two lengths, sums and problems."""
         problems = list(self.problems)
         while len(text := json.dumps(problems)) > _TEXT:
             problems = [*problems[: len(problems) // 2 - 1], "…"]
@@ -51,12 +51,12 @@ class Entry:
 
     @classmethod
     def decode(cls, row: bytes) -> "Entry | None":
-        """Read a row; None where nothing is written yet.
+        """Read the entry of a row; None where none was written yet.
 
         Raises
         ------
         ValueError
-            When it is damaged
+            When the row is damaged
         """
         if not row.strip(b"\0"):
             return None
@@ -64,32 +64,32 @@ class Entry:
         middle = _HEADER + sums
         stop = middle + text
         if zlib.crc32(row[4:stop]) != stated:
-            raise ValueError("it is damaged")
+            raise ValueError("the entry of a block is damaged")
         problems = json.loads(row[middle:stop])
         return cls(tuple(np.frombuffer(row[_HEADER:middle], "<u4").tolist()), tuple(problems))
 
 
 @dataclass(frozen=True)
 class Journal:
-    """Which blocks of a store are written, one row for each.
+    """Array of the blocks of a store that are written, one row for each.
 
-    It is an array of the store itself, so that it is as durable as the blocks are. A row is written
-    after its block, each by one chunk. The array belongs to the export that was started last, and
-    each export looks whether it still does.
+    The array is in the store itself, so that it is as durable as the blocks. A row is a chunk, and
+    is written after its block. The array belongs to the export that was started last: each export
+    checks that it still does.
 
     Parameters
     ----------
     target : Target
-        Where the store is
+        Store that is written
     writer : str
-        What tells this export from others that write to the store
+        Identifier of this export, which tells it from others that write to the store
     """
 
     target: Target
     writer: str
 
     def begin(self, group: zarr.Group, fingerprint: str, count: int, size: int) -> None:
-        """Make the array, of so many blocks of at most so many chunks or shards."""
+        """Make the array for `count` blocks of at most `size` chunks or shards each."""
         width = _HEADER + 4 * size + _TEXT
         attributes: dict[str, Any] = {
             "about": "This export is not finished",
@@ -105,43 +105,43 @@ class Journal:
         )
 
     def resume(self, group: zarr.Group) -> None:
-        """Go on with the array of another export, which may write no more from now on."""
+        """Take over the array of another export, which fails to write from now on."""
         group[_NAME].attrs[_WRITER] = self.writer
 
     @staticmethod
     def fingerprint(target: Target, group: zarr.Group) -> str | None:
-        """What the journal of a store says of its slide and options; None where there is none."""
+        """Read the fingerprint of slide and options from the journal of a store; None without."""
         with naming(f"{target.name}/{_NAME}"):
             array = group.get(_NAME)
             return None if array is None else str(array.attrs.get(_FINGERPRINT))
 
     def end(self, group: zarr.Group) -> None:
-        """Delete the journal: the store is complete."""
+        """Delete the journal when the store is complete."""
         del group[_NAME]
 
     def require(self) -> None:
-        """Check that the store is still that of this export.
+        """Check that the store still belongs to this export.
 
         Raises
         ------
         StoreError
-            When it is not, or is gone
+            When another export has taken it over, or it was deleted
         """
         self._array()
 
     def record(self, number: int, entry: Entry) -> None:
-        """Note that a block is written."""
+        """Write the entry of a block."""
         with naming(self.name):
             array = self._array()
             array[number] = entry.encode(array.shape[1])
 
     def entry(self, number: int) -> Entry | None:
-        """Find out whether a block is written."""
+        """Read the entry of a block; None where the block is not written."""
         (entry,) = self._entries(number, number + 1)
         return entry
 
     def problems(self) -> list[str]:
-        """What was wrong with frames that were filled.
+        """Collect the messages on frames that were filled, sorted.
 
         Raises
         ------
@@ -161,7 +161,7 @@ class Journal:
 
     @property
     def name(self) -> str:
-        """Name used in messages."""
+        """Name of the journal in messages."""
         return f"{self.target.name}/{_NAME}"
 
     def _entries(self, start: int, stop: int) -> list[Entry | None]:
@@ -179,11 +179,11 @@ class Journal:
                     "deleted, while this one was writing to it"
                 ) from error
             if array.attrs.get(_WRITER) != self.writer:
-                raise StoreError(f"{self.target.name}: another export has gone on with it")
+                raise StoreError(f"{self.target.name}: another export has resumed this store")
         return array
 
 
 def _by_numbers(text: str) -> list[tuple[int, str]]:
-    """Sort frame 2 before frame 10."""
+    """Make a sorting key that puts frame 2 before frame 10."""
     parts = re.split(r"(\d+)", text)
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]

@@ -1,4 +1,4 @@
-"""The segments and label maps of a slide as label images."""
+"""Label images of the segments and label maps of a slide."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -21,22 +21,23 @@ _PROPERTIES = ("category", "type", "algorithm")
 
 @dataclass(frozen=True)
 class Label:
-    """A label image.
+    """Label image.
 
     Parameters
     ----------
     name : str
-        Its name in the store
+        Name in the store
     reduce : callable
-        How missing levels are computed
+        Reduction of four elements to one, by which missing levels are computed
     colors : dict
-        Value of a label to red, green, blue and opacity
+        Red, green, blue and opacity by the value of a label
     properties : dict
-        Value of a label to what it means
+        Properties by the value of a label
     levels : dict
-        Number of a level of the tree to its pixels, and where they lie
+        Array and positions of its elements by the number of a level of the tree
     series : str
-        What tells it from another one that means the same; empty where it is not known
+        Pyramid or Series Instance UID, which tells it from others of equal meaning; empty where it
+        is not known
     """
 
     name: str
@@ -50,15 +51,14 @@ class Label:
 def find_labels(levels: Mapping[int, xr.Dataset]) -> list[Label]:
     """Find the label images in the levels of the tree.
 
-    Segments may overlap, so that each of them is a label image of its own, whose value is the
-    Segment Number. Where a segment is fractional the values are the fractions as they were stored,
-    and the opacity of their colours says which part they are. A label map is one label image of all
-    its segments, and these are not repeated.
+    Segments may overlap, so each is a separate label image with the Segment Number as its value.
+    The values of a fractional segment are the fractions as they were stored, which the opacity of
+    their colours shows. A label map is one label image; its segments are not exported separately.
 
     Parameters
     ----------
     levels : mapping
-        Number of a level to the level
+        Levels by their number
     """
     found: dict[tuple[Any, ...], Label] = {}
     for number, level in levels.items():
@@ -74,7 +74,7 @@ def find_labels(levels: Mapping[int, xr.Dataset]) -> list[Label]:
 
 
 def _numbered(label: Label, names: dict[str, int]) -> Label:
-    """Give a second label image of the same name another one."""
+    """Return a label image with a number in its name, if others before it have the same name."""
     names[label.name] = count = names.get(label.name, 0) + 1
     if count == 1:
         return label
@@ -124,7 +124,7 @@ def _label_maps(level: xr.Dataset) -> Iterator[tuple[Label, TreeArray, str]]:
     for found in variables_of(level, LABEL_MAP):
         variable = level[found.name].variable
         numbers = [int(value) for value in np.atleast_1d(variable.attrs["flag_values"])]
-        # Words of CF, which have no spaces, for a tree without its segments
+        # Names of segments for a tree without their variable; spaces are underscores in CF
         words = str(variable.attrs["flag_meanings"]).split(" ")
         series = str(variable.attrs.get("segment_series", ""))
         colors, properties = {}, {}
@@ -138,7 +138,7 @@ def _label_maps(level: xr.Dataset) -> Iterator[tuple[Label, TreeArray, str]]:
 
 
 def _segments_of_label_maps(level: xr.Dataset) -> dict[tuple[str, int], list[tuple[str, str]]]:
-    """Find label and colour of the segments of label maps, by their series and number."""
+    """Collect labels and colours of the segments of label maps, by their series and number."""
     known: dict[tuple[str, int], list[tuple[str, str]]] = {}
     for found in variables_of(level, SEGMENTATION):
         for row, number in enumerate(level[found.of("segment")].values.tolist()):
@@ -153,7 +153,7 @@ def _segments_of_label_maps(level: xr.Dataset) -> dict[tuple[str, int], list[tup
 
 
 def _maximum(variable: xr.Variable) -> int:
-    """Maximum Fractional Value: what was stored for 1."""
+    """Compute Maximum Fractional Value, the integer that was stored for 1."""
     scale = float(variable.encoding.get("scale_factor", 1 / 255))
     return max(round(1 / scale), 1)
 
@@ -163,7 +163,7 @@ def _text(level: xr.Dataset, name: str, row: int) -> str:
 
 
 def _color(text: str, number: int) -> tuple[int, int, int]:
-    """Red, green and blue of six hexadecimal digits, or of the number where there are none."""
+    """Convert six hexadecimal digits to red, green and blue; without them choose by number."""
     digits = text or distinct_color(number)
     red, green, blue = bytes.fromhex(digits)
     return red, green, blue

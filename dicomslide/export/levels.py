@@ -1,4 +1,4 @@
-"""The levels of an image: those that are stored, and those in between that are computed."""
+"""Levels of an image: those that the slide stores, and others that are computed."""
 
 import math
 from collections.abc import Sequence
@@ -13,31 +13,31 @@ from dicomslide.export.grid import Shape
 
 __all__ = ["Level", "aligned_levels", "dyadic_levels", "stored_levels"]
 
-# A stored level serves as one of a factor that it misses by less, sizes being whole numbers
+# Largest relative deviation of the factor of a level from a power of two, as sizes are rounded
 _SAME_FACTOR = 0.05
-# Elements that are shifted by less than this part of one are in the same place
+# Largest shift of elements that count as in the same place, as a part of an element
 _SAME_PLACE = 0.5
-# Halving reads four times the elements each time: beyond that the nearest ones are chosen
+# Most halvings from one level to another; each reads four times as many elements
 _MOST_HALVINGS = 4
 
 
 @dataclass(frozen=True)
 class Level:
-    """One array of an image, of shape (c, z, y, x).
+    """Level of an image, an array of shape (c, z, y, x).
 
     Parameters
     ----------
     pixels : TreeArray, Derivation or None
-        Pixels of the tree, or how they come from another level of the image; None where only
+        Pixels of the tree, or their derivation from another level of the image; None if only
         metadata are left to write
     shape : tuple of int
         Shape of the array
     dtype : numpy.dtype
-        Type of its elements
+        Data type of the elements
     unit : tuple of int
-        What is decoded together
+        Shape of the part that is decoded together
     calibration : Calibration
-        Where its elements lie
+        Positions of the elements
     """
 
     pixels: TreeArray | Derivation | None
@@ -48,32 +48,32 @@ class Level:
 
     @classmethod
     def of(cls, pixels: TreeArray, calibration: Calibration) -> "Level":
-        """A level of the tree."""
+        """Make a level of pixels of the tree."""
         return cls(pixels, pixels.shape, pixels.dtype, pixels.unit, calibration)
 
     @property
     def place(self) -> tuple[Calibration, int]:
-        """Where its elements lie, and in how many focal planes."""
+        """Positions of the elements, and number of focal planes."""
         return self.calibration, self.shape[1]
 
 
 def stored_levels(found: Sequence[tuple[TreeArray, Calibration]]) -> tuple[Level, ...]:
-    """The levels as they are."""
+    """Make the levels that the slide stores."""
     return tuple(Level.of(*item) for item in found)
 
 
 def dyadic_levels(
     found: Sequence[tuple[TreeArray, Calibration]], reduce: Reduction, smallest: int
 ) -> tuple[Level, ...]:
-    """Make levels of the factors 1, 2, 4, … of those that have about these factors.
+    """Make levels of the factors 1, 2, 4, … from stored levels of about these factors.
 
-    Of several the one that is closest to the factor is taken: thumbnails may be close to a level. A
-    missing one is computed from the one before it. The last one has at most `smallest` rows and
-    columns.
+    Of several stored levels the closest to a factor is taken, as a thumbnail may be close to a
+    level. Missing levels are computed from the level before. The last level has at most `smallest`
+    rows and columns.
     """
     base = found[0][1]
 
-    # Nothing is closer to factor 1 than the base itself
+    # The base level is the one of factor 1, whatever else is close to that
     closest: dict[int, float] = {0: 0.0}
     stored: dict[int, tuple[TreeArray, Calibration]] = {}
     for item in found[1:]:
@@ -90,12 +90,12 @@ def dyadic_levels(
 def aligned_levels(
     found: Sequence[tuple[TreeArray, Calibration]], image: Sequence[Level], reduce: Reduction
 ) -> tuple[Level, ...]:
-    """Give a label image the levels of its image.
+    """Make the levels of a label image, which are those of its image.
 
-    A level that it lacks is computed from the closest finer one, by `reduce` where the factor is a
-    power of two and otherwise by choice of the nearest elements, or else repeats the elements of
-    the closest coarser one. Nothing is left of a label image that has no level of its image, or
-    none in its focal planes.
+    Missing levels are computed from the closest finer one: by `reduce` if the factor is a power of
+    two, otherwise from the nearest elements. Without a finer one the elements of the closest
+    coarser one are repeated. The result is empty if no level has positions and focal planes of the
+    image.
     """
     places = [level.place for level in image]
     own = [Level.of(*item) for item in found]
@@ -115,7 +115,7 @@ def aligned_levels(
 
 
 def _half(levels: Sequence[Level], reduce: Reduction) -> Level:
-    """The level after the last one, computed from it."""
+    """Make the level after the last one, which is computed from the last one."""
     level = levels[-1]
     c, z, y, x = level.shape
     return Level(
@@ -128,20 +128,20 @@ def _half(levels: Sequence[Level], reduce: Reduction) -> Level:
 
 
 def _deviation(level: Calibration, base: Calibration) -> tuple[int, float]:
-    """The power of two that is closest to the factor of a level, and by what part it is missed."""
+    """Compute the power of two closest to the factor of a level, and the relative deviation."""
     ratios = [level.scale[axis] / base.scale[axis] for axis in (1, 2)]
     power = round(math.log2(ratios[0]))
     return power, max(abs(ratio / 2**power - 1) for ratio in ratios)
 
 
 def _halvings(here: Level, there: Level) -> int:
-    """How often a level is halved to get the places of another one; 0 where that is not so."""
+    """Count the halvings that lead from the level `there` to `here`; 0 if none do."""
     this, other = here.calibration, there.calibration
     times = round(math.log2(this.scale[1] / other.scale[1]))
     if not 0 < times <= _MOST_HALVINGS:
         return 0
     for axis in (1, 2):
-        # Noise of the spacing adds up from element to element
+        # Deviations of the spacing add up from element to element
         drift = abs(this.scale[axis] / other.scale[axis] / 2**times - 1) * here.shape[axis + 1]
         shift = abs(this.edge(axis) - other.edge(axis)) / this.scale[axis]
         if drift + shift > _SAME_PLACE:

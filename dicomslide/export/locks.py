@@ -1,4 +1,4 @@
-"""Locks on folders: processes of one machine that write to the same one know of each other."""
+"""Locks on folders, which keep processes of one machine from writing to the same one."""
 
 import os
 import sys
@@ -14,25 +14,25 @@ __all__ = ["locked"]
 
 @contextmanager
 def locked(folder: Path, *, alone: bool) -> Iterator[bool]:
-    """Lock a folder; the system takes the lock away when the process ends, however it does.
+    """Lock a folder for the block; the system releases the lock if the process is killed.
 
     Parameters
     ----------
     folder : pathlib.Path
-        A folder that is there
+        Folder, which has to exist
     alone : bool
-        Whether nobody else may hold a lock, which is not waited for. Otherwise others may hold such
-        a lock too, and one who is alone is waited for
+        Whether the lock is exclusive, which fails at once while others hold a lock. A shared lock
+        waits for the end of an exclusive one
 
     Yields
     ------
     bool
-        Whether there is a lock: some systems and file systems have none for folders
+        Whether there is a lock, as some systems and file systems cannot lock folders
 
     Raises
     ------
     BlockingIOError
-        When someone else holds a lock and this one should be alone
+        When others hold a lock and this one is exclusive
     """
     if sys.platform == "win32":
         yield False

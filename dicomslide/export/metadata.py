@@ -1,7 +1,7 @@
-"""The metadata of an OME-Zarr image, of versions 0.4, 0.5 and 0.6 (https://ngff.openmicroscopy.org).
+"""Metadata of an OME-Zarr image, of versions 0.4, 0.5 and 0.6 (https://ngff.openmicroscopy.org).
 
-Versions 0.4 and 0.5 are what the models of ome-zarr-models say. There are none of 0.6 yet, which
-says the same by coordinate systems.
+Versions 0.4 and 0.5 are validated by the models of ome-zarr-models. There are no models of 0.6 yet,
+whose coordinate systems are made from the metadata of 0.5.
 """
 
 from collections.abc import Sequence
@@ -21,14 +21,14 @@ __all__ = ["image_attributes", "labels_attributes", "zarr_format"]
 
 _INTRINSIC = "physical"
 _SLIDE = "slide"
-# Rows and columns that a window is chosen from
+# Number of rows and columns in the middle of an image from which a window is chosen
 _WINDOW_SIDE = 2048
 
 Attributes = dict[str, Any]
 
 
 def zarr_format(version: str) -> ZarrFormat:
-    """The Zarr format of a version."""
+    """Return the Zarr format of a version of OME-Zarr."""
     return 2 if version == "0.4" else 3
 
 
@@ -157,7 +157,7 @@ def _image_label(label: Label) -> Attributes:
 
 
 def _with_systems(multiscale: Attributes, image: Image) -> Attributes:
-    """Say by coordinate systems what axes say up to version 0.5, and where the image lies."""
+    """Replace axes by the coordinate systems of version 0.6, and add that of the slide."""
     axes = [axis | {"discrete": axis["type"] == "channel"} for axis in multiscale.pop("axes")]
     systems = [{"name": _INTRINSIC, "axes": axes}]
     for dataset in multiscale["datasets"]:

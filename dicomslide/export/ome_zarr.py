@@ -1,4 +1,4 @@
-"""OME-Zarr, versions 0.4 to 0.6 (https://ngff.openmicroscopy.org)."""
+"""Export to OME-Zarr, versions 0.4 to 0.6 (https://ngff.openmicroscopy.org)."""
 
 import os
 import uuid
@@ -55,71 +55,71 @@ def to_ome_zarr(
 ) -> Delayed | None:
     """Write a slide as an OME-Zarr image with its levels, labels and associated images.
 
-    The image of the store is that of the optical paths, of axes (c, z, y, x) in micrometres;
-    colour is three channels. Optical paths of another kind, in other focal planes, or that begin
-    at another level are images of their own. Segments and label maps are under ``labels``, of axes
-    (z, y, x), Parametric Maps are images of their own, LABEL and OVERVIEW images, if they are asked
-    for, are under ``associated``. Levels that do not show all channels of an image, or not in all
-    of its focal planes, are left out.
+    The image of the store is that of the optical paths, with axes (c, z, y, x) in micrometres;
+    colour is three channels. Optical paths with another type of pixels, other focal planes or
+    another largest level are separate images. Segments and label maps are under ``labels``, with
+    axes (z, y, x), Parametric Maps are separate images, and LABEL and OVERVIEW images, if they are
+    requested, are under ``associated``. Levels that do not show all channels and focal planes of an
+    image are left out.
 
     Pixels are written a block at a time, each chunk or shard by one task, so that memory does not
-    grow with the slide. The metadata that make the store an OME-Zarr image are written last: a
-    store that was not finished does not pass for one.
+    grow with the slide. The metadata that make the store an OME-Zarr image are written last, so
+    that an unfinished store is not taken for one.
 
     Parameters
     ----------
     slide_or_tree : Slide or xarray.DataTree
-        Slide, or the tree of one. A part of the levels or of a level will do, and pixels that were
-        computed from those of the slide
+        Slide, or the tree of one, which may have a part of the levels or pixels, or pixels that
+        were computed from those of the slide
     store : path, str or zarr store
         Folder or URL that fsspec knows, such as ``s3://…``, or a Zarr store
     storage_options : dict, optional
-        Options of the file system of a URL `store`; those of the slide are given to `open_slide`
+        Options of the file system of a URL `store`; those of the slide are passed to `open_slide`
     version : {"0.5", "0.4", "0.6"}, optional
         Version of OME-Zarr: 0.4 is Zarr 2, the others are Zarr 3. In 0.6 the coordinate system
-        ``slide`` tells where the image lies on the slide
+        ``slide`` has the position of the image on the slide
     chunks : int or tuple of int, optional
         Size of a chunk: one for rows and columns, (rows, columns) or (c, z, y, x). By default whole
         frames of one channel and focal plane, close to 512 by 512, so that none is decoded twice
     shards : int or tuple of int, optional
-        Size of a shard, a whole number of chunks; by default there are none. Not in version 0.4
+        Size of a shard, a whole multiple of chunks; by default there are no shards. Not in version
+        0.4
     compressor : {"blosc", "zstd", "gzip", "none"} or codec, optional
         Codec of the chunks: a name, or one or several codecs as `zarr.create_array` takes them
     levels : {"stored", "dyadic"}, optional
-        Whether the levels are those of the slide, or those of factors 1, 2, 4, …, of which missing
-        ones are computed: area means, and the most frequent label
+        Whether levels are those of the slide, or have the factors 1, 2, 4, … and are computed if
+        the slide lacks them: by area means, or the most frequent label
     labels : bool, optional
         Whether segments and label maps are written
     associated : bool, optional
         Whether LABEL and OVERVIEW images are written. Label images show patient data, and an
         overview may show the label
     overwrite : bool, optional
-        Whether a Zarr store that is already there is deleted first. Anything else that is there is
-        left alone
+        Whether an existing Zarr store is deleted first. Anything else at `store` is an error
     resume : bool, optional
-        Whether a store that was not finished is finished. What is written of it is kept
+        Whether an unfinished store is completed; written blocks are kept
     compute : bool, optional
-        Whether the store is written now. Otherwise only its arrays are made
+        Whether the store is written now. Otherwise only its arrays are created
     errors : {"raise", "fill"}, optional
-        Whether a frame that cannot be decoded is an error, or background and a warning. A tree
-        that is to be filled must not be chunked
+        Whether a frame that cannot be decoded is an error, or becomes background with a warning.
+        ``"fill"`` is not possible for a tree with chunks
 
     Returns
     -------
     dask.delayed.Delayed or None
-        With ``compute=False`` what writes the store when it is computed, by any scheduler; its
-        result is a list of what was wrong with frames that were filled
+        With ``compute=False`` the task that writes the store when it is computed, by any scheduler;
+        its result is a list of messages on frames that were filled
 
     Raises
     ------
     TypeError
         When an argument has the wrong type
     ValueError
-        When an argument has no possible value, the slide has no optical paths, or a frame cannot be
+        When an argument has an invalid value, the slide has no optical paths, or a frame cannot be
         decoded
     OSError
-        When there is something at `store` already, or it cannot be written, or it cannot be resumed
-        because it is a store of another slide or of other options
+        When `store` exists already, cannot be written, or cannot be resumed as it is an export of
+        another slide or with other options
     """
     require_type("slide_or_tree", slide_or_tree, Slide, xr.DataTree)
     require_type("storage_options", storage_options, Mapping, type(None))
@@ -129,7 +129,7 @@ def to_ome_zarr(
     if shards is not None and zarr_format(version) == 2:
         raise ArgumentValueError("shards: version 0.4 is Zarr 2, which has none")
     if overwrite and resume:
-        raise ArgumentValueError("overwrite: what is deleted cannot be resumed")
+        raise ArgumentValueError("overwrite: cannot be combined with resume")
     if isinstance(slide_or_tree, Slide):
         slide_or_tree = slide_or_tree.to_datatree(chunks=None)
     groups = _groups(slide_or_tree)
@@ -145,7 +145,7 @@ def to_ome_zarr(
     if started is None:
         return None if compute else dask.delayed([])
     stored, journal = started
-    # The pool waits for its threads: after an error none of them writes on
+    # The pool is left only when all its threads have ended, so that none writes after an error
     with (
         target.held() if compute else nullcontext(),
         ThreadPoolExecutor(CPU_COUNT) as pool,
@@ -159,7 +159,7 @@ def to_ome_zarr(
     if problems:
         warnings.warn(
             f"{target.name}: {counted(len(problems), 'frame')} could not be decoded, "
-            f"background is there instead: {'; '.join(problems)}",
+            f"filled with background: {'; '.join(problems)}",
             stacklevel=2,
         )
     return None
@@ -168,8 +168,8 @@ def to_ome_zarr(
 def _start(
     plan: Plan, target: Target, overwrite: bool, resume: bool
 ) -> tuple[dict[str, StoredArray], Journal] | None:
-    """Make or find the arrays of the store; None where it is complete already."""
-    # Sizes that do not fit are an error before anything is made
+    """Create or find the arrays of the store; None where it is complete already."""
+    # Sizes are computed first, so that invalid ones are an error before anything is created
     count, size = plan.num_blocks, plan.most_pieces
     with target.alone() as is_alone, naming(target.name):
         group = target.group()
@@ -180,7 +180,7 @@ def _start(
         elif overwrite and unfinished not in (None, plan.fingerprint) and not is_alone:
             raise StoreError(
                 f"{target.name}: an export of another slide or with other options is not "
-                "finished, and may be running; delete it if it is not"
+                "finished, and may be running; delete the store if it is not"
             )
         else:
             group, unfinished = target.prepare(group, overwrite), None
@@ -191,7 +191,7 @@ def _start(
             else:
                 journal.resume(group)
             plan.create_arrays(group)
-            # Some stores cannot be locked, so that another process may have begun in the meantime
+            # Another process may have begun in the meantime, as some stores cannot be locked
             journal.require()
         stored = plan.stored(journal)
         for array in stored.values():
@@ -200,12 +200,12 @@ def _start(
 
 
 def _is_complete(plan: Plan, target: Target, group: zarr.Group, unfinished: str | None) -> bool:
-    """Whether nothing is left to do in a store that is to be resumed.
+    """Whether a store that is to be resumed is complete.
 
     Raises
     ------
     StoreError
-        When it is a store of something else
+        When the store is not an export of this slide with these options
     """
     attributes = group.attrs.asdict()
     is_same = group.metadata.zarr_format == plan.format
@@ -215,7 +215,8 @@ def _is_complete(plan: Plan, target: Target, group: zarr.Group, unfinished: str 
         is_same = is_same and (unfinished or stated) == plan.fingerprint
     if not is_same:
         raise StoreError(
-            f"{target.name}: it is no export of this slide with these options that can be resumed"
+            f"{target.name}: cannot be resumed, as it is not an export of this slide with these "
+            "options"
         )
     return unfinished is None and bool(attributes)
 

@@ -27,28 +27,28 @@ from dicomslide.pixels.stack import FrameStack
 
 __all__ = ["PROJECT", "Plan", "PlannedArray"]
 
-# Attribute of the store that has what OME-Zarr has no place for
+# Name of the attribute of the store with facts that OME-Zarr cannot express
 PROJECT = "dicomslide"
-# A block that is computed takes this much more memory: four times the elements, in wider integers
+# Ratio of the memory of a computed block: four times the elements, in wider integers
 _DERIVED = 8
 
 
 @dataclass(frozen=True)
 class PlannedArray:
-    """An array of the store.
+    """Array of the store.
 
     Parameters
     ----------
     path : str
-        Its path in the store
+        Path of the array in the store
     axes : tuple of str
-        Names of its axes
+        Names of the axes
     level : Level
-        What it holds
+        Level that the array holds
     grid : Grid
-        How it is divided, along (c, z, y, x)
+        Division of the array along (c, z, y, x)
     first : int
-        Number of its first block, counted over all arrays
+        Number of the first block, counted over all arrays
     """
 
     path: str
@@ -87,7 +87,7 @@ class Plan:
 
     @cached_property
     def arrays(self) -> dict[str, list[PlannedArray]]:
-        """The arrays of each image, by its path."""
+        """Arrays of each image, by the path of the image."""
         found: dict[str, list[PlannedArray]] = {}
         first = 0
         for image in self.images:
@@ -117,7 +117,7 @@ class Plan:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A name that is the same for the same pixels, written in the same way."""
+        """Key that is equal for equal pixels that are written in the same way."""
         parts: list[Any] = [self.version, repr(self.compressors), self.fill]
         for arrays in self.arrays.values():
             for array in arrays:
@@ -127,7 +127,7 @@ class Plan:
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def without_pixels(self) -> "Plan":
-        """What is left to do when all arrays are written."""
+        """Return the plan without references to pixels, as needed when all arrays are written."""
         images = [
             replace(image, levels=tuple(replace(level, pixels=None) for level in image.levels))
             for image in self.images
@@ -154,7 +154,7 @@ class Plan:
                 self._create(group, array)
 
     def _create(self, group: zarr.Group, array: PlannedArray) -> dict[str, Any]:
-        """Make an array; gives its metadata."""
+        """Create an array in a group; return its metadata."""
         grid, ndim = array.grid, len(array.axes)
         extra: dict[str, Any] = {"dimension_names": array.axes}
         if self.format == 2:
@@ -206,7 +206,7 @@ class Plan:
 
 
 def _pixels_name(level: Level) -> str:
-    """A name that is the same for the same pixels, as far as that can be told without reading."""
+    """Make a key that is equal for equal pixels, as far as that is known without reading them."""
     if not isinstance(level.pixels, TreeArray):
         return hashlib.sha256(pickle.dumps(level.pixels)).hexdigest()
     if level.pixels.is_chunked:
@@ -217,7 +217,7 @@ def _pixels_name(level: Level) -> str:
 
 
 class _Namer(pickle.Pickler):
-    """Pickles frames as their token: what they are pickled to is another in each process."""
+    """Pickler that writes frame arrays as their token, as their pickles differ by process."""
 
     def persistent_id(self, obj: Any) -> str | None:
         return obj.token if isinstance(obj, FrameStack | FrameArray) else None

@@ -1,4 +1,4 @@
-"""The place that a store is written to, and what may be there already."""
+"""Target of an export: opening, locking, and replacement of what exists there."""
 
 import os
 import re
@@ -27,9 +27,9 @@ _LEFT_BY_A_KILLED_PROCESS = re.compile(r"\.[0-9a-f]{32}\.partial$")
 
 @contextmanager
 def naming(name: str) -> Iterator[None]:
-    """Name the store, or a part of it, in whatever goes wrong there.
+    """Convert errors of the block to StoreErrors with the name of a store or a part of it.
 
-    Zarr, its codecs and the file systems raise errors of many kinds, most of them nameless.
+    Zarr, its codecs and file systems raise errors of many types, most of which name nothing.
     """
     try:
         yield
@@ -42,16 +42,16 @@ def naming(name: str) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Target:
-    """Where a store is.
+    """Target of an export.
 
     Parameters
     ----------
     place : zarr.storage.StorePath
-        The store, and the path of its group in it
+        Store, and path of the group in it
     name : str
-        Name used in messages
+        Name of the store in messages
     zarr_format : {2, 3}
-        Format of what is written
+        Zarr format that is written
     """
 
     place: StorePath
@@ -60,23 +60,23 @@ class Target:
 
     @contextmanager
     def alone(self) -> Iterator[bool]:
-        """Keep others from the store while it is decided what becomes of it.
+        """Lock the store exclusively, to examine and prepare it.
 
         Yields
         ------
         bool
-            False where others cannot be kept from it, as in a bucket
+            Whether the store is locked, which is not possible in a bucket
 
         Raises
         ------
         StoreError
-            When another export is writing to it
+            When another export is writing to the store
         """
         if self._folder is None:
             yield False
             return
         with naming(self.name):
-            # What else may be there is checked by the caller
+            # A file with this name is left to the caller, who checks what exists
             if not self._folder.exists():
                 self._folder.mkdir(parents=True, exist_ok=True)
         try:
@@ -89,7 +89,7 @@ class Target:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keep exports that would begin from the store while it is written."""
+        """Hold a shared lock on the store, so that no other export can prepare it."""
         with ExitStack() as stack:
             if self._folder:
                 with naming(self.name):
@@ -97,39 +97,39 @@ class Target:
             yield
 
     def prepare(self, group: zarr.Group | None, overwrite: bool) -> zarr.Group:
-        """Make an empty group.
+        """Create an empty group.
 
         Parameters
         ----------
         group : zarr.Group or None
-            The group that is there
+            Existing group
         overwrite : bool
-            Whether it may be deleted
+            Whether the existing group may be deleted
 
         Raises
         ------
         StoreError
-            When there is something already, unless it is a Zarr store and is to be overwritten
+            When something exists, unless it is a Zarr group and is to be overwritten
         """
         if group is None:
             if not self._is_empty():
-                raise StoreError(f"{self.name}: there is something already: it is no Zarr store")
+                raise StoreError(f"{self.name}: already exists, and is not a Zarr store")
         elif overwrite:
             self._delete(group)
         else:
             hint = "overwrite it explicitly or choose another"
-            raise StoreError(f"{self.name}: there is something already: {hint}")
+            raise StoreError(f"{self.name}: already exists; {hint}")
         return zarr.create_group(self.place, zarr_format=self.zarr_format)
 
     def group(self) -> zarr.Group | None:
-        """Get the group that is there; None where there is none."""
+        """Open the existing group; None where there is none."""
         try:
             return zarr.open_group(self.place, mode="r+")
         except (FileNotFoundError, FileExistsError, NotADirectoryError, ValueError):
             return None
 
     def clean(self) -> None:
-        """Delete what processes that were killed have left between the chunks of a folder."""
+        """Delete partial files that killed processes have left between the chunks of a folder."""
         if self._folder is None:
             return
         for folder, _, names in os.walk(self._folder):
@@ -147,13 +147,14 @@ class Target:
         return bool(sync(self.place.store.is_empty(self.place.path)))
 
     def _delete(self, group: zarr.Group) -> None:
-        """Delete what is there, its metadata first: what is left of it must not look whole."""
+        """Delete the existing group, metadata first, so that a rest does not look complete."""
         sync((self.place / ".zmetadata").delete())
         group.attrs.put({})
         if self._folder is None:
             sync(self.place.delete_dir())
             return
-        # The folder itself is what is locked; what tells that it is a Zarr store comes last
+        # The folder itself stays, as it is locked. Files, such as the metadata by which it is
+        # recognized as a Zarr store, are deleted last
         for path in sorted(self._folder.iterdir(), key=Path.is_file):
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
@@ -164,16 +165,16 @@ class Target:
 def open_target(
     store: Any, storage_options: Mapping[str, Any] | None, zarr_format: ZarrFormat
 ) -> Target:
-    """Find the store that is meant by a path, an fsspec URL or a Zarr store.
+    """Make the target of a path, an fsspec URL or a Zarr store.
 
     Raises
     ------
     TypeError
-        When it is nothing of that
+        When `store` is none of these
     ValueError
-        When there are options, and it is no URL
+        When `storage_options` are given for something else than a URL
     StoreError
-        When there is no such file system
+        When the file system of a URL cannot be opened
     """
     if not isinstance(store, (str, os.PathLike, Store, StorePath)):
         raise ArgumentTypeError(
@@ -183,11 +184,11 @@ def open_target(
         name = without_secrets(store)
         with naming(name):
             opened = FsspecStore.from_url(store, storage_options=dict(storage_options or {}))
-            # What is there may have been listed before others changed it
+            # fsspec keeps listings, which others may have made outdated
             opened.fs.invalidate_cache()
         return Target(StorePath(opened), name, zarr_format)
     if storage_options is not None:
-        raise ArgumentValueError("storage_options: for URLs; a path or a Zarr store has none")
+        raise ArgumentValueError("storage_options: only for URLs, not for paths or Zarr stores")
     if isinstance(store, StorePath):
         return Target(store, str(store), zarr_format)
     if isinstance(store, Store):

@@ -1,4 +1,4 @@
-"""Arrays of the store: blocks are noted when they are written, and checked when they are read."""
+"""Arrays of the store, whose blocks are journaled when written and checked when read."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,20 +23,20 @@ __all__ = ["StoredArray"]
 
 @dataclass(frozen=True)
 class StoredArray:
-    """An array of the store.
+    """Array of the store.
 
     Parameters
     ----------
     path : str
-        Its path in the store
+        Path of the array in the store
     grid : Grid
-        How it is divided along (c, z, y, x); an array of a single channel may be without c
+        Division along (c, z, y, x); the array of a label image has no axis c
     first : int
-        Number of its first block in the journal
+        Number of the first block in the journal
     metadata : mapping
-        Its metadata
+        Metadata of the array
     journal : Journal
-        Which blocks are written
+        Journal of the blocks that are written
     """
 
     path: str
@@ -47,26 +47,26 @@ class StoredArray:
 
     @property
     def name(self) -> str:
-        """Name used in messages."""
+        """Name of the array in messages."""
         return f"{self.journal.target.name}/{self.path}"
 
     def require(self) -> None:
-        """Check that the array is there as it was made.
+        """Check that the array exists with its metadata.
 
         Raises
         ------
         StoreError
-            When it is not
+            When it is missing or has other metadata
         """
         self._open(self.journal.target.place.store)
 
     def write(self, number: int, pixels: NDArray, problems: Sequence[str] = ()) -> None:
-        """Write a block, and note it in the journal.
+        """Write a block, and then its entry in the journal.
 
         Raises
         ------
         StoreError
-            When that is not possible, or the store is no longer that of this export
+            When the store cannot be written, or another export has taken it over
         """
         with self.journal.target.held():
             self.journal.require()
@@ -80,12 +80,12 @@ class StoredArray:
             self.journal.record(self.first + number, entry)
 
     def read(self, block: Block) -> NDArray:
-        """Read a part of the array that is written.
+        """Read a part of the array whose blocks are written.
 
         Raises
         ------
         StoreError
-            When it is not there as it was written
+            When a chunk is missing, or differs from what was written
         """
         sums: dict[str, int] = {}
         for number in self.grid.touched(block.start, block.stop):
@@ -117,21 +117,21 @@ class StoredArray:
         with naming(self.name):
             array = zarr.open_array(place, mode="r+", zarr_format=target.zarr_format)
             if array.metadata.to_dict() != self.metadata:
-                raise StoreError(f"{self.name}: its metadata are not those that were written")
+                raise StoreError(f"{self.name}: its metadata differ from those that were written")
         return array
 
     def _sums(self, number: int, entry: Entry) -> dict[str, int]:
         return dict(zip(self._keys(number), entry.sums, strict=True))
 
     def _keys(self, number: int) -> list[str]:
-        """Keys of the chunks or shards of a block."""
+        """List the keys of the chunks or shards of a block."""
         target = self.journal.target
         folder = target.place / self.path / ("" if target.zarr_format == 2 else "c")
         pieces = (index[-self._ndim :] for index in self.grid.pieces(number))
         return [(folder / "/".join(map(str, index))).path for index in pieces]
 
     def _region(self, block: Block) -> tuple[slice, ...]:
-        """A block as an index of the array."""
+        """Compute the index of a block in the array."""
         return block.region[-self._ndim :]
 
     @property

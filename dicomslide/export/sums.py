@@ -1,6 +1,6 @@
-"""Stores that take checksums of chunks when they are written, and compare them when they are read.
+"""Stores that compute checksums of chunks when writing, and compare them when reading.
 
-Codecs need not notice damage, and Zarr takes a chunk that is missing for one of background.
+Codecs may not notice damage, and Zarr reads a missing chunk as background.
 """
 
 import zlib
@@ -16,19 +16,19 @@ __all__ = ["Checker", "Recorder"]
 
 
 class Recorder(WrapperStore[Store]):
-    """A store in which chunks or shards are written that are not there yet.
+    """Store that records the checksums of chunks or shards that are written.
 
     Parameters
     ----------
     store : zarr.abc.store.Store
-        The store
+        Store that is written
     keys : sequence of str
-        Their keys
+        Keys of the chunks or shards
 
     Attributes
     ----------
     sums : dict
-        CRC-32 of each of them; 0 where nothing was stored
+        CRC-32 of each chunk or shard; 0 where nothing was stored
     """
 
     def __init__(self, store: Store, keys: list[str]) -> None:
@@ -38,25 +38,25 @@ class Recorder(WrapperStore[Store]):
     async def get(
         self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
     ) -> Buffer | None:
-        """Read what is not written here; the remains of an earlier attempt may be damaged."""
+        """Read a value; None for the keys to be written, whose old values may be damaged."""
         return None if key in self.sums else await super().get(key, prototype, byte_range)
 
     async def set(self, key: str, value: Buffer) -> None:
-        """Write something."""
+        """Write a value, and record its checksum."""
         await super().set(key, value)
         if key in self.sums:
             self.sums[key] = _sum(value)
 
 
 class Checker(WrapperStore[Store]):
-    """A store whose chunks or shards are read as a whole, and checked.
+    """Store that reads chunks or shards as a whole, and checks them.
 
     Parameters
     ----------
     store : zarr.abc.store.Store
-        The store
+        Store that is read
     name : str
-        Name used in messages
+        Name of the array in messages
     sums : mapping
         CRC-32 of the value of each key; 0 where nothing is stored
     """
@@ -69,21 +69,21 @@ class Checker(WrapperStore[Store]):
     async def get(
         self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
     ) -> Buffer | None:
-        """Read something.
+        """Read a value or a part of it.
 
         Raises
         ------
         StoreError
-            When it is not what was written
+            When a chunk or shard is missing or damaged
         """
         if key not in self._sums:
             return await super().get(key, prototype, byte_range)
         if key not in self._values:
             value = await super().get(key, prototype)
             if (0 if value is None else _sum(value)) != self._sums[key]:
-                what = "is missing" if value is None else "is damaged"
-                raise StoreError(f"{self._name}: {key} {what}; resume the export to mend it")
-            # The chunks of a shard are read one by one
+                fault = "is missing" if value is None else "is damaged"
+                raise StoreError(f"{self._name}: {key} {fault}; resume the export to mend it")
+            # Shards are kept, as their chunks are read one by one
             self._values[key] = value
         value = self._values[key]
         return value if value is None or byte_range is None else value[_part(byte_range)]

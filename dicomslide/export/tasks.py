@@ -1,4 +1,4 @@
-"""The tasks that write a store, for any scheduler of dask."""
+"""Tasks that write a store, for any scheduler of dask."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ Stored = Mapping[str, StoredArray]
 
 
 def find_done(stored: Stored, journal: Journal) -> set[int]:
-    """Find the blocks that are written and not damaged since, by their numbers in the journal."""
+    """Find the blocks that are written and intact, as their numbers in the journal."""
     graph: Graph = {
         (f"check-{array.path}-{journal.writer}", number): (_check, array, number)
         for array in stored.values()
@@ -35,26 +35,26 @@ def find_done(stored: Stored, journal: Journal) -> set[int]:
 
 
 def make_tasks(plan: Plan, stored: Stored, journal: Journal, done: set[int]) -> Delayed:
-    """Make the tasks that write what is not written yet, and then complete the store.
+    """Make the tasks that write missing blocks, and then complete the store.
 
-    Each block is read, or computed from a level that is written, and written by one task: so many
-    blocks are in memory as there are tasks at a time.
+    One task reads a block, or computes it from a level that is written, and writes it: the number
+    of blocks in memory is that of the tasks that run at a time.
 
     Parameters
     ----------
     plan : Plan
-        What is written
+        Plan of the store
     stored : mapping
-        The arrays of the store, by their paths
+        Arrays of the store, by their paths
     journal : Journal
-        Which blocks are written
+        Journal of the blocks that are written
     done : set of int
-        Blocks that are written already, by their numbers in the journal
+        Numbers in the journal of the blocks that are written already
 
     Returns
     -------
     dask.delayed.Delayed
-        Its result is a list of what was wrong with frames that were filled
+        Last task, whose result is a list of messages on frames that were filled
     """
     graph: Graph = {}
     written: list[Any] = []
@@ -73,7 +73,7 @@ def make_tasks(plan: Plan, stored: Stored, journal: Journal, done: set[int]) -> 
 
 @dataclass(frozen=True)
 class _ArrayTasks:
-    """The tasks of one array: their key is a name and the number of the block in the array."""
+    """Tasks of one array, whose keys are a name and the number of the block in the array."""
 
     name: str
     array: PlannedArray
@@ -81,7 +81,7 @@ class _ArrayTasks:
 
     @property
     def target(self) -> str:
-        """Key of the array that is written."""
+        """Key of the array in the graph."""
         return f"array-{self.name}"
 
     @cached_property
@@ -94,11 +94,11 @@ class _ArrayTasks:
         return self.array.first + number not in self.done
 
     def key(self, number: int) -> tuple[str, int]:
-        """Key of the task that writes a block."""
+        """Return the key of the task that writes a block."""
         return self.name, number
 
     def make(self, siblings: Sequence["_ArrayTasks"], fill: bool) -> Graph:
-        """Make the tasks, with what they need."""
+        """Make the tasks of the array, with their dependencies."""
         pixels = self.array.level.pixels
         if isinstance(pixels, Derivation):
             return self._derive(pixels, siblings[pixels.level])
@@ -168,12 +168,12 @@ def _derive(
 def _complete(
     plan: Plan, stored: Stored, journal: Journal, fingerprint: str, written: list[None]
 ) -> list[str]:
-    """Write the metadata of an OME-Zarr image, those of the top last, and end the journal.
+    """Write the metadata of an OME-Zarr image, those of the root last, and end the journal.
 
     Returns
     -------
     list of str
-        What was wrong with frames that were filled
+        Messages on frames that were filled
     """
     target = journal.target
     with target.held():

@@ -130,7 +130,7 @@ class TestLevels:
     @pytest.mark.parametrize("rows", [slice(None, None, -1), [0, 1, 5, 6]])
     def test_rows_that_do_not_ascend_evenly_are_refused(self, make_slide, tmp_path, rows):
         tree = open_slide(make_slide().folder).to_datatree(None)
-        with pytest.raises(ValueError, match="along y have to ascend"):
+        with pytest.raises(ValueError, match="along y must be ascending"):
             to_ome_zarr(tree.isel(y=rows), tmp_path / "part.zarr")
         assert not (tmp_path / "part.zarr").exists()
 

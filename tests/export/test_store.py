@@ -180,7 +180,7 @@ class TestOverwriting:
         file.write_text("precious")
         slide = open_slide(make_slide().folder)
         for target in (folder, file, make_slide().folder):
-            with pytest.raises(OSError, match=f"{target.name}.*no Zarr store"):
+            with pytest.raises(OSError, match=f"{target.name}.*not a Zarr store"):
                 to_ome_zarr(slide, target, **options)
         assert (folder / "thesis.txt").read_text() == file.read_text() == "precious"
         assert all(path.exists() for path in make_slide().paths)
