@@ -1,4 +1,4 @@
-"""A slide behind the interface of OpenSlide."""
+"""Slides with the interface of OpenSlide."""
 
 import io
 import math
@@ -41,7 +41,7 @@ from dicomslide.thumbnail import check_pixel_count, shrink
 
 __all__ = ["OpenSlide", *names.__all__]
 
-# A hundred times as many pixels as a label or an overview has, which are read as a whole
+# Most pixels of an associated image, which is read as a whole; usual ones have a hundredth of them
 _MOST_ASSOCIATED = 2**28
 _FLAVORS = {name: flavor for flavor, name in ASSOCIATED_NAMES.items()}
 
@@ -49,41 +49,41 @@ _FLAVORS = {name: flavor for flavor, name in ASSOCIATED_NAMES.items()}
 class OpenSlide:
     """Wrapper class that exposes data of a slide via the OpenSlide interface.
 
-    It can be handed to code written for ``openslide.AbstractSlide`` of openslide-python, such as
+    It can be passed to code written for ``openslide.AbstractSlide`` of openslide-python, such as
     ``openslide.deepzoom.DeepZoomGenerator``. There are two differences to `Slide`: images are
     `PIL.Image.Image` objects, and sizes and positions are (column, row), as is usual with Pillow.
 
-    A path instead of a slide is opened as openslide-python opens it: colours are those that are
-    stored, THUMBNAIL images are no levels, and associated images are listed as ``label``, ``macro``
-    and ``thumbnail``.
+    A path instead of a slide is opened as openslide-python opens it: colours are not corrected,
+    THUMBNAIL images are not levels, and associated images are listed as ``label``, ``macro`` and
+    ``thumbnail``.
 
     Parameters
     ----------
     slide : dicomslide.Slide, or path, URL, sequence of them, or dicomweb_client.api.DICOMClient
         DICOM slide: a colour slide with one optical path and one focal plane. One local file stands
-        for all images in its folder that have its Series Instance UID, anything else for what
-        `open_slide` opens
+        for all images in its folder that have its Series Instance UID; anything else is opened as
+        by `open_slide`
     thumbnail_levels : bool, optional
         Whether THUMBNAIL images are levels; by default those of a `Slide` are, as they are for
         `Slide` itself, and those of a path are not
     correct_color : bool, optional
-        For a path, whether the ICC profiles of the images are applied; not by default. A `Slide`
-        has been opened with corrected colours or without
+        Whether the ICC profiles of the images are applied; False by default. Only for a path, as a
+        `Slide` was opened with or without correction
 
     Raises
     ------
     TypeError
-        When `slide` is neither a slide nor a place
+        When `slide` is neither a slide nor a source of one
     OSError
         When there is no such file, or it cannot be read
     ValueError
-        When there is no slide, it is damaged, or the interface cannot express it
+        When there is no slide, it is damaged, or it is not one of RGB with one focal plane
 
     Warns
     -----
     UserWarning
-        When images lack attributes that are supplied: see `dicomslide.grouping.missing`; when a
-        file beside the one that was named is left out although it seems to belong to it
+        When images lack attributes for which defaults are taken; when another file in the folder is
+        left out although it may belong to the slide
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class OpenSlide:
             slide = self._owned = _open(slide, correct_color=bool(correct_color))
         elif correct_color is not None:
             raise ArgumentValueError(
-                "correct_color: for a path; a slide has its colours from open_slide"
+                "correct_color: only for a path; pass it to open_slide for a slide"
             )
         paths = [c for c in slide.channels if c.type is ChannelTypes.OPTICAL_PATH]
         if len(paths) != 1 or slide.num_focal_planes != 1:
@@ -115,8 +115,8 @@ class OpenSlide:
         self._levels = find_levels(slide, thumbnails=thumbnail_levels)
         if not self._levels:
             raise ArgumentValueError(
-                "slide: there is no VOLUME image; with thumbnail_levels=True the THUMBNAIL image "
-                "is a level"
+                "slide: there is no VOLUME image; pass thumbnail_levels=True to use the THUMBNAIL "
+                "image as a level"
             )
         array = self._levels[0].array
         if array.shape[2] != 3 or array.dtype != np.uint8:
@@ -138,7 +138,7 @@ class OpenSlide:
 
     @classmethod
     def detect_format(cls, path: str | bytes | os.PathLike[Any]) -> str | None:
-        """Detect whether a file is one that can be opened, without opening it.
+        """Detect whether a file can be opened, by its SOP Class.
 
         Parameters
         ----------
@@ -148,13 +148,13 @@ class OpenSlide:
         Returns
         -------
         str or None
-            ``"dicom"`` for a file that says that it is a whole slide image, damaged or not; None
-            for others, for folders, and where there is no file
+            ``"dicom"`` for a file with the SOP Class of whole slide images, damaged or not; None
+            for other files, folders, and missing files
 
         Raises
         ------
         TypeError
-            When `path` is no path
+            When `path` is not a path
         """
         require_type("path", path, str, bytes, os.PathLike)
         return "dicom" if is_slide_file(os.fsdecode(path)) else None
@@ -162,7 +162,7 @@ class OpenSlide:
     def close(self) -> None:
         """Close the slide; no more regions can be read.
 
-        A `Slide` that was given stays open, one that was opened from a path is closed.
+        A `Slide` that was passed stays open; one that was opened from a path is closed.
         """
         self._closed = True
         if self._owned is not None:
@@ -173,7 +173,7 @@ class OpenSlide:
             raise ArgumentValueError("the slide is closed")
 
     def set_cache(self, cache: Any) -> None:
-        """Accept a cache and ignore it: decoded frames are kept by the images of the slide."""
+        """Accept a cache and ignore it, as the images of the slide have caches of their own."""
 
     @property
     def level_count(self) -> int:
@@ -198,14 +198,14 @@ class OpenSlide:
 
     @property
     def properties(self) -> dict[str, str]:
-        """Metadata about the slide, with the names that OpenSlide gives them."""
+        """Metadata about the slide, by the names of OpenSlide."""
         return dict(self._properties)
 
     @cached_property
     def _properties(self) -> dict[str, str]:
         associated = {}
         for flavor in self._listed:
-            # An image that cannot be read is an error when it is asked for
+            # An image that cannot be read is left out here, and an error when it is accessed
             with suppress(DicomSlideError):
                 associated[ASSOCIATED_NAMES[flavor]] = as_level(self._associated[flavor])
         return slide_properties(self._levels, self.level_downsamples, associated)
@@ -214,9 +214,9 @@ class OpenSlide:
     def associated_images(self) -> Mapping[str, Image.Image]:
         """Mapping of image flavor (LABEL or OVERVIEW) to RGBA image.
 
-        An image is decoded when it is asked for, by its flavor or by the name that OpenSlide has
-        for it: ``label``, ``macro`` or ``thumbnail``. Flavors are listed for a `Slide`, names for a
-        path. A THUMBNAIL image is listed where it is no level.
+        Images are decoded on access, by their flavor or by the name of OpenSlide: ``label``,
+        ``macro`` or ``thumbnail``. Flavors are listed for a `Slide`, names for a path. A THUMBNAIL
+        image is listed if it is not a level.
         """
         names = ASSOCIATED_NAMES if self._like_openslide else {}
         return _AssociatedImages(
@@ -225,7 +225,7 @@ class OpenSlide:
 
     @property
     def _listed(self) -> tuple[str, ...]:
-        """Flavors of associated images that are no levels."""
+        """Flavors of associated images that are not levels."""
         levels = {level.image.uid for level in self._levels}
         return tuple(f for f, image in self._associated.items() if image.uid not in levels)
 
@@ -233,7 +233,10 @@ class OpenSlide:
     def color_profile(self) -> ImageCms.ImageCmsProfile | None:
         """ICC profile of the pixels: sRGB if the slide corrects colours, else the scanner's.
 
-        A ValueError says that it is broken.
+        Raises
+        ------
+        ValueError
+            When the profile is broken
         """
         base = self._levels[0]
         if base.profile is None:
@@ -324,21 +327,21 @@ class OpenSlide:
         downsample = max(self.dimensions[0] / width, self.dimensions[1] / height)
         level = self.get_best_level_for_downsample(downsample)
         found = self._levels[level]
-        # Without frames pixels are white, which is the background colour
+        # Pixels that no frame covers become white, the background colour of OpenSlide
         fitted = _fit(found.dimensions, (width, height))
         thumbnail = shrink(found.array, fitted, Image.Resampling.LANCZOS)
         return _with_profile(thumbnail, found)
 
 
 class _AssociatedImages(Mapping[str, Image.Image]):
-    """Images that are no levels, decoded when they are asked for.
+    """Mapping of associated images, which are decoded on access.
 
     Parameters
     ----------
     images : dict
-        Flavor to image
+        Images by flavor
     names : tuple of str
-        What is listed: flavors, or OpenSlide's names for them
+        Keys to list: flavors, or the names of OpenSlide for them
     """
 
     def __init__(self, images: Mapping[str, TiledImage], names: tuple[str, ...]) -> None:
@@ -359,9 +362,9 @@ class _AssociatedImages(Mapping[str, Image.Image]):
             )
         pixels = level.array[...]
         if level.array.pixel_format.photometric == "MONOCHROME1":
-            # Low values are bright
+            # Low values of MONOCHROME1 are bright
             pixels = 255 - pixels
-        # Gray pixels become three equal samples
+        # Monochrome pixels are repeated to three equal samples
         rgb = np.broadcast_to(pixels, (*pixels.shape[:2], 3))
         picture = Image.fromarray(np.ascontiguousarray(rgb)).convert("RGBA")
         return _with_profile(picture, level)
@@ -380,7 +383,7 @@ class _AssociatedImages(Mapping[str, Image.Image]):
 
 
 def _open(place: Source, *, correct_color: bool) -> Slide:
-    """Open a slide at a place; one local file stands for all files of its slide."""
+    """Open the slide of a source; one local file stands for all files of its slide."""
     if isinstance(place, (bytes, os.PathLike)):
         place = os.fsdecode(place)
     if isinstance(place, str):
@@ -392,7 +395,7 @@ def _open(place: Source, *, correct_color: bool) -> Slide:
 
 
 def _read(array: FrameArray, rows: range, columns: range) -> Image.Image:
-    """Read an RGBA image, transparent where there are no pixels."""
+    """Read a region as an RGBA image, transparent where no frame covers it."""
     pixels = array.read(rows, columns)
     alpha: int | Image.Image = 255
     if not array.covers(rows, columns):
@@ -405,7 +408,7 @@ def _read(array: FrameArray, rows: range, columns: range) -> Image.Image:
 
 
 def _fit(size: tuple[int, int], most: tuple[int, int]) -> tuple[int, int]:
-    """Find the largest width and height within limits whose ratio is kept best."""
+    """Find the largest width and height within limits that keep the aspect ratio best."""
     width, height = most
     if width >= size[0] and height >= size[1]:
         return size

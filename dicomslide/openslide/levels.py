@@ -1,4 +1,4 @@
-"""Levels and associated images of a slide, as OpenSlide tells them apart."""
+"""Levels and associated images of a slide, as OpenSlide has them."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -22,19 +22,19 @@ ASSOCIATED_NAMES = {
     ImageFlavors.OVERVIEW.value: "macro",
     ImageFlavors.THUMBNAIL.value: "thumbnail",
 }
-"""OpenSlide's names for the flavors of images that are no levels."""
+"""Names of OpenSlide for associated images, by flavor."""
 
 
 @dataclass(frozen=True, eq=False)
 class Level:
-    """An image and its pixels.
+    """Image of a level, and its pixels.
 
     Parameters
     ----------
     image : TiledImage
-        Image
+        Image of the level
     array : FrameArray
-        Its pixels, in the colours in which they are shown
+        Lazy array of its pixels, corrected if the slide corrects colours
     """
 
     image: TiledImage
@@ -55,12 +55,13 @@ class Level:
 def find_levels(slide: Slide, *, thumbnails: bool) -> tuple[Level, ...]:
     """Find the levels of the first optical path and focal plane, largest first.
 
-    Padding to whole tiles is not part of a level, so that positions are the same at all levels.
+    Levels have the size of the total pixel matrix, without padding to whole tiles, so that
+    positions agree at all levels.
 
     Parameters
     ----------
     slide : Slide
-        Slide
+        Slide whose levels are found
     thumbnails : bool
         Whether THUMBNAIL images are levels
     """
@@ -74,9 +75,9 @@ def find_levels(slide: Slide, *, thumbnails: bool) -> tuple[Level, ...]:
 
 
 def find_associated_images(slide: Slide) -> dict[str, TiledImage]:
-    """Find the first LABEL, OVERVIEW and THUMBNAIL image of a slide by flavor.
+    """Find the first LABEL, OVERVIEW and THUMBNAIL image of a slide, by flavor.
 
-    A THUMBNAIL image that is a level is among them.
+    A THUMBNAIL image is included even if it is a level.
     """
     images: dict[str, Sequence[TiledImage]] = {
         ImageFlavors.LABEL.value: slide.label_images,
@@ -87,7 +88,7 @@ def find_associated_images(slide: Slide) -> dict[str, TiledImage]:
 
 
 def as_level(image: TiledImage) -> Level:
-    """Take the first channel and focal plane of an image."""
+    """Make a level of the first channel and focal plane of an image."""
     return Level(image, image.get_total_pixel_matrix().array)
 
 

@@ -1,4 +1,4 @@
-"""Names of properties, as openslide-python has them."""
+"""Constants for the names of properties, as in openslide-python."""
 
 __all__ = [
     "PROPERTY_NAME_BACKGROUND_COLOR",

@@ -1,4 +1,4 @@
-"""Metadata of a slide under the names that OpenSlide gives them."""
+"""Metadata of a slide by the names of OpenSlide."""
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,16 +38,16 @@ BACKGROUND_COLOR = "FFFFFF"
 def slide_properties(
     levels: Sequence[Level], downsamples: Sequence[float], associated: Mapping[str, Level]
 ) -> dict[str, str]:
-    """Describe a slide.
+    """Collect the properties of a slide.
 
     Parameters
     ----------
     levels : sequence of Level
         Levels, largest first
     downsamples : sequence of float
-        Their downsampling factors
+        Downsampling factors of the levels
     associated : dict
-        Associated images by the names that OpenSlide has for them
+        Associated images by the names of OpenSlide
 
     Returns
     -------
@@ -85,7 +85,7 @@ def _attributes_by_name(base: Dataset, associated: Mapping[str, Level]) -> dict[
     found = {PROPERTY_NAME_COMMENT: optional_text(base, "ImageComments")}
     series = optional_value(base, "SeriesInstanceUID")
     if series:
-        # OpenSlide hashes the string with the byte that ends it
+        # OpenSlide hashes the string with its terminating zero
         found[PROPERTY_NAME_QUICKHASH1] = hashlib.sha256(f"{series}\0".encode()).hexdigest()
     sources = [associated["label"].image.metadata] if "label" in associated else []
     barcodes = [optional_value(dataset, "BarcodeValue") for dataset in (*sources, base)]
@@ -108,7 +108,7 @@ def _scale(base: Level) -> dict[str, str]:
 
 
 def _bounds(array: FrameArray) -> dict[str, str]:
-    """The rectangle of the base level that frames cover."""
+    """Make the properties of the rectangle of the base level that frames cover."""
     rows, columns = array.size
     _, positions = array.tiling.find(0, 0, rows, columns)
     height, width = array.tile_shape[:2]
@@ -130,7 +130,7 @@ def _size(name: str, level: Level) -> dict[str, str]:
 
 
 def _profile_size(name: str, level: Level) -> dict[str, str]:
-    # Without its profile an image is still described
+    # An image whose profile cannot be read is described without it
     with suppress(DicomSlideError):
         if level.profile is not None:
             return {f"{name}.icc-size": str(len(level.profile))}
@@ -139,13 +139,13 @@ def _profile_size(name: str, level: Level) -> dict[str, str]:
 
 def _attributes(dataset: Dataset, prefix: str) -> Iterator[tuple[str, str]]:
     for tag in dataset.keys():  # noqa: SIM118
-        # Items for frames are not even parsed: a sparse slide has tens of thousands of them
+        # The items of frames are skipped unparsed, as a sparse slide has tens of thousands
         if tag != PER_FRAME_GROUPS and not _is_group_length(tag):
             yield from _element(dataset, tag, prefix)
 
 
 def _is_group_length(tag: BaseTag) -> bool:
-    """Whether an element says how many bytes follow in its group (PS3.5 7.2)."""
+    """Whether an element is the length of its group (PS3.5 7.2)."""
     return tag.element == 0
 
 
@@ -153,13 +153,13 @@ def _element(dataset: Dataset, tag: BaseTag, prefix: str) -> list[tuple[str, str
     try:
         element = dataset[tag]
         return list(_values(element, f"{prefix}.{element.keyword}")) if element.keyword else []
-    # Damage costs the one attribute
+    # A damaged attribute is left out
     except Exception:
         return []
 
 
 def _values(element: DataElement, name: str) -> Iterator[tuple[str, str]]:
-    """Yield the names and values of an element; binary values are left out."""
+    """Yield names and values of the properties of an element; binary values are left out."""
     value = element.value
     if element.VR == VR.SQ:
         for index, item in enumerate(value):
@@ -178,5 +178,5 @@ def _values(element: DataElement, name: str) -> Iterator[tuple[str, str]]:
 
 
 def _text(value: float) -> str:
-    """Write a number as OpenSlide does: with 17 digits, without zeros at the end."""
+    """Format a number as OpenSlide does: with 17 digits, without trailing zeros."""
     return f"{value:.17g}"
