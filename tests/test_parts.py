@@ -156,4 +156,4 @@ def test_projection_has_the_segments_of_all_focal_planes(make_slide, tmp_path):
 def test_plane_of_a_projection_is_no_plane(written, tmp_path, capsys):
     arguments = [str(written.folder), str(tmp_path / "slide.zarr"), "--focal-plane", "1"]
     assert main(["export", *arguments, "--max-projection"]) == 2
-    assert "a projection is of all of them" in capsys.readouterr().err
+    assert "a projection is of all focal planes" in capsys.readouterr().err

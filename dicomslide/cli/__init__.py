@@ -1,4 +1,4 @@
-"""The ``dicomslide`` command: each of its commands imports what it alone needs."""
+"""The ``dicomslide`` command, whose commands import their modules on use, to start quickly."""
 
 import argparse
 import json
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit code: 0, 2 for bad input, or 128 and the number of a signal
+        Exit code: 0, 2 for bad input, or 128 plus the number of a signal that ended the command
     """
     options = _parser().parse_args(arguments)
     with warnings.catch_warnings():
@@ -122,7 +122,7 @@ def _parser() -> argparse.ArgumentParser:
         "--composite",
         action="store_true",
         default=None,
-        help="show channels in their colours, and add them (what several channels are shown as)",
+        help="add channels in their display colours (the default for several channels)",
     )
     thumbnail.add_argument(
         "--upright",
@@ -219,12 +219,12 @@ def _add_export_options(export: argparse.ArgumentParser) -> None:
         "--errors",
         choices=ERRORS,
         default="raise",
-        help="frames that cannot be decoded: stop, or fill them and tell (%(default)s)",
+        help="frames that cannot be decoded: stop, or fill them and warn (%(default)s)",
     )
 
 
 def _sizes(text: str) -> tuple[int, ...]:
-    """Read sizes that are separated by commas."""
+    """Parse sizes that are separated by commas."""
     try:
         return tuple(int(size) for size in text.split(","))
     except ValueError:
@@ -232,7 +232,7 @@ def _sizes(text: str) -> tuple[int, ...]:
 
 
 def _option(text: str) -> tuple[str, Any]:
-    """Read the name of an option and its value."""
+    """Parse the name of an option and its value, which is JSON or text."""
     name, equals, value = text.partition("=")
     if not name or not equals:
         raise argparse.ArgumentTypeError(f"{text!r}: expected KEY=VALUE")
@@ -242,9 +242,9 @@ def _option(text: str) -> tuple[str, Any]:
         return name, value
 
 
-def _add(commands: Any, name: str, run: Any, what: str) -> argparse.ArgumentParser:
+def _add(commands: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
     command: argparse.ArgumentParser = commands.add_parser(
-        name, help=what, description=f"{what[0].upper()}{what[1:]}."
+        name, help=text, description=f"{text[0].upper()}{text[1:]}."
     )
     command.set_defaults(run=run)
     return command

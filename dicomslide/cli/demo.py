@@ -1,4 +1,4 @@
-"""The demonstration of the ``dicomslide demo`` command."""
+"""Demonstration of the ``dicomslide demo`` command."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -14,9 +14,9 @@ from dicomslide.thumbnail import make_thumbnail
 
 __all__ = ["run_demo", "tissue_area"]
 
-# Tissue is coloured; glass and fat are white or grey, without saturation
+# Least difference between samples of tissue, as glass and fat are white or grey
 _SATURATION = 25
-# Many frames for each task of dask; the synthetic slide has frames of 256 x 256 pixels
+# 16 frames for each task of dask, as the synthetic slide has frames of 256 x 256 pixels
 _CHUNKS = {"y": 1024, "x": 1024}
 
 
@@ -26,12 +26,12 @@ def tissue_area(level: xr.Dataset) -> xr.DataArray:
     Parameters
     ----------
     level : xarray.Dataset
-        A level of the tree of a colour slide
+        Level of the tree of a colour slide
 
     Returns
     -------
     xarray.DataArray
-        A single value; nothing is read before it is computed
+        Single value; nothing is read before it is computed
     """
     image = level.image.isel(channel=0, focal_plane=0)
     mask = image.max("sample") - image.min("sample") > _SATURATION
@@ -44,24 +44,24 @@ def run_demo(
     say: Callable[[str], None],
     progress: Callable[[str], AbstractContextManager[object]],
 ) -> None:
-    """Write a synthetic slide and use it.
+    """Write a synthetic slide, analyse it, and convert it.
 
     Parameters
     ----------
     folder : pathlib.Path
-        Folder that is made for the results
+        Folder that is created for the results
     say : callable
         Shows a line of text to the user
     progress : callable
-        Makes a context in which computations of dask show their progress
+        Makes a context in which computations of dask show their progress, from a description
 
     Raises
     ------
     StoreError
-        When the folder is there already and not empty
+        When the folder exists and is not empty
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise StoreError(f"{folder}: there is something already; name another folder")
+        raise StoreError(f"{folder}: already exists and is not empty; name another folder")
     source, store, picture = folder / "slide", folder / "slide.ome.zarr", folder / "thumbnail.png"
     say("Writing a synthetic slide ...")
     with progress("writing"):
@@ -83,8 +83,8 @@ def run_demo(
     with progress("thumbnail"):
         make_thumbnail(slide, 1200).save(picture)
     say("Results:")
-    for what, path in (("slide", source), ("thumbnail", picture), ("OME-Zarr", store)):
-        say(f"  {what:9} {path}")
+    for name, path in (("slide", source), ("thumbnail", picture), ("OME-Zarr", store)):
+        say(f"  {name:9} {path}")
     say("The same in Python:")
     say("  import xarray as xr")
     say(f'  tree = xr.open_datatree("{source}", engine="dicomslide", chunks={_CHUNKS})')

@@ -1,4 +1,4 @@
-"""The headers of a slide without what names people, to be attached to reports of faults."""
+"""Headers of slides without pixels and personal data, for reports of faults."""
 
 import hashlib
 import io
@@ -21,11 +21,11 @@ from dicomslide.stores.protocol import ImageQuery
 
 __all__ = ["anonymized", "write_headers"]
 
-# Patients, trials, requests, visits and results: nothing in them says how a slide was scanned
+# Groups of patients, trials, requests, visits and results, which do not describe the scan
 _PERSONAL_GROUPS = {0x0010, 0x0012, 0x0032, 0x0038, 0x4008}
 _PIXELS = 0x7FE0
 _TEXTS = {"AE", "AS", "DA", "DT", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UN", "UR", "UT"}
-# The texts that say how a slide was scanned and what its channels are
+# Keywords of texts that are kept, as they describe the scan and the channels
 _KEPT = {
     "CodeMeaning",
     "CodeValue",
@@ -42,24 +42,24 @@ _KEPT = {
     "SegmentLabel",
     "SoftwareVersions",
 }
-# Sequences of codes of persons and of where they work
+# Words in keywords of attributes that identify persons or institutions
 _OF_PERSONS = re.compile(
     "Person|Physician|Operator|Author|Creator|Observer|Participant|Perform|Request|Institution"
     "|Department|Verif|Custodial|Responsible|OriginalAttributes"
 )
-# Images are put together by these: other texts stand for them, the same ones for the same
+# Identifiers by which images are grouped: equal ones are replaced by equal texts
 _REPLACED = {"ContainerIdentifier", "SpecimenIdentifier"}
 
 
 def write_headers(source: Source, target: Path) -> int:
-    """Write the headers of all images of slides at a place into a ZIP archive.
+    """Write the headers of all images of slides of a source into a ZIP archive.
 
     Parameters
     ----------
-    source : path, URL or other place of slides
+    source : path, URL or other source of slides
         See `dicomslide.open_slide`
     target : path
-        Archive to write, of a DICOM file without pixels for each image
+        Archive to write, which must not exist. It gets a DICOM file without pixels for each image
 
     Returns
     -------
@@ -74,7 +74,7 @@ def write_headers(source: Source, target: Path) -> int:
     Warns
     -----
     UserWarning
-        When a header, or an attribute, cannot be read, and is left out
+        When a header or an attribute cannot be read, which is left out
     """
     failures: list[Failure] = []
     query = ImageQuery(correct_color=False, failures=failures)
@@ -92,7 +92,7 @@ def write_headers(source: Source, target: Path) -> int:
 
 
 def _write_new(target: Path, content: memoryview) -> None:
-    """Write a file that is not there yet; none is left if that fails."""
+    """Write a new file, and remove it if that fails."""
     try:
         with target.open("xb") as file:
             try:
@@ -118,10 +118,11 @@ def _encoded(dataset: Dataset) -> bytes:
 
 
 def anonymized(dataset: Dataset) -> Dataset:
-    """Copy a data set without what names people.
+    """Copy a data set without personal data.
 
-    Private attributes, pixels, and all about the patient are left out. Of other texts those remain
-    that say how a slide was scanned; others are empty. UIDs are replaced, equal ones by equal ones.
+    Private attributes, pixels, and attributes of patients and persons are left out. Texts become
+    empty, unless they describe the scan or the channels. UIDs are replaced, equal ones by equal
+    ones.
     """
     cleaned = Dataset()
     for tag in list(dataset.keys()):
@@ -152,7 +153,7 @@ def _anonymized(element: DataElement) -> DataElement:
 
 
 def _uid(value: str) -> str:
-    """Replace a UID, unless the standard has it."""
+    """Replace a UID, unless it is one of the standard."""
     if not value or UID(value).name != value:
         return value
     return generate_uid(entropy_srcs=["dicomslide", value])

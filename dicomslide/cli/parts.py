@@ -1,4 +1,4 @@
-"""Parts of a slide that the command shows or converts: some of its channels, one focal plane."""
+"""Selection of the channels and the focal plane of a slide for the command."""
 
 from __future__ import annotations
 
@@ -17,27 +17,32 @@ from dicomslide.tree.schema import IMAGE, is_plane, level_number, plane_dimensio
 if TYPE_CHECKING:
     import xarray as xr
 
-# Distance in millimetres of focal planes that are one
+# Largest distance in millimetres of focal planes that count as one
 _SAME_PLANE = 1e-6
 
 __all__ = ["find_channels", "tree_of_part"]
 
 
 def find_channels(slide: Slide, names: Sequence[str]) -> list[int]:
-    """Find channels by what people call them.
+    """Find channels by index or name.
 
     Parameters
     ----------
     slide : Slide
-        Slide
+        Slide that has the channels
     names : sequence of str
         Zero-based indices into channels, or markers, stains, descriptions or identifiers of optical
         paths
 
+    Returns
+    -------
+    list of int
+        Zero-based indices into channels, each once
+
     Raises
     ------
     ValueError
-        When a name is that of no channel
+        When no channel has a name
     """
     found: list[int] = []
     for name in names:
@@ -47,7 +52,7 @@ def find_channels(slide: Slide, names: Sequence[str]) -> list[int]:
         matching = slide.find_optical_paths(marker=name) or slide.find_optical_paths(name)
         if not matching:
             paths = [c for c in slide.channels if c.type is ChannelTypes.OPTICAL_PATH]
-            called = dict.fromkeys(
+            known = dict.fromkeys(
                 text
                 for channel in paths
                 for text in (
@@ -57,7 +62,7 @@ def find_channels(slide: Slide, names: Sequence[str]) -> list[int]:
             )
             raise SelectionError(
                 f"channel: there is no {name!r}, only 0 to {slide.num_channels - 1}, "
-                f"{', '.join(called)}"
+                f"{', '.join(known)}"
             )
         found += matching
     return list(dict.fromkeys(found))
@@ -71,30 +76,29 @@ def tree_of_part(
     Parameters
     ----------
     slide : Slide
-        Slide
+        Slide that the part is of
     channels : sequence of int
-        Indices of the optical paths; all of them if there are none. Others than optical paths are
-        all in the tree
+        Indices of optical paths; empty for all. Segments and parameters are always in the tree
     focal_plane : int or None
-        Index of a focal plane; None for all of them
+        Index of a focal plane; None for all focal planes
     is_projected : bool
-        Whether there is one focal plane, which has the brightest pixel of all of them; segments are
-        where they are in any of them
+        Whether all focal planes are reduced to one of the brightest pixels; a segment is then where
+        it is in any of them
 
     Raises
     ------
     ValueError
-        When there is no such focal plane, or one of a projection is asked for
+        When there is no such focal plane, or one is given for a projection
 
     Warns
     -----
     UserWarning
-        When an image is left out that is not in the focal plane, or that lacks some
+        When an image is left out that is not in the focal plane, or lacks focal planes
     """
     import xarray as xr
 
     if focal_plane is not None and is_projected:
-        raise ArgumentValueError("focal_plane: a projection is of all of them")
+        raise ArgumentValueError("focal_plane: a projection is of all focal planes")
     if focal_plane is not None and not 0 <= focal_plane < slide.num_focal_planes:
         raise SelectionError(
             f"focal_plane: there is no focal plane {focal_plane}, only {slide.num_focal_planes} "
@@ -110,7 +114,7 @@ def tree_of_part(
 
 
 def _one_plane(path: str, node: xr.Dataset, offset: float) -> xr.Dataset:
-    """Leave one focal plane of a node: that at an offset in millimetres."""
+    """Select the focal plane of a node at an offset in millimetres; leave out images without it."""
     nearest: dict[Hashable, list[int]] = {}
     for name in node.dims:
         if is_plane(name):
@@ -129,9 +133,9 @@ def _one_plane(path: str, node: xr.Dataset, offset: float) -> xr.Dataset:
 
 
 def _projected(groups: Mapping[str, xr.Dataset]) -> dict[str, xr.Dataset]:
-    """Make one focal plane of all, of the brightest pixels.
+    """Reduce all focal planes to one of the brightest pixels.
 
-    Optical paths of levels that lack some of the focal planes of the largest one are left out.
+    Levels that lack focal planes of the largest level are left out.
     """
     most: dict[Hashable, int] = {}
     made = {}
@@ -159,7 +163,7 @@ def _projected(groups: Mapping[str, xr.Dataset]) -> dict[str, xr.Dataset]:
 
 
 def _brightest(variable: xr.DataArray, plane: str) -> Any:
-    """Compute the brightest values along focal planes, of those that are known."""
+    """Compute the brightest values along focal planes, ignoring NaN."""
     photometric = variable.encoding.get("photometric_interpretation")
     brighter = np.fmin if photometric == "MONOCHROME1" else np.fmax
     planes = [variable.isel({plane: [k]}).data for k in range(variable.sizes[plane])]

@@ -1,4 +1,4 @@
-"""Progress of computations of dask on a terminal."""
+"""Progress bar for computations of dask on a terminal."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,8 +12,8 @@ __all__ = ["progress"]
 
 
 @contextmanager
-def progress(what: str) -> Iterator[None]:
-    """Show the progress of computations on stderr, if that is a terminal."""
+def progress(description: str) -> Iterator[None]:
+    """Show the progress of computations in the block on stderr, if that is a terminal."""
     console = Console(stderr=True)
     with Progress(
         TextColumn("{task.description}"),
@@ -24,7 +24,7 @@ def progress(what: str) -> Iterator[None]:
         disable=not console.is_terminal,
         transient=True,
     ) as bar:
-        task = bar.add_task(what, total=None)
+        task = bar.add_task(description, total=None)
 
         def start(graph: Any, state: dict[str, Any]) -> None:
             bar.reset(task, total=sum(len(state[part]) for part in ("ready", "waiting")))

@@ -1,18 +1,19 @@
-"""Text that a terminal shows and does not obey."""
+"""Text that is safe to print on a terminal."""
 
 import unicodedata
 from typing import Any
 
 __all__ = ["printable"]
 
-# Control characters, and format characters that turn the direction of what follows
+# Categories of control characters, of format characters, which may reverse the direction of text,
+# and of surrogates
 _OBEYED = {"Cc", "Cf", "Cs"}
 
 
 def printable(value: Any) -> str:
-    """Make a text without control characters; those that part words become spaces.
+    """Convert a value to text without control characters; white space becomes spaces.
 
-    Attributes of files may hold any, and with them commands to the terminal.
+    Attributes of files may contain any characters, and so commands to the terminal.
     """
     return "".join(
         " " if character.isspace() else character
