@@ -52,9 +52,9 @@ if TYPE_CHECKING:
 
     __version__: str
 
-# Modules of the names, each imported when one of its names is used for the first time. dask.array,
-# dicomweb_client, highdicom, pydicom.sr, rich, xarray and zarr take long to import, and few
-# programs need all of them: modules that nearly all programs need import these in functions
+# Modules of the public names, each of which is imported when one of its names is first used.
+# dask.array, dicomweb_client, highdicom, pydicom.sr, rich, xarray and zarr are slow to import, and
+# few programs need all: modules that nearly all programs use import these in functions
 _PLACES = {
     "ChannelTypes": "enum",
     "DicomSlideError": "errors",
@@ -102,7 +102,7 @@ _PLACES = {
 __all__ = sorted(_PLACES)
 
 
-# Type checkers take a module that has this function for one with any name
+# Hidden from type checkers, which would otherwise accept any name as one of this module
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Runs the ``dicomslide`` command: ``python -m dicomslide``."""
+"""Entry point of ``python -m dicomslide``, which runs the ``dicomslide`` command."""
 
 import sys
 

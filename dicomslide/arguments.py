@@ -27,7 +27,7 @@ def require_type(name: str, value: Any, *types: type) -> None:
     Raises
     ------
     ArgumentTypeError
-        When it has none of the types
+        When the argument has none of the types
     """
     if not isinstance(value, types):
         expected = " or ".join(t.__name__ for t in types)
@@ -91,9 +91,9 @@ def selection(name: str, value: Any, count: int) -> int:
     Raises
     ------
     ArgumentTypeError
-        When it is not an integer
+        When the index is not an integer
     SelectionError
-        When there is none with that index
+        When the index is not one of 0 to ``count - 1``
     """
     index = integer(name, value)
     if not 0 <= index < count:

@@ -1,4 +1,4 @@
-"""How much a process keeps of what may be needed again, as the configuration of dask says."""
+"""Bounds of the caches of a process, which the configuration of dask sets."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -15,7 +15,7 @@ __all__ = ["Recent", "bound"]
 
 T = TypeVar("T")
 
-# Explained in docs/performance.md
+# The names are explained in docs/performance.md
 _DEFAULTS = {
     "decoded-frames": "64 MiB",
     "read-ahead": "128 MiB",
@@ -29,12 +29,12 @@ dask.config.update_defaults({"dicomslide": {"keep": _DEFAULTS}})
 
 
 def bound(name: str) -> int:
-    """Get the bound of what is kept, in bytes or for ``"open-files"`` as a number.
+    """Read the bound of a cache, in bytes, or as a number of files for ``"open-files"``.
 
     Raises
     ------
     ArgumentValueError
-        When the configuration has no such value
+        When the configuration has an invalid value
     """
     key = f"dicomslide.keep.{name}"
     value = dask.config.get(key, _DEFAULTS[name])
@@ -50,12 +50,12 @@ def bound(name: str) -> int:
 
 
 class Recent:
-    """Things of this process by key, the least recently used dropped first.
+    """Cache of objects of this process, which drops the least recently used first.
 
     Parameters
     ----------
     name : str
-        Name of the bound of all of them together; the last one is kept whatever its size
+        Name of the bound of the sizes of all objects; the last object is kept whatever its size
     """
 
     def __init__(self, name: str) -> None:
@@ -65,20 +65,20 @@ class Recent:
         remake_after_fork(self)
 
     def remake(self) -> None:
-        """Begin anew, with nothing."""
+        """Forget all objects; called in the child of a fork."""
         self._things: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
         self._bytes = 0
         self._being_made: dict[Hashable, AbstractContextManager[object]] = {}
 
     def get(self, key: Hashable, make: Callable[[], T], size: int) -> T:
-        """Get a thing, or make it, which takes so many bytes."""
+        """Get the object of a key, or make it, with its size in bytes."""
         with self._lock:
             if key in self._things:
                 self._things.move_to_end(key)
                 thing: T = self._things[key][0]
                 return thing
             turn = self._being_made.setdefault(key, make_lock())
-        # The lock keeps threads from making the same thing at the same time
+        # The lock of a key keeps threads from making the same object at the same time
         with turn:
             with self._lock:
                 if key in self._things:
@@ -97,7 +97,7 @@ class Recent:
         return thing
 
     def drop(self, key: Hashable) -> None:
-        """Keep a thing no longer."""
+        """Drop the object of a key."""
         with self._lock:
             self._bytes -= self._things.pop(key, (None, 0))[1]
 

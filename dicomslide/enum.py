@@ -6,14 +6,14 @@ __all__ = ["ChannelTypes", "ImageFlavors"]
 
 
 class ChannelTypes(Enum):
-    """What a channel of an image is, which depends on its Information Object Definition."""
+    """Kind of a channel of an image, which depends on its Information Object Definition."""
 
     OPTICAL_PATH = "OPTICAL_PATH"
-    """An item of the Optical Path Sequence (PS3.3 C.8.12.5) of a slide microscopy image."""
+    """Item of the Optical Path Sequence (PS3.3 C.8.12.5) of a slide microscopy image."""
     SEGMENT = "SEGMENT"
-    """An item of the Segment Sequence (PS3.3 C.8.20.2) of a Segmentation."""
+    """Item of the Segment Sequence (PS3.3 C.8.20.2) of a Segmentation."""
     PARAMETER = "PARAMETER"
-    """A quantity of a Parametric Map: a Real World Value Mapping (PS3.3 C.7.6.16.2.11)."""
+    """Quantity of a Parametric Map: a Real World Value Mapping (PS3.3 C.7.6.16.2.11)."""
 
 
 class ImageFlavors(Enum):

@@ -1,4 +1,4 @@
-"""Tiled images."""
+"""Tiled images, one for each image instance."""
 
 from __future__ import annotations
 
@@ -31,21 +31,22 @@ __all__ = ["TiledImage"]
 
 
 class TiledImage:
-    """A tiled DICOM image.
+    """Tiled DICOM image.
 
-    An instance gives access to the metadata and the pixels of one tiled DICOM image instance: one
+    The object gives access to the metadata and the pixels of one tiled DICOM image instance: one
     that has Total Pixel Matrix Rows and Total Pixel Matrix Columns (PS3.3 C.8.12.14), such as a VL
     Whole Slide Microscopy Image, a Segmentation or a Parametric Map.
 
-    An image has one `TotalPixelMatrix` for each pair of channel and focal plane. What a channel is
-    depends on the kind of image: see `ChannelTypes`. ``channel_index`` is a zero-based index into
-    the channels, along the items of their DICOM attribute; ``focal_plane_index`` one into the focal
-    planes, from the slide towards the coverslip. A ValueError says that there is none.
+    An image has one `TotalPixelMatrix` for each pair of channel and focal plane. The kind of its
+    channels depends on the kind of image: see `ChannelTypes`. ``channel_index`` is a zero-based
+    index into the channels, along the items of their DICOM attribute; ``focal_plane_index`` one
+    into the focal planes, from the slide towards the coverslip. Both raise a ValueError when there
+    is no such channel or focal plane.
 
     Parameters
     ----------
     client : dicomweb_client.api.DICOMClient or ImageStore
-        Client that can retrieve the frames, or the store that they are in
+        Client that can retrieve the frames, or store that has them
     image_metadata : pydicom.dataset.Dataset
         Metadata of a tiled DICOM image. The metadata of a colour image should contain the ICC
         Profile, so that colours can be corrected
@@ -114,7 +115,7 @@ class TiledImage:
 
     @property
     def frame_source(self) -> FrameSource:
-        """Encoded frames of the image, and where each of them lies."""
+        """Source of the encoded frames of the image, and of their locations."""
         return self._instance.source
 
     @property
@@ -127,18 +128,18 @@ class TiledImage:
     def geometry(self) -> ImageGeometry:
         """Relation between the pixels and the slide coordinate system.
 
-        It is what the attributes of the image state, or for an image that a `Slide` hands out what
+        The relation is stated by the attributes of the image. Images of a `Slide` have the one that
         the slide decided for all of its images.
 
         Raises
         ------
         ValueError
-            When the image does not say where it lies
+            When the image does not state its position
         """
         return self._placed or self._instance.geometry
 
     def _place(self, geometry: ImageGeometry) -> None:
-        """Let the slide that the image belongs to decide where it lies."""
+        """Set the geometry that the slide of the image decided."""
         self._placed = geometry
 
     @property
@@ -153,7 +154,7 @@ class TiledImage:
         Raises
         ------
         ValueError
-            When the image does not say where it lies
+            When the image does not state its position
         """
         return self.geometry.origin[:2]
 
@@ -164,14 +165,14 @@ class TiledImage:
         Raises
         ------
         ValueError
-            When the image does not say where it lies
+            When the image does not state its position
         """
         (left, bottom), (right, top) = self.geometry.bounds(self.size)
         return right - left, top - bottom
 
     @property
     def channel_type(self) -> ChannelTypes:
-        """What the channels are."""
+        """Kind of the channels."""
         return self._instance.channel_type
 
     @property
@@ -318,7 +319,7 @@ class TiledImage:
         Raises
         ------
         ValueError
-            When the image does not say how it lies
+            When the image does not state its orientation
         """
         return self.geometry.rotation
 
@@ -338,7 +339,7 @@ class TiledImage:
         Raises
         ------
         ValueError
-            When the shape is wrong, a value is not finite, or the image does not say where it lies
+            When the shape is wrong, a value is not finite, or the image does not state its position
         """
         return self.geometry.to_slide(coordinates("pixel_indices", pixel_indices, 2))
 
@@ -359,7 +360,7 @@ class TiledImage:
         Raises
         ------
         ValueError
-            When the shape is wrong, a value is not finite, or the image does not say where it lies
+            When the shape is wrong, a value is not finite, or the image does not state its position
         """
         return nearest_pixels(self.geometry, coordinates("slide_coordinates", slide_coordinates, 3))
 
@@ -379,7 +380,7 @@ class TiledImage:
         Raises
         ------
         ValueError
-            When the image does not say where it lies
+            When the image does not state its position
         """
         x, y, _ = self.geometry.to_slide(number_pair("pixel_indices", pixel_indices)).tolist()
         return x, y
@@ -401,7 +402,7 @@ class TiledImage:
         Raises
         ------
         ValueError
-            When the image does not say where it lies
+            When the image does not state its position
         """
         x, y = number_pair("offset", offset)
         row, column = nearest_pixels(self.geometry, [(x, y, self.geometry.origin[2])])[0].tolist()
@@ -437,7 +438,7 @@ class TiledImage:
         return self._matrices[key]
 
     def get_label_map(self, focal_plane_index: int = 0) -> TotalPixelMatrix:
-        """Get the numbers of the segments of a label map Segmentation.
+        """Get the segment numbers of a label map Segmentation as a total pixel matrix.
 
         Parameters
         ----------
@@ -452,11 +453,11 @@ class TiledImage:
         Raises
         ------
         ValueError
-            When the image is no label map
+            When the image is not a label map
         """
         array = self.get_total_pixel_matrix(0, focal_plane_index).array
         if array.label is None:
-            raise ArgumentValueError(f"{self.label} is no label map")
+            raise ArgumentValueError(f"{self.label} is not a label map")
         return TotalPixelMatrix._of(replace(array, label=None))
 
     def get_image_region(
@@ -481,8 +482,8 @@ class TiledImage:
         Returns
         -------
         numpy.ndarray
-            Pixel array of shape (rows, columns, samples). What lies outside the matrix is
-            background: white for colour images, 0 otherwise
+            Pixel array of shape (rows, columns, samples). Pixels outside the matrix are background:
+            white for colour images, 0 otherwise
 
         Raises
         ------
@@ -515,13 +516,13 @@ class TiledImage:
         -------
         numpy.ndarray
             Pixel array of shape (rows, columns, samples) as seen on the upright slide: columns run
-            along +X and rows along -Y. What lies outside the matrix is background
+            along +X and rows along -Y. Pixels outside the matrix are background
 
         Raises
         ------
         ValueError
             When the size is negative, there is no such channel or focal plane, or the image does
-            not say where it lies
+            not state its position
 
         Notes
         -----
@@ -552,7 +553,7 @@ class TiledImage:
 
 
 def find_focal_plane(offsets: tuple[float, ...], focal_plane_offset: float) -> int:
-    """Find the focal plane with a Z offset in micrometres, up to a nanometre."""
+    """Find the index of the focal plane with a Z offset in micrometres, within a nanometre."""
     wanted = number("focal_plane_offset", focal_plane_offset)
     for index, offset in enumerate(offsets):
         if abs(offset - wanted) < 1e-3:

@@ -1,4 +1,4 @@
-"""What the total pixel matrices of one image instance share, read from its metadata once."""
+"""Image instances: metadata, frames and cache that all arrays of an instance share."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ __all__ = ["ImageInstance"]
 
 
 class ImageInstance:
-    """An image instance and where its frames are.
+    """Image instance with the source of its frames.
 
     Parameters
     ----------
     source : FrameSource
-        Frames of the instance
+        Source of the frames of the instance
     dataset : pydicom.dataset.Dataset
         Metadata of a tiled image
     max_frame_cache_size : int or None
@@ -84,7 +84,7 @@ class ImageInstance:
     def of_client(
         cls, client: DICOMClient | ImageStore, dataset: Dataset, max_frame_cache_size: int
     ) -> ImageInstance:
-        """Make the instance whose frames a client or a store has."""
+        """Make an instance whose frames are from a client or a store."""
         require_type("image_metadata", dataset, Dataset)
         integer("max_frame_cache_size", max_frame_cache_size)
         return cls(frame_source(client, dataset), dataset, max_frame_cache_size)
@@ -96,17 +96,17 @@ class ImageInstance:
 
     @cached_property
     def channel_type(self) -> ChannelTypes:
-        """What the channels are."""
+        """Kind of the channels."""
         return channel_type(self.dataset)
 
     @cached_property
     def channel_identifiers(self) -> tuple[str, ...]:
-        """What the channels are told apart by."""
+        """Identifiers of the channels: see `read_identifiers`."""
         return read_identifiers(self.dataset)
 
     @cached_property
     def channels(self) -> tuple[Channel, ...]:
-        """Channels in the order of the items of their DICOM attribute."""
+        """Descriptions of the channels in the order of the items of their DICOM attribute."""
         return read_channels(self.dataset)
 
     @cached_property
@@ -115,48 +115,48 @@ class ImageInstance:
         return focal_plane_offsets(self.dataset)
 
     def focal_planes_of(self, channel: int) -> tuple[int, ...]:
-        """Get the indices of the focal planes that show a channel.
+        """Find the indices of the focal planes that show a channel.
 
-        An optical path is shown in those of which it has frames; one without any frame is
-        background in all of them. A segment without frames is nowhere, which is known for all
-        planes, and what a parametric map has no frames of is not a number.
+        An optical path is shown in the planes in which it has frames, or in all if it has none.
+        Segments and parameters are shown in all planes, as missing frames have a meaning: False for
+        a segment, and NaN for a parameter.
         """
         planes = tuple(range(len(self.focal_plane_offsets)))
         is_path = self.channel_type is ChannelTypes.OPTICAL_PATH
-        # With a single channel every focal plane has frames, without looking at them
+        # With a single channel or plane the positions of frames need not be read
         if not is_path or min(len(planes), len(self.channel_identifiers)) == 1:
             return planes
         return tuple(k for k in planes if self._tilings.has_frames(channel, k)) or planes
 
     @cached_property
     def placement(self) -> ImageGeometry | None:
-        """Where the image lies on the slide, if it says so."""
+        """Position of the image on the slide; None where it is not stated."""
         return read_geometry(self.dataset)
 
     @property
     def geometry(self) -> ImageGeometry:
-        """Where the image lies on the slide.
+        """Position of the image on the slide.
 
         Raises
         ------
         InvalidImageError
-            When the image does not say
+            When the image does not state it
         """
         if self.placement is None:
             raise InvalidImageError(
-                f"image {self.uid} has no place on the slide: Pixel Spacing, Image Orientation "
+                f"image {self.uid} has no position on the slide: Pixel Spacing, Image Orientation "
                 "(Slide) and Total Pixel Matrix Origin are needed"
             )
         return self.placement
 
     def array(self, channel: int, focal_plane: int, correct_color: bool) -> FrameArray:
-        """Get the pixels of a channel and focal plane.
+        """Make the lazy array of a channel and focal plane.
 
         Raises
         ------
         ValueError
             When there is no such channel or focal plane, the plane does not show the channel, or
-            its pixels are stored in a way that is not supported
+            the format of the pixels is not supported
         """
         channels, planes = len(self.channel_identifiers), len(self.focal_plane_offsets)
         if not 0 <= channel < channels:
@@ -193,7 +193,7 @@ class ImageInstance:
         return color_transform(icc_profile(self.dataset, channel), self.label)
 
     def close(self) -> None:
-        """Drop decoded frames, and what is held where the frames are."""
+        """Drop decoded frames, and close the source of the frames."""
         self.cache.clear()
         self.source.close()
 

@@ -1,4 +1,4 @@
-"""Total pixel matrices: the pixels of one channel and focal plane of a tiled image."""
+"""Total pixel matrices: lazy arrays of one channel and focal plane of a tiled image."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = ["TotalPixelMatrix", "TotalPixelMatrixSampler"]
 
 
 class TotalPixelMatrix:
-    """The pixels of one channel and focal plane of a tiled image, as a lazy array.
+    """Total pixel matrix of one channel and focal plane of a tiled image, a lazy array.
 
     The matrix is indexed like a NumPy array, with one addition: a single integer, slice or list
     selects whole tiles. Frames are retrieved and decoded when they are needed.
@@ -45,13 +45,13 @@ class TotalPixelMatrix:
     ========================  ==================================================
 
     Tiles are numbered row by row over the regular grid (PS3.3 C.7.6.17.3). A tile at the right or
-    bottom edge has its full size, with the pixels that are stored beyond the matrix. What no frame
-    covers is background: white for colour images, 0 otherwise.
+    bottom edge has its full size, with the pixels that are stored beyond the matrix. Pixels that no
+    frame covers are background: white for colour images, 0 otherwise.
 
     Parameters
     ----------
     client : dicomweb_client.api.DICOMClient or ImageStore
-        Client that can retrieve the frames, or the store that they are in
+        Client that can retrieve the frames, or store that has them
     image_metadata : pydicom.dataset.Dataset
         Metadata of a tiled image
     channel_index : int, optional
@@ -99,7 +99,7 @@ class TotalPixelMatrix:
 
     @property
     def array(self) -> FrameArray:
-        """The lazy array that all reads go through."""
+        """Lazy array that all reads go through."""
         return self._array
 
     @property
@@ -109,7 +109,7 @@ class TotalPixelMatrix:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Rows, columns and samples."""
+        """Number of rows, columns and samples."""
         return self._array.shape
 
     @property
@@ -129,7 +129,7 @@ class TotalPixelMatrix:
 
     @property
     def tile_shape(self) -> tuple[int, int, int]:
-        """Rows, columns and samples of a tile."""
+        """Number of rows, columns and samples of a tile."""
         return self._array.tile_shape
 
     @property
@@ -259,7 +259,7 @@ class TotalPixelMatrix:
         found = self._array.tiling.position_of(number - 1)
         if found is None:
             raise ArgumentValueError(
-                f"frame_number: {number} is no frame of this channel and focal plane"
+                f"frame_number: {number} is not a frame of this channel and focal plane"
             )
         window = self._array.window
         corner = np.add(found, window.offset if window else 0).clip(0).tolist()
@@ -275,7 +275,7 @@ class TotalPixelMatrix:
         return (self._read_tiles([index])[0] for index in range(self.num_tiles))
 
     def __getitem__(self, key: Any) -> NDArray:
-        """Read pixels or tiles; see the class for what an index means.
+        """Read pixels or tiles by an index: see the class.
 
         Raises
         ------
@@ -296,7 +296,7 @@ class TotalPixelMatrix:
         return self._array.__array__(dtype, copy)
 
     def __getstate__(self) -> dict[str, Any]:
-        # The positions of tiles are made again where they are needed
+        # Cached positions of tiles are not pickled, as they are cheap to compute again
         return {"_array": self._array}
 
     def __eq__(self, other: object) -> bool:
@@ -316,7 +316,7 @@ class TotalPixelMatrix:
 
     @property
     def dask(self) -> da.Array:
-        """The pixels as a dask array with one chunk for each frame."""
+        """Dask array of the pixels with one chunk for each frame."""
         return self.to_dask()
 
     def to_dask(self, chunks: Chunks = "frames") -> da.Array:
@@ -325,9 +325,10 @@ class TotalPixelMatrix:
         Parameters
         ----------
         chunks : {"frames", "auto"}, int or tuple of int, optional
-            One chunk for each frame (the last ones cropped to the matrix), chunks of a good size,
-            or chunks of about the given (rows, columns). Chunks are whole multiples of frames, and
-            each is read with one call to the source. -1 stands for the whole axis
+            One chunk for each frame (the last ones cropped to the matrix), chunks that suit the
+            machine and the source, or chunks of about the given (rows, columns). Chunks are whole
+            multiples of frames, and each is read with one call to the source. -1 stands for the
+            whole axis
 
         Returns
         -------
@@ -336,6 +337,8 @@ class TotalPixelMatrix:
 
         Raises
         ------
+        TypeError
+            When a size is not an integer
         ValueError
             When `chunks` is none of these, or there would be more chunks than dask can hold
         """
@@ -347,19 +350,19 @@ class TotalPixelMatrix:
         Parameters
         ----------
         offset : tuple of int
-            Zero-based (row, column) of its top left pixel
+            Zero-based (row, column) of the top left pixel of the rectangle
         size : tuple of int
-            Rows and columns
+            Number of rows and columns
 
         Returns
         -------
         numpy.ndarray
-            Pixels of shape (rows, columns, samples). What lies outside is background
+            Pixels of shape (rows, columns, samples). Pixels outside the matrix are background
 
         Raises
         ------
         TypeError
-            When offset or size are no integers
+            When `offset` or `size` are not integers
         ValueError
             When `size` is negative
         """
@@ -372,29 +375,30 @@ class TotalPixelMatrix:
     ) -> NDArray:
         """Read rectangles of one size together, which may extend beyond the matrix on any side.
 
-        All frames that the rectangles touch are found first. Then they are fetched together, and
-        each is decoded once, however many rectangles share it, and dropped when it is in all of
-        them: next to the result, memory is needed for a few frames only.
+        The frames of all rectangles are fetched together. Each is decoded once, however many
+        rectangles share it, and dropped when it is copied to all of them: beside the result, memory
+        is needed for a few frames only.
 
         Parameters
         ----------
         offsets : array_like
             Zero-based (row, column) of the top left pixel of each rectangle, shape (n, 2)
         size : tuple of int
-            Rows and columns
+            Number of rows and columns of each rectangle
         out : numpy.ndarray, optional
-            Array of the shape and data type of the result, which takes it up. Its memory may have
-            any layout: that of a view of a tensor that has the samples before the rows, say
+            Array of the shape and data type of the result, which is written to it. Its memory may
+            have any layout, such as a view of a tensor that has the samples before the rows
 
         Returns
         -------
         numpy.ndarray
-            Pixels of shape (n, rows, columns, samples), or `out`. What lies outside is background
+            Pixels of shape (n, rows, columns, samples), or `out`. Pixels outside the matrix are
+            background
 
         Raises
         ------
         TypeError
-            When offsets or size are no integers, or `out` is no array
+            When `offsets` or `size` are not integers, or `out` is not an array
         ValueError
             When a shape, the size or the data type of `out` is not as described
         """
@@ -432,7 +436,7 @@ class TotalPixelMatrix:
 
 
 class TotalPixelMatrixSampler:
-    """Regions of equal size from a regular grid over a total pixel matrix.
+    """Sampler of regions of equal size on a regular grid over a total pixel matrix.
 
     The grid starts at the top left of the matrix and covers it; pixels of edge regions and of
     paddings that lie outside the matrix are background.
@@ -440,7 +444,7 @@ class TotalPixelMatrixSampler:
     Parameters
     ----------
     matrix : dicomslide.TotalPixelMatrix
-        Total pixel matrix
+        Total pixel matrix that is sampled
     region_dimensions : tuple of int
         Height (rows) and width (columns) of sampled regions
     bounding_box : tuple of tuple of int, optional
@@ -484,7 +488,7 @@ class TotalPixelMatrixSampler:
 
     @property
     def matrix(self) -> TotalPixelMatrix:
-        """Total pixel matrix."""
+        """Total pixel matrix that is sampled."""
         return self._matrix
 
     @property
@@ -548,7 +552,7 @@ class TotalPixelMatrixSampler:
         return f"<TotalPixelMatrixSampler of {regions} of {rows} x {columns} pixels>"
 
     def _positions_in(self, box: tuple[tuple[int, int], tuple[int, int]]) -> list[tuple[int, int]]:
-        """Grid positions of the regions that share pixels with a box."""
+        """Compute the grid positions of the regions that share pixels with a box."""
         spans = []
         for offset, size, step, total in zip(
             *box, self._region, self._matrix.shape[:2], strict=True
@@ -573,7 +577,7 @@ class TotalPixelMatrixSampler:
 
 
 def _check_out(out: Any, shape: tuple[int, ...], dtype: np.dtype) -> None:
-    """Check that an array can take up pixels."""
+    """Check that pixels of a shape and type can be written to an array."""
     require_type("out", out, np.ndarray)
     if out.shape != shape or out.dtype != dtype:
         raise ArgumentValueError(

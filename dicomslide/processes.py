@@ -1,7 +1,8 @@
-"""What a process must not take over from the one that it was forked from.
+"""Repair of locks, connections and waits in the child of a fork.
 
-A fork copies the memory of all threads and none of the threads but one: a lock stays locked, a
-result never comes, and a connection has two users. What has any of these is remade in the child.
+A fork copies the memory of all threads, but only one of the threads: a lock may stay locked, a
+result never arrive, and a connection have two users. Objects with any of these are remade in the
+child.
 """
 
 import os
@@ -15,7 +16,7 @@ __all__ = ["make_lock", "remake_after_fork"]
 
 class _Owner(Protocol):
     def remake(self) -> None:
-        """Begin anew, without waiting for anything of the parent."""
+        """Replace the state of the parent, without waiting for its threads."""
 
 
 _owners: WeakSet[_Owner] = WeakSet()
@@ -23,19 +24,19 @@ _locks: WeakSet[Any] = WeakSet()
 
 
 def remake_after_fork(owner: _Owner) -> None:
-    """Have the method `remake` of an object called in each child of this process.
+    """Register an object whose method `remake` is called in each child of this process.
 
-    The child has only one thread then. The object is not kept alive.
+    The child has only one thread at that time. The object is not kept alive.
     """
     _owners.add(owner)
 
 
 def make_lock() -> AbstractContextManager[object]:
-    """Make a lock that is free in the child of a fork, whoever had it in the parent.
+    """Make a lock that is free in the child of a fork, whoever held it in the parent.
 
-    A thread that has it may take it again: what it drops meanwhile may need the lock, too. It is a
-    lock of the interpreter, as Ctrl-C may come between any two lines of Python: also between those
-    that take a lock, and the block that gives it back.
+    The lock is reentrant, as the garbage collector may run methods that need it on the thread that
+    holds it. It is implemented in C: Ctrl-C may interrupt Python code between any two lines, also
+    after a lock is taken and before the block that releases it.
     """
     lock = threading.RLock()
     _locks.add(lock)
@@ -44,7 +45,7 @@ def make_lock() -> AbstractContextManager[object]:
 
 def _remake_all() -> None:
     for lock in list(_locks):
-        # The standard library frees its own locks in this way, and offers no public one
+        # The standard library frees its own locks with this method; there is no public way
         lock._at_fork_reinit()
     for owner in list(_owners):
         owner.remake()

@@ -1,4 +1,4 @@
-"""Image pyramids: the same scene at several resolutions."""
+"""Image pyramids: their levels, and the choice of an image among them."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -27,14 +27,14 @@ __all__ = [
     "sort_images_by_size",
 ]
 
-# The distance between pixels in millimetres that goes with the power of an objective lens
+# Usual distance between pixels in millimetres by the power of the objective lens
 _SPACING_OF_MAGNIFICATION = {2: 0.005, 4: 0.0025, 10: 0.001, 20: 0.0005, 40: 0.00025}
 # Relative error of the size of a level that is computed from a Pixel Spacing of few digits
 _ROUNDED_SPACING = 1e-3
 
 
 class PyramidLevel(NamedTuple):
-    """Image pyramid level."""
+    """Level of an image pyramid."""
 
     total_pixel_matrix_dimensions: tuple[int, int]
     """Number of rows and columns."""
@@ -47,7 +47,7 @@ class PyramidLevel(NamedTuple):
 
 
 class LocatedImage(Protocol):
-    """An image that says how large it is and where it lies."""
+    """Image with a size and a position."""
 
     @property
     def uid(self) -> str:
@@ -55,7 +55,7 @@ class LocatedImage(Protocol):
 
     @property
     def label(self) -> str:
-        """Name used in error messages."""
+        """Name of the image in messages."""
 
     @property
     def metadata(self) -> Dataset:
@@ -67,32 +67,32 @@ class LocatedImage(Protocol):
 
     @property
     def geometry(self) -> ImageGeometry:
-        """Where the image lies on the slide."""
+        """Position of the image on the slide."""
 
 
 @dataclass(frozen=True)
 class LevelGrid:
-    """The pixels of a level of a pyramid, and where they lie on the slide.
+    """Grid of the pixels of a level, with its position on the slide.
 
     Parameters
     ----------
     size : tuple of int
-        Rows and columns
+        Number of rows and columns
     geometry : ImageGeometry
-        Where they lie
+        Position of the grid
     """
 
     size: tuple[int, int]
     geometry: ImageGeometry
 
     def is_same_as(self, other: "LevelGrid") -> bool:
-        """Whether the pixels are those of another grid, at whatever height they lie."""
+        """Whether the pixels are those of another grid, apart from their Z."""
         z = other.geometry.origin[2]
         return self.size == other.size and self.geometry.at_height(z) == other.geometry
 
     @property
     def center(self) -> tuple[float, float]:
-        """(x, y) of the centre of the area in millimetres."""
+        """Centre (x, y) of the area in millimetres."""
         rows, columns = self.size
         x, y, _ = self.geometry.to_slide(((rows - 1) / 2, (columns - 1) / 2)).tolist()
         return x, y
@@ -164,7 +164,7 @@ class Pyramid(Sequence[PyramidLevel]):
 
 
 def base_grid(image: LocatedImage) -> LevelGrid:
-    """Get the pixels of the base level, which lie where their image says."""
+    """Make the grid of the base level, at the position that its image states."""
     return LevelGrid(image.size, image.geometry.squared())
 
 
@@ -174,28 +174,29 @@ def level_grid(
     base: LevelGrid,
     corner: ImageGeometry | None = None,
 ) -> LevelGrid:
-    """Find the pixels of a level of a pyramid, and where they lie.
+    """Make the grid of a level of a pyramid.
 
-    A level that is stored with padding to whole tiles, those of the base level, ends where the base
-    level ends.
+    A level that is stored with padding to whole tiles, of the size of those of the base level, is
+    cut where the base level ends.
 
     Parameters
     ----------
     image, base_image : LocatedImage
         Images of the level and of the base level
     base : LevelGrid
-        Pixels of the base level
+        Grid of the base level
     corner : ImageGeometry, optional
-        Where the finest image of the same Total Pixel Matrix Origin lies, if it is another one
+        Position of the finest image with the same Total Pixel Matrix Origin, if that is not the
+        base level
 
     Raises
     ------
     InvalidImageError
-        When the image is not parallel to the base level, or does not say where it lies
+        When the image is not parallel to the base level, or does not state its position
     """
     geometry = image.geometry.as_level_of(corner or base.geometry)
     tile = _tile_size(image.metadata)
-    # An image of one frame of its own size has no padding to whole tiles
+    # Only levels with the tiles of the base level are padded; a single frame has the image's size
     if tile != _tile_size(base_image.metadata):
         return LevelGrid(image.size, geometry)
     scale = geometry.scale_to(base.geometry)
@@ -206,11 +207,11 @@ def level_grid(
 
 
 def _without_padding(stored: int, tile: int, base: int, scale: float) -> int:
-    """Rows or columns of a level that lie in the area of the base level."""
+    """Compute the number of rows or columns of a level that lie in the area of the base level."""
     # Rounding errors of the division must not add a pixel
     needed = math.ceil(round(base / scale, 6))
     is_padded = stored % tile == 0 and 0 <= stored - needed < tile
-    # Where it is less the Pixel Spacing may have been rounded
+    # A smaller excess is no padding, but an error of a rounded Pixel Spacing
     return needed if is_padded and stored - needed > _ROUNDED_SPACING * stored else stored
 
 
@@ -230,24 +231,24 @@ def check_fit(
 ) -> None:
     """Check that an image shows the area of the base level.
 
-    The centres of the areas may be apart by the tolerance, or by one pixel of the coarser image:
-    where the size of a level is no whole part of that of the base level, so much may be missing.
+    The centres of the areas may be apart by the tolerance, or by one pixel of the coarser image,
+    which may be missing where the size of the base level is not a whole multiple.
 
     Parameters
     ----------
     image, base_image : LocatedImage
-        Images
+        Images of the level and of the base level
     grid, base : LevelGrid
-        Their pixels
+        Grids of the images
     tolerance : float
         Tolerated distance in millimetres
     keyword : str
-        Name of the argument that the tolerance is
+        Name of the argument of the tolerance, for the message
 
     Raises
     ------
     ArgumentValueError
-        When it does not, naming both images
+        When the image shows another area
     """
     distance = math.dist(grid.center, base.center)
     pixel = max(*grid.geometry.spacing, *base.geometry.spacing)
@@ -266,7 +267,7 @@ def _describe(image: LocatedImage) -> str:
 
 
 def make_levels(grids: Sequence[LevelGrid], has_pixels: Sequence[bool]) -> tuple[PyramidLevel, ...]:
-    """Describe levels, the base level of which comes first."""
+    """Make the descriptions of levels from their grids, the base level first."""
     levels = []
     for grid, filled in zip(grids, has_pixels, strict=True):
         between_rows, between_columns = grid.geometry.spacing
@@ -282,7 +283,7 @@ def make_levels(grids: Sequence[LevelGrid], has_pixels: Sequence[bool]) -> tuple
 
 
 class _Described:
-    """An image of which there are only the metadata."""
+    """Image of which only the metadata are known."""
 
     def __init__(self, dataset: Dataset) -> None:
         self.metadata = dataset
@@ -295,7 +296,7 @@ class _Described:
         geometry = read_geometry(self.metadata)
         if geometry is None:
             raise InvalidImageError(
-                f"image {self.uid} has no place on the slide: Pixel Spacing, Image Orientation "
+                f"image {self.uid} has no position on the slide: Pixel Spacing, Image Orientation "
                 "(Slide) and Total Pixel Matrix Origin are needed"
             )
         return geometry
@@ -338,7 +339,7 @@ def compute_image_center_position(image: Dataset) -> tuple[float, float, float]:
     Raises
     ------
     ValueError
-        When the image does not say where it lies
+        When the image does not state its position
     """
     described = _Described(image)
     rows, columns = described.size
@@ -440,8 +441,8 @@ def select_image_at_magnification(
         Magnification level, which corresponds roughly to the power of the objective lens of a
         microscope. The nearest level is chosen where none matches exactly
     tolerance : float, optional
-        Tolerated difference in millimetres between the pixel spacing that goes with the
-        magnification and the closest one that is available
+        Tolerated difference in millimetres between the usual pixel spacing of the magnification and
+        the closest one that is available
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Regions of the slide, upright, from the pixels of one total pixel matrix."""
+"""Reading of upright regions of the slide from one total pixel matrix."""
 
 import math
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ __all__ = ["nearest_pixels", "read_annotated_region", "read_slide_region"]
 
 
 def nearest_pixels(geometry: ImageGeometry, slide_coordinates: object) -> NDArray[np.int64]:
-    """Find the pixels whose centres are nearest to positions on the slide, ties to the even index.
+    """Find the pixels with the nearest centres to positions on the slide; ties go to even indices.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ def nearest_pixels(geometry: ImageGeometry, slide_coordinates: object) -> NDArra
     numpy.ndarray
         (row, column) indices, shape (n, 2)
     """
-    # A map and its inverse agree to about 1e-10 pixels; that noise must not decide a tie
+    # Rounding errors of the transform, of about 1e-10 pixels, must not decide a tie
     pixels = geometry.to_pixels(slide_coordinates).round(6)  # type: ignore[arg-type]
     return np.around(pixels).astype(np.int64)
 
@@ -44,20 +44,20 @@ def read_slide_region(
     Parameters
     ----------
     matrix : TotalPixelMatrix
-        Pixels
+        Total pixel matrix that is read
     geometry : ImageGeometry
-        Where they lie
+        Position of the matrix
     offset : tuple of float
         Smallest x and y in millimetres
     size : tuple of float
-        Width along X and height along Y in millimetres: centres on the far edges are not in it
+        Width along X and height along Y in millimetres; centres on the far edges are excluded
 
     Returns
     -------
     numpy.ndarray
         Pixels of shape (rows, columns, samples): columns run along +X, rows along -Y. Where the
-        axes of the image are not parallel to those of the slide they are interpolated linearly
-        (segments: nearest pixel), on a grid that begins at `offset`
+        axes of the image are not parallel to those of the slide, pixels are interpolated linearly
+        (segments: nearest pixel) on a grid that begins at `offset`
 
     Raises
     ------
@@ -86,20 +86,20 @@ def read_annotated_region(
     Parameters
     ----------
     matrix : TotalPixelMatrix
-        Pixels
+        Total pixel matrix that is read
     geometry : ImageGeometry
-        Where they lie
+        Position of the matrix
     low, high : sequence of float
         Smallest and largest (x, y) in millimetres
     margin : sequence of float
-        What is added at the left (-X), top (+Y), right (+X) and bottom (-Y), in millimetres
+        Margin at the left (-X), top (+Y), right (+X) and bottom (-Y), in millimetres
     pixels : sequence of int
-        What is added there, in pixels
+        Further margin at these sides, in pixels
 
     Returns
     -------
     numpy.ndarray
-        See `read_slide_region`; at least the pixel next to the centre of the box
+        Pixels as of `read_slide_region`; at least the pixel nearest to the centre of the box
     """
     left, top, right, bottom = margin
     offset = float(low[0]) - left, float(low[1]) - bottom
@@ -118,7 +118,7 @@ def read_annotated_region(
         indices if len(indices) else range(index, index + 1)
         for indices, index in zip(found, nearest, strict=True)
     ]
-    # Towards smaller indices and towards larger ones, along X and along Y
+    # Pixels to add towards smaller and larger coordinates, along X and along Y
     x, y = (more_left, more_right), (more_bottom, more_top)
     along_columns, along_rows = (x, y) if geometry.rows_run_along_x else (y, x)
     padded = []
@@ -131,7 +131,7 @@ def read_annotated_region(
 
 
 def _directions(geometry: ImageGeometry) -> tuple[float, float]:
-    """Sign of the X or Y direction that rows follow each other in, and columns."""
+    """Return the signs of the steps along X or Y from row to row, and from column to column."""
     row, column = geometry.row_direction, geometry.column_direction
     along = (1, 0) if geometry.rows_run_along_x else (0, 1)
     return float(np.sign(column[along[0]])), float(np.sign(row[along[1]]))
@@ -140,9 +140,9 @@ def _directions(geometry: ImageGeometry) -> tuple[float, float]:
 def _pixels_in(
     geometry: ImageGeometry, offset: tuple[float, float], size: tuple[float, float]
 ) -> tuple[range, range]:
-    """Find rows and columns whose centres lie in [offset, offset + size), of an aligned image."""
+    """Find rows and columns of an aligned image whose centres lie in [offset, offset + size)."""
     (x, y), (width, height), z = offset, size, geometry.origin[2]
-    # A map and its inverse agree to about 1e-10 pixels; that noise must not decide for an edge
+    # Rounding errors of the transform, of about 1e-10 pixels, must not decide at an edge
     corners = geometry.to_pixels([(x, y, z), (x + width, y + height, z)]).round(6)
     ranges = []
     for near, far in corners.T:
@@ -165,7 +165,7 @@ def _read_upright(
 
 
 def _count(length: float) -> int:
-    """Number of whole steps that begin within a length."""
+    """Count the steps that begin within a length, up to rounding errors."""
     return math.ceil(round(length, 6))
 
 
@@ -191,7 +191,7 @@ def _resample(
 
 
 def _interpolate(source: NDArray, positions: NDArray[np.float64]) -> NDArray:
-    """Take values at fractional (row, column) positions: the nearest for bool, else bilinear."""
+    """Interpolate at fractional (row, column) positions: the nearest for bool, else bilinear."""
     if source.dtype == bool:
         nearest = np.around(positions.round(6)).astype(int)
         return source[nearest[..., 0], nearest[..., 1]]

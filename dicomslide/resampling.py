@@ -1,4 +1,4 @@
-"""Levels that a slide does not have: its pixels at any distance between them."""
+"""Choice of a stored level for a distance between pixels, or resampling to that distance."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -13,29 +13,29 @@ from dicomslide.pyramid import LevelGrid
 
 __all__ = ["level_at_spacing"]
 
-# Pixels of one level are in the same places up to this part of a pixel, over its whole extent
+# Largest shift of pixels that count as the same, in pixels, over the whole extent of a level
 _SAME_PIXEL = 0.01
 
 
 def level_at_spacing(
     planes: Iterable[Plane], spacing: float
 ) -> tuple[FrameArray | ResampledArray, LevelGrid]:
-    """Find or make the level of a channel and focal plane that has a distance between its pixels.
+    """Find or make the level of a channel and focal plane with a distance between pixels.
 
     Parameters
     ----------
     planes : iterable of Plane
-        The levels that are stored, from the finest to the coarsest
+        Stored levels, from the finest to the coarsest
     spacing : float
         Distance in micrometres between pixels along rows and columns
 
     Returns
     -------
     array : FrameArray or ResampledArray
-        The pixels of the level that is stored with this spacing, or means of those of the coarsest
-        one that is not coarser, or else of the finest one
+        Pixels of the level that is stored with this spacing; otherwise means of the coarsest level
+        that is finer, or else of the finest one
     grid : LevelGrid
-        Where they lie: a grid that is made begins at the corner of the level that it is made from
+        Grid of the pixels; one that is made begins at the corner of the level that it is made from
 
     Raises
     ------
@@ -48,9 +48,9 @@ def level_at_spacing(
     finest, *coarser = planes
     plane, scale = finest, _scale(finest.geometry, distance)
     for candidate in coarser:
-        its_scale = _scale(candidate.geometry, distance)
-        if min(its_scale) >= 1 or _is_one(its_scale, candidate.grid.size):
-            plane, scale = candidate, its_scale
+        own_scale = _scale(candidate.geometry, distance)
+        if min(own_scale) >= 1 or _is_one(own_scale, candidate.grid.size):
+            plane, scale = candidate, own_scale
     if _is_one(scale, plane.grid.size):
         return plane.array, plane.grid
     array = ResampledArray(plane.array, scale)
@@ -60,12 +60,12 @@ def level_at_spacing(
 
 
 def _scale(geometry: ImageGeometry, distance: float) -> tuple[float, float]:
-    """Rows and columns of a level for a distance in millimetres."""
+    """Compute the rows and columns of a level for one pixel at a distance in millimetres."""
     made = replace(geometry, spacing=(distance, distance))
     return made.scale_to(geometry)
 
 
 def _is_one(scale: tuple[float, float], size: tuple[int, int]) -> bool:
-    """Whether pixels of a scale are those of a level of a size."""
+    """Whether a scale is 1 within the tolerance, over the size of a level."""
     drifts = (abs(step - 1) * extent for step, extent in zip(scale, size, strict=True))
     return max(drifts) < _SAME_PIXEL

@@ -1,4 +1,4 @@
-"""Slides: all images of one physical glass slide."""
+"""Slides: all images of a glass slide in one coordinate system."""
 
 from __future__ import annotations
 
@@ -78,35 +78,35 @@ _ROUND = ("ELLIPSE", "ELLIPSOID")
 
 
 class Slide:
-    """A digital slide.
+    """Digital slide.
 
     A collection of DICOM image instances that share the same Frame of Reference UID and Container
-    Identifier: they were acquired of the same physical glass slide and lie in the same coordinate
+    Identifier: they were acquired from the same physical glass slide and lie in the same coordinate
     system.
 
     A slide has one image pyramid for each pair of channel and focal plane. Its levels are the
-    sizes that the VOLUME images have, and the THUMBNAIL images that fit, from the largest to the
+    sizes of the VOLUME images, and of the THUMBNAIL images that fit, from the largest to the
     smallest; the images of a level may be tiled differently. Channels are counted over all images:
     optical paths, then segments, then parameters.
 
-    Where the images lie is decided when the slide is made, and all that the slide offers goes by
-    it: levels that state one Total Pixel Matrix Origin have equal top left corners, and a
-    Segmentation or Parametric Map lies where its own attributes put it. If its pixels are those of
-    a level it belongs to that level, whatever part of it it covers, and ``(row, column)`` are
-    pixels of the level for it, too; otherwise it is one of the `derived_images`.
+    The positions of all images are decided when the slide is made, and hold for all methods: levels
+    that state one Total Pixel Matrix Origin have equal top left corners, and a Segmentation or
+    Parametric Map has the position that its attributes state. A derived image whose pixels lie on
+    those of a level belongs to that level, even if it covers only a part, and its ``(row, column)``
+    are pixels of the level; otherwise it is one of the `derived_images`.
 
-    Unless said otherwise ``level``, ``channel_index`` and ``focal_plane_index`` are zero-based
-    indices into the levels, channels and focal planes of the slide, and a ValueError says that
-    there is none, or that it has no pixels there.
+    Unless stated otherwise ``level``, ``channel_index`` and ``focal_plane_index`` are zero-based
+    indices into the levels, channels and focal planes of the slide. They raise a ValueError where
+    there is no such level, channel or focal plane, or it has no pixels.
 
     Parameters
     ----------
     client : dicomweb_client.api.DICOMClient or ImageStore
-        Client that can retrieve the frames, or the store that they are in
+        Client that can retrieve the frames, or store that has them
     image_metadata : sequence of pydicom.dataset.Dataset
         Metadata of DICOM VL Whole Slide Microscopy Image instances, or of Segmentation or
         Parametric Map instances derived from them, that belong to the slide; also Presentation
-        States, which say in which colours and windows its channels are shown
+        States, which set display colours and windows of its channels
     max_frame_cache_size : int, optional
         Number of decoded frames that are kept for each image instance; with None the frames of all
         images are bounded together, in bytes: ``dicomslide.keep.decoded-frames``
@@ -127,8 +127,8 @@ class Slide:
     Warns
     -----
     UserWarning
-        When an image is set aside because it does not fit, is left out because it is neither
-        VOLUME, THUMBNAIL, LABEL nor OVERVIEW, or was derived from another part of the glass
+        When a THUMBNAIL image does not fit into the pyramid, an image is left out because it is
+        neither VOLUME, THUMBNAIL, LABEL nor OVERVIEW, or a derived image lies outside of the slide
     """
 
     def __init__(
@@ -159,8 +159,8 @@ class Slide:
         self._label_images = tuple(images(is_label_image))
         self._overview_images = tuple(images(is_overview_image))
         _warn_of_others(found)
-        shown = [parts for _, parts in read_presentations(states)]
-        self._arrangement = arrange(scanned, derived, tolerance, shown)
+        presentations = [parts for _, parts in read_presentations(states)]
+        self._arrangement = arrange(scanned, derived, tolerance, presentations)
         grids = self._arrangement.levels
         self._levels = make_levels(grids, [True] * len(grids))
 
@@ -197,10 +197,10 @@ class Slide:
 
     @property
     def derived_images(self) -> tuple[TiledImage, ...]:
-        """Images whose pixels are not those of a level: they have coordinates of their own.
+        """Images whose pixels do not lie on those of a level, and so have separate coordinates.
 
-        Segmentations and Parametric Maps with another Pixel Spacing or orientation than the levels
-        have, or shifted by a part of a pixel, and optical paths that lie beside the others.
+        Segmentations and Parametric Maps with another Pixel Spacing or orientation than the levels,
+        or shifted by a part of a pixel, and optical paths that are not aligned with the others.
         """
         return self._arrangement.off_grid
 
@@ -227,7 +227,7 @@ class Slide:
     def total_pixel_matrix_dimensions(self) -> tuple[tuple[int, int], ...]:
         """Number of rows and columns of the total pixel matrices at each level.
 
-        Padding of a level to whole tiles is not part of it.
+        Padding to whole tiles is not part of a level.
         """
         return tuple(level.total_pixel_matrix_dimensions for level in self._levels)
 
@@ -397,11 +397,11 @@ class Slide:
             Optical path illumination wavelength in nanometres, also that of the filter of the
             light path
         specimen_stain : pydicom.sr.coding.Code or highdicom.sr.CodedConcept, optional
-            Substance used for specimen staining. If nobody knows which path shows what the slide
-            was stained with, all paths match that may show it
+            Substance used for specimen staining. If the images do not state which path shows a
+            stain of the slide, all paths that may show it match
         marker : str, pydicom.sr.coding.Code or highdicom.sr.CodedConcept, optional
-            What a path shows, by its code or by a name, in upper or lower case: a marker, a stain,
-            a fluorophore or the description
+            Code or name, in any case, of a marker, a stain, a fluorophore, or the description of
+            the path
 
         Returns
         -------
@@ -411,7 +411,7 @@ class Slide:
         Raises
         ------
         TypeError
-            When `specimen_stain` is no code, or `marker` is neither a code nor a name
+            When `specimen_stain` is not a code, or `marker` is neither a code nor a name
         """
         _require_code("specimen_stain", specimen_stain)
         if not isinstance(marker, str):
@@ -468,7 +468,7 @@ class Slide:
         Raises
         ------
         TypeError
-            When `property_category` or `property_type` is no code
+            When `property_category` or `property_type` is not a code
         """
         _require_code("property_category", property_category)
         _require_code("property_type", property_type)
@@ -509,16 +509,27 @@ class Slide:
     def get_image(
         self, level: int, channel_index: int = 0, focal_plane_index: int = 0
     ) -> TiledImage:
-        """Get the image that shows a channel and focal plane at a level."""
+        """Get the image that shows a channel and focal plane at a level.
+
+        Parameters
+        ----------
+        level, channel_index, focal_plane_index : int
+            See `Slide`
+
+        Returns
+        -------
+        dicomslide.TiledImage
+            VOLUME, THUMBNAIL or derived image
+        """
         return self._plane(level, channel_index, focal_plane_index).image
 
     def get_total_pixel_matrix(
         self, level: int, channel_index: int = 0, focal_plane_index: int = 0
     ) -> TotalPixelMatrix:
-        """Get the pixels of a channel and focal plane at a level.
+        """Get the total pixel matrix of a channel and focal plane at a level.
 
-        It has as many rows and columns as the level, also where the image covers only a part of
-        it, or was padded.
+        The matrix has the rows and columns of the level, even if the image covers only a part of
+        the level, or was padded.
 
         Parameters
         ----------
@@ -555,8 +566,8 @@ class Slide:
         Returns
         -------
         numpy.ndarray
-            Pixel array of shape (rows, columns, samples). What lies outside the matrix is
-            background: white for colour images, 0 otherwise
+            Pixel array of shape (rows, columns, samples). Pixels outside the matrix are background:
+            white for colour images, 0 otherwise
         """
         corner = integer_pair("offset", offset)
         return self.get_image_regions([corner], level, size, channel_index, focal_plane_index)[0]
@@ -571,7 +582,7 @@ class Slide:
         *,
         out: NDArray | None = None,
     ) -> NDArray:
-        """Get image regions of one size together: each as `get_image_region` gives it.
+        """Get several image regions of one size together, each as by `get_image_region`.
 
         Frames are fetched together, and each is decoded once, however many regions share it: see
         `TotalPixelMatrix.read_regions`.
@@ -586,13 +597,13 @@ class Slide:
         level, channel_index, focal_plane_index : int
             See `Slide`
         out : numpy.ndarray, optional
-            Takes up the result: see `TotalPixelMatrix.read_regions`
+            Array that the result is written to: see `TotalPixelMatrix.read_regions`
 
         Returns
         -------
         numpy.ndarray
-            Pixel array of shape (n, rows, columns, samples), or `out`. What lies outside the
-            matrix is background
+            Pixel array of shape (n, rows, columns, samples), or `out`. Pixels outside the matrix
+            are background
         """
         plane = self._plane(level, channel_index, focal_plane_index)
         base = self._arrangement.levels[0].geometry
@@ -607,17 +618,16 @@ class Slide:
         channel_index: int = 0,
         focal_plane_index: int = 0,
     ) -> NDArray:
-        """Get image region at a distance between pixels, whether a level has it or not.
+        """Get image region at any distance between pixels.
 
-        Where a level has this spacing, to a hundredth of a pixel over its whole extent, the region
-        has the pixels that are stored there: it is that of `get_image_region`. Otherwise it is a
-        region of a level that is made of the coarsest one that is not coarser, or else of the
-        finest one, and begins at the same corner. Its pixels are squares of `spacing`, and each is
-        the mean of the stored pixels over its area, each of them weighted by the part of it that
-        lies in there; at the edges of the slide, over the part of the area that is not outside.
-        Integers are rounded. Smaller pixels than those of the base level come from the same rule:
-        stored pixels are repeated, and mixed where a new one lies across their border. A segment
-        has the pixel at the centre of the area.
+        If a level has this spacing, to a hundredth of a pixel over its whole extent, the region has
+        its stored pixels, as by `get_image_region`. Otherwise it is computed from the coarsest
+        level that is finer, or else from the finest level, on a grid that begins at the same
+        corner. Its pixels are squares of `spacing`. Each is the mean of the stored pixels in its
+        area, weighted by the part of each that lies in the area; at the edges of the slide only the
+        part of the area inside counts. Integers are rounded. By the same rule pixels smaller than
+        those of the base level repeat stored pixels, and mix them where they lie across a border.
+        Segments have the value of the pixel at the centre of the area.
 
         Parameters
         ----------
@@ -634,7 +644,7 @@ class Slide:
         Returns
         -------
         numpy.ndarray
-            Pixel array of shape (rows, columns, samples). What lies outside is background
+            Pixel array of shape (rows, columns, samples). Pixels outside the slide are background
 
         Raises
         ------
@@ -644,7 +654,7 @@ class Slide:
 
         See Also
         --------
-        dicomslide.spacing.image_at_spacing : The whole slide as a lazy array
+        dicomslide.spacing.image_at_spacing : Lazy array of the whole slide
         """
         array, grid = self._level_at_spacing(spacing, channel_index, focal_plane_index)
         base = self._arrangement.levels[0].geometry
@@ -678,7 +688,7 @@ class Slide:
         numpy.ndarray
             Pixel array of shape (rows, columns, samples) as seen on the upright slide: columns run
             along +X and rows along -Y. It has the pixels whose centres lie in ``[x, x + width)``
-            and ``[y, y + height)``. What lies outside the matrix is background
+            and ``[y, y + height)``. Pixels outside the matrix are background
         """
         plane = self._plane(level, channel_index, focal_plane_index)
         return read_slide_region(
@@ -714,12 +724,12 @@ class Slide:
         numpy.ndarray
             Pixel array of shape (rows, columns, samples) of the bounding box of the annotation,
             as seen on the upright slide: the pixels whose centres lie in it, and at least the one
-            next to its centre
+            nearest to its centre
 
         Raises
         ------
         TypeError
-            When `annotation` is no three-dimensional annotation
+            When `annotation` is not a three-dimensional annotation
         ValueError
             When the annotation lies in another frame of reference or between all focal planes
         """
@@ -878,18 +888,18 @@ class Slide:
         Parameters
         ----------
         chunks : {"frames", "auto"}, str, dict, int, tuple of int or None, optional
-            How the arrays are chunked: one dask chunk for each frame (``{}`` is the same), chunks
-            that suit the machine, the source and the level, given sizes (see
-            `TotalPixelMatrix.to_dask`), or, with None, not at all: then they are the lazy arrays of
-            xarray. A size in words such as ``"64MiB"`` is that of a chunk. A dict has lengths for
-            dimensions, in which ``"auto"`` and sizes in words may stand for those along ``y`` and
-            ``x``; what it does not name is as with ``"frames"``. Chunks are whole frames, and the
-            same for all variables of a node unless their frames differ
+            Sizes of chunks: one dask chunk for each frame (``{}`` is the same), chunks that suit
+            the machine, the source and the level, given sizes (see `TotalPixelMatrix.to_dask`), the
+            size of a chunk in words such as ``"64MiB"``, or lengths by dimension. In a dict,
+            ``"auto"`` and sizes in words may be given for ``y`` and ``x``, and dimensions that are
+            not named are as with ``"frames"``. Chunks are whole frames, and the same for all
+            variables of a node unless their frames differ. With None the arrays are lazy arrays of
+            xarray instead of dask arrays
 
         Returns
         -------
         xarray.DataTree
-            The tree: see :mod:`dicomslide.tree.datatree`. No frame is read
+            Tree of labelled arrays: see :mod:`dicomslide.tree.datatree`. No frame is read
 
         Raises
         ------
@@ -910,13 +920,18 @@ class Slide:
         chunks : {"frames", "auto"}, str, dict, int, tuple of int or None, optional
             See `to_datatree`
         mask_and_scale : bool or dict, optional
-            Whether scaled integers are decoded to the values that they stand for, or for which
-            variables; those that are not named are decoded
+            Whether scaled integers are decoded to real world values, for all variables or by name;
+            variables that are not named are decoded
 
         Returns
         -------
         dict
-            Path to `xarray.Dataset`
+            `xarray.Dataset` of each node by its path
+
+        Raises
+        ------
+        TypeError, ValueError
+            When `chunks` is invalid
         """
         return self._groups(chunks, mask_and_scale)
 
@@ -926,8 +941,8 @@ class Slide:
         mask_and_scale: bool | Mapping[str, bool] = True,
         paths: Collection[int] | None = None,
     ) -> dict[str, xr.Dataset]:
-        """Make the nodes of the tree, of some of the optical paths if their indices are given."""
-        # Arrays, levels and trees have an accessor from here on
+        """Make the nodes of the tree, with all optical paths or those of given channel indices."""
+        # Importing the module registers its accessor with xarray
         import dicomslide.accessor  # noqa: F401
         from dicomslide.tree.datatree import build_groups
         from dicomslide.tree.variables import ArrayForm
@@ -945,8 +960,8 @@ class Slide:
     def close(self) -> None:
         """Close files and drop all frames that are held for the images of the slide.
 
-        What is read afterwards opens its files again. A slide that nobody uses any more closes by
-        itself, when its arrays are gone too.
+        Later reads open the files again. A slide closes by itself when it and all of its arrays
+        are garbage collected.
         """
         for image in self._images:
             image._instance.close()
@@ -963,7 +978,7 @@ class Slide:
         return self._instances == other._instances
 
     def __hash__(self) -> int:
-        # Unlike the hash of a str that of bytes read as a number is the same in every process
+        # Hashes of a str differ between processes, in all of which equal slides have equal hashes
         digest = hashlib.sha256(repr(self._instances).encode()).digest()
         return int.from_bytes(digest[:7], "big")
 
@@ -983,7 +998,7 @@ class Slide:
 
     @property
     def _base_planes(self) -> list[Plane]:
-        """All planes of the base level."""
+        """Planes of all channels at the base level."""
         return [
             plane
             for channel in self._arrangement.channels
@@ -993,7 +1008,7 @@ class Slide:
 
     @property
     def _images(self) -> set[TiledImage]:
-        """All images."""
+        """Images of all kinds."""
         arranged = self._arrangement
         images = {plane.image for c in arranged.channels for plane in c.planes.values()}
         images.update(arranged.off_grid, arranged.thumbnails)
@@ -1014,14 +1029,14 @@ class Slide:
         return selection("focal_plane_index", focal_plane_index, self.num_focal_planes)
 
     def _plane(self, level: int, channel_index: int, focal_plane_index: int) -> Plane:
-        """Find the image and its own indices for indices of the slide."""
+        """Find the plane for indices of the slide, which has the image and its own indices."""
         number = selection("level", level, self.num_levels)
         channel = self._channel(channel_index)
         plane = channel.planes.get((number, self._focal_plane(focal_plane_index)))
         if plane is None and not channel.planes:
             raise SelectionError(
-                f"channel_index: {channel.type.value} {channel.identifier!r} has the pixels of no "
-                f"level: read {channel.first.image.label}, one of derived_images, itself"
+                f"channel_index: {channel.type.value} {channel.identifier!r} does not lie on the "
+                f"pixels of a level; read {channel.first.image.label} of derived_images instead"
             )
         if plane is None:
             there = sorted(place for own_level, place in channel.planes if own_level == number)
@@ -1036,10 +1051,10 @@ class Slide:
     def _level_at_spacing(
         self, spacing: float, channel_index: int, focal_plane_index: int
     ) -> tuple[FrameArray | ResampledArray, LevelGrid]:
-        """Find or make the level of a distance between pixels: see `level_at_spacing`."""
+        """Find or make the level with a distance between pixels: see `level_at_spacing`."""
         channel, place = self._channel(channel_index), self._focal_plane(focal_plane_index)
         levels = sorted(level for level, own_place in channel.planes if own_place == place)
-        # Without any level the error is that for the base level
+        # A channel without any level raises the error of the base level
         planes = [self._plane(level, channel_index, place) for level in levels or [0]]
         return level_at_spacing(planes, spacing)
 
@@ -1068,7 +1083,7 @@ def _is_scanned(dataset: Dataset) -> bool:
 def _find_frames(
     client: DICOMClient | ImageStore, datasets: Iterable[Dataset]
 ) -> list[tuple[Dataset, FrameSource]]:
-    """Join the parts of images, and find the frames of all of them together."""
+    """Join the parts of concatenations, and find the frame sources of all images together."""
     images = join_concatenations(datasets)
     parts = [part for image in images for part in image.parts]
     sources = iter(frame_sources(client, parts))
@@ -1079,7 +1094,7 @@ def _find_frames(
 
 
 def _warn_of_others(images: Iterable[tuple[Dataset, FrameSource]]) -> None:
-    """Warn of each image that is neither a level nor an associated image."""
+    """Warn of each image of a flavor that slides do not have, which is left out."""
     for dataset, source in images:
         flavor = image_flavor(dataset)
         if not _is_derived(dataset) and flavor not in [item.value for item in ImageFlavors]:
@@ -1090,7 +1105,7 @@ def _warn_of_others(images: Iterable[tuple[Dataset, FrameSource]]) -> None:
 
 
 def _without_states(image_metadata: Sequence[Dataset]) -> tuple[list[Dataset], list[Dataset]]:
-    """Part images from Presentation States."""
+    """Separate images from Presentation States."""
     if isinstance(image_metadata, Dataset) or not isinstance(image_metadata, Sequence):
         raise ArgumentTypeError(
             f"image_metadata: expected a sequence, got {type(image_metadata).__name__}"
@@ -1104,7 +1119,7 @@ def _without_states(image_metadata: Sequence[Dataset]) -> tuple[list[Dataset], l
 
 
 def _one_slide(image_metadata: Iterable[Dataset]) -> list[Dataset]:
-    """Check that images belong to one slide; copies of an instance count once."""
+    """Check that images belong to one slide, and leave out copies of an instance."""
     datasets: dict[str, Dataset] = {}
     for dataset in image_metadata:
         uid = read_uid(dataset)
@@ -1113,8 +1128,8 @@ def _one_slide(image_metadata: Iterable[Dataset]) -> list[Dataset]:
         with reading(f"image {uid}"):
             if dataset.get("SOPClassUID") in SLIDE_MICROSCOPY and image_flavor(dataset) is None:
                 raise InvalidImageError(
-                    f"image {uid}: Image Type is {dataset.get('ImageType')}, its third value has "
-                    "to say what the image shows"
+                    f"image {uid}: Image Type is {dataset.get('ImageType')}, expected a third "
+                    "value such as VOLUME"
                 )
         datasets.setdefault(uid, dataset)
     if not datasets:
@@ -1145,10 +1160,10 @@ def _require_code(name: str, value: Any) -> None:
 def _bounding_box(
     graphic_type: str, points: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Smallest and largest (x, y, z) of what an annotation of points of shape (n, 3) outlines."""
+    """Compute the smallest and largest (x, y, z) of an annotation with points of shape (n, 3)."""
     if graphic_type not in _ROUND:
         return points.min(axis=0), points.max(axis=0)
-    # The points are the ends of the axes (PS3.3 C.18.9.1.2), which may lie in any direction
+    # The points are the ends of the axes (PS3.3 C.18.9.1.2), which may have any direction
     half_axes = (points[1::2] - points[::2]) / 2
     centre, reach = points[:2].mean(axis=0), np.sqrt((half_axes**2).sum(axis=0))
     return centre - reach, centre + reach
@@ -1163,7 +1178,7 @@ def _channel_type(value: str | ChannelTypes) -> ChannelTypes:
 
 
 def _padding(padding: Any) -> tuple[tuple[float, ...], tuple[int, ...]]:
-    """Left, top, right and bottom, as millimetres and as pixels."""
+    """Split a padding into left, top, right and bottom in millimetres, and the same in pixels."""
     values = [padding] if np.ndim(padding) == 0 else list(padding)
     if len(values) not in (1, 2, 4):
         raise ArgumentValueError(f"padding: expected 1, 2 or 4 numbers, got {len(values)}")
@@ -1178,7 +1193,7 @@ def _padding(padding: Any) -> tuple[tuple[float, ...], tuple[int, ...]]:
 
 
 def __getattr__(name: str) -> Any:
-    # The published API has find_slides in this module, but it is made of the class
+    # The published API has find_slides here; it is imported on use, as its module imports this one
     if name == "find_slides":
         from dicomslide.opening.search import find_slides
 

@@ -1,4 +1,4 @@
-"""The image of a slide at any distance between pixels, as a labelled array."""
+"""Labelled arrays of a slide at any distance between pixels."""
 
 import xarray as xr
 
@@ -23,20 +23,20 @@ def image_at_spacing(
     Parameters
     ----------
     slide : Slide
-        Slide
+        Slide that is read
     spacing : float
         Distance between pixels in micrometres: see `Slide.get_image_region_at_spacing`
     channel_index, focal_plane_index : int, optional
         See `Slide`
     chunks : {"auto", "frames"}, int or tuple of int, optional
-        Chunks that are made of as many pixels of the stored level as its own chunks of that kind
-        have, or (rows, columns) of this array
+        Chunks for as many pixels of the stored level as its own chunks of that kind have, or
+        (rows, columns) of this array
 
     Returns
     -------
     xarray.DataArray
-        Array of shape (y, x, sample) over a dask array, with the coordinates that the levels of the
-        tree have: see :mod:`dicomslide.tree.datatree`. No frame is read
+        Array of shape (y, x, sample) of a dask array, with the coordinates of the levels of the
+        tree: see :mod:`dicomslide.tree.datatree`. No frame is read
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Small pictures of slides."""
+"""Thumbnails: small pictures of slides."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -21,11 +21,11 @@ from dicomslide.slide import Slide
 
 __all__ = ["check_pixel_count", "make_thumbnail", "shrink"]
 
-# Ten times as many as a slide has, and as one side of it has; there is no end to reading more
+# Most pixels, and most pixels of a side: ten times those of a large slide; more would take forever
 _MOST_PIXELS, _MOST_SIDE = 2**38, 2**22
-# Rows and columns that are read at once
+# Most rows and columns that are read at once
 _PART = 4096
-# As fast as a bilinear filter, and sharper
+# The filter is as fast as a bilinear one, and sharper
 _RESAMPLING = Image.Resampling.HAMMING
 
 
@@ -47,7 +47,7 @@ def make_thumbnail(
     Parameters
     ----------
     slide : Slide
-        Slide
+        Slide that is shown
     size : int, optional
         Number of pixels of the longer side, at most that of the base level
     channel_index : int or sequence of int, optional
@@ -57,16 +57,16 @@ def make_thumbnail(
         Zero-based index into focal planes. By default the middle one, or at a level that lacks it
         the nearest one
     composite : bool, optional
-        Whether channels of one sample are shown in their colours, and added: see
-        `Slide.channels`. By default if there are several of them
+        Whether channels of one sample are added in their display colours: see `Slide.channels`. By
+        default if there are several of them
     max_projection : bool, optional
-        Whether each pixel is the brightest of all focal planes. As for a given focal plane, levels
-        that lack some do not count
+        Whether each pixel is the brightest of all focal planes; levels that lack focal planes are
+        not used
     overlay : bool, str, int or sequence, optional
-        Labels or numbers of segments that are laid over the picture in their colours; True for all
+        Labels or numbers of segments that are drawn over the picture in their colours; True for all
     upright : bool, optional
-        Whether the picture is turned the way that the slide stands, +X to the right and +Y upwards;
-        otherwise it is as stored
+        Whether the picture is turned as the slide lies, +X to the right and +Y upwards; otherwise
+        it is as stored
 
     Returns
     -------
@@ -80,8 +80,8 @@ def make_thumbnail(
     TypeError
         When an argument has the wrong type
     ValueError
-        When the size is not positive, there is no such channel, segment or focal plane, channels of
-        colours are to be added, rows and columns are not parallel to the axes of the slide, or the
+        When the size is not positive, there is no such channel, segment or focal plane, colour
+        images are to be added, rows and columns are not parallel to the axes of the slide, or the
         smallest level that is large enough has over 2^38 pixels, or 2^22 along a side
     """
     require_type("slide", slide, Slide)
@@ -89,7 +89,7 @@ def make_thumbnail(
     if wanted < 1:
         raise ArgumentValueError(f"size: {wanted} must be positive")
     count = slide.num_focal_planes
-    # The middle one first, then its neighbours
+    # Focal planes in the order of preference: the middle one, then its neighbours
     planes = sorted(range(count), key=lambda plane: abs(plane - count // 2))
     if focal_plane_index is not None:
         planes = [selection("focal_plane_index", focal_plane_index, count)]
@@ -136,16 +136,16 @@ def _choose_channels(slide: Slide, chosen: int | Sequence[int] | None) -> list[i
             for index, channel in enumerate(slide.channels)
             if channel.type is ChannelTypes.OPTICAL_PATH and channel.color
         ]
-        # Optical paths of several samples come with colours of their own, and have none to add
+        # Optical paths of several samples have no display colour, and cannot be added
         return alike[:MOST_SHOWN] if 0 in alike else [0]
     indices = list(chosen) if isinstance(chosen, Sequence) else [chosen]
     if not indices:
-        raise ArgumentValueError("channel_index: there are none")
+        raise ArgumentValueError("channel_index: expected at least one channel")
     return [selection("channel_index", index, slide.num_channels) for index in indices]
 
 
 class _Pixels:
-    """Pixels to be shown: those of one focal plane, or the brightest of several."""
+    """Pixels to show: of one focal plane, or the brightest of several."""
 
     def __init__(self, arrays: Sequence[FrameArray]) -> None:
         self.arrays = arrays
@@ -155,11 +155,11 @@ class _Pixels:
         self.is_inverted = arrays[0].pixel_format.photometric == "MONOCHROME1"
 
     def touches_frames(self, rows: range, columns: range) -> bool:
-        """Whether there are frames in a part."""
+        """Whether any pixel of a part lies in a frame."""
         return any(array.touches_frames(rows, columns) for array in self.arrays)
 
     def read(self, rows: range, columns: range) -> NDArray:
-        """Read a part."""
+        """Read the pixels of a part."""
         brightest = np.minimum if self.is_inverted else np.maximum
         pixels: NDArray = reduce(brightest, (a.read(rows, columns) for a in self.arrays))
         return pixels
@@ -172,12 +172,12 @@ def _show(
     *,
     is_stretched: bool = False,
 ) -> Image.Image:
-    """Make a grey or RGB picture of a width and height; values of 8 bits need not be stretched."""
+    """Make a grey or RGB picture of a width and height; values of 8 bits are shown as they are."""
     if pixels.dtype == np.uint8 and (pixels.shape[2] == 3 or not (window or is_stretched)):
         picture = shrink(pixels, size, _RESAMPLING)
     else:
         picture = _show_values(pixels, size, window)
-    # Low values are bright
+    # Low values of MONOCHROME1 are bright
     return ImageOps.invert(picture) if pixels.is_inverted else picture
 
 
@@ -189,7 +189,7 @@ def shrink(
     Parameters
     ----------
     array : FrameArray
-        Pixels with one or three samples
+        Lazy array with one or three samples
     size : tuple of int
         Width and height, at most those of the array
     resampling : PIL.Image.Resampling
@@ -203,7 +203,7 @@ def shrink(
     Raises
     ------
     UnsupportedError
-        When there are more pixels than any slide has
+        When there are more pixels than slides have
     """
     check_pixel_count(array)
     rows, columns, samples = array.shape
@@ -231,14 +231,14 @@ def _reduce(
     """Read a part, and average its blocks of a width and height."""
     pixels = array.read(rows, columns)
     picture = Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[..., 0])
-    # Otherwise it would be copied
+    # Reducing by blocks of one pixel would only copy the picture
     return picture if block == (1, 1) else picture.reduce(block)
 
 
 def _parts(
     array: FrameArray | _Pixels, by_height: int, by_width: int
 ) -> Iterator[tuple[range, range]]:
-    """Find the parts to be read one after the other, of whole blocks, where there are frames."""
+    """Yield the parts to read one after the other, of whole blocks, where there are frames."""
     (rows, columns), (high, wide) = array.shape[:2], array.tile_shape[:2]
     down, across = _part(by_height, high), _part(by_width, wide)
     for top in range(0, rows, down):
@@ -249,17 +249,18 @@ def _parts(
 
 
 def _block(length: int, short: int) -> int:
-    """Choose how many pixels along an axis are averaged before the filter.
+    """Choose the number of pixels along an axis that are averaged before the filter.
 
-    Like Pillow this leaves half of the way to the filter.
+    Averaging stops at twice the final size, and the filter does the rest, as in Pillow.
     """
     return min(int(length / short / 2) or 1, _PART)
 
 
 def _part(factor: int, tile: int) -> int:
-    """Choose how many pixels are read at once along an axis: whole blocks, and whole tiles if few.
+    """Choose the number of pixels that are read at once along an axis, in whole blocks.
 
-    Frames that lie in two parts would be decoded twice.
+    Parts are whole tiles, too, if these are not too large, as frames in two parts would be decoded
+    twice.
     """
     step = math.lcm(factor, tile)
     if step > _PART:
@@ -270,16 +271,16 @@ def _part(factor: int, tile: int) -> int:
 def _show_values(
     array: _Pixels, size: tuple[int, int], window: tuple[float, float] | None
 ) -> Image.Image:
-    """Show averages of pixels within a window, or within the values that occur."""
+    """Make a picture of averages of pixels within a window, or between percentiles of them."""
     check_pixel_count(array)
     rows, columns, samples = array.shape
     factor = min(max(max(rows, columns) // max(size), 1), _PART)
-    # The shorter side may be no longer than a block
+    # A block may be longer than the shorter side of the image
     high, wide = min(factor, rows), min(factor, columns)
     means = np.full((rows // high, columns // wide, samples), array.background, np.float64)
     for down, across in _parts(array, high, wide):
         top, left = down.start // high, across.start // wide
-        # Blocks that are cut off at the edges are left out
+        # Incomplete blocks at the edges are left out
         tall, broad = len(down) // high, len(across) // wide
         pixels = array.read(down[: tall * high], across[: broad * wide])
         blocks = pixels.reshape(tall, high, broad, wide, samples)
@@ -293,12 +294,12 @@ def _show_values(
 
 
 def check_pixel_count(array: FrameArray | _Pixels, most: int = _MOST_PIXELS) -> None:
-    """Check that reading all pixels of an image has an end.
+    """Check that an image is not too large for reading all of its pixels.
 
     Raises
     ------
     UnsupportedError
-        When there are more than `most`, by default more than any slide has, or a side is longer
+        When it has more than `most` pixels, by default more than slides have, or a side is too long
     """
     rows, columns, _ = array.shape
     if rows * columns > most or max(rows, columns) > _MOST_SIDE:
@@ -311,7 +312,7 @@ def check_pixel_count(array: FrameArray | _Pixels, most: int = _MOST_PIXELS) -> 
 def _find_pixels(
     slide: Slide, channel: int, wanted: int, planes: Sequence[int], is_projected: bool
 ) -> _Pixels:
-    """Find the smallest level that is large enough, or else the largest that shows a channel."""
+    """Find the smallest level of a channel that is large enough, or else the largest one."""
     found: list[tuple[bool, list[TotalPixelMatrix]]] = []
     for level, size in enumerate(slide.total_pixel_matrix_dimensions):
         matrices = []
@@ -330,7 +331,7 @@ def _find_pixels(
             f"focal_plane_index: channel {channel} has no level in focal plane {planes[0]}"
         )
     if not found:
-        # The image of the channel has the pixels of no level
+        # The image of the channel does not lie on the grid of a level, and is read by itself
         (image,) = slide.get_volume_images(channel)
         own = image.get_channel_index(slide.get_channel_identifier(channel))
         return _Pixels([image.get_total_pixel_matrix(own).array])

@@ -1,4 +1,4 @@
-"""Where frames lie in a total pixel matrix and how tiles join (PS3.3 C.7.6.17.3)."""
+"""Tilings: positions of frames in a total pixel matrix, and joining of tiles (PS3.3 C.7.6.17.3)."""
 
 import hashlib
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ __all__ = [
 
 
 class Tiling(Protocol):
-    """Where the frames of one channel and focal plane lie in the total pixel matrix."""
+    """Positions of the frames of one channel and focal plane in the total pixel matrix."""
 
     @property
     def complete(self) -> bool:
@@ -46,7 +46,7 @@ class Tiling(Protocol):
 
     @property
     def token(self) -> str:
-        """A name that is the same for the same frames at the same places, in any process."""
+        """Key that is equal for the same frames at the same positions, in any process."""
 
     def find(
         self, top: int, left: int, bottom: int, right: int
@@ -56,18 +56,18 @@ class Tiling(Protocol):
         Returns
         -------
         frames : list of int
-            Zero-based frame indices, in the order in which they are laid down
+            Zero-based frame indices, in the order in which frames are drawn
         positions : list of tuple of int
             (row, column) of the top left pixel of each frame
         """
 
     def position_of(self, frame: int) -> tuple[int, int] | None:
-        """Get the (row, column) of a frame's top left pixel; None if it is not of this plane."""
+        """Find the (row, column) of a frame's top left pixel; None for frames of other planes."""
 
 
 @dataclass(frozen=True)
 class FullTiling:
-    """Frames in raster order on the regular grid (TILED_FULL).
+    """Tiling by frames in raster order on the regular grid (TILED_FULL).
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ class FullTiling:
 
     @property
     def token(self) -> str:
-        """A name of frames and places; see `Tiling.token`."""
+        """Key of frames and positions; see `Tiling.token`."""
         return repr(self)
 
     def find(
@@ -109,7 +109,7 @@ class FullTiling:
         return frames, [(r * height, c * width) for r in rows for c in columns]
 
     def position_of(self, frame: int) -> tuple[int, int] | None:
-        """Get the position of a frame; see `Tiling.position_of`."""
+        """Find the position of a frame; see `Tiling.position_of`."""
         row, column = divmod(frame - self.first, self.grid[1])
         if not 0 <= row < self.grid[0]:
             return None
@@ -118,7 +118,7 @@ class FullTiling:
 
 @dataclass(frozen=True, eq=False)
 class SparseTiling:
-    """Frames anywhere: off the grid, overlapping, in any order, or missing (TILED_SPARSE).
+    """Tiling by frames anywhere: off the grid, overlapping or missing (TILED_SPARSE).
 
     Parameters
     ----------
@@ -147,7 +147,7 @@ class SparseTiling:
 
     @cached_property
     def token(self) -> str:
-        """A name of frames and places; see `Tiling.token`."""
+        """Key of frames and positions; see `Tiling.token`."""
         found = hashlib.sha256(repr(self.tile).encode())
         for array in (self.frames, self.positions):
             found.update(np.ascontiguousarray(array, "<i8").tobytes())
@@ -163,13 +163,13 @@ class SparseTiling:
         high = np.searchsorted(rows, bottom, side="left", sorter=self._order)
         band = self._order[low:high]
         columns = self.positions[band, 1]
-        # Later frames are laid over earlier ones
+        # In ascending order, as later frames are drawn over earlier ones
         found = np.sort(band[(columns > left - width) & (columns < right)])
         positions = [(int(r), int(c)) for r, c in self.positions[found]]
         return self.frames[found].tolist(), positions
 
     def position_of(self, frame: int) -> tuple[int, int] | None:
-        """Get the position of a frame; see `Tiling.position_of`."""
+        """Find the position of a frame; see `Tiling.position_of`."""
         place = int(np.searchsorted(self.frames, frame))
         if place == len(self.frames) or self.frames[place] != frame:
             return None
@@ -178,20 +178,26 @@ class SparseTiling:
 
 
 def read_tilings(dataset: Dataset) -> "Tilings":
-    """Read where the frames of an image lie, as far as its attributes tell without its frames."""
+    """Make the tilings of an image, and check its number of frames if it is TILED_FULL.
+
+    Raises
+    ------
+    InvalidImageError
+        When a TILED_FULL image has more or fewer frames than its grid has tiles
+    """
     if is_tiled_full(dataset):
         check_full(dataset)
     return Tilings(dataset)
 
 
 class Tilings:
-    """The tilings of all channels and focal planes of an image, made when they are asked for."""
+    """Tilings of all channels and focal planes of an image, which are made on access."""
 
     def __init__(self, dataset: Dataset) -> None:
         self._dataset = dataset
 
     def get(self, channel: int, focal_plane: int) -> Tiling:
-        """Get the tiling of a stored channel and focal plane, both zero-based."""
+        """Return the tiling of a stored channel and focal plane, both zero-based."""
         tile = int(self._dataset.Rows), int(self._dataset.Columns)
         if is_tiled_full(self._dataset):
             grid = tile_grid_shape(self._dataset)
@@ -227,7 +233,8 @@ def _sparse_tilings(dataset: Dataset) -> dict[tuple[int, int], SparseTiling]:
     for frames in np.split(order, np.flatnonzero(np.diff(keys[order])) + 1):
         positions = found.pixels[frames]
         regular = positions[(positions % tile == 0).all(axis=1)] // tile
-        # The grid may have far more places than there are frames, and sorting is faster than unique
+        # The tiles that frames cover are counted by sorting, which is faster than np.unique; an
+        # array of all tiles could be far larger than the number of frames
         taken = np.sort(regular[:, 0] * grid[1] + regular[:, 1])
         places = min(len(taken), 1) + np.count_nonzero(np.diff(taken))
         tilings[divmod(int(keys[frames[0]]), planes)] = SparseTiling(
@@ -268,7 +275,7 @@ def compute_frame_positions(
     Raises
     ------
     ValueError
-        When the positions cannot be told from the attributes
+        When attributes with the positions are missing or invalid
     """
     found = read_frame_positions(image)
     slide = read_slide_positions(image)
@@ -305,8 +312,8 @@ def assemble_total_pixel_matrix(
     -------
     numpy.ndarray
         Total pixel matrix of shape (rows, columns) or (rows, columns, samples). Where tiles
-        overlap the later one is on top, what lies beyond the matrix is cropped, and what no tile
-        covers is zero
+        overlap, the later one is on top. Tiles are cropped to the matrix, and pixels that no tile
+        covers are zero
 
     Raises
     ------
@@ -349,16 +356,16 @@ def disassemble_total_pixel_matrix(
     Returns
     -------
     numpy.ndarray
-        Stacked tiles of shape (tiles, rows, columns) or (tiles, rows, columns, samples). What lies
-        beyond the matrix is zero
+        Stacked tiles of shape (tiles, rows, columns) or (tiles, rows, columns, samples). Pixels
+        beyond the matrix are zero
 
     Raises
     ------
     ValueError
-        When a tile has no pixels
+        When `rows` or `columns` is not positive
     """
     if rows < 1 or columns < 1:
-        raise ArgumentValueError(f"a tile of {rows} x {columns} pixels has none")
+        raise ArgumentValueError(f"rows, columns: {rows} x {columns} pixels must be positive")
     positions = _positions(tile_positions)
     shape = (len(positions), rows, columns, *total_pixel_matrix.shape[2:])
     tiles = np.zeros(shape, dtype=total_pixel_matrix.dtype)

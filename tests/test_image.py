@@ -477,7 +477,9 @@ class TestImageWithoutPlace:
         ],
     )
     def test_what_needs_it_is_an_error_that_names_the_image(self, placeless, ask):
-        with pytest.raises(ValueError, match=rf"{placeless.metadata.SOPInstanceUID} has no place"):
+        with pytest.raises(
+            ValueError, match=rf"{placeless.metadata.SOPInstanceUID} has no position"
+        ):
             ask(placeless)
 
     def test_pixels_can_be_read(self, placeless, image):

@@ -215,7 +215,7 @@ class TestImageCenter:
     def test_needs_a_place_on_the_slide(self, keyword):
         image = make_image()
         delattr(image, keyword)
-        with pytest.raises(ValueError, match=r"1\.2\.3.*no place"):
+        with pytest.raises(ValueError, match=r"1\.2\.3.*no position"):
             dicomslide.compute_image_center_position(image)
 
 
