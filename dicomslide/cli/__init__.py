@@ -18,7 +18,7 @@ from dicomslide.metadata.words import counted
 __all__ = ["main"]
 
 _FAILED = 2
-# As a shell tells that SIGINT or SIGPIPE has ended a command
+# Exit codes of shells for commands that SIGINT or SIGPIPE ended
 _INTERRUPTED = 130
 _CLOSED = 141
 
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             errors = options.run(options) or []
             sys.stdout.flush()
         except BrokenPipeError:
-            # Who reads the output, such as `head`, has enough of it; the rest goes nowhere
+            # The reader of the output, such as `head`, has closed the pipe: the rest is discarded
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return _CLOSED
         except (DicomSlideError, OSError) as error:
@@ -257,7 +257,7 @@ def _open(options: argparse.Namespace) -> "dicomslide.Slide":
 
 
 def _choices(options: argparse.Namespace) -> dict[str, Any]:
-    """Collect what says which slide is meant, and which of its images."""
+    """Collect the options that select a slide and its images, as arguments of `open_slide`."""
     return {
         "container_identifier": options.container,
         "series_instance_uid": options.series,
@@ -268,7 +268,7 @@ def _choices(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _info(options: argparse.Namespace) -> list[str]:
-    """Print what is known of slides; gives what is wrong with others."""
+    """Print facts about slides, and return messages on those that could not be read."""
     from dicomslide.cli.gathering import gather_facts
     from dicomslide.cli.info import print_slides
 

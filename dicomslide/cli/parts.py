@@ -17,7 +17,7 @@ from dicomslide.tree.schema import IMAGE, is_plane, level_number, plane_dimensio
 if TYPE_CHECKING:
     import xarray as xr
 
-# Largest distance in millimetres of focal planes that count as one
+# Largest distance in millimetres between focal planes that count as one
 _SAME_PLANE = 1e-6
 
 __all__ = ["find_channels", "tree_of_part"]

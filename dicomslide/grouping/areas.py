@@ -8,7 +8,8 @@ __all__ = ["Areas", "Bounds"]
 Bounds = tuple[tuple[float, float], tuple[float, float]]
 """Smallest and largest (x, y) of an area in millimetres."""
 
-# Millimetres: areas that reach further out count as near to all others, and no cell is smaller
+# Largest coordinates of areas in cells, in millimetres, as areas beyond them count as near to all
+# others, and the smallest side of a cell
 _LARGEST, _SMALLEST = 1e9, 1e-3
 
 

@@ -103,7 +103,7 @@ def group_summaries(
     images = share_frame_of_reference(summaries, name)
     slides = [slide for glass in _by_glass(images) for slide in _by_pyramid(glass)]
     if series_instance_uid is not None:
-        # Only now, as derived images were assigned to the pyramids of all series above
+        # The series is selected last, as derived images may belong to pyramids of other series
         slides = _of_series(slides, series_instance_uid)
     supply_missing(slides, name)
     return [[image.dataset for image in slide] for slide in slides]

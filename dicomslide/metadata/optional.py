@@ -1,4 +1,4 @@
-"""Attributes that nothing depends on: one that is damaged counts as one that is not there."""
+"""Values of attributes that no pixels depend on: damaged ones count as missing."""
 
 import math
 from typing import Any
@@ -12,7 +12,7 @@ def optional_value(dataset: Dataset, keyword: str) -> Any:
     """Read the value of an attribute; None where there is none, or it is damaged."""
     try:
         return dataset.get(keyword)
-    # pydicom converts a value when it is asked for, and fails in many ways
+    # pydicom converts values on access, and raises exceptions of many types for damaged ones
     except Exception:
         return None
 

@@ -226,8 +226,8 @@ class ClientFrames:
             last = self._ask(numbers[-1:])
         alone = numbers[: len(numbers) - len(last)]
         found = [frame for number in alone for frame in self._ask([number])]
-        # Only now is it certain that the list was refused because it is one: a missing frame,
-        # which would have raised above, makes services refuse a list as well
+        # The list was refused for being one: a missing frame, for which services refuse a list as
+        # well, would have raised above
         remember_refusal(self._base_url, FRAME_LISTS)
         return found + last
 

@@ -293,8 +293,8 @@ class WebService:
         if len(asked) == len(frames):
             return found
         pieces = [*retrieve_alone(frames[:-1]), found]
-        # Only now is it certain that the list was refused because it is one: a missing frame,
-        # which would have raised above, makes services refuse a list as well
+        # The list was refused for being one: a missing frame, for which services refuse a list as
+        # well, would have raised above
         remember_refusal(self.base_url, FRAME_LISTS)
         return _joined(pieces, instance_url)
 

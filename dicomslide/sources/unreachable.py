@@ -1,4 +1,4 @@
-"""Places that cannot be reached: a host that is not known, or where nothing listens."""
+"""Reasons why a host cannot be reached: its name is unknown, or its port is closed."""
 
 import socket
 from typing import Any
@@ -8,26 +8,25 @@ __all__ = ["why_unreachable"]
 
 
 def why_unreachable(error: BaseException, url: str) -> str | None:
-    """Say why there is no connection to a place.
+    """Say why there is no connection to a host.
 
     Parameters
     ----------
     error : BaseException
-        What a library raised: some exception behind it is that of the operating system, and one
-        on the way there names the host, which need not be that of the URL: that of a bucket has
-        none, and there may be a proxy
+        Exception of a library. Its causes are searched for that of the operating system, and for
+        the host, which need not be in the URL: buckets have none there, and there may be a proxy
     url : str
-        URL of what was asked for
+        Requested URL
 
     Returns
     -------
     str or None
-        None where something else went wrong
+        None if the error has another reason
     """
     place = urlsplit(url).netloc
     cause: BaseException | None = error
     while cause is not None:
-        # The connection of urllib3, or the error of aiohttp itself
+        # urllib3 has the host in the connection of an error, aiohttp in the error itself
         end: Any = getattr(cause, "conn", cause)
         if host := getattr(end, "host", None):
             place = f"[{host}]:{end.port}" if ":" in host else f"{host}:{end.port}"
