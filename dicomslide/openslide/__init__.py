@@ -39,7 +39,7 @@ from dicomslide.sources.urls import without_secrets
 from dicomslide.stores.places import Source
 from dicomslide.thumbnail import check_pixel_count, shrink
 
-__all__ = ["OpenSlide", *names.__all__]
+__all__ = [*names.__all__, "OpenSlide"]
 
 # Most pixels of an associated image, which is read as a whole; usual ones have a hundredth of them
 _MOST_ASSOCIATED = 2**28

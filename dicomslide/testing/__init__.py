@@ -12,10 +12,10 @@ from dicomslide.testing.color import make_srgb_profile, make_wide_gamut_profile
 from dicomslide.testing.geometry import ORIENTATIONS, orientation_from_angle
 from dicomslide.testing.level import SyntheticLevel
 from dicomslide.testing.options import OpticalPath, SlideOptions
+from dicomslide.testing.painting.tissue import paint, stain
 from dicomslide.testing.parametric_map import ParametricMapOptions, SyntheticParametricMap
 from dicomslide.testing.segmentation import SegmentationOptions, SyntheticSegmentation
 from dicomslide.testing.slide import SyntheticSlide, write_slide
-from dicomslide.testing.tissue import paint, stain
 
 __all__ = [
     "ORIENTATIONS",

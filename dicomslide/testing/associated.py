@@ -1,7 +1,5 @@
 """Draws the label of a synthetic slide, and the whole slide as a camera sees it."""
 
-from __future__ import annotations
-
 import hashlib
 
 import numpy as np
@@ -10,9 +8,19 @@ from PIL import Image, ImageDraw, ImageFont
 
 from dicomslide.testing.geometry import SLIDE_LENGTH, SLIDE_WIDTH, Orientation, locate_pixel
 from dicomslide.testing.options import SlideOptions
-from dicomslide.testing.tissue import paint
+from dicomslide.testing.painting.tissue import paint
 
-# Label and overview show the slide lying on its side, with the label at the left.
+__all__ = [
+    "LABEL_ORIGIN",
+    "LABEL_SPACING",
+    "ORIENTATION",
+    "OVERVIEW_ORIGIN",
+    "OVERVIEW_SPACING",
+    "draw_label",
+    "draw_overview",
+]
+
+# Label and overview show the slide lying on its side, with the label at the left
 ORIENTATION: Orientation = (0.0, -1.0, 0.0, -1.0, 0.0, 0.0)
 LABEL_SPACING = 0.06
 LABEL_SIZE = (400, 360)
@@ -71,7 +79,7 @@ def draw_overview(options: SlideOptions) -> Colors:
     canvas.rectangle((0, 0, columns - 1, rows - 1), outline=(196, 202, 205))
     pixels = np.asarray(image).copy()
     covered, tissue = _sample_tissue(options)
-    # The glass of the tissue image is not to be seen on the glass of the slide.
+    # The glass of the tissue image is not to be seen on the glass of the slide
     pixels[covered] = pixels[covered] * np.minimum(tissue / tissue.max(axis=0), 1)
     return pixels
 

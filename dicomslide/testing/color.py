@@ -1,13 +1,13 @@
 """ICC profiles for synthetic slides."""
 
-from __future__ import annotations
-
 import struct
 from functools import lru_cache
 
 from PIL import ImageCms
 
-# xy chromaticities of red, green and blue, and of the white point D50 in XYZ.
+__all__ = ["make_srgb_profile", "make_wide_gamut_profile"]
+
+# xy chromaticities of red, green and blue, and of the white point D50 in XYZ
 _WIDE_PRIMARIES = ((0.708, 0.292), (0.170, 0.797), (0.131, 0.046))
 _D50 = (0.9642, 1.0, 0.8249)
 _DATE = struct.pack(">6H", 2026, 1, 1, 0, 0, 0)
@@ -28,13 +28,13 @@ def make_wide_gamut_profile(gamma: float = 1.8) -> bytes:
 
     Parameters
     ----------
-    gamma: float, optional
-        Exponent of the tone curve of each of the three channels.
+    gamma : float, optional
+        Exponent of the tone curve of each of the three channels
 
     Returns
     -------
     bytes
-        Version 2 display profile of the matrix/TRC kind, ICC.1:2001-04.
+        Version 2 display profile of the matrix/TRC kind, ICC.1:2001-04
     """
     tags = {
         b"desc": _describe("Synthetic wide gamut"),

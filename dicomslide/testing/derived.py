@@ -1,16 +1,19 @@
-"""What Segmentation and Parametric Map images have in common."""
-
-from __future__ import annotations
+"""Parts that Segmentation and Parametric Map images have in common."""
 
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pydicom
 from pydicom.dataset import Dataset
 
 from dicomslide.testing.level import SyntheticLevel
 from dicomslide.testing.options import SlideOptions
+from dicomslide.testing.painting.tissue import stain
 from dicomslide.testing.wsi import DATE, TIME
+
+__all__ = ["PRODUCER", "finish", "read_sources", "stain_level"]
 
 PRODUCER: dict[str, Any] = {
     "manufacturer": "dicomslide",
@@ -37,3 +40,11 @@ def finish(dataset: Dataset, slide: SlideOptions, name: str, level: int, path: P
     for item in dataset.get("DimensionIndexSequence", ()):
         item.DimensionOrganizationUID = organization
     dataset.save_as(path, enforce_file_format=True)
+
+
+def stain_level(
+    options: SlideOptions, factor: float
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """Get the stain densities of a whole level, in focus."""
+    size = options.get_level_size(factor)
+    return stain((0, 0), size, factor, base_size=options.size, seed=options.seed)

@@ -1,6 +1,4 @@
-"""Adds what tells frames apart: dimensions, functional groups and concatenations."""
-
-from __future__ import annotations
+"""Dimensions, functional groups and concatenations, which tell frames apart."""
 
 from collections.abc import Sequence
 
@@ -13,6 +11,8 @@ from dicomslide.testing.instance import Instance, Part
 from dicomslide.testing.items import DCM, format_decimal, make_code, make_item
 from dicomslide.testing.layout import Frame
 from dicomslide.testing.options import SlideOptions
+
+__all__ = ["add_concatenation", "add_dimensions", "add_functional_groups"]
 
 _DIMENSIONS = (
     ("OpticalPathIdentifier", "OpticalPathIdentificationSequence"),
@@ -48,7 +48,7 @@ def add_functional_groups(
     dataset: Dataset, options: SlideOptions, instance: Instance, sources: Sequence[Instance]
 ) -> None:
     """Add the Multi-frame Functional Groups Module (PS3.3 C.7.6.16)."""
-    # Unlike positions along Z, which are in micrometres, these distances are in millimetres.
+    # Unlike positions along Z, which are in micrometres, these distances are in millimetres
     distance = format_decimal(options.focal_plane_spacing / 1000)
     spacing = [format_decimal(value) for value in instance.spacing]
     measures = make_item(SliceThickness=distance, PixelSpacing=spacing)

@@ -1,7 +1,5 @@
 """Encoders: each turns a frame of shape (rows, columns, samples), RGB if colour, into bytes."""
 
-from __future__ import annotations
-
 import struct
 import zlib
 from dataclasses import replace
@@ -13,9 +11,27 @@ import numpy.typing as npt
 
 from dicomslide.testing.pixel_format import EXPLICIT_BIG_ENDIAN, PixelFormat
 
+__all__ = [
+    "Pixels",
+    "encode_deflated_frame",
+    "encode_htj2k",
+    "encode_htj2k_lossy",
+    "encode_jpeg",
+    "encode_jpeg2000",
+    "encode_jpeg2000_lossy",
+    "encode_jpeg_lossless",
+    "encode_jpeg_ls",
+    "encode_jpeg_ls_near_lossless",
+    "encode_jpeg_xl",
+    "encode_jpeg_xl_from_jpeg",
+    "encode_jpeg_xl_lossy",
+    "encode_native",
+    "encode_rle",
+]
+
 Pixels = npt.NDArray[Any]
 
-# Largest error of a sample in near-lossless JPEG-LS.
+# Largest error of a sample in near-lossless JPEG-LS
 NEAR = 2
 
 
@@ -160,7 +176,7 @@ def _jpeg2000(
 
 def encode_htj2k(pixels: Pixels, pixel_format: PixelFormat) -> bytes:
     """Encode as reversible High-Throughput JPEG 2000."""
-    # The order of progression is always RPCL (resolution, position, component, layer).
+    # The order of progression is always RPCL (resolution, position, component, layer)
     return bytes(
         imagecodecs.htj2k_encode(
             _squeeze(pixels), reversible=True, rgb=pixel_format.photometric == "YBR_RCT", tlm=True
@@ -170,7 +186,7 @@ def encode_htj2k(pixels: Pixels, pixel_format: PixelFormat) -> bytes:
 
 def encode_htj2k_lossy(pixels: Pixels, pixel_format: PixelFormat) -> bytes:
     """Encode as irreversible High-Throughput JPEG 2000."""
-    # The level is the quantisation step, as a fraction of the range of values.
+    # The level is the quantisation step, as a fraction of the range of values
     step = 0.0002 + (100 - pixel_format.quality) * 0.0004
     return bytes(
         imagecodecs.htj2k_encode(
@@ -201,6 +217,6 @@ def encode_jpeg_xl_lossy(pixels: Pixels, pixel_format: PixelFormat) -> bytes:
 def encode_jpeg_xl_from_jpeg(pixels: Pixels, pixel_format: PixelFormat) -> bytes:
     """Encode as JPEG, then pack that stream so that it can be restored."""
     # The colour space of the packed stream is that of the JPEG stream, which therefore has to state
-    # it.
+    # it
     stream = encode_jpeg(pixels, replace(pixel_format, adobe_marker=True))
     return bytes(imagecodecs.jpegxl_encode_jpeg(stream, numthreads=1))

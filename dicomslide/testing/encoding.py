@@ -1,7 +1,5 @@
 """The table of encoders: from transfer syntax UID to what can be encoded and how."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,23 +15,25 @@ from dicomslide.testing.pixel_format import (
     PixelFormat,
 )
 
+__all__ = ["ENCODINGS", "check_pixel_format", "encode_frame", "get_encoding"]
+
 
 @dataclass(frozen=True)
 class Encoding:
     """An entry of the table of encoders.
 
-    Attributes
+    Parameters
     ----------
-    encode: Callable
-        Turns a frame of shape (rows, columns, samples) into bytes.
-    color: Tuple[str, ...]
-        Photometric interpretations of three samples that the encoder makes, the usual one first.
-    bits: Tuple[int, ...]
-        Values of Bits Stored that the encoder takes.
-    signed: bool
-        Whether the encoder takes signed values.
-    planar: bool
-        Whether Planar Configuration can be 1.
+    encode : callable
+        Turns a frame of shape (rows, columns, samples) into bytes
+    color : tuple of str
+        Photometric interpretations of three samples that the encoder makes, the usual one first
+    bits : tuple of int
+        Values of Bits Stored that the encoder takes
+    signed : bool
+        Whether the encoder takes signed values
+    planar : bool
+        Whether Planar Configuration can be 1
     """
 
     encode: Callable[[Pixels, PixelFormat], bytes]
@@ -49,7 +49,7 @@ def get_encoding(transfer_syntax: str) -> Encoding:
     Raises
     ------
     ValueError
-        When the transfer syntax is not in the table.
+        When the transfer syntax is not in the table
     """
     try:
         return ENCODINGS[transfer_syntax]
@@ -65,7 +65,7 @@ def check_pixel_format(pixel_format: PixelFormat) -> None:
     Raises
     ------
     ValueError
-        When the transfer syntax, or its encoder, does not go with the other properties.
+        When the transfer syntax, or its encoder, does not go with the other properties
     """
     encoding = get_encoding(pixel_format.transfer_syntax)
     allowed = encoding.color if pixel_format.samples == 3 else ("MONOCHROME2", "MONOCHROME1")

@@ -1,13 +1,21 @@
-"""Where synthetic images lie on the slide."""
-
-from __future__ import annotations
+"""Places of synthetic images on the slide."""
 
 import math
+
+__all__ = [
+    "ORIENTATIONS",
+    "SLIDE_LENGTH",
+    "SLIDE_WIDTH",
+    "Orientation",
+    "centre_on_slide",
+    "locate_pixel",
+    "orientation_from_angle",
+]
 
 Orientation = tuple[float, float, float, float, float, float]
 
 # Half of them show the slide as the microscope does, turned in steps of 90 degrees; the others are
-# mirrored.
+# mirrored
 ORIENTATIONS: tuple[Orientation, ...] = (
     (1.0, 0.0, 0.0, 0.0, -1.0, 0.0),
     (0.0, 1.0, 0.0, 1.0, 0.0, 0.0),
@@ -21,7 +29,7 @@ ORIENTATIONS: tuple[Orientation, ...] = (
 
 SLIDE_WIDTH = 25.0
 SLIDE_LENGTH = 75.0
-# The middle of the part of the slide that the label leaves free.
+# The middle of the part of the slide that the label leaves free
 _SPECIMEN_CENTRE = (12.5, 27.0)
 
 
@@ -30,18 +38,18 @@ def orientation_from_angle(degrees: float, mirrored: bool = False) -> Orientatio
 
     Parameters
     ----------
-    degrees: float
+    degrees : float
         Angle from the X axis of the slide to the direction of the rows of the image,
-        counterclockwise.
-    mirrored: bool, optional
-        Whether the image is flipped along its columns.
+        counterclockwise
+    mirrored : bool, optional
+        Whether the image is flipped along its columns
 
     Returns
     -------
-    Tuple[float, float, float, float, float, float]
-        Value of Image Orientation (Slide), PS3.3 C.8.12.14.
+    tuple of float
+        Value of Image Orientation (Slide), PS3.3 C.8.12.14
     """
-    # Twelve decimals fit the 16 characters of a Decimal String; adding zero turns -0.0 into 0.0.
+    # Twelve decimals fit the 16 characters of a Decimal String; adding zero turns -0.0 into 0.0
     cosine, sine = (round(f(math.radians(degrees)), 12) + 0.0 for f in (math.cos, math.sin))
     flip = -1.0 if mirrored else 1.0
     return (cosine, sine, 0.0, flip * sine + 0.0, -flip * cosine + 0.0, 0.0)

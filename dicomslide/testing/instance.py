@@ -1,6 +1,4 @@
-"""What an instance of a synthetic slide shows: planned before anything is written."""
-
-from __future__ import annotations
+"""Plans of the instances of a synthetic slide, made before anything is written."""
 
 import math
 from collections.abc import Sequence
@@ -10,6 +8,8 @@ from typing import Literal
 from dicomslide.testing.geometry import Orientation
 from dicomslide.testing.layout import Frame
 from dicomslide.testing.pixel_format import PixelFormat
+
+__all__ = ["Flavor", "Instance", "Part"]
 
 Flavor = Literal["VOLUME", "LABEL", "OVERVIEW", "THUMBNAIL"]
 
@@ -25,17 +25,17 @@ class Part:
 
 @dataclass(frozen=True)
 class Instance:
-    """What one VL Whole Slide Microscopy Image instance shows.
+    """Content of one VL Whole Slide Microscopy Image instance.
 
     Sizes are (rows, columns), `spacing` is (between rows, between columns) in mm, `origin` is (X,
     Y) in mm.
 
-    Attributes
+    Parameters
     ----------
-    name: str
-        Name of the image, unique on the slide; parts of a concatenation share it.
-    frames: Sequence[Frame]
-        Its frames, in order.
+    name : str
+        Name of the image, unique on the slide; parts of a concatenation share it
+    frames : sequence of Frame
+        Its frames, in order
     """
 
     name: str

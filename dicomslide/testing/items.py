@@ -1,10 +1,10 @@
 """Makes items of sequences, coded concepts (PS3.3 Section 8) and Decimal Strings (PS3.5 6.2)."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from pydicom.dataset import Dataset
+
+__all__ = ["DCM", "SCT", "format_decimal", "make_code", "make_item", "make_stain_code"]
 
 DCM, SCT = "DCM", "SCT"
 _PRIVATE = "99DICOMSLIDE"

@@ -1,12 +1,12 @@
-"""Which frames an instance has and where in the total pixel matrix they lie."""
-
-from __future__ import annotations
+"""Frames of an instance, and their places in the total pixel matrix."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
+
+__all__ = ["SPARSE_KINDS", "Frame", "Size", "Sparse", "lay_out_frames"]
 
 Sparse = Literal["complete", "gaps", "shuffled", "off-grid", "overlapping"]
 SPARSE_KINDS: tuple[str, ...] = get_args(Sparse)
@@ -18,19 +18,19 @@ Size = tuple[int, int]
 class Frame:
     """One frame of a tiled image.
 
-    Attributes
+    Parameters
     ----------
-    row: int
-        Zero-based row of the total pixel matrix that its first row covers.
-    column: int
-        Zero-based column of the total pixel matrix that its first column covers.
-    optical_path: int
-        Zero-based index of the optical path.
-    focal_plane: int
-        Zero-based index of the focal plane.
-    shade: int
+    row : int
+        Zero-based row of the total pixel matrix that its first row covers
+    column : int
+        Zero-based column of the total pixel matrix that its first column covers
+    optical_path : int
+        Zero-based index of the optical path
+    focal_plane : int
+        Zero-based index of the focal plane
+    shade : int
         How much darker the frame is, in steps (0 to 3), so that overlapping frames can be told
-        apart.
+        apart
     """
 
     row: int
@@ -55,31 +55,31 @@ def lay_out_frames(
 
     Parameters
     ----------
-    size: Tuple[int, int]
-        Rows and columns of the total pixel matrix.
-    tile: Tuple[int, int]
-        Rows and columns of a frame.
-    optical_paths: Sequence[int]
-        Indices of the optical paths of the instance.
-    focal_planes: Sequence[int]
-        Indices of the focal planes of the instance.
-    sparse: str, optional
+    size : tuple of int
+        Rows and columns of the total pixel matrix
+    tile : tuple of int
+        Rows and columns of a frame
+    optical_paths : sequence of int
+        Indices of the optical paths of the instance
+    focal_planes : sequence of int
+        Indices of the focal planes of the instance
+    sparse : str, optional
         "complete"; "gaps" (about a quarter of the frames is missing, others in each optical path
         and focal plane); "shuffled" (all, in no order); "off-grid" (rows of tiles are displaced,
         with uneven gaps between frames); "overlapping" (frames are three quarters of a tile apart
-        and differ in shade).
-    seed: Sequence[int], optional
-        Numbers that what is random depends on.
+        and differ in shade)
+    seed : sequence of int, optional
+        Numbers that what is random depends on
 
     Returns
     -------
-    Tuple[Frame, ...]
-        The frames. Where several cover a pixel, the last one counts.
+    tuple of Frame
+        The frames. Where several cover a pixel, the last one counts
 
     Raises
     ------
     ValueError
-        When `sparse` is not one of these.
+        When `sparse` is not one of these
     """
     if sparse not in SPARSE_KINDS:
         raise ValueError(f"sparse is {sparse!r}, must be one of {', '.join(SPARSE_KINDS)}")

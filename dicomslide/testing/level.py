@@ -1,6 +1,4 @@
-"""What a level of a synthetic slide shows: its expected pixels."""
-
-from __future__ import annotations
+"""Levels of a synthetic slide, and the pixels that a reader should see."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,7 +11,9 @@ import numpy.typing as npt
 from dicomslide.testing.instance import Instance
 from dicomslide.testing.layout import Frame, Size
 from dicomslide.testing.options import SlideOptions
-from dicomslide.testing.tissue import paint
+from dicomslide.testing.painting.tissue import paint
+
+__all__ = ["SyntheticLevel", "paint_frame", "paint_level"]
 
 Pixels = npt.NDArray[Any]
 Region = tuple[slice, slice]
@@ -23,22 +23,22 @@ Region = tuple[slice, slice]
 class SyntheticLevel:
     """A level of a synthetic slide.
 
-    Attributes
+    Parameters
     ----------
-    index: int
-        Zero-based index of the level; 0 is the base level.
-    factor: float
-        Size of its pixels in pixels of the base level.
-    size: Tuple[int, int]
-        Rows and columns of its total pixel matrix.
-    spacing: Tuple[float, float]
-        Distance of its pixels (between rows, between columns) in mm.
-    origin: Tuple[float, float]
-        X and Y in mm of its Total Pixel Matrix Origin.
-    instances: Tuple[Instance, ...]
-        Its instances, in the order of their frames.
-    folder: pathlib.Path
-        Folder of its files.
+    index : int
+        Zero-based index of the level; 0 is the base level
+    factor : float
+        Size of its pixels in pixels of the base level
+    size : tuple of int
+        Rows and columns of its total pixel matrix
+    spacing : tuple of float
+        Distance of its pixels (between rows, between columns) in mm
+    origin : tuple of float
+        X and Y in mm of its Total Pixel Matrix Origin
+    instances : tuple of Instance
+        Its instances, in the order of their frames
+    folder : pathlib.Path
+        Folder of its files
     """
 
     index: int
@@ -57,7 +57,7 @@ class SyntheticLevel:
 
     @property
     def frames(self) -> tuple[Frame, ...]:
-        """All its frames, in the order in which they are stored."""
+        """Frames, in the order in which they are stored."""
         return tuple(frame for instance in self.instances for frame in instance.frames)
 
     def pixels(
@@ -67,18 +67,18 @@ class SyntheticLevel:
 
         Parameters
         ----------
-        optical_path: int, optional
-            Zero-based index of the optical path.
-        focal_plane: int, optional
-            Zero-based index of the focal plane.
-        region: Optional[Tuple[slice, slice]]
-            Rows and columns (as from `numpy.s_`, without steps); by default the whole matrix.
+        optical_path : int, optional
+            Zero-based index of the optical path
+        focal_plane : int, optional
+            Zero-based index of the focal plane
+        region : tuple of slice, optional
+            Rows and columns (as from `numpy.s_`, without steps); by default the whole matrix
 
         Returns
         -------
         numpy.ndarray
             Array of shape (rows, columns, samples). Where no frame is, it is white for colour and 0
-            otherwise. Colours are RGB, before colour correction.
+            otherwise. Colours are RGB, before colour correction
         """
         offset, size = self._resolve(region)
         if self.options.sparse in ("complete", "shuffled"):
@@ -101,7 +101,7 @@ class SyntheticLevel:
         Returns
         -------
         numpy.ndarray
-            Array of shape (rows, columns), True where no frame is.
+            Array of shape (rows, columns), True where no frame is
         """
         offset, size = self._resolve(region)
         missing = np.ones(size, bool)

@@ -1,6 +1,4 @@
-"""What can be asked of a synthetic slide."""
-
-from __future__ import annotations
+"""Options of a synthetic slide."""
 
 import math
 import uuid
@@ -15,6 +13,8 @@ from dicomslide.testing.layout import SPARSE_KINDS, Sparse
 from dicomslide.testing.part10 import OffsetTable
 from dicomslide.testing.pixel_format import EXPLICIT_LITTLE_ENDIAN, PixelFormat
 
+__all__ = ["OpticalPath", "SlideOptions"]
+
 Organization = Literal["TILED_FULL", "TILED_SPARSE"]
 Together = Literal["one", "each"]
 
@@ -25,16 +25,16 @@ _NAMESPACE = uuid.UUID("5b9a4a0e-4d52-4d43-8f0e-6c1d5c1f0c55")
 class OpticalPath:
     """An optical path (PS3.3 C.8.12.5).
 
-    Attributes
+    Parameters
     ----------
-    identifier: str
-        Optical Path Identifier.
-    description: Optional[str]
-        Optical Path Description.
-    wavelength_nm: Optional[float]
-        Illumination Wave Length in nanometres; full spectrum where None.
-    stain: Optional[str]
-        Name of the stain that the path shows, for the Specimen Preparation Sequence.
+    identifier : str
+        Optical Path Identifier
+    description : str, optional
+        Optical Path Description
+    wavelength_nm : float, optional
+        Illumination Wave Length in nanometres; full spectrum where None
+    stain : str, optional
+        Name of the stain that the path shows, for the Specimen Preparation Sequence
     """
 
     identifier: str
@@ -77,105 +77,105 @@ class SlideOptions:
 
     Sizes are (rows, columns).
 
-    Attributes
+    Parameters
     ----------
-    size: Tuple[int, int]
-        Size of the total pixel matrix of the base level in pixels.
-    tile: Tuple[int, int]
-        Size of a frame in pixels.
-    factors: Tuple[float, ...]
+    size : tuple of int
+        Size of the total pixel matrix of the base level in pixels
+    tile : tuple of int
+        Size of a frame in pixels
+    factors : tuple of float
         For each level, how many base pixels one of its pixels is wide. Level i has ceil(size /
-        factors[i]) pixels.
-    transfer_syntax: str
-        Transfer Syntax UID of the images: a key of `dicomslide.testing.encoding.ENCODINGS`.
-    photometric: Optional[str]
-        Photometric Interpretation; by default the usual one of the transfer syntax.
-    bits: int
-        Bits Stored.
-    bits_allocated: Optional[int]
-        Bits Allocated: 8, 16 or 32; by default the smallest that holds `bits`.
-    signed: bool
-        Whether Pixel Representation is signed.
-    samples: int
-        Samples per Pixel: 3 for colour (RGB before encoding), 1 for fluorescence.
-    planar_configuration: int
-        Planar Configuration: 0 (colour by pixel) or 1 (colour by plane).
-    optical_paths: Union[int, Sequence[OpticalPath]]
-        Optical paths or their number.
-    optical_paths_in: str
-        Whether all optical paths are in "one" instance of each level or "each" in one of its own.
-    focal_planes: int
-        Number of focal planes.
-    focal_plane_spacing: float
-        Distance between focal planes in micrometres.
-    focal_planes_in: str
-        Whether all focal planes are in "one" instance of each level or "each" in one of its own.
-    organization: Optional[str]
+        factors[i]) pixels
+    transfer_syntax : str
+        Transfer Syntax UID of the images: a key of `dicomslide.testing.encoding.ENCODINGS`
+    photometric : str, optional
+        Photometric Interpretation; by default the usual one of the transfer syntax
+    bits : int
+        Bits Stored
+    bits_allocated : int, optional
+        Bits Allocated: 8, 16 or 32; by default the smallest that holds `bits`
+    signed : bool
+        Whether Pixel Representation is signed
+    samples : int
+        Samples per Pixel: 3 for colour (RGB before encoding), 1 for fluorescence
+    planar_configuration : int
+        Planar Configuration: 0 (colour by pixel) or 1 (colour by plane)
+    optical_paths : int or sequence of OpticalPath
+        Optical paths or their number
+    optical_paths_in : str
+        Whether all optical paths are in "one" instance of each level or "each" in one of its own
+    focal_planes : int
+        Number of focal planes
+    focal_plane_spacing : float
+        Distance between focal planes in micrometres
+    focal_planes_in : str
+        Whether all focal planes are in "one" instance of each level or "each" in one of its own
+    organization : str, optional
         Dimension Organization Type: "TILED_FULL", "TILED_SPARSE", or None (absent, with positions
-        for each frame).
-    sparse: str
+        for each frame)
+    sparse : str
         Which frames there are where the organization is not TILED_FULL; see
-        `layout.lay_out_frames`.
-    orientation: Tuple[float, ...]
-        Image Orientation (Slide): six direction cosines.
-    origin: Optional[Tuple[float, float]]
+        `layout.lay_out_frames`
+    orientation : tuple of float
+        Image Orientation (Slide): six direction cosines
+    origin : tuple of float, optional
         X and Y in mm of the centre of the top-left pixel of the base level; by default the image is
-        in the middle of the part of the slide that the label leaves free.
-    pixel_spacing: Union[float, Tuple[float, float]]
+        in the middle of the part of the slide that the label leaves free
+    pixel_spacing : float or tuple of float
         Distance of the pixels of the base level in mm; (between rows, between columns) if they
-        differ.
-    level_origins: str
+        differ
+    level_origins : str
         "centres": the origin of each level is the centre of its own top-left pixel; "same": that of
-        the base level is repeated, as many vendors do.
-    concatenation: Optional[int]
-        Number of instances that the base level is split into (PS3.3 C.7.6.16.2.2.4).
-    offset_table: str
-        "basic", "empty" or "extended".
-    fragments_per_frame: int
-        Number of fragments of each encapsulated frame.
-    icc_profile: Union[bool, bytes]
-        ICC profile of the optical paths; True is sRGB.
-    adobe_marker: bool
-        Whether JPEG streams of RGB components have an Adobe segment that says so.
-    label: bool
-        Whether there is a LABEL image.
-    overview: bool
-        Whether there is an OVERVIEW image.
-    thumbnail: bool
-        Whether there is a THUMBNAIL image.
-    segmentations: Sequence
-        Segmentations: "BINARY", "FRACTIONAL", "LABELMAP" or `SegmentationOptions`.
-    parametric_maps: Sequence
-        Parametric maps: "float", "double", "integer" or `ParametricMapOptions`.
-    quality: int
-        Quality of lossy encoding, 1 to 100.
-    seed: int
-        Seed of everything random.
-    threads: int
-        Number of threads that paint and encode; has no effect on the files.
-    container_identifier: Optional[str]
-        Container Identifier; by default made from the seed.
-    patient_id: str
-        Patient ID.
-    patient_name: str
-        Patient's Name.
-    accession_number: str
-        Accession Number.
-    study_id: str
-        Study ID.
-    manufacturer: str
-        Manufacturer.
-    study_instance_uid: Optional[str]
-        Study Instance UID; by default made from Patient ID, Accession Number and Study ID.
-    series_instance_uid: Optional[str]
-        Series Instance UID of the microscopy images.
-    frame_of_reference_uid: Optional[str]
-        Frame of Reference UID.
+        the base level is repeated, as many vendors do
+    concatenation : int, optional
+        Number of instances that the base level is split into (PS3.3 C.7.6.16.2.2.4)
+    offset_table : str
+        "basic", "empty" or "extended"
+    fragments_per_frame : int
+        Number of fragments of each encapsulated frame
+    icc_profile : bool or bytes
+        ICC profile of the optical paths; True is sRGB
+    adobe_marker : bool
+        Whether JPEG streams of RGB components have an Adobe segment that says so
+    label : bool
+        Whether there is a LABEL image
+    overview : bool
+        Whether there is an OVERVIEW image
+    thumbnail : bool
+        Whether there is a THUMBNAIL image
+    segmentations : sequence of str or SegmentationOptions
+        Segmentations: "BINARY", "FRACTIONAL", "LABELMAP" or `SegmentationOptions`
+    parametric_maps : sequence of str or ParametricMapOptions
+        Parametric maps: "float", "double", "integer" or `ParametricMapOptions`
+    quality : int
+        Quality of lossy encoding, 1 to 100
+    seed : int
+        Seed of everything random
+    threads : int
+        Number of threads that paint and encode; has no effect on the files
+    container_identifier : str, optional
+        Container Identifier; by default made from the seed
+    patient_id : str
+        Patient ID
+    patient_name : str
+        Patient's Name
+    accession_number : str
+        Accession Number
+    study_id : str
+        Study ID
+    manufacturer : str
+        Manufacturer
+    study_instance_uid : str, optional
+        Study Instance UID; by default made from Patient ID, Accession Number and Study ID
+    series_instance_uid : str, optional
+        Series Instance UID of the microscopy images
+    frame_of_reference_uid : str, optional
+        Frame of Reference UID
 
     Raises
     ------
     ValueError
-        When values are not possible, alone or together.
+        When values are not possible, alone or together
     """
 
     size: tuple[int, int] = (1500, 2000)
@@ -283,7 +283,7 @@ class SlideOptions:
 
     @property
     def pixel_format(self) -> PixelFormat:
-        """How the pixels of the levels are stored."""
+        """Stored form of the pixels of the levels."""
         usual = get_encoding(self.transfer_syntax).color[0] if self.samples == 3 else "MONOCHROME2"
         return PixelFormat(
             transfer_syntax=self.transfer_syntax,
@@ -300,7 +300,7 @@ class SlideOptions:
 
     @property
     def color_format(self) -> PixelFormat:
-        """How label and overview are stored: like levels of 8-bit colour, otherwise native."""
+        """Stored form of label and overview: like levels of 8-bit colour, otherwise native."""
         if (self.samples, self.bits, self.signed) == (3, 8, False):
             return self.pixel_format
         return PixelFormat(EXPLICIT_LITTLE_ENDIAN, 3, 8, 8, False, "RGB")

@@ -1,7 +1,5 @@
 """Writes synthetic Parametric Map images (PS3.3 A.75) on the levels of a slide."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,13 +10,14 @@ import numpy as np
 import numpy.typing as npt
 from pydicom.sr.coding import Code
 
-from dicomslide.testing.derived import PRODUCER, finish, read_sources
+from dicomslide.testing.derived import PRODUCER, finish, read_sources, stain_level
 from dicomslide.testing.level import SyntheticLevel
 from dicomslide.testing.options import SlideOptions
-from dicomslide.testing.structures import stain_level
+
+__all__ = ["ParametricMapOptions", "SyntheticParametricMap", "write_parametric_map"]
 
 _DTYPES = {"float": np.float32, "double": np.float64, "integer": np.uint16}
-# Optical density at full stain density.
+# Optical density at full stain density
 _MAXIMUM = 1.5
 
 
@@ -42,28 +41,28 @@ PARAMETERS: dict[str, Parameter] = {
 class ParametricMapOptions:
     """A parametric map of a synthetic slide.
 
-    Attributes
+    Parameters
     ----------
-    kind: str
+    kind : str
         "float" (Float Pixel Data), "double" (Double Float Pixel Data) or "integer" (16 bits with a
-        real-world value mapping that scales).
-    parameters: Tuple[str, ...]
-        Its parameters, each a channel with a real-world value mapping: "haematoxylin", "eosin".
-    levels: Tuple[int, ...]
+        real-world value mapping that scales)
+    parameters : tuple of str
+        Its parameters, each a channel with a real-world value mapping: "haematoxylin", "eosin"
+    levels : tuple of int
         Indices of the levels that have an instance; those that the slide does not have are left
-        out.
-    organization: str
-        Dimension Organization Type: "TILED_FULL" or "TILED_SPARSE".
-    tile: Optional[Tuple[int, int]]
-        Rows and columns of a frame; by default those of the slide.
-    transfer_syntax: str
-        Transfer Syntax UID.
+        out
+    organization : str
+        Dimension Organization Type: "TILED_FULL" or "TILED_SPARSE"
+    tile : tuple of int, optional
+        Rows and columns of a frame; by default those of the slide
+    transfer_syntax : str
+        Transfer Syntax UID
 
     Raises
     ------
     ValueError
         When kind or a parameter is not known, or several parameters are to be TILED_FULL, which has
-        no order for them.
+        no order for them
     """
 
     kind: Literal["float", "double", "integer"] = "float"
@@ -88,18 +87,18 @@ class ParametricMapOptions:
 class SyntheticParametricMap:
     """A parametric map and what it shows.
 
-    Attributes
+    Parameters
     ----------
-    kind: str
-        "float", "double" or "integer".
-    parameters: Tuple[str, ...]
-        LUT labels of its parameters.
-    paths: Tuple[pathlib.Path, ...]
-        Its files, one for each of `levels`.
-    levels: Tuple[int, ...]
-        Indices of the levels that it is on.
-    series_instance_uid: str
-        Series Instance UID.
+    kind : str
+        "float", "double" or "integer"
+    parameters : tuple of str
+        LUT labels of its parameters
+    paths : tuple of pathlib.Path
+        Its files, one for each of `levels`
+    levels : tuple of int
+        Indices of the levels that it is on
+    series_instance_uid : str
+        Series Instance UID
     """
 
     kind: str
@@ -116,7 +115,7 @@ class SyntheticParametricMap:
         Returns
         -------
         numpy.ndarray
-            Array of shape (rows, columns) of float32, float64 or uint16.
+            Array of shape (rows, columns) of float32, float64 or uint16
         """
         if level not in self.levels:
             raise IndexError(f"level {level} has no parametric map, but {self.levels}")
@@ -131,15 +130,15 @@ class SyntheticParametricMap:
 
         Parameters
         ----------
-        level: int
-            Index of the level.
-        parameter: int
-            Zero-based index of the parameter.
+        level : int
+            Index of the level
+        parameter : int
+            Zero-based index of the parameter
 
         Returns
         -------
         numpy.ndarray
-            Array of shape (rows, columns): optical densities.
+            Array of shape (rows, columns): optical densities
         """
         slope, intercept = self.mapping(parameter)
         return self.stored(level, parameter).astype(np.float64) * slope + intercept
@@ -164,18 +163,18 @@ def write_parametric_map(
 
     Parameters
     ----------
-    folder: pathlib.Path
-        Folder to write into.
-    slide: SlideOptions
-        The slide.
-    levels: Sequence[SyntheticLevel]
-        The levels of the slide, already written.
-    index: int
-        Number of the parametric map on the slide, from 0.
-    parametric_map: Union[ParametricMapOptions, str]
-        What to write, or its kind.
-    series_number: int
-        Series Number.
+    folder : pathlib.Path
+        Folder to write into
+    slide : SlideOptions
+        The slide
+    levels : sequence of SyntheticLevel
+        The levels of the slide, already written
+    index : int
+        Number of the parametric map on the slide, from 0
+    parametric_map : ParametricMapOptions or str
+        What to write, or its kind
+    series_number : int
+        Series Number
     """
     if isinstance(parametric_map, str):
         parametric_map = ParametricMapOptions(parametric_map)  # type: ignore[arg-type]

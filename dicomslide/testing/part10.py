@@ -1,7 +1,5 @@
 """Writes DICOM Part 10 files frame by frame, so that a slide need not fit into memory."""
 
-from __future__ import annotations
-
 import struct
 import tempfile
 import zlib
@@ -23,6 +21,8 @@ from dicomslide.testing.pixel_format import (
     IMPLICIT_LITTLE_ENDIAN,
 )
 
+__all__ = ["OffsetTable", "spool_frames", "write_encapsulated", "write_native"]
+
 OffsetTable = Literal["basic", "empty", "extended"]
 
 _IMPLEMENTATION_CLASS_UID = "2.25.310421377203364153302152912033213113733"
@@ -36,12 +36,12 @@ _MEMORY = 1 << 26
 class EncodedFrames:
     """Encoded frames in a file: their lengths are known before the header is written.
 
-    Attributes
+    Parameters
     ----------
-    file: IO[bytes]
-        The frames, one after the other.
-    lengths: List[int]
-        Length of each frame in bytes, without padding.
+    file : IO[bytes]
+        The frames, one after the other
+    lengths : list of int
+        Length of each frame in bytes, without padding
     """
 
     file: IO[bytes]
@@ -67,7 +67,7 @@ def write_native(
     Raises
     ------
     ValueError
-        When the pixels do not fit into one element (PS3.5 A.2 allows 2 ** 32 - 2 bytes).
+        When the pixels do not fit into one element (PS3.5 A.2 allows 2 ** 32 - 2 bytes)
     """
     padded = length + length % 2
     if padded > 0xFFFFFFFE:
@@ -116,25 +116,25 @@ def write_encapsulated(
 
     Parameters
     ----------
-    path: pathlib.Path
-        File to write.
-    dataset: pydicom.Dataset
-        The data set without its Pixel Data.
-    transfer_syntax: str
-        Transfer Syntax UID.
-    frames: EncodedFrames
-        The frames.
-    offset_table: str, optional
+    path : pathlib.Path
+        File to write
+    dataset : pydicom.Dataset
+        The data set without its Pixel Data
+    transfer_syntax : str
+        Transfer Syntax UID
+    frames : EncodedFrames
+        The frames
+    offset_table : str, optional
         "basic", "empty" (a Basic Offset Table without entries) or "extended" (Extended Offset Table
-        attributes).
-    fragments_per_frame: int, optional
+        attributes)
+    fragments_per_frame : int, optional
         Number of fragments that each frame is split into, fewer where a frame is too short. With an
-        Extended Offset Table it has to be 1 (PS3.3 C.7.6.3.1.8).
+        Extended Offset Table it has to be 1 (PS3.3 C.7.6.3.1.8)
 
     Raises
     ------
     ValueError
-        When a Basic Offset Table cannot hold the offsets.
+        When a Basic Offset Table cannot hold the offsets
     """
     sizes = [_fragment_sizes(length, fragments_per_frame) for length in frames.lengths]
     offsets, position = [], 0

@@ -1,11 +1,17 @@
-"""How pixels are stored: the Image Pixel Module (PS3.3 C.7.6.3) and how they are encoded."""
-
-from __future__ import annotations
+"""Formats of stored pixels: the Image Pixel Module (PS3.3 C.7.6.3), and the encoding."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+__all__ = [
+    "DEFLATED_LITTLE_ENDIAN",
+    "EXPLICIT_BIG_ENDIAN",
+    "EXPLICIT_LITTLE_ENDIAN",
+    "IMPLICIT_LITTLE_ENDIAN",
+    "PixelFormat",
+]
 
 IMPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2"
 EXPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
@@ -21,14 +27,14 @@ NATIVE = (
 
 @dataclass(frozen=True)
 class PixelFormat:
-    """How pixels are stored: the Image Pixel Module (PS3.3 C.7.6.3) and what the encoder is told.
+    """Stored form of pixels: the Image Pixel Module (PS3.3 C.7.6.3), and what the encoder is told.
 
-    Attributes
+    Parameters
     ----------
-    quality: int
-        1 (small) to 100 (good), for lossy transfer syntaxes.
-    adobe_marker: bool
-        Whether a JPEG stream of RGB components says so in an Adobe APP14 segment.
+    quality : int
+        1 (small) to 100 (good), for lossy transfer syntaxes
+    adobe_marker : bool
+        Whether a JPEG stream of RGB components says so in an Adobe APP14 segment
     """
 
     transfer_syntax: str

@@ -1,7 +1,5 @@
 """Plans the instances of a synthetic slide: levels, label, overview and thumbnail."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +13,8 @@ from dicomslide.testing.instance import Flavor, Instance, Part
 from dicomslide.testing.layout import Frame, lay_out_frames
 from dicomslide.testing.level import SyntheticLevel, paint_level
 from dicomslide.testing.options import SlideOptions
+
+__all__ = ["draw_associated_images", "plan_level"]
 
 _THUMBNAIL_SIDE = 512
 

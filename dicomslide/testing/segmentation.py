@@ -1,7 +1,5 @@
 """Writes synthetic Segmentation images (PS3.3 A.51) on the levels of a slide."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,39 +10,45 @@ import numpy as np
 import numpy.typing as npt
 from pydicom.sr.coding import Code
 
-from dicomslide.testing.derived import PRODUCER, finish, read_sources
+from dicomslide.testing.derived import PRODUCER, finish, read_sources, stain_level
 from dicomslide.testing.level import SyntheticLevel
 from dicomslide.testing.options import SlideOptions
-from dicomslide.testing.structures import STRUCTURES, find_structure, stain_level, weigh_structure
+from dicomslide.testing.painting.structures import (
+    STRUCTURES,
+    find_structure,
+    weigh_structure,
+)
+
+__all__ = ["SegmentationOptions", "SyntheticSegmentation", "write_segmentation"]
 
 
 @dataclass(frozen=True)
 class SegmentationOptions:
     """A segmentation of a synthetic slide.
 
-    Attributes
+    Parameters
     ----------
-    kind: str
-        Segmentation Type: "BINARY", "FRACTIONAL" or "LABELMAP".
-    segments: Tuple[str, ...]
+    kind : str
+        Segmentation Type: "BINARY", "FRACTIONAL" or "LABELMAP"
+    segments : tuple of str
         Its segments, numbered from 1: "nucleus", "epithelium", "stroma" (these exclude each other)
-        or "tissue" (all of the others).
-    levels: Tuple[int, ...]
+        or "tissue" (all of the others)
+    levels : tuple of int
         Indices of the levels that have an instance; those that the slide does not have are left
-        out.
-    organization: str
-        Dimension Organization Type: "TILED_FULL" or "TILED_SPARSE".
-    omit_empty_frames: bool
-        Whether frames without segments are left out (only for TILED_SPARSE).
-    tile: Optional[Tuple[int, int]]
-        Rows and columns of a frame; by default those of the slide.
-    transfer_syntax: str
-        Transfer Syntax UID.
+        out
+    organization : str
+        Dimension Organization Type: "TILED_FULL" or "TILED_SPARSE"
+    omit_empty_frames : bool
+        Whether frames without segments are left out (only for TILED_SPARSE)
+    tile : tuple of int, optional
+        Rows and columns of a frame; by default those of the slide
+    transfer_syntax : str
+        Transfer Syntax UID
 
     Raises
     ------
     ValueError
-        When kind or a segment is not known, or segments of a label map overlap.
+        When kind or a segment is not known, or segments of a label map overlap
     """
 
     kind: Literal["BINARY", "FRACTIONAL", "LABELMAP"] = "BINARY"
@@ -71,18 +75,18 @@ class SegmentationOptions:
 class SyntheticSegmentation:
     """A segmentation and what it shows.
 
-    Attributes
+    Parameters
     ----------
-    kind: str
-        Segmentation Type.
-    segments: Tuple[str, ...]
-        Labels of its segments; the first one has number 1.
-    paths: Tuple[pathlib.Path, ...]
-        Its files, one for each of `levels`.
-    levels: Tuple[int, ...]
-        Indices of the levels that it is on.
-    series_instance_uid: str
-        Series Instance UID.
+    kind : str
+        Segmentation Type
+    segments : tuple of str
+        Labels of its segments; the first one has number 1
+    paths : tuple of pathlib.Path
+        Its files, one for each of `levels`
+    levels : tuple of int
+        Indices of the levels that it is on
+    series_instance_uid : str
+        Series Instance UID
     """
 
     kind: str
@@ -98,16 +102,16 @@ class SyntheticSegmentation:
 
         Parameters
         ----------
-        level: int
-            Index of the level.
-        segment: int
-            Segment number, from 1.
+        level : int
+            Index of the level
+        segment : int
+            Segment number, from 1
 
         Returns
         -------
         numpy.ndarray
             Array of shape (rows, columns): bool, or for a FRACTIONAL segmentation the probability
-            as stored, from 0 to 255 (uint8), which is 255 times the real value.
+            as stored, from 0 to 255 (uint8), which is 255 times the real value
         """
         if level not in self.levels:
             raise IndexError(f"level {level} has no segmentation, but {self.levels}")
@@ -130,18 +134,18 @@ def write_segmentation(
 
     Parameters
     ----------
-    folder: pathlib.Path
-        Folder to write into.
-    slide: SlideOptions
-        The slide.
-    levels: Sequence[SyntheticLevel]
-        The levels of the slide, already written.
-    index: int
-        Number of the segmentation on the slide, from 0.
-    segmentation: Union[SegmentationOptions, str]
-        What to write, or its kind.
-    series_number: int
-        Series Number.
+    folder : pathlib.Path
+        Folder to write into
+    slide : SlideOptions
+        The slide
+    levels : sequence of SyntheticLevel
+        The levels of the slide, already written
+    index : int
+        Number of the segmentation on the slide, from 0
+    segmentation : SegmentationOptions or str
+        What to write, or its kind
+    series_number : int
+        Series Number
     """
     if isinstance(segmentation, str):
         segmentation = SegmentationOptions(segmentation)  # type: ignore[arg-type]
@@ -158,7 +162,7 @@ def write_segmentation(
     )
     for number, (i, path) in enumerate(zip(chosen, written.paths, strict=True), start=1):
         stored = np.stack([written.mask(i, s + 1) for s in range(len(written.segments))], axis=-1)
-        # A label map is given as one array of segment numbers, a fraction as a number from 0 to 1.
+        # A label map is given as one array of segment numbers, a fraction as a number from 0 to 1
         if segmentation.kind == "FRACTIONAL":
             stored = stored / np.float64(255)
         source, *further = read_sources(levels[i])

@@ -1,7 +1,5 @@
 """Writes a synthetic slide and tells what it shows."""
 
-from __future__ import annotations
-
 import os
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -20,28 +18,30 @@ from dicomslide.testing.plan import draw_associated_images, plan_level
 from dicomslide.testing.segmentation import SyntheticSegmentation, write_segmentation
 from dicomslide.testing.writer import write_instance
 
+__all__ = ["SyntheticSlide", "write_slide"]
+
 
 @dataclass(frozen=True)
 class SyntheticSlide:
     """A synthetic slide on disk and what it shows.
 
-    Attributes
+    Parameters
     ----------
-    folder: pathlib.Path
-        Folder of its files.
-    options: SlideOptions
-        What was asked for.
-    levels: Tuple[SyntheticLevel, ...]
-        Its levels, the base level first.
-    segmentations: Tuple[SyntheticSegmentation, ...]
-        Its segmentations.
-    parametric_maps: Tuple[SyntheticParametricMap, ...]
-        Its parametric maps.
-    label, overview, thumbnail: Optional[numpy.ndarray]
+    folder : pathlib.Path
+        Folder of its files
+    options : SlideOptions
+        What was asked for
+    levels : tuple of SyntheticLevel
+        Its levels, the base level first
+    segmentations : tuple of SyntheticSegmentation
+        Its segmentations
+    parametric_maps : tuple of SyntheticParametricMap
+        Its parametric maps
+    label, overview, thumbnail : numpy.ndarray, optional
         Pixels of the associated images before encoding, of shape (rows, columns, samples); None
-        where there is none.
-    paths: Tuple[pathlib.Path, ...]
-        All files.
+        where there is none
+    paths : tuple of pathlib.Path
+        All files
     """
 
     folder: Path
@@ -99,24 +99,24 @@ def write_slide(
 
     Parameters
     ----------
-    folder: Union[str, os.PathLike]
-        Folder to write into; it is made if it does not exist.
-    options: Optional[SlideOptions]
-        What to write.
+    folder : str or os.PathLike
+        Folder to write into; it is made if it does not exist
+    options : SlideOptions, optional
+        What to write
     **changes
-        Attributes of `SlideOptions`, which replace those of `options`.
+        Attributes of `SlideOptions`, which replace those of `options`
 
     Returns
     -------
     SyntheticSlide
-        The files and what they show.
+        The files and what they show
 
     Raises
     ------
     TypeError
-        When there is no option of a name.
+        When there is no option of a name
     ValueError
-        When the options cannot be met.
+        When the options cannot be met
     """
     options = replace(options or SlideOptions(), **changes)
     folder = Path(folder)

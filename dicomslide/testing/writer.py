@@ -1,7 +1,5 @@
 """Writes an instance: paints and encodes its frames, and streams them to a file."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +13,8 @@ from dicomslide.testing.layout import Frame
 from dicomslide.testing.options import SlideOptions
 from dicomslide.testing.part10 import spool_frames, write_encapsulated, write_native
 from dicomslide.testing.wsi import build_dataset
+
+__all__ = ["write_instance"]
 
 Render = Callable[[Frame], npt.NDArray[Any]]
 
@@ -33,18 +33,18 @@ def write_instance(
 
     Parameters
     ----------
-    folder: pathlib.Path
-        Folder to write into.
-    options: SlideOptions
-        The slide.
-    instance: Instance
-        The instance.
-    number: int
-        Instance Number.
-    render: Callable
-        Paints a frame: an array of shape (rows, columns, samples).
-    sources: Sequence[Instance], optional
-        Instances that it was resampled from.
+    folder : pathlib.Path
+        Folder to write into
+    options : SlideOptions
+        The slide
+    instance : Instance
+        The instance
+    number : int
+        Instance Number
+    render : Callable
+        Paints a frame: an array of shape (rows, columns, samples)
+    sources : sequence of Instance, optional
+        Instances that it was resampled from
     """
     path = folder / instance.file_name
     stored = instance.pixel_format

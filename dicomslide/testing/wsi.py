@@ -1,7 +1,5 @@
 """Builds VL Whole Slide Microscopy Image data sets (PS3.3 A.32.8), all but their pixels."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from pydicom.dataset import Dataset
@@ -24,6 +22,8 @@ from dicomslide.testing.items import (
 )
 from dicomslide.testing.options import OpticalPath, SlideOptions
 
+__all__ = ["DATE", "TIME", "build_dataset"]
+
 DATE, TIME = "20260101", "120000"
 
 
@@ -34,19 +34,19 @@ def build_dataset(
 
     Parameters
     ----------
-    options: SlideOptions
-        The slide.
-    instance: Instance
-        The instance.
-    number: int
-        Instance Number.
-    sources: Sequence[Instance], optional
-        Instances that it was resampled from.
+    options : SlideOptions
+        The slide
+    instance : Instance
+        The instance
+    number : int
+        Instance Number
+    sources : sequence of Instance, optional
+        Instances that it was resampled from
 
     Returns
     -------
     pydicom.Dataset
-        The data set without Pixel Data and Lossy Image Compression Ratio.
+        The data set without Pixel Data and Lossy Image Compression Ratio
     """
     dataset = Dataset()
     _add_identity(dataset, options, instance)
@@ -127,7 +127,7 @@ def _make_staining_step(options: SlideOptions, stains: Sequence[str]) -> Dataset
             make_code("111701", DCM, "Processing type"), make_code("127790008", SCT, "Staining")
         ),
     ]
-    # "hematoxylin and eosin" are two substances.
+    # "hematoxylin and eosin" are two substances
     for stain in dict.fromkeys(part for name in stains for part in name.split(" and ")):
         name = make_code("424361007", SCT, "Using substance")
         items.append(_make_coded_content(name, make_stain_code(stain)))

@@ -8,7 +8,7 @@ import zarr
 
 from dicomslide import open_slide, to_ome_zarr
 from dicomslide.testing import make_wide_gamut_profile
-from dicomslide.testing.structures import STRUCTURES
+from dicomslide.testing.painting.structures import STRUCTURES
 
 pytestmark = pytest.mark.browser
 

@@ -1,7 +1,5 @@
 """A synthetic piece of tissue: its outline, and where on it there is what."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -9,8 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dicomslide.testing import atlas
-from dicomslide.testing.tessellation import PERIOD
+from dicomslide.testing.painting import atlas
+from dicomslide.testing.painting.tessellation import PERIOD
+
+__all__ = ["NODES", "Section", "get_section"]
 
 NODES = 257
 
@@ -22,17 +22,17 @@ Doubles = npt.NDArray[np.float64]
 class Section:
     """The piece of tissue on a slide.
 
-    Attributes
+    Parameters
     ----------
-    outline: numpy.ndarray
+    outline : numpy.ndarray
         Distance to the edge of the tissue in base pixels, positive inside, of shape
-        (NODES, NODES): at nodes spread evenly over the base level.
-    size: Tuple[int, int]
-        Number of rows and columns of the base level.
-    shift: Tuple[int, int]
-        Row and column of the drawings that the first pixel of the base level shows.
-    seed: int
-        Seed of the arrangement.
+        (NODES, NODES): at nodes spread evenly over the base level
+    size : tuple of int
+        Number of rows and columns of the base level
+    shift : tuple of int
+        Row and column of the drawings that the first pixel of the base level shows
+    seed : int
+        Seed of the arrangement
     """
 
     outline: Floats
@@ -53,17 +53,17 @@ class Section:
 
         Parameters
         ----------
-        period_rows, period_columns: numpy.ndarray
-            Number of the square that the centre of each cell is in.
-        cell: numpy.ndarray
-            Number of each cell in its square.
-        centres: numpy.ndarray
-            Row and column of the centre of each cell of a square.
+        period_rows, period_columns : numpy.ndarray
+            Number of the square that the centre of each cell is in
+        cell : numpy.ndarray
+            Number of each cell in its square
+        centres : numpy.ndarray
+            Row and column of the centre of each cell of a square
 
         Returns
         -------
         numpy.ndarray
-            Indices of drawings, of the shape that the first three parameters have together.
+            Indices of drawings, of the shape that the first three parameters have together
         """
         v = (period_rows * PERIOD + centres[cell, 0] - self.shift[0]) / self.size[0]
         u = (period_columns * PERIOD + centres[cell, 1] - self.shift[1]) / self.size[1]
@@ -76,7 +76,7 @@ class Section:
             layer + 0.07 * np.sin(5.1 * v - 3.7 * u + self.seed) + 0.04 * np.sin(9.3 * u + 4.1 * v)
         )
         layer = layer + 0.02 * np.sin(31 * u - 17 * v) + 0.02 * other
-        # Folds, a few millimetres wide on a slide of any size.
+        # Folds, a few millimetres wide on a slide of any size
         layer = layer + 0.03 * np.sin(v * self.size[0] / 800 + 2 * np.sin(u * self.size[1] / 1900))
         kinds = np.full(chance.shape, atlas.STROMA)
         kinds[chance < 0.45] = atlas.LOOSE_STROMA

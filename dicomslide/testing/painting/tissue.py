@@ -1,21 +1,21 @@
 """Paints synthetic tissue: each pixel is a function of its position, so any region can be made."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from dicomslide.testing import atlas
-from dicomslide.testing.section import NODES, Section, get_section
-from dicomslide.testing.stains import get_lookup_table
-from dicomslide.testing.tessellation import PERIOD
+from dicomslide.testing.painting import atlas
+from dicomslide.testing.painting.section import NODES, Section, get_section
+from dicomslide.testing.painting.stains import get_lookup_table
+from dicomslide.testing.painting.tessellation import PERIOD
+
+__all__ = ["paint", "stain"]
 
 # Cell numbers and stain densities are looked up in blocks of about this many pixels, which fit the
-# processor's cache.
+# processor's cache
 _BLOCK = 1 << 16
 
 
@@ -41,40 +41,40 @@ def paint(
 
     Parameters
     ----------
-    offset: Tuple[int, int]
-        Zero-based row and column of the first pixel of the region in the matrix of the level.
-    size: Tuple[int, int]
-        Number of rows and columns of the region.
-    factor: float, optional
-        Size of a pixel of the level in base pixels, at least 1.
-    base_size: Tuple[int, int], optional
-        Number of rows and columns of the base level.
-    optical_path: int, optional
+    offset : tuple of int
+        Zero-based row and column of the first pixel of the region in the matrix of the level
+    size : tuple of int
+        Number of rows and columns of the region
+    factor : float, optional
+        Size of a pixel of the level in base pixels, at least 1
+    base_size : tuple of int, optional
+        Number of rows and columns of the base level
+    optical_path : int, optional
         Zero-based index of the optical path. For three samples: haematoxylin and eosin,
         haematoxylin and DAB, then other stains. For one sample (fluorescence): nuclei, fibres,
-        epithelium, then mixtures.
-    focal_plane: int, optional
+        epithelium, then mixtures
+    focal_plane : int, optional
         Zero-based index of the focal plane. Plane 0 is in focus; each next one is blurred more and
-        a little darker.
-    samples: int, optional
-        Samples per pixel: 3 (RGB) or 1.
-    bits: int, optional
-        Bits per sample, 1 to 32.
-    signed: bool, optional
+        a little darker
+    samples : int, optional
+        Samples per pixel: 3 (RGB) or 1
+    bits : int, optional
+        Bits per sample, 1 to 32
+    signed : bool, optional
         Whether values are signed (two's complement), in which case the smallest is `-2 ** (bits -
-        1)`.
-    seed: int, optional
-        Seed of the outline and the arrangement of the tissue.
+        1)`
+    seed : int, optional
+        Seed of the outline and the arrangement of the tissue
 
     Returns
     -------
     numpy.ndarray
-        Array of shape (rows, columns, samples), of the smallest integer type that holds `bits`.
+        Array of shape (rows, columns, samples), of the smallest integer type that holds `bits`
 
     Raises
     ------
     ValueError
-        When `factor` is below 1, or samples or bits are not supported.
+        When `factor` is below 1, or samples or bits are not supported
     """
     table = get_lookup_table(optical_path, focal_plane, samples, bits, signed)
     pixels = np.empty((*size, samples), table.dtype)
@@ -98,8 +98,8 @@ def stain(
 
     Returns
     -------
-    Tuple[numpy.ndarray, numpy.ndarray]
-        Densities (0 to 255) of haematoxylin and eosin, each of shape (rows, columns).
+    tuple of numpy.ndarray
+        Densities (0 to 255) of haematoxylin and eosin, each of shape (rows, columns)
     """
     haematoxylin, eosin = np.empty(size, np.uint8), np.empty(size, np.uint8)
     for rows, stains in _stain_blocks(offset, size, factor, base_size, focal_plane, seed):
@@ -134,18 +134,18 @@ def _stain_blocks(
 
 @dataclass(frozen=True)
 class _Axis:
-    """Where the pixels of a region are along one axis.
+    """Places of the pixels of a region along one axis.
 
-    Attributes
+    Parameters
     ----------
-    texel: numpy.ndarray
-        Index into the drawings.
-    period: numpy.ndarray
-        Number of the copy of the drawings, counted from `first_period`.
-    node: numpy.ndarray
-        Index of the node of the outline before the pixel.
-    weight: numpy.ndarray
-        Weight of the node after the pixel.
+    texel : numpy.ndarray
+        Index into the drawings
+    period : numpy.ndarray
+        Number of the copy of the drawings, counted from `first_period`
+    node : numpy.ndarray
+        Index of the node of the outline before the pixel
+    weight : numpy.ndarray
+        Weight of the node after the pixel
     """
 
     texel: npt.NDArray[np.intp]
@@ -158,7 +158,7 @@ class _Axis:
     @classmethod
     def place(
         cls, first: int, count: int, factor: float, extent: int, shift: int, mip: int
-    ) -> _Axis:
+    ) -> Self:
         centre = (np.arange(first, first + count) + 0.5) * factor
         base = np.floor(centre).astype(np.intp)
         position = np.clip(centre / extent, 0, 1) * (NODES - 1)
@@ -182,7 +182,7 @@ def _lookup(
     texel = rows.texel[:, np.newaxis] * drawings.side + columns.texel
     near = section.outline[rows.node[0] : rows.node[-1] + 2, columns.node[0] : columns.node[-1] + 2]
     reach = drawings.reach
-    # Far outside and far inside of the tissue its edge need not be looked at.
+    # Far outside and far inside of the tissue its edge need not be looked at
     if near.max() < -reach:
         drawing = texel
     else:
@@ -193,7 +193,7 @@ def _lookup(
         drawing = kinds.ravel().take(copy)
         if near.min() <= reach:
             roughness = drawings.roughness.ravel().take(texel)
-            # Glass is the first drawing, and the index of its first pixel is 0.
+            # Glass is the first drawing, and the index of its first pixel is 0
             drawing *= _interpolate(section, rows, columns) + roughness > 0
         drawing += texel
     return drawings.stains.ravel().take(drawing)

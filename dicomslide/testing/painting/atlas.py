@@ -3,16 +3,14 @@
 A drawing is a square of 1,024 x 1,024 base pixels (0.5 um each) that repeats without a seam.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
-from dicomslide.testing.drawings import OVERLAYS, Canvas, draw_glass, draw_stroma
-from dicomslide.testing.tessellation import (
+from dicomslide.testing.painting.drawings import OVERLAYS, Canvas, draw_glass, draw_stroma
+from dicomslide.testing.painting.tessellation import (
     CELLS,
     Floats,
     forget_noise,
@@ -20,11 +18,27 @@ from dicomslide.testing.tessellation import (
     tessellate,
 )
 
-# A cell that crosses the border of the square belongs to one of nine neighbouring squares.
+__all__ = [
+    "CELL_COPIES",
+    "CROWDED_GLAND",
+    "CRYPT",
+    "FAT",
+    "INFLAMED_STROMA",
+    "LOOSE_STROMA",
+    "LYMPHOID",
+    "MAX_MIP",
+    "MUSCLE",
+    "STROMA",
+    "VESSEL",
+    "Atlas",
+    "get_atlas",
+]
+
+# A cell that crosses the border of the square belongs to one of nine neighbouring squares
 CELL_COPIES = 9 * CELLS
 MAX_MIP = 6
 
-# The drawings, in the order in which `_draw` makes them.
+# The drawings, in the order in which `_draw` makes them
 (
     GLASS,
     STROMA,
@@ -45,18 +59,18 @@ Stains = npt.NDArray[np.uint16]
 class Atlas:
     """The drawings at one magnification.
 
-    Attributes
+    Parameters
     ----------
-    stains: numpy.ndarray
+    stains : numpy.ndarray
         Stain densities, of shape (drawings, side, side): haematoxylin in the high byte, eosin in
-        the low byte.
-    cells: numpy.ndarray
+        the low byte
+    cells : numpy.ndarray
         Number of the copy of a cell that each pixel belongs to, of shape (side, side); see
-        `Tessellation.copy`.
-    roughness: numpy.ndarray
-        Distance in base pixels that the edge of the tissue is displaced by, of shape (side, side).
-    centres: numpy.ndarray
-        Row and column (base pixels) of the centre of each cell, of shape (cells, 2).
+        `Tessellation.copy`
+    roughness : numpy.ndarray
+        Distance in base pixels that the edge of the tissue is displaced by, of shape (side, side)
+    centres : numpy.ndarray
+        Row and column (base pixels) of the centre of each cell, of shape (cells, 2)
     """
 
     stains: Stains
@@ -81,10 +95,10 @@ def get_atlas(mip: int, defocus: int = 0) -> Atlas:
 
     Parameters
     ----------
-    mip: int
-        Number of times that the drawings are halved, 0 to `MAX_MIP`.
-    defocus: int, optional
-        Radius of the blur, in base pixels.
+    mip : int
+        Number of times that the drawings are halved, 0 to `MAX_MIP`
+    defocus : int, optional
+        Radius of the blur, in base pixels
     """
     if mip == 0:
         sharp = _draw()

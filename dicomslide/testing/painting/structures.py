@@ -1,14 +1,11 @@
 """Structures of the painted tissue, which segmentations show."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from dicomslide.testing.options import SlideOptions
-from dicomslide.testing.tissue import stain
+__all__ = ["STRUCTURES", "find_structure", "weigh_structure"]
 
 Densities = npt.NDArray[np.uint8]
 
@@ -17,16 +14,16 @@ Densities = npt.NDArray[np.uint8]
 class Structure:
     """A kind of structure that can be a segment.
 
-    Attributes
+    Parameters
     ----------
-    label: str
-        Segment Label.
-    category: Tuple[str, str, str]
-        Code value, scheme and meaning of the Segmented Property Category.
-    kind: Tuple[str, str, str]
-        Code value, scheme and meaning of the Segmented Property Type.
-    color: Tuple[int, int, int]
-        RGB colour to display it in.
+    label : str
+        Segment Label
+    category : tuple of str
+        Code value, scheme and meaning of the Segmented Property Category
+    kind : tuple of str
+        Code value, scheme and meaning of the Segmented Property Type
+    color : tuple of int
+        RGB colour to display it in
     """
 
     label: str
@@ -76,9 +73,3 @@ def weigh_structure(name: str, haematoxylin: Densities, eosin: Densities) -> npt
         "tissue": np.maximum(np.maximum(nucleus, epithelium), stroma),
     }[name]
     return probability.astype(np.uint8)
-
-
-def stain_level(options: SlideOptions, factor: float) -> tuple[Densities, Densities]:
-    """Get the stain densities of a whole level, in focus."""
-    size = options.get_level_size(factor)
-    return stain((0, 0), size, factor, base_size=options.size, seed=options.seed)

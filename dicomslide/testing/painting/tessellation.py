@@ -1,12 +1,12 @@
 """Smooth periodic noise, and the division of a periodic square in cells."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
+
+__all__ = ["CELLS", "PERIOD", "Floats", "Tessellation", "forget_noise", "make_noise", "tessellate"]
 
 PERIOD = 1024
 CELLS_PER_SIDE = 5
@@ -19,17 +19,17 @@ Floats = npt.NDArray[np.float32]
 class Tessellation:
     """A periodic square divided in cells.
 
-    Attributes
+    Parameters
     ----------
-    number: numpy.ndarray
-        Number of the cell of each pixel, of shape (PERIOD, PERIOD).
-    copy: numpy.ndarray
+    number : numpy.ndarray
+        Number of the cell of each pixel, of shape (PERIOD, PERIOD)
+    copy : numpy.ndarray
         9 * number + 3 * row + column, where row and column are 1 plus the number of periods from
-        the square of the pixel to that of the centre of its cell.
-    edge: numpy.ndarray
-        Distance of each pixel to the edge of its cell, in pixels.
-    centres: numpy.ndarray
-        Row and column of the centre of each cell, of shape (CELLS, 2).
+        the square of the pixel to that of the centre of its cell
+    edge : numpy.ndarray
+        Distance of each pixel to the edge of its cell, in pixels
+    centres : numpy.ndarray
+        Row and column of the centre of each cell, of shape (CELLS, 2)
     """
 
     number: npt.NDArray[np.intp]

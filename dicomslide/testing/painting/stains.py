@@ -1,14 +1,14 @@
 """Colours of stained tissue: tables from the densities of two stains to pixel values."""
 
-from __future__ import annotations
-
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-# Absorbance of red, green and blue light at full density.
+__all__ = ["get_lookup_table"]
+
+# Absorbance of red, green and blue light at full density
 _HAEMATOXYLIN = (0.84, 0.98, 0.48)
 _COUNTERSTAINS = (
     (0.13, 0.66, 0.31),  # eosin
@@ -25,7 +25,7 @@ def get_dtype(bits: int, signed: bool) -> np.dtype[Any]:
     Raises
     ------
     ValueError
-        When `bits` is not from 1 to 32.
+        When `bits` is not from 1 to 32
     """
     if not 1 <= bits <= 32:
         raise ValueError(f"bits is {bits}, must be from 1 to 32")
@@ -42,12 +42,12 @@ def get_lookup_table(
     Returns
     -------
     numpy.ndarray
-        Array of shape (65536, samples); the index is 256 * haematoxylin + eosin.
+        Array of shape (65536, samples); the index is 256 * haematoxylin + eosin
 
     Raises
     ------
     ValueError
-        When samples or bits are not supported.
+        When samples or bits are not supported
     """
     index = np.arange(65536)
     haematoxylin, eosin = (index >> 8) / 255.0, (index & 0xFF) / 255.0

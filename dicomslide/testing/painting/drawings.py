@@ -4,8 +4,6 @@ All drawings show the same fibres at the edges of the cells, so that cells with 
 may be neighbours.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +11,9 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from dicomslide.testing.tessellation import PERIOD, Floats, Tessellation, make_noise
+from dicomslide.testing.painting.tessellation import PERIOD, Floats, Tessellation, make_noise
+
+__all__ = ["OVERLAYS", "Canvas", "draw_glass", "draw_stroma"]
 
 Points = npt.NDArray[np.float64]
 Range = tuple[float, float]

@@ -1,0 +1,1 @@
+"""Synthetic tissue: every pixel of it is a function of its position."""
