@@ -1,0 +1,1 @@
+"""Slides over HTTP, for viewers and readers on this machine."""

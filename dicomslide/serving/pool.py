@@ -1,0 +1,83 @@
+"""The threads that work for requests: few at a time, and only while somebody waits."""
+
+import asyncio
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import TypeVar
+
+from dicomslide.errors import DicomSlideError
+
+__all__ = ["BusyError", "Pool"]
+
+T = TypeVar("T")
+
+# The tiles of several screens
+_MOST_WAITING = 512
+
+
+class BusyError(DicomSlideError):
+    """So many requests wait already that one more is refused."""
+
+
+class Pool:
+    """Threads that work for requests, used by one event loop.
+
+    Parameters
+    ----------
+    threads : int, optional
+        Number of threads; by default that of the processors, as each read decodes on its thread
+    most_waiting : int, optional
+        How many requests may wait for a thread
+    """
+
+    def __init__(self, threads: int | None = None, most_waiting: int = _MOST_WAITING) -> None:
+        count = threads or os.cpu_count() or 1
+        self._executor = ThreadPoolExecutor(count, thread_name_prefix="dicomslide-serving")
+        self._free = asyncio.Semaphore(count)
+        self._most_waiting = most_waiting
+        self._waiting = 0
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Have something done on another thread.
+
+        Work is not begun when the caller is cancelled before there is a thread for it. What was
+        begun occupies its thread until it ends.
+
+        Parameters
+        ----------
+        work : callable
+            What is done
+
+        Returns
+        -------
+        object
+            Its result
+
+        Raises
+        ------
+        BusyError
+            When too many wait already
+        """
+        if self._free.locked() and self._waiting >= self._most_waiting:
+            raise BusyError(f"{self._waiting} requests wait already")
+        self._waiting += 1
+        try:
+            await self._free.acquire()
+        finally:
+            self._waiting -= 1
+        loop = asyncio.get_running_loop()
+
+        def release(_: object) -> None:
+            # Nobody waits any more where the loop has ended in the meantime
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(self._free.release)
+
+        begun = self._executor.submit(work)
+        begun.add_done_callback(release)
+        return await asyncio.wrap_future(begun)
+
+    def close(self) -> None:
+        """Begin no more work; what was begun ends by itself."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
