@@ -45,6 +45,11 @@ class Display:
     is_inverted: bool = False
     is_active: bool = True
 
+    @property
+    def needs_pixels(self) -> bool:
+        """Whether pixels have to tell which values there are, or are shown."""
+        return self.limits is None or self.window is None
+
 
 def image_displays(level: xr.Dataset, variable: Variable) -> tuple[Display, ...]:
     """Choose the display of the optical paths of an image of the tree.
@@ -98,7 +103,7 @@ def choose_window(display: Display, pixels: np.ndarray) -> dict[str, float]:
     display : Display
         How the channel is shown
     pixels : numpy.ndarray
-        Pixels of the smallest level
+        Pixels of the smallest level; none will do where the display does not need them
 
     Returns
     -------

@@ -158,9 +158,8 @@ class TreeArray:
         out = np.full(block.shape, self.background, self.dtype)
         problems: dict[str, None] = {}
         for part in self._tiles(block):
-            target = out[tuple(map(slice, *_relative(part, block)))]
             try:
-                target[...] = self._pixels(part)
+                out[part.within(block)] = self._pixels(part)
             except FrameError as error:
                 problems[str(error)] = None
         return out, list(problems)
@@ -207,11 +206,3 @@ class TreeArray:
             for y, y2 in zip(cuts[2], cuts[2][1:], strict=False)
             for x, x2 in zip(cuts[3], cuts[3][1:], strict=False)
         ]
-
-
-def _relative(part: Block, block: Block) -> tuple[list[int], list[int]]:
-    """Start and stop of a part, counted from the start of a block."""
-    return (
-        [a - b for a, b in zip(part.start, block.start, strict=True)],
-        [a - b for a, b in zip(part.stop, block.start, strict=True)],
-    )

@@ -1,5 +1,6 @@
-"""Levels that a slide does not store, computed from levels of the store that are written."""
+"""Levels that a slide does not store, computed from other levels."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -7,10 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicomslide.export.calibration import Calibration
-from dicomslide.export.grid import Block
-from dicomslide.export.stored import StoredArray
+from dicomslide.export.grid import Block, BlockReader
 
 __all__ = ["Derivation", "Nearest", "Reduced", "Reduction", "mean_of_four", "mode_of_four"]
+
+# Elements of another level that are in memory together
+_TOGETHER = 2**24
 
 Reduction = Callable[[NDArray, NDArray, NDArray, NDArray], NDArray]
 
@@ -110,9 +113,13 @@ class Derivation:
     level: int
     rule: Reduced | Nearest
 
-    def read(self, block: Block, array: StoredArray) -> NDArray:
-        """Make a block from the array of the other level."""
-        return self.rule.make(block, array.read(self.rule.source(block, array.grid.shape)))
+    def read(self, block: Block, array: BlockReader) -> NDArray:
+        """Make a block from the array of the other level, in parts if it takes much of that."""
+        source = self.rule.source(block, array.grid.shape)
+        axis = max((1, 2, 3), key=lambda axis: block.shape[axis])
+        if math.prod(source.shape) <= _TOGETHER or block.shape[axis] == 1:
+            return self.rule.make(block, array.read(source))
+        return np.concatenate([self.read(half, array) for half in block.split(axis)], axis)
 
 
 def mean_of_four(a: NDArray, b: NDArray, c: NDArray, d: NDArray) -> NDArray:

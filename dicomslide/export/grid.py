@@ -4,14 +4,15 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dicomslide.arguments import integer
 from dicomslide.errors import ArgumentTypeError, ArgumentValueError
 
-__all__ = ["Block", "Division", "Grid", "Shape"]
+__all__ = ["Block", "BlockReader", "Division", "Grid", "Shape"]
 
 # Rows and columns of a chunk: viewers fetch a screen in a few requests, and chunks compress well
 _CHUNK_SIDE = 512
@@ -51,6 +52,26 @@ class Block:
     def shape(self) -> tuple[int, ...]:
         """Size along each axis."""
         return tuple(b - a for a, b in zip(self.start, self.stop, strict=True))
+
+    def split(self, axis: int) -> tuple["Block", "Block"]:
+        """The two halves along an axis."""
+        middle = (self.start[axis] + self.stop[axis]) // 2
+        first, second = list(self.stop), list(self.start)
+        first[axis] = second[axis] = middle
+        return Block.of(self.start, first), Block.of(second, self.stop)
+
+    def common(self, other: "Block") -> "Block":
+        """The part that is in another block, too."""
+        return Block.of(
+            list(map(max, self.start, other.start)), list(map(min, self.stop, other.stop))
+        )
+
+    def within(self, other: "Block") -> tuple[slice, ...]:
+        """The block as an index of another one that holds it."""
+        return tuple(
+            slice(a - first, b - first)
+            for a, b, first in zip(self.start, self.stop, other.start, strict=True)
+        )
 
 
 @dataclass(frozen=True)
@@ -112,6 +133,17 @@ class Grid:
             yield int(np.ravel_multi_index(index, self.counts))
 
 
+class BlockReader(Protocol):
+    """An array that is read a block at a time."""
+
+    @property
+    def grid(self) -> Grid:
+        """How it is divided."""
+
+    def read(self, block: Block) -> NDArray:
+        """Read a block of any size and place."""
+
+
 @dataclass(frozen=True)
 class Division:
     """Requested sizes of chunks and shards.
@@ -120,10 +152,13 @@ class Division:
     ----------
     chunks, shards : tuple of int or None
         Sizes along (c, z, y, x); None for chunks of whole frames, and for no shards
+    block_bytes : int, optional
+        About how large blocks are, if whole chunks and frames are not larger
     """
 
     chunks: Shape | None = None
     shards: Shape | None = None
+    block_bytes: int = _BLOCK_BYTES
 
     @classmethod
     def of(cls, chunks: Any, shards: Any) -> "Division":
@@ -168,7 +203,7 @@ class Division:
                 c * min(s // w, -(-n // c))
                 for s, w, c, n in zip(self.shards, wanted, chunks, shape, strict=True)
             )
-        block = _block(shards or chunks, shape, itemsize, unit)
+        block = _block(shards or chunks, shape, self.block_bytes / itemsize, unit)
         return Grid(shape, chunks, shards, block)
 
 
@@ -177,7 +212,7 @@ def _ranges(start: Sequence[int], stop: Sequence[int], size: Shape) -> list[rang
     return [range(a // n, -(-b // n)) for a, b, n in zip(start, stop, size, strict=True)]
 
 
-def _block(piece: Shape, shape: Shape, itemsize: int, unit: Shape) -> Shape:
+def _block(piece: Shape, shape: Shape, elements: float, unit: Shape) -> Shape:
     """Choose the blocks: whole pieces and, if that is reasonable, whole frames."""
     base = []
     for size, whole in zip(piece, unit, strict=True):
@@ -185,7 +220,7 @@ def _block(piece: Shape, shape: Shape, itemsize: int, unit: Shape) -> Shape:
         base.append(together if together <= _MAX_ENLARGEMENT * max(size, whole) else size)
     # A block has all samples of a pixel, as they are decoded together
     base[0] = math.lcm(piece[0], unit[0])
-    count = max(int((_BLOCK_BYTES / (math.prod(base) * itemsize)) ** 0.5), 1)
+    count = max(int((elements / math.prod(base)) ** 0.5), 1)
     wanted = (base[0], base[1], base[2] * count, base[3] * count)
     return _shape(map(min, wanted, shape))
 

@@ -7,15 +7,15 @@ whose coordinate systems are made from the metadata of 0.5.
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from dicomslide.display.channels import choose_window
 from dicomslide.export.content import Image
 from dicomslide.export.derived import mode_of_four
-from dicomslide.export.grid import Block
+from dicomslide.export.grid import Block, BlockReader
 from dicomslide.export.labels import Label
 from dicomslide.export.store import ZarrFormat
-from dicomslide.export.stored import StoredArray
 
 __all__ = ["image_attributes", "labels_attributes", "zarr_format"]
 
@@ -32,7 +32,7 @@ def zarr_format(version: str) -> ZarrFormat:
     return 2 if version == "0.4" else 3
 
 
-def image_attributes(image: Image, version: str, smallest: StoredArray) -> Attributes:
+def image_attributes(image: Image, version: str, smallest: BlockReader) -> Attributes:
     """Make the attributes of the group of an image.
 
     Parameters
@@ -41,8 +41,8 @@ def image_attributes(image: Image, version: str, smallest: StoredArray) -> Attri
         The image
     version : str
         Version of OME-Zarr
-    smallest : StoredArray
-        Its smallest level, of which the middle is read to choose windows
+    smallest : BlockReader
+        Its smallest level, of which the middle is read where windows have to be chosen
     """
     multiscale = _multiscale(image)
     omero = _omero(image, smallest) if image.displays else None
@@ -114,23 +114,26 @@ def _downscaling(image: Image) -> str:
     return "mode" if image.label and image.label.reduce is mode_of_four else "mean"
 
 
-def _omero(image: Image, smallest: StoredArray) -> Any:
+def _omero(image: Image, smallest: BlockReader) -> Any:
     from ome_zarr_models.common.omero import Omero
 
+    nothing = np.empty(0, image.levels[-1].dtype)
     channels = [
         {
             "label": display.label,
             "color": display.color,
             "active": display.is_active,
             "inverted": display.is_inverted,
-            "window": choose_window(display, _middle(smallest, channel)),
+            "window": choose_window(
+                display, _middle(smallest, channel) if display.needs_pixels else nothing
+            ),
         }
         for channel, display in enumerate(image.displays)
     ]
     return Omero.model_validate({"channels": channels})
 
 
-def _middle(array: StoredArray, channel: int) -> NDArray:
+def _middle(array: BlockReader, channel: int) -> NDArray:
     """The middle of a channel: enough to choose a window, however large a level is."""
     _, planes, *sizes = array.grid.shape
     starts = [max((size - _WINDOW_SIDE) // 2, 0) for size in sizes]

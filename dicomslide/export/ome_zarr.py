@@ -18,13 +18,10 @@ from zarr.storage import StorePath
 
 from dicomslide.arguments import require_type
 from dicomslide.errors import ArgumentValueError, StoreError
-from dicomslide.export.choices import ERRORS, LEVELS, VERSIONS
-from dicomslide.export.compression import find_compressors
-from dicomslide.export.content import find_images
+from dicomslide.export.choices import ERRORS
 from dicomslide.export.grid import Division
 from dicomslide.export.journal import Journal
-from dicomslide.export.metadata import zarr_format
-from dicomslide.export.plan import PROJECT, Plan
+from dicomslide.export.plan import PROJECT, Plan, make_plan, require_choice
 from dicomslide.export.store import Target, naming, open_target
 from dicomslide.export.stored import StoredArray
 from dicomslide.export.tasks import find_done, make_tasks
@@ -121,25 +118,20 @@ def to_ome_zarr(
         When `store` exists already, cannot be written, or cannot be resumed as it is an export of
         another slide or with other options
     """
-    require_type("slide_or_tree", slide_or_tree, Slide, xr.DataTree)
     require_type("storage_options", storage_options, Mapping, type(None))
-    _require_choice("version", version, VERSIONS)
-    _require_choice("levels", levels, LEVELS)
-    _require_choice("errors", errors, ERRORS)
-    if shards is not None and zarr_format(version) == 2:
-        raise ArgumentValueError("shards: version 0.4 is Zarr 2, which has none")
+    require_choice("errors", errors, ERRORS)
     if overwrite and resume:
         raise ArgumentValueError("overwrite: cannot be combined with resume")
-    if isinstance(slide_or_tree, Slide):
-        slide_or_tree = slide_or_tree.to_datatree(chunks=None)
-    groups = _groups(slide_or_tree)
-    if errors == "fill":
-        _require_lazy(groups)
-    images = find_images(groups, dyadic=levels == "dyadic", labels=labels, associated=associated)
-    compressors = find_compressors(compressor, zarr_format(version))
-    division, fill = Division.of(chunks, shards), errors == "fill"
-    frame_of_reference = str(groups["/"].attrs.get("frame_of_reference_uid", ""))
-    plan = Plan(images, version, division, compressors, fill, frame_of_reference)
+    plan = make_plan(
+        slide_or_tree,
+        version=version,
+        division=Division.of(chunks, shards),
+        compressor=compressor,
+        levels=levels,
+        labels=labels,
+        associated=associated,
+        fill=errors == "fill",
+    )
     target = open_target(store, storage_options, plan.format)
     started = _start(plan, target, overwrite, resume)
     if started is None:
@@ -219,24 +211,3 @@ def _is_complete(plan: Plan, target: Target, group: zarr.Group, unfinished: str 
             "options"
         )
     return unfinished is None and bool(attributes)
-
-
-def _groups(tree: xr.DataTree) -> dict[str, xr.Dataset]:
-    """Get the nodes of a tree, which may be a part of another one, by their paths in it."""
-    return {
-        "/" if path == "." else f"/{path}": node.to_dataset(inherit=False)
-        for path, node in tree.subtree_with_keys
-    }
-
-
-def _require_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ArgumentValueError(f"{name}: expected {', '.join(choices)}, got {value!r}")
-
-
-def _require_lazy(groups: Mapping[str, xr.Dataset]) -> None:
-    if any(variable.chunks for group in groups.values() for variable in group.data_vars.values()):
-        raise ArgumentValueError(
-            'errors: to "fill" frames the tree must not be chunked; give the slide, or its tree '
-            "with chunks=None"
-        )

@@ -1,22 +1,27 @@
-"""What an export writes: arrays, and the metadata that make an OME-Zarr image of them."""
+"""What a store holds: arrays, and the metadata that make an OME-Zarr image of them."""
 
 import hashlib
 import io
 import json
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 from typing import Any
 
+import xarray as xr
 import zarr
 from zarr.storage import MemoryStore
 
+from dicomslide.arguments import require_type
+from dicomslide.errors import ArgumentValueError
 from dicomslide.export.arrays import TreeArray
-from dicomslide.export.content import Image
+from dicomslide.export.choices import LEVELS, VERSIONS
+from dicomslide.export.compression import find_compressors
+from dicomslide.export.content import Image, find_images
 from dicomslide.export.derived import Derivation
-from dicomslide.export.grid import Division, Grid
+from dicomslide.export.grid import BlockReader, Division, Grid
 from dicomslide.export.journal import Journal
 from dicomslide.export.levels import Level
 from dicomslide.export.metadata import image_attributes, labels_attributes, zarr_format
@@ -24,8 +29,9 @@ from dicomslide.export.store import ZarrFormat
 from dicomslide.export.stored import StoredArray
 from dicomslide.pixels.array import FrameArray
 from dicomslide.pixels.stack import FrameStack
+from dicomslide.slide import Slide
 
-__all__ = ["PROJECT", "Plan", "PlannedArray"]
+__all__ = ["PROJECT", "Plan", "PlannedArray", "make_plan", "require_choice"]
 
 # Name of the attribute of the store with facts that OME-Zarr cannot express
 PROJECT = "dicomslide"
@@ -60,7 +66,7 @@ class PlannedArray:
 
 @dataclass(frozen=True)
 class Plan:
-    """What an export writes.
+    """What a store holds, whether it is written or only looks as if it were.
 
     Parameters
     ----------
@@ -106,14 +112,19 @@ class Plan:
         return zarr_format(self.version)
 
     @property
+    def all_arrays(self) -> Iterator[PlannedArray]:
+        """The arrays of all images."""
+        return chain.from_iterable(self.arrays.values())
+
+    @property
     def num_blocks(self) -> int:
         """Number of blocks of all arrays."""
-        return sum(array.grid.num_blocks for array in chain.from_iterable(self.arrays.values()))
+        return sum(array.grid.num_blocks for array in self.all_arrays)
 
     @property
     def most_pieces(self) -> int:
         """Largest number of chunks or shards of a block."""
-        return max(array.grid.num_pieces for array in chain.from_iterable(self.arrays.values()))
+        return max(array.grid.num_pieces for array in self.all_arrays)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -144,12 +155,12 @@ class Plan:
                 self._create(zarr.create_group(MemoryStore(), zarr_format=self.format), array),
                 journal,
             )
-            for array in chain.from_iterable(self.arrays.values())
+            for array in self.all_arrays
         }
 
     def create_arrays(self, group: zarr.Group) -> None:
         """Make those arrays that are not there yet."""
-        for array in chain.from_iterable(self.arrays.values()):
+        for array in self.all_arrays:
             if array.path not in group:
                 self._create(group, array)
 
@@ -173,36 +184,111 @@ class Plan:
         metadata: dict[str, Any] = group[array.path].metadata.to_dict()
         return metadata
 
-    def attributes(self, stored: Mapping[str, StoredArray]) -> dict[str, dict[str, Any]]:
-        """Make the metadata of all groups, by their paths, those of the top last.
+    @property
+    def groups(self) -> list[str]:
+        """Paths of the groups that have metadata, that of the top last."""
+        labels = ["labels"] if self._labels else []
+        return [*labels, *(image.path for image in self.images[1:]), self.images[0].path]
+
+    def attributes(self, path: str, arrays: Mapping[str, BlockReader]) -> dict[str, Any]:
+        """Make the metadata of a group.
 
         Parameters
         ----------
-        stored : mapping
-            The arrays, which are written, by their paths
+        path : str
+            Its path
+        arrays : mapping
+            The arrays by their paths, which can be read
         """
-        made = {}
-        labels = [image.path.partition("/")[2] for image in self.images if image.label]
-        if labels:
-            made["labels"] = labels_attributes(labels, self.version)
-        for image in (*self.images[1:], self.images[0]):
-            smallest = stored[f"{image.path}/{len(image.levels) - 1}".lstrip("/")]
-            made[image.path] = image_attributes(image, self.version, smallest)
-            if image.planes:
-                made[image.path][PROJECT] = {
-                    "focal_plane_offsets": list(image.planes),
-                    "focal_plane_units": "micrometer",
-                }
+        if path == "labels":
+            return labels_attributes(self._labels, self.version)
+        image = next(image for image in self.images if image.path == path)
+        smallest = arrays[self.arrays[path][-1].path]
+        made = image_attributes(image, self.version, smallest)
+        if facts := self._facts(image):
+            made[PROJECT] = facts
         return made
 
-    def facts(self, fingerprint: str, problems: list[str]) -> dict[str, Any]:
-        """Say of an export what OME-Zarr has no place for."""
-        facts: dict[str, Any] = {"fingerprint": fingerprint}
-        if self.frame_of_reference:
+    def _facts(self, image: Image) -> dict[str, Any]:
+        """What OME-Zarr has no place for."""
+        facts: dict[str, Any] = {}
+        if image.planes:
+            facts |= {
+                "focal_plane_offsets": list(image.planes),
+                "focal_plane_units": "micrometer",
+            }
+        if not image.path and self.frame_of_reference:
             facts["frame_of_reference_uid"] = self.frame_of_reference
-        if problems:
-            facts["filled_frames"] = problems
         return facts
+
+    @property
+    def _labels(self) -> list[str]:
+        """Names of the label images."""
+        return [image.path.partition("/")[2] for image in self.images if image.label]
+
+
+def make_plan(
+    slide_or_tree: Slide | xr.DataTree,
+    *,
+    version: str,
+    division: Division,
+    compressor: Any,
+    levels: str,
+    labels: bool,
+    associated: bool,
+    fill: bool = False,
+) -> Plan:
+    """Plan a store of a slide; the parameters are those of `to_ome_zarr`.
+
+    Raises
+    ------
+    TypeError
+        When an argument has the wrong type
+    ValueError
+        When an argument has no possible value, or the slide has no optical paths
+    """
+    require_type("slide_or_tree", slide_or_tree, Slide, xr.DataTree)
+    require_choice("version", version, VERSIONS)
+    require_choice("levels", levels, LEVELS)
+    if division.shards is not None and zarr_format(version) == 2:
+        raise ArgumentValueError("shards: version 0.4 is Zarr 2, which has none")
+    compressors = find_compressors(compressor, zarr_format(version))
+    if isinstance(slide_or_tree, Slide):
+        slide_or_tree = slide_or_tree.to_datatree(chunks=None)
+    groups = _groups(slide_or_tree)
+    if fill:
+        _require_lazy(groups)
+    images = find_images(groups, dyadic=levels == "dyadic", labels=labels, associated=associated)
+    frame_of_reference = str(groups["/"].attrs.get("frame_of_reference_uid", ""))
+    return Plan(images, version, division, compressors, fill, frame_of_reference)
+
+
+def require_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    """Check an argument that has few possible values.
+
+    Raises
+    ------
+    ValueError
+        When it has none of them
+    """
+    if value not in choices:
+        raise ArgumentValueError(f"{name}: expected {', '.join(choices)}, got {value!r}")
+
+
+def _groups(tree: xr.DataTree) -> dict[str, xr.Dataset]:
+    """Get the nodes of a tree, which may be a part of another one, by their paths in it."""
+    return {
+        "/" if path == "." else f"/{path}": node.to_dataset(inherit=False)
+        for path, node in tree.subtree_with_keys
+    }
+
+
+def _require_lazy(groups: Mapping[str, xr.Dataset]) -> None:
+    if any(variable.chunks for group in groups.values() for variable in group.data_vars.values()):
+        raise ArgumentValueError(
+            'errors: to "fill" frames the tree must not be chunked; give the slide, or its tree '
+            "with chunks=None"
+        )
 
 
 def _pixels_name(level: Level) -> str:

@@ -180,8 +180,11 @@ def _complete(
         problems = journal.problems()
         for array in stored.values():
             array.require()
-        attributes = plan.attributes(stored)
-        attributes[""].setdefault(PROJECT, {}).update(plan.facts(fingerprint, problems))
+        attributes = {path: plan.attributes(path, stored) for path in plan.groups}
+        facts = attributes[""].setdefault(PROJECT, {})
+        facts["fingerprint"] = fingerprint
+        if problems:
+            facts["filled_frames"] = problems
         with naming(target.name):
             target.clean()
             group = zarr.open_group(target.place, mode="r+")
