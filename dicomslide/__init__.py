@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from dicomslide.errors import FrameError as FrameError
     from dicomslide.errors import SourceError as SourceError
     from dicomslide.export.ome_zarr import to_ome_zarr as to_ome_zarr
+    from dicomslide.export.virtual import VirtualStore as VirtualStore
+    from dicomslide.export.virtual import as_zarr as as_zarr
     from dicomslide.image import TiledImage as TiledImage
     from dicomslide.matrix import TotalPixelMatrix as TotalPixelMatrix
     from dicomslide.matrix import TotalPixelMatrixSampler as TotalPixelMatrixSampler
@@ -72,6 +74,8 @@ _PLACES = {
     "TiledImage": "image",
     "TotalPixelMatrix": "matrix",
     "TotalPixelMatrixSampler": "matrix",
+    "VirtualStore": "export.virtual",
+    "as_zarr": "export.virtual",
     "assemble_total_pixel_matrix": "tile",
     "compute_frame_positions": "tile",
     "compute_image_center_position": "pyramid",

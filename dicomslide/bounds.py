@@ -23,6 +23,7 @@ _DEFAULTS = {
     "inflated": "1 GiB",
     "bulk-pixels": "512 MiB",
     "colors": "256 MiB",
+    "virtual-chunks": "64 MiB",
     "open-files": 64,
 }
 dask.config.update_defaults({"dicomslide": {"keep": _DEFAULTS}})
@@ -100,6 +101,12 @@ class Recent:
         """Drop the object of a key."""
         with self._lock:
             self._bytes -= self._things.pop(key, (None, 0))[1]
+
+    def drop_all(self, is_meant: Callable[[Hashable], bool]) -> None:
+        """Keep no longer what has keys that are meant."""
+        with self._lock:
+            for key in list(filter(is_meant, self._things)):
+                self.drop(key)
 
     def __len__(self) -> int:
         return len(self._things)

@@ -6,11 +6,12 @@ Codecs may not notice damage, and Zarr reads a missing chunk as background.
 import zlib
 from collections.abc import Mapping
 
-from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Store
+from zarr.abc.store import ByteRequest, Store
 from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import WrapperStore
 
 from dicomslide.errors import StoreError
+from dicomslide.export.ranges import range_of
 
 __all__ = ["Checker", "Recorder"]
 
@@ -86,16 +87,8 @@ class Checker(WrapperStore[Store]):
             # Shards are kept, as their chunks are read one by one
             self._values[key] = value
         value = self._values[key]
-        return value if value is None or byte_range is None else value[_part(byte_range)]
+        return None if value is None else value[range_of(byte_range)]
 
 
 def _sum(value: Buffer) -> int:
     return zlib.crc32(value.to_bytes())
-
-
-def _part(byte_range: ByteRequest) -> slice:
-    if isinstance(byte_range, RangeByteRequest):
-        return slice(byte_range.start, byte_range.end)
-    if isinstance(byte_range, OffsetByteRequest):
-        return slice(byte_range.offset, None)
-    return slice(-byte_range.suffix, None)

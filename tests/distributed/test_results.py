@@ -1,12 +1,13 @@
 """A cluster computes what one process computes."""
 
 import dask
+import dask.array as da
 import numpy as np
 import pytest
 import xarray as xr
 from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit
 
-from dicomslide import open_slide
+from dicomslide import as_zarr, open_slide
 
 KINDS = {
     "native": {"transfer_syntax": ExplicitVRLittleEndian},
@@ -38,6 +39,13 @@ def test_trees_of_all_kinds_are_those_of_one_process(client, make_slide, kind, c
     slide = open_slide(make_slide(**KINDS[kind]).folder)
     computed = slide.to_datatree(chunks)["level_0"].to_dataset().compute()
     xr.testing.assert_identical(computed, slide.to_datatree(None)["level_0"].to_dataset().load())
+
+
+def test_zarr_that_holds_no_pixels(client, make_slide):
+    written = make_slide()
+    array = da.from_zarr(as_zarr(open_slide(written.folder)), component="0")
+    pixels = np.moveaxis(array[:, 0].compute(), 0, -1)
+    np.testing.assert_array_equal(pixels, written.levels[0].pixels())
 
 
 def test_engine_of_xarray(client, make_slide):
