@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from dicomslide.pyramid import select_image_at_pixel_spacing as select_image_at_pixel_spacing
     from dicomslide.pyramid import sort_images_by_pixel_spacing as sort_images_by_pixel_spacing
     from dicomslide.pyramid import sort_images_by_size as sort_images_by_size
+    from dicomslide.serving.server import SlideServer as SlideServer
     from dicomslide.slide import Slide as Slide
     from dicomslide.sources.base import FrameLocation as FrameLocation
     from dicomslide.sources.base import FrameSource as FrameSource
@@ -70,6 +71,7 @@ _PLACES = {
     "Pyramid": "pyramid",
     "PyramidLevel": "pyramid",
     "Slide": "slide",
+    "SlideServer": "serving.server",
     "SourceError": "errors",
     "TiledImage": "image",
     "TotalPixelMatrix": "matrix",

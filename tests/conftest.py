@@ -20,7 +20,7 @@ from dicomslide.pixels.cache import _of_process
 from dicomslide.sources.base import FrameSource
 from dicomslide.sources.files import open_image_file
 from dicomslide.stores.files import FileStore
-from dicomslide.testing import SlideOptions, SyntheticSlide, write_slide
+from dicomslide.testing import SlideOptions, SyntheticLevel, SyntheticSlide, write_slide
 from tests.servers.orthanc import Orthanc, find_orthanc, run_orthanc
 from tests.servers.s3 import Bucket, run_s3
 
@@ -93,6 +93,22 @@ def take_region() -> Callable[..., NDArray]:
         return region
 
     return take
+
+
+@pytest.fixture(scope="session")
+def channels_first() -> Callable[[SyntheticLevel, int, int], NDArray]:
+    """The pixels that a level of a slide should have, of shape (channel and sample, z, y, x)."""
+
+    def stack(level: SyntheticLevel, channels: int = 1, planes: int = 1) -> NDArray:
+        return np.stack(
+            [
+                np.stack([level.pixels(c, z)[..., sample] for z in range(planes)])
+                for c in range(channels)
+                for sample in range(level.options.samples)
+            ]
+        )
+
+    return stack
 
 
 class CountedFrames(FrameSource):

@@ -21,6 +21,7 @@ _FAILED = 2
 # Exit codes of shells for commands that SIGINT or SIGPIPE ended
 _INTERRUPTED = 130
 _CLOSED = 141
+_SIZES = "N, ROWS,COLUMNS or C,Z,Y,X"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -73,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     info = _add(commands, "info", _info, "show what slides consist of")
     thumbnail = _add(commands, "thumbnail", _thumbnail, "make a small picture of a slide")
     export = _add(commands, "export", _export, "write a slide as OME-Zarr")
+    serve = _add(commands, "serve", _serve, "serve slides to readers of OME-Zarr and Deep Zoom")
     for command in (info, thumbnail, export):
         command.add_argument(
             "source",
@@ -80,6 +82,10 @@ def _parser() -> argparse.ArgumentParser:
             nargs="+" if command is info else None,
             help="folder, DICOM file or URL of a slide",
         )
+    serve.add_argument(
+        "sources", metavar="SOURCE", nargs="+", help="folder, DICOM file or URL of slides"
+    )
+    for command in (info, thumbnail, export, serve):
         command.add_argument(
             "--container",
             metavar="ID",
@@ -159,6 +165,8 @@ def _parser() -> argparse.ArgumentParser:
             action="store_true",
             help="take the brightest pixel of all focal planes",
         )
+    _add_serve_options(serve)
+    for command in (thumbnail, export, serve):
         command.add_argument(
             "--no-color-correction",
             dest="correct_color",
@@ -196,11 +204,44 @@ def _add_export_options(export: argparse.ArgumentParser) -> None:
         help="option of the file system of the store, if that is a URL, such as "
         "endpoint_url=https://...; VALUE is JSON or text (several times for several options)",
     )
-    add("--version", choices=VERSIONS, default="0.5", help="version of OME-Zarr (%(default)s)")
-    sizes = "N, ROWS,COLUMNS or C,Z,Y,X"
-    add("--chunks", type=_sizes, metavar="N", help=f"size of a chunk: {sizes} (whole frames)")
-    add("--shards", type=_sizes, metavar="N", help=f"size of a shard: {sizes} (none)")
+    _add_zarr_options(export)
+    add("--shards", type=_sizes, metavar="N", help=f"size of a shard: {_SIZES} (none)")
     add("--compressor", choices=COMPRESSORS, default="blosc", help="codec (%(default)s)")
+    add("--overwrite", action="store_true", help="replace a Zarr store that is there already")
+    add("--resume", action="store_true", help="finish a store that was interrupted")
+    add(
+        "--errors",
+        choices=ERRORS,
+        default="raise",
+        help="frames that cannot be decoded: stop, or fill them and tell (%(default)s)",
+    )
+
+
+def _add_serve_options(serve: argparse.ArgumentParser) -> None:
+    add = serve.add_argument
+    _add_zarr_options(serve)
+    add(
+        "--allow-origin",
+        dest="allow_origins",
+        action="append",
+        default=[],
+        metavar="ORIGIN",
+        help="origin whose pages may read the slides, such as https://example.org (several times "
+        "for several origins)",
+    )
+    add(
+        "--address",
+        default="127.0.0.1",
+        help="address to listen to; others than %(default)s are reached from other machines, "
+        "without encryption",
+    )
+    add("--port", type=int, default=0, help="port to listen to (one that is free)")
+
+
+def _add_zarr_options(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add("--version", choices=VERSIONS, default="0.5", help="version of OME-Zarr (%(default)s)")
+    add("--chunks", type=_sizes, metavar="N", help=f"size of a chunk: {_SIZES} (whole frames)")
     add(
         "--levels",
         choices=LEVELS,
@@ -211,15 +252,7 @@ def _add_export_options(export: argparse.ArgumentParser) -> None:
     add(
         "--associated",
         action="store_true",
-        help="also write LABEL and OVERVIEW images, which may show patient data",
-    )
-    add("--overwrite", action="store_true", help="replace a Zarr store that is there already")
-    add("--resume", action="store_true", help="finish a store that was interrupted")
-    add(
-        "--errors",
-        choices=ERRORS,
-        default="raise",
-        help="frames that cannot be decoded: stop, or fill them and warn (%(default)s)",
+        help="also LABEL and OVERVIEW images, which may show patient data",
     )
 
 
@@ -332,6 +365,29 @@ def _export(options: argparse.Namespace) -> None:
             resume=options.resume,
             errors=options.errors,
         )
+
+
+def _serve(options: argparse.Namespace) -> None:
+    from dicomslide.cli.serve import serve
+
+    slides = [
+        slide
+        for source in options.sources
+        for slide in dicomslide.open_slides(
+            source, correct_color=options.correct_color, **_choices(options)
+        )
+    ]
+    serve(
+        slides,
+        address=options.address,
+        port=options.port,
+        allow_origins=options.allow_origins,
+        version=options.version,
+        chunks=options.chunks,
+        levels=options.levels,
+        labels=options.labels,
+        associated=options.associated,
+    )
 
 
 def _headers(options: argparse.Namespace) -> None:

@@ -159,13 +159,15 @@ class GuardedHandler(RequestHandler):
     def _log(self) -> None:
         """Leave requests out of the log: the token is in their address."""
 
-    def write_error(self, status_code: int, **_: object) -> None:
-        """Say what went wrong in the words of HTTP, and nothing about this machine."""
+    def write_error(self, status_code: int, **about: Any) -> None:
+        """Say what went wrong, and nothing about this machine."""
+        is_known = isinstance(about.get("exc_info", (None, None))[1], DicomSlideError)
+        hint = ": pixels cannot be read, the log of the server says why" if is_known else ""
         self.set_header("Content-Type", "text/plain; charset=utf-8")
         self.set_header("Cache-Control", "no-store")
         if status_code == HTTPStatus.SERVICE_UNAVAILABLE:
             self.set_header("Retry-After", "1")
-        self.finish(f"{status_code} {self._reason}\n")
+        self.finish(f"{status_code} {self._reason}{hint}\n")
 
 
 def is_loopback(address: str) -> bool:

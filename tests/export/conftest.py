@@ -5,13 +5,11 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import zarr
-from numpy.typing import NDArray
 
 from dicomslide import open_slide, to_ome_zarr
-from dicomslide.testing import SyntheticLevel, SyntheticSlide
+from dicomslide.testing import SyntheticSlide
 
 Export = Callable[..., zarr.Group]
 
@@ -27,22 +25,6 @@ def export(tmp_path: Path) -> Export:
         return zarr.open_group(str(path), mode="r")
 
     return write
-
-
-@pytest.fixture(scope="session")
-def channels_first() -> Callable[[SyntheticLevel, int, int], NDArray]:
-    """The pixels that a level of a slide should have, of shape (channel and sample, z, y, x)."""
-
-    def stack(level: SyntheticLevel, channels: int = 1, planes: int = 1) -> NDArray:
-        return np.stack(
-            [
-                np.stack([level.pixels(c, z)[..., sample] for z in range(planes)])
-                for c in range(channels)
-                for sample in range(level.options.samples)
-            ]
-        )
-
-    return stack
 
 
 @pytest.fixture(scope="session")
