@@ -1,7 +1,7 @@
-"""A page that draws OME-Zarr images with a reader that is not ours, in a headless browser.
+"""Pages that draw OME-Zarr and Deep Zoom images with readers of others, in a headless browser.
 
-The page and what it needs are installed from npm into a temporary folder. One server serves the
-page and the images, and ranges of files too, which readers of shards ask for.
+The pages and what they need are installed from npm into a temporary folder. One server serves the
+pages and images in folders, and ranges of files too, which readers of shards ask for.
 """
 
 import base64
@@ -11,7 +11,9 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -58,7 +60,7 @@ def chromium() -> str:
 
 @pytest.fixture(scope="session")
 def viewer(tmp_path_factory: pytest.TempPathFactory, chromium: str) -> Path:
-    """The folder of the page with all that it needs."""
+    """The folder of the pages with all that they need."""
     npm = _find("npm")
     _find("node")
     folder = tmp_path_factory.mktemp("browser") / "viewer"
@@ -88,32 +90,51 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HTTPServer]:
 
 
 @pytest.fixture(scope="session")
-def draw(
+def show(
     tmp_path_factory: pytest.TempPathFactory, chromium: str, viewer: Path, server: HTTPServer
-) -> Iterator[Callable[..., Drawing]]:
-    """Draws an image in a browser, with the arguments of `show` in viewer.js.
+) -> Iterator[Callable[..., dict[str, Any]]]:
+    """Shows images on a page, with the arguments of its `show`; gives what that returns.
 
-    A picture of the page is saved beside the store of the image.
+    Images are folders of the tests, or addresses. A picture of the page is saved.
     """
     root = tmp_path_factory.getbasetemp()
     numbers = count()
-
-    def address(path: Path) -> str:
-        return server.url_for(f"/{path.relative_to(root).as_posix()}")
-
-    def draw_image(store: Path, **view: Any) -> Drawing:
-        screenshot = store.parent / f"drawing-{next(numbers)}.png"
-        view |= {"url": address(store), "screenshot": str(screenshot)}
-        print(json.dumps(view), file=browser.stdin, flush=True)
-        answer = json.loads(browser.stdout.readline() or '{"error": "the browser ended"}')
-        if "error" in answer:
-            pytest.fail(f"{store}: {answer['error']}")
-        return Drawing(_decode(answer.pop("png")), **answer)
-
-    command = ["node", "browse.js", chromium, address(viewer / "viewer.html")]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, cwd=viewer, stdin=pipe, stdout=pipe, text=True) as browser:
-        yield draw_image
+
+    def address(place: Path | str) -> str:
+        if isinstance(place, str):
+            return place
+        return server.url_for(f"/{place.relative_to(root).as_posix()}")
+
+    with ExitStack() as stack:
+
+        @cache
+        def browse(page: str) -> subprocess.Popen[str]:
+            command = ["node", "browse.js", chromium, address(viewer / page)]
+            return stack.enter_context(
+                subprocess.Popen(command, cwd=viewer, stdin=pipe, stdout=pipe, text=True)
+            )
+
+        def show_image(page: str, place: Path | str, **view: Any) -> dict[str, Any]:
+            browser = browse(page)
+            screenshot = root / f"drawing-{next(numbers)}.png"
+            view |= {"url": address(place), "screenshot": str(screenshot)}
+            print(json.dumps(view), file=browser.stdin, flush=True)
+            answer: dict[str, Any] = json.loads(
+                browser.stdout.readline() or '{"error": "the browser ended"}'
+            )
+            if "error" in answer:
+                pytest.fail(f"{place}: {answer['error']}")
+            answer["pixels"] = _decode(answer.pop("png"))
+            return answer
+
+        yield show_image
+
+
+@pytest.fixture(scope="session")
+def draw(show: Callable[..., dict[str, Any]]) -> Callable[..., Drawing]:
+    """Draws a level of an OME-Zarr image, with the arguments of `show` in viewer.js."""
+    return lambda place, **view: Drawing(**show("viewer.html", place, **view))
 
 
 def _decode(address: str) -> NDArray[np.uint8]:
