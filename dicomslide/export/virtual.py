@@ -100,7 +100,7 @@ class VirtualStore(Store):
 
     def __init__(self, plan: Plan) -> None:
         super().__init__(read_only=True)
-        self._plan = plan
+        self.plan = plan
         self._name = plan.fingerprint
         self._documents: dict[str, Buffer] = {}
         plan.create_arrays(zarr.create_group(self._memory, zarr_format=plan.format))
@@ -108,7 +108,7 @@ class VirtualStore(Store):
         self._prepare()
 
     def _prepare(self) -> None:
-        self._arrays = make_virtual_arrays(self._plan, self._name)
+        self._arrays = make_virtual_arrays(self.plan, self._name)
         self._lock = make_lock()
 
     @property
@@ -134,7 +134,7 @@ class VirtualStore(Store):
         return hash(self._name)
 
     def __repr__(self) -> str:
-        return f"VirtualStore({self._plan.images[0].name!r}, version={self._plan.version!r})"
+        return f"VirtualStore({self.plan.images[0].name!r}, version={self.plan.version!r})"
 
     def __str__(self) -> str:
         return f"dicomslide://{self._name}"
@@ -165,7 +165,7 @@ class VirtualStore(Store):
         if found is not None:
             array, index = found
             pixels = array.chunk(index)
-            order = pixels.dtype if self._plan.format == 2 else pixels.dtype.newbyteorder("<")
+            order = pixels.dtype if self.plan.format == 2 else pixels.dtype.newbyteorder("<")
             plain = np.ascontiguousarray(pixels, order).reshape(-1)
             return plain.view(np.uint8).data.toreadonly()[part]
         self._finish(key)
@@ -287,12 +287,12 @@ class VirtualStore(Store):
     def _finish(self, key: str) -> None:
         """Make the metadata of a group when they are asked for: they may need pixels."""
         path, _, name = key.rpartition("/")
-        if name != _ATTRIBUTES[self._plan.format]:
+        if name != _ATTRIBUTES[self.plan.format]:
             return
         with self._lock:
             if path not in self._unfinished:
                 return
-            attributes = self._plan.attributes(path, self._arrays)
+            attributes = self.plan.attributes(path, self._arrays)
             zarr.open_group(self._memory, path=path, mode="r+").attrs.put(attributes)
             del self._unfinished[path]
 

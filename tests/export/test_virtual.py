@@ -338,7 +338,7 @@ class TestStore(StoreTests[VirtualStore, cpu.Buffer]):
 
     @pytest.fixture
     def store_kwargs(self, make_slide):
-        return {"plan": as_zarr(open_slide(make_slide().folder))._plan}
+        return {"plan": as_zarr(open_slide(make_slide().folder)).plan}
 
     @pytest.fixture
     def store(self, open_kwargs):
