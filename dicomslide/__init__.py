@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from dicomslide.tile import assemble_total_pixel_matrix as assemble_total_pixel_matrix
     from dicomslide.tile import compute_frame_positions as compute_frame_positions
     from dicomslide.tile import disassemble_total_pixel_matrix as disassemble_total_pixel_matrix
+    from dicomslide.viewing import view as view
 
     __version__: str
 
@@ -103,6 +104,7 @@ _PLACES = {
     "sort_images_by_pixel_spacing": "pyramid",
     "sort_images_by_size": "pyramid",
     "to_ome_zarr": "export.ome_zarr",
+    "view": "viewing",
 }
 
 __all__ = sorted(_PLACES)

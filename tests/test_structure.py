@@ -140,7 +140,7 @@ def test_environment_has_what_the_package_needs():
         line
         for line in (
             *project["dependencies"],
-            *(extras[name][0] for name in ("distributed", "http", "s3")),
+            *(line for name in ("distributed", "http", "s3", "view") for line in extras[name]),
             *extras["test"],
         )
         if not line.startswith("dicomslide")

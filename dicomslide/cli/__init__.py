@@ -6,6 +6,7 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -75,17 +76,14 @@ def _parser() -> argparse.ArgumentParser:
     thumbnail = _add(commands, "thumbnail", _thumbnail, "make a small picture of a slide")
     export = _add(commands, "export", _export, "write a slide as OME-Zarr")
     serve = _add(commands, "serve", _serve, "serve slides to readers of OME-Zarr and Deep Zoom")
-    for command in (info, thumbnail, export):
+    view = _add(commands, "view", _view, "look at slides in the browser")
+    for command in (info, thumbnail, export, serve, view):
         command.add_argument(
             "source",
             metavar="SOURCE",
-            nargs="+" if command is info else None,
+            nargs="+" if command in (info, serve, view) else None,
             help="folder, DICOM file or URL of a slide",
         )
-    serve.add_argument(
-        "sources", metavar="SOURCE", nargs="+", help="folder, DICOM file or URL of slides"
-    )
-    for command in (info, thumbnail, export, serve):
         command.add_argument(
             "--container",
             metavar="ID",
@@ -116,6 +114,8 @@ def _parser() -> argparse.ArgumentParser:
     info.add_argument(
         "--json", action="store_true", help="print one JSON document, for other programs"
     )
+    _add_view_options(view)
+    _add_serve_options(serve)
     thumbnail.add_argument("out", metavar="OUT.png", type=Path, help="picture to write")
     thumbnail.add_argument(
         "--size",
@@ -144,6 +144,13 @@ def _parser() -> argparse.ArgumentParser:
         "several segments)",
     )
     _add_export_options(export)
+    for command in (thumbnail, export, serve, view):
+        command.add_argument(
+            "--no-color-correction",
+            dest="correct_color",
+            action="store_false",
+            help="leave the colours as they are stored, without applying the ICC profile",
+        )
     for command in (thumbnail, export):
         command.add_argument(
             "--channel",
@@ -164,14 +171,6 @@ def _parser() -> argparse.ArgumentParser:
             "--max-projection",
             action="store_true",
             help="take the brightest pixel of all focal planes",
-        )
-    _add_serve_options(serve)
-    for command in (thumbnail, export, serve):
-        command.add_argument(
-            "--no-color-correction",
-            dest="correct_color",
-            action="store_false",
-            help="leave the colours as they are stored, without applying the ICC profile",
         )
 
     headers = _add(
@@ -256,6 +255,36 @@ def _add_zarr_options(command: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_view_options(view: argparse.ArgumentParser) -> None:
+    add = view.add_argument
+    add(
+        "--overlay",
+        dest="overlays",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="Zarr store or image file of a mask to lay over the slide (repeat it for several)",
+    )
+    add(
+        "--show-label",
+        action="store_true",
+        help="also show the LABEL image, which may show patient data",
+    )
+    add(
+        "--no-browser",
+        dest="show",
+        action="store_false",
+        help="only print the address of the page",
+    )
+    add("--port", type=int, default=0, metavar="N", help="port to listen at (one that is free)")
+    add(
+        "--address",
+        default="127.0.0.1",
+        metavar="IP",
+        help="interface to listen at; others than this machine reach it unless it is %(default)s",
+    )
+
+
 def _sizes(text: str) -> tuple[int, ...]:
     """Parse sizes that are separated by commas."""
     try:
@@ -287,6 +316,16 @@ def _open(options: argparse.Namespace) -> "dicomslide.Slide":
     return dicomslide.open_slide(
         options.source, correct_color=options.correct_color, **_choices(options)
     )
+
+
+def _open_all(options: argparse.Namespace) -> "list[dicomslide.Slide]":
+    return [
+        slide
+        for source in options.source
+        for slide in dicomslide.open_slides(
+            source, correct_color=options.correct_color, **_choices(options)
+        )
+    ]
 
 
 def _choices(options: argparse.Namespace) -> dict[str, Any]:
@@ -370,15 +409,8 @@ def _export(options: argparse.Namespace) -> None:
 def _serve(options: argparse.Namespace) -> None:
     from dicomslide.cli.serve import serve
 
-    slides = [
-        slide
-        for source in options.sources
-        for slide in dicomslide.open_slides(
-            source, correct_color=options.correct_color, **_choices(options)
-        )
-    ]
     serve(
-        slides,
+        _open_all(options),
         address=options.address,
         port=options.port,
         allow_origins=options.allow_origins,
@@ -388,6 +420,20 @@ def _serve(options: argparse.Namespace) -> None:
         labels=options.labels,
         associated=options.associated,
     )
+
+
+def _view(options: argparse.Namespace) -> None:
+    with dicomslide.view(
+        _open_all(options),
+        options.overlays or None,
+        show=options.show,
+        show_label=options.show_label,
+        address=options.address,
+        port=options.port,
+    ) as viewer:
+        print(f"{viewer.url}\nuntil Ctrl-C", flush=True)
+        with suppress(KeyboardInterrupt):
+            viewer.wait()
 
 
 def _headers(options: argparse.Namespace) -> None:

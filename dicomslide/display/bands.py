@@ -6,11 +6,17 @@ from dataclasses import dataclass, field
 
 import xarray as xr
 
-from dicomslide.display.channels import Display, image_displays, parameter_displays
+from dicomslide.display.channels import (
+    Display,
+    choose_window,
+    image_displays,
+    parameter_displays,
+)
 from dicomslide.display.raster import Grid, Raster, Values, coarsest
-from dicomslide.metadata.colors import distinct_color
+from dicomslide.metadata.colors import WHITE, distinct_color
 from dicomslide.tree.schema import (
     IMAGE,
+    LABEL_MAP,
     PARAMETRIC_MAP,
     SAMPLE,
     SEGMENTATION,
@@ -21,7 +27,7 @@ from dicomslide.tree.schema import (
     variables_of,
 )
 
-__all__ = ["Band", "Groups", "find_bands", "read_bands"]
+__all__ = ["Band", "Groups", "choose_windows", "find_bands", "levels_of", "read_bands"]
 
 Groups = Mapping[str, xr.Dataset]
 
@@ -31,7 +37,10 @@ _IDENTITY = {
     IMAGE.name: ("channel",),
     SEGMENTATION.name: ("segment", "label", "segment_series"),
     PARAMETRIC_MAP.name: ("parameter", "parameter_series"),
+    LABEL_MAP.name: (),
 }
+# Rows and columns of the smallest level that a window is chosen from
+_MOST_SAMPLED = 2048
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,16 +49,22 @@ class Band:
 
     Parameters
     ----------
+    name : str
+        What it is called
     display : Display
         How it is shown
     is_color : bool
         Whether its pixels are colours
+    unit : str
+        Unit of its values; empty where none is known
     rasters : dict
         Arrays that it is in, finest first, to its place in each
     """
 
+    name: str
     display: Display
     is_color: bool = False
+    unit: str = ""
     rasters: dict[Raster, int] = field(default_factory=dict)
 
     @property
@@ -63,24 +78,28 @@ class Band:
         return max(self.rasters, key=lambda raster: raster.grid.step)
 
 
-def find_bands(groups: Groups, kind: Kind) -> tuple[Band, ...]:
-    """Find the channels of a kind at all levels of a tree, those of the base level first.
+def levels_of(groups: Groups) -> list[xr.Dataset]:
+    """Find the levels of a tree, the base level first."""
+    numbers = {path: level_number(path) for path in groups}
+    levels = sorted((number, path) for path, number in numbers.items() if number is not None)
+    return [groups[path] for _, path in levels]
+
+
+def find_bands(levels: Sequence[xr.Dataset], kind: Kind) -> tuple[Band, ...]:
+    """Find the channels of a kind at all levels of a tree, those of the first level first.
 
     Parameters
     ----------
-    groups : mapping
-        Nodes of the tree, by their paths
+    levels : sequence of xarray.Dataset
+        Nodes of the tree
     kind : Kind
-        Optical paths, segments or parameters
+        Optical paths, segments, label maps or parameters
     """
-    numbers = {path: level_number(path) for path in groups}
-    levels = sorted((number, path) for path, number in numbers.items() if number is not None)
     found: dict[tuple[str, ...], Band] = {}
-    for _, path in levels:
-        level = groups[path]
+    for level in levels:
         counts: Counter[tuple[str, ...]] = Counter()
         for variable in variables_of(level, kind):
-            raster = Raster.of(level, variable.name)
+            raster = Raster.of(level[variable.name])
             bands = list(_bands(level, variable))
             for place, (identity, band) in enumerate(
                 zip(_identities(level, variable, len(bands)), bands, strict=True)
@@ -92,7 +111,9 @@ def find_bands(groups: Groups, kind: Kind) -> tuple[Band, ...]:
     return tuple(found.values())
 
 
-def read_bands(bands: Sequence[Band], grid: Grid, height: float) -> list[Values]:
+def read_bands(
+    bands: Sequence[Band], grid: Grid, height: float, *, is_averaged: bool = True
+) -> list[Values]:
     """Read pixels of bands at the distances of a grid, those of one array with one call.
 
     Parameters
@@ -103,6 +124,8 @@ def read_bands(bands: Sequence[Band], grid: Grid, height: float) -> list[Values]
         What is wanted
     height : float
         Focal plane in millimetres: the nearest one is read
+    is_averaged : bool, optional
+        False for numbers that stand for something
 
     Returns
     -------
@@ -120,9 +143,35 @@ def read_bands(bands: Sequence[Band], grid: Grid, height: float) -> list[Values]
     found: dict[int, Values] = {}
     for raster, indices in together.items():
         places = [bands[index].rasters[raster] for index in indices]
-        pixels, inside = raster.read(places, raster.plane_at(height), grid)
+        pixels, inside = raster.read(places, raster.plane_at(height), grid, is_averaged=is_averaged)
         found |= {i: Values(own, inside) for i, own in zip(indices, pixels, strict=True)}
     return [found[index] for index in range(len(bands))]
+
+
+def choose_windows(bands: Sequence[Band]) -> tuple[tuple[float, float], ...]:
+    """Choose the smallest and largest value of each band that are shown.
+
+    Where none is stated they are chosen from the pixels of its smallest level, which are read for
+    all bands of one array together.
+    """
+    found: dict[int, tuple[float, float]] = {}
+    unknown: dict[Raster, list[int]] = {}
+    for index, band in enumerate(bands):
+        if band.display.window is None:
+            unknown.setdefault(band.smallest, []).append(index)
+        else:
+            found[index] = band.display.window
+    for raster, indices in unknown.items():
+        rows, columns = raster.grid.size
+        # The middle of what is too large
+        size = min(rows, _MOST_SAMPLED), min(columns, _MOST_SAMPLED)
+        part = raster.grid.part(((rows - size[0]) // 2, (columns - size[1]) // 2), size)
+        places = [bands[index].rasters[raster] for index in indices]
+        values = raster.read(places, len(raster.planes) // 2, part).pixels
+        for index, pixels in zip(indices, values, strict=True):
+            window = choose_window(bands[index].display, pixels)
+            found[index] = window["start"], window["end"]
+    return tuple(found[index] for index in range(len(bands)))
 
 
 def _identities(level: xr.Dataset, variable: Variable, count: int) -> Iterator[tuple[str, ...]]:
@@ -139,12 +188,21 @@ def _bands(level: xr.Dataset, variable: Variable) -> Iterator[Band]:
         )
         for number, label, color in zip(numbers, labels, colors, strict=True):
             name = label or f"segment {number}"
-            yield Band(Display(name, color or distinct_color(int(number))))
+            yield Band(name, Display(name, color or distinct_color(int(number))))
     elif variable.kind is PARAMETRIC_MAP:
-        yield from map(Band, parameter_displays(level, variable))
+        displays = parameter_displays(level, variable)
+        units = texts_of(level, variable.of("units")) or [""] * len(displays)
+        for display, unit in zip(displays, units, strict=True):
+            yield Band(display.label, display, unit=unit)
+    elif variable.kind is LABEL_MAP:
+        name = variable.name.replace("_", " ")
+        yield Band(name, Display(name, WHITE))
     else:
         displays = image_displays(level, variable)
-        is_color = level[variable.name].sizes.get(variable.of(SAMPLE)) == _COLORS
+        if level[variable.name].sizes.get(variable.of(SAMPLE)) != _COLORS:
+            yield from (Band(display.label, display) for display in displays)
+            return
         # Red, green and blue are one band of three samples
-        every = displays[::_COLORS] if is_color else displays
-        yield from (Band(display, is_color) for display in every)
+        for index, display in enumerate(displays[::_COLORS]):
+            names = texts_of(level, variable.of("description")) or [""] * (index + 1)
+            yield Band(names[index] or "RGB", display, is_color=True)

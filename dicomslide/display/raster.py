@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from dicomslide.errors import UnsupportedError
+from dicomslide.errors import ArgumentValueError, UnsupportedError
 from dicomslide.tree.schema import COLUMNS, ROWS, is_plane, plane_dimension
 
 __all__ = ["Grid", "Raster", "Values", "coarsest"]
@@ -19,6 +19,10 @@ _AXES = (ROWS, COLUMNS)
 _SAME_FACTOR = 0.05
 # Positions come from decimal numbers: an element may begin this much of one before it should
 _ROUNDING = 1e-6
+# Neighbours may be this much closer or farther than others, as a part of their distance
+_UNEVEN = 1e-3
+# Positions that are looked at together: a coordinate may be longer than memory is large
+_TOGETHER = 2**16
 # Values that are read for one picture
 _MOST_READ = 2**27
 
@@ -41,19 +45,6 @@ class Grid:
     step: tuple[float, float]
     size: tuple[int, int]
 
-    @classmethod
-    def of(cls, dataset: xr.Dataset | xr.DataArray) -> Self:
-        """Read the grid of a level of the tree."""
-        spacings = dict(zip(_AXES, dataset.attrs.get("pixel_spacing", (1.0, 1.0)), strict=True))
-        steps, corners = [], []
-        for name in _AXES:
-            count = dataset.sizes[name]
-            first, last = (float(dataset[name][index]) for index in (0, -1))
-            steps.append((last - first) / (count - 1) if count > 1 else float(spacings[name]))
-            corners.append(first - steps[-1] / 2)
-        size = dataset.sizes[ROWS], dataset.sizes[COLUMNS]
-        return cls((corners[0], corners[1]), (steps[0], steps[1]), size)
-
     def reduced(self, power: int) -> Self:
         """Get the grid whose pixels stand for 2^power by 2^power of this one; the last for fewer.
 
@@ -75,7 +66,7 @@ class Values(NamedTuple):
     """Pixels of a picture."""
 
     pixels: NDArray
-    """Shape (channels, rows, columns, samples), of the type that is stored, or float32 if averages
+    """Shape (channels, rows, columns, samples), of the type that is stored, or floats if averages
     were made"""
     inside: NDArray[np.bool_]
     """Shape (rows, columns): whether there is anything"""
@@ -88,8 +79,8 @@ class Raster:
     Parameters
     ----------
     variable : xarray.Variable
-        Pixels, lazy or not, of dimensions ``y`` and ``x``, and optionally of focal planes, channels
-        before and samples after them
+        Pixels, lazy or not, of optional focal planes and channels, ``y``, ``x`` and optional
+        samples
     grid : Grid
         Where they lie
     planes : tuple of float
@@ -101,20 +92,40 @@ class Raster:
     planes: tuple[float, ...] = (0.0,)
 
     @classmethod
-    def of(cls, dataset: xr.Dataset, name: str) -> Self:
-        """Take a variable of a node of the tree."""
-        image = dataset[name]
+    def of(cls, image: xr.DataArray) -> Self:
+        """Take a variable of a node of the tree, or what was computed of one.
+
+        Raises
+        ------
+        ArgumentValueError
+            When its rows or columns are not at even distances
+        """
+        name = image.name or "the image"
+        if missing := [axis for axis in _AXES if axis not in image.dims]:
+            raise ArgumentValueError(f"{name} has no dimension {missing[0]!r}, only {image.dims}")
+        after = [d for d in image.dims if str(d).startswith("sample")]
+        image = image.transpose(*(d for d in image.dims if d not in (*_AXES, *after)), *_AXES, ...)
+        steps, corners = [], []
+        for axis in _AXES:
+            first, step = _line(image, axis)
+            if step < 0:
+                image = image.isel({axis: slice(None, None, -1)})
+                first, step = first + step * (image.sizes[axis] - 1), -step
+            steps.append(step)
+            corners.append(first - step / 2)
+        size = image.sizes[ROWS], image.sizes[COLUMNS]
         plane = plane_dimension((*image.dims, *image.coords))
         heights = np.atleast_1d(image[plane].values) if plane in image.coords else [0.0]
-        return cls(image.variable, Grid.of(dataset), tuple(map(float, heights)))
+        grid = Grid((corners[0], corners[1]), (steps[0], steps[1]), size)
+        return cls(image.variable, grid, tuple(map(float, heights)))
 
     @property
     def samples(self) -> int:
         """Samples of a pixel."""
-        return math.prod(self.variable.sizes[name] for name in self._trailing)
+        return math.prod(self.variable.sizes[name] for name in self._after)
 
     @property
-    def _trailing(self) -> tuple[Hashable, ...]:
+    def _after(self) -> tuple[Hashable, ...]:
         return self.variable.dims[self.variable.dims.index(COLUMNS) + 1 :]
 
     def plane_at(self, height: float) -> int:
@@ -164,12 +175,31 @@ class Raster:
         for name in self.variable.dims:
             if is_plane(name):
                 places[name] = plane
-            elif name not in (*places, *self._trailing):
+            elif name not in (*places, *self._after):
                 places[name] = list(channels)
         # The variable itself would keep what it loads
         pixels = self.variable.isel(places).compute().values
         pixels = pixels.reshape(len(channels), len(rows), len(columns), samples)
         return Values(_average(pixels, lines), inside)
+
+
+def _line(image: xr.DataArray, axis: str) -> tuple[float, float]:
+    """Find the first position along an axis, and the distance to the next."""
+    positions, count = image[axis].variable, image.sizes[axis]
+    if not count:
+        raise ArgumentValueError(f"{image.name or 'the image'}: there is nothing along {axis}")
+    first, last = (float(positions[index].values) for index in (0, -1))
+    if count == 1:
+        spacings = image.attrs.get("pixel_spacing", (1.0, 1.0))
+        return first, float(spacings[_AXES.index(axis)])
+    step = (last - first) / (count - 1)
+    for start in range(0, count - 1, _TOGETHER):
+        part = np.asarray(positions[start : start + _TOGETHER + 1].values, np.float64)
+        if not np.abs(np.diff(part) - step).max() <= _UNEVEN * abs(step) or not step:
+            raise ArgumentValueError(
+                f"{image.name or 'the image'}: positions along {axis} are not at even distances"
+            )
+    return first, step
 
 
 def coarsest(rasters: Sequence[Raster], grid: Grid) -> Raster:
@@ -207,7 +237,7 @@ def _cover(own: Grid, wanted: Grid, axis: int, is_averaged: bool) -> _Line:
     centres = start + (np.arange(wanted.size[axis]) + 0.5) * ratio
     first = np.floor(centres - number / 2 + 0.5 - _ROUNDING).astype(np.int64)
     places = first[:, np.newaxis] + np.arange(number)
-    # Half of a pixel that is read may be all that is there
+    # Beyond an edge fewer are averaged
     weights = (places >= 0) & (places < count)
     low, high = np.clip([places[0, 0], places[-1, -1] + 1], 0, count).tolist()
     return _Line(range(low, high), places - low, weights)
@@ -219,7 +249,7 @@ def _average(pixels: NDArray, lines: Sequence[_Line]) -> NDArray:
         for axis, line in enumerate(lines, 1):
             pixels = _take(pixels, line.places[:, 0], axis)
         return pixels
-    dtype = np.float64 if pixels.dtype == np.float64 else np.float32
+    dtype = _sum_type(pixels.dtype, math.prod(line.places.shape[1] for line in lines))
     known: NDArray = np.ones((1, 1, 1, 1), dtype)
     if pixels.dtype.kind == "f" and np.isnan(pixels).any():
         known = (~np.isnan(pixels)).astype(dtype)
@@ -229,19 +259,25 @@ def _average(pixels: NDArray, lines: Sequence[_Line]) -> NDArray:
         known = _add(known, line, axis, dtype)
     with np.errstate(invalid="ignore"):
         # Nothing is known where nothing is there
-        return np.asarray(pixels / known)
+        return np.asarray(np.true_divide(pixels, known, dtype=np.result_type(dtype, np.float32)))
 
 
-def _add(values: NDArray, line: _Line, axis: int, dtype: type) -> NDArray:
+def _sum_type(dtype: np.dtype, count: int) -> np.dtype:
+    """Choose the type of sums of so many values: integers add up fast, and without rounding."""
+    if dtype.kind in "bu" and count * (2 ** (8 * dtype.itemsize) - 1) < 2**32:
+        return np.dtype(np.uint32)
+    return np.dtype(np.float32) if dtype == np.float32 else np.dtype(np.float64)
+
+
+def _add(values: NDArray, line: _Line, axis: int, dtype: np.dtype) -> NDArray:
     """Add the values of the pixels that each pixel stands for along an axis."""
     shape = tuple(-1 if i == axis else 1 for i in range(values.ndim))
     total = None
     for places, weights in zip(line.places.T, line.weights.T, strict=True):
         part = values if values.shape[axis] == 1 else _take(values, places, axis)
-        part = part.astype(dtype)
         if not weights.all() or part.shape[axis] != len(places):
             part = part * weights.astype(dtype).reshape(shape)
-        total = part if total is None else np.add(total, part, out=total)
+        total = part.astype(dtype) if total is None else np.add(total, part, out=total)
     return np.asarray(total)
 
 

@@ -7,19 +7,16 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from dicomslide.display.bands import Groups, find_bands, read_bands
-from dicomslide.display.channels import choose_window
+from dicomslide.display.bands import Groups, choose_windows, find_bands, levels_of, read_bands
 from dicomslide.display.composite import light_of, mix_light
 from dicomslide.display.overlay import lay_over
-from dicomslide.display.raster import Grid, Raster
+from dicomslide.display.raster import Grid
 from dicomslide.errors import ArgumentValueError
 from dicomslide.metadata.colors import MOST_SHOWN
 from dicomslide.tree.schema import IMAGE, SEGMENTATION
 
 __all__ = ["Picture", "Shown"]
 
-# Rows and columns of the smallest level that a window is chosen from
-_MOST_SAMPLED = 2048
 _SAMPLES = 3
 
 
@@ -61,8 +58,9 @@ class Picture:
     """
 
     def __init__(self, groups: Groups) -> None:
-        self.channels = find_bands(groups, IMAGE)
-        self.segments = find_bands(groups, SEGMENTATION)
+        levels = levels_of(groups)
+        self.channels = find_bands(levels, IMAGE)
+        self.segments = find_bands(levels, SEGMENTATION)
         if not self.channels:
             raise ArgumentValueError("slide_or_tree: there are no optical paths")
 
@@ -88,29 +86,12 @@ class Picture:
 
     @cached_property
     def windows(self) -> tuple[tuple[float, float], ...]:
-        """Smallest and largest value of each channel that are shown unless others are wanted.
+        """Smallest and largest value of each channel that are shown unless others are wanted."""
+        return choose_windows(self.channels)
 
-        Where none is stated they are chosen from the pixels of the smallest level, which are read
-        for all channels together, once.
-        """
-        found: dict[int, tuple[float, float]] = {}
-        unknown: dict[Raster, list[int]] = {}
-        for index, band in enumerate(self.channels):
-            if band.display.window is None:
-                unknown.setdefault(band.smallest, []).append(index)
-            else:
-                found[index] = band.display.window
-        for raster, indices in unknown.items():
-            # The middle of what is too large
-            rows, columns = raster.grid.size
-            size = min(rows, _MOST_SAMPLED), min(columns, _MOST_SAMPLED)
-            part = raster.grid.part(((rows - size[0]) // 2, (columns - size[1]) // 2), size)
-            places = [self.channels[index].rasters[raster] for index in indices]
-            values = raster.read(places, len(raster.planes) // 2, part).pixels
-            for index, pixels in zip(indices, values, strict=True):
-                window = choose_window(self.channels[index].display, pixels)
-                found[index] = window["start"], window["end"]
-        return tuple(found[index] for index in range(len(self.channels)))
+    def plane_at(self, height: float) -> int:
+        """Find the focal plane that is nearest to a height in millimetres."""
+        return self.channels[0].finest.plane_at(height)
 
     @property
     def shown_at_first(self) -> tuple[Shown, ...]:
