@@ -25,14 +25,14 @@ def touch(first, second) -> bool:
 
 
 @given(st.lists(bounds(), max_size=12), bounds())
-def test_all_that_touch_an_area_are_near_it(areas, wanted):
+def test_areas_that_touch_are_near(areas, wanted):
     places = Areas()
     for number, area in enumerate(areas):
         places.add(number, area)
     assert places.near(wanted) >= {n for n, area in enumerate(areas) if touch(area, wanted)}
 
 
-def test_those_far_away_are_not():
+def test_areas_far_apart_are_not_near():
     places = Areas()
     for number in range(100):
         places.add(number, ((10.0 * number, 0.0), (10.0 * number + 4, 4.0)))

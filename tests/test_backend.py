@@ -62,7 +62,7 @@ class TestDiscovery:
         assert engine.guess_can_open(kind(written.paths[0]))
         assert engine.guess_can_open([kind(path) for path in written.paths])
 
-    def test_other_things_are_not(self, tmp_path):
+    def test_other_things_are_not_recognised(self, tmp_path):
         (tmp_path / "empty").mkdir()
         (tmp_path / "text.dcm").write_text("no DICOM file")
         (tmp_path / "table.nc").write_bytes(b"CDF\x01" + bytes(200))
@@ -99,7 +99,7 @@ def open_tree(source, **options) -> xr.DataTree:
 
 
 class TestOpenDataTree:
-    def test_is_the_tree_of_the_slide(self, written):
+    def test_tree_is_that_of_the_slide(self, written):
         tree = open_tree(written.folder)
         xr.testing.assert_identical(
             tree.load(), open_slide(written.folder).to_datatree(None).load()
@@ -152,7 +152,7 @@ class TestOpenDataTree:
         assert all(size % 16 == 0 for size in rows[:-1])
         assert all(size % 24 == 0 for size in columns[:-1])
 
-    def test_given_chunks(self, make_slide):
+    def test_given_chunks_are_used(self, make_slide):
         tree = open_tree(make_slide().folder, chunks={"y": 32, "x": 48})
         assert tree.level_0.image.chunks[2:4] == ((32, 32, 6), (48, 42))
 
@@ -182,7 +182,7 @@ class TestOpenDataset:
     def open(self, source, **options) -> xr.Dataset:
         return xr.open_dataset(source, engine=ENGINE, **options)
 
-    def test_is_the_base_level(self, written):
+    def test_dataset_is_the_base_level(self, written):
         expected = open_tree(written.folder).level_0.to_dataset()
         xr.testing.assert_identical(self.open(written.folder), expected)
 
@@ -207,7 +207,7 @@ class TestOpenDataset:
         ("chunks", "expected"),
         [(None, None), ({}, TILE_CHUNKS), ({"y": -1}, ((70,), (24, 24, 24, 18)))],
     )
-    def test_chunks(self, written, chunks, expected):
+    def test_chunks_of_a_dataset_are_those_asked_for(self, written, chunks, expected):
         image = self.open(written.folder, chunks=chunks).image
         assert (image.chunks and image.chunks[2:4]) == expected
 
@@ -228,7 +228,7 @@ class TestOpenDataset:
 
 
 class TestOpenGroups:
-    def test_are_the_nodes_by_their_paths(self, written):
+    def test_groups_are_the_nodes_by_their_paths(self, written):
         groups = xr.open_groups(written.folder, engine=ENGINE)
         tree = open_tree(written.folder)
         assert set(groups) == {"/", "/level_0", "/level_1", "/associated/label"}

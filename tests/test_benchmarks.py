@@ -79,7 +79,7 @@ def test_all_readers_are_measured(page):
         assert all(float(cell.replace(",", "")) > 0 for cell in row.values())
 
 
-def test_the_limit_has_nothing_to_open(page):
+def test_the_theoretical_limit_has_no_time_of_opening(page):
     opening = table(page, "peers")["open"]
     assert opening["limit"] == opening["limit, 2 threads"] == ""
     assert float(opening["dicomslide"]) > 0

@@ -56,19 +56,19 @@ def run_process(*arguments: object, **options) -> subprocess.CompletedProcess:
 
 
 class TestThumbnail:
-    def test_writes_a_picture_whose_longer_side_is_as_asked_for(self, run, slide, tmp_path):
+    def test_thumbnail_has_a_longer_side_as_asked_for(self, run, slide, tmp_path):
         out = tmp_path / "thumbnail.png"
         assert run("thumbnail", slide.folder, out, "--size", 90) == (0, [], [])
         with Image.open(out) as picture:
             assert (picture.size, picture.mode, picture.format) == ((90, 70), "RGB", "PNG")
 
-    def test_is_at_most_as_large_as_the_slide(self, run, slide, tmp_path):
+    def test_thumbnail_is_at_most_as_large_as_the_slide(self, run, slide, tmp_path):
         out = tmp_path / "thumbnail.png"
         assert run("thumbnail", slide.folder, out)[0] == 0
         with Image.open(out) as picture:
             assert picture.size == (450, 350)
 
-    def test_ending_decides_the_format(self, run, slide, tmp_path):
+    def test_suffix_of_a_thumbnail_decides_its_format(self, run, slide, tmp_path):
         out = tmp_path / "thumbnail.jpg"
         run("thumbnail", slide.folder, out, "--size", 20)
         with Image.open(out) as picture:
@@ -106,7 +106,7 @@ class TestThumbnail:
 
 
 class TestExport:
-    def test_writes_all_levels(self, run, make_slide, tmp_path):
+    def test_all_levels_are_exported(self, run, make_slide, tmp_path):
         written = make_slide(factors=(1, 2))
         out = tmp_path / "slide.ome.zarr"
         assert run("export", written.folder, out) == (0, [], [])
@@ -115,7 +115,7 @@ class TestExport:
             stored = np.moveaxis(group[str(level.index)][:, 0], 0, -1)
             np.testing.assert_array_equal(stored, level.pixels())
 
-    def test_replaces_a_store_when_asked_for(self, run, make_slide, tmp_path):
+    def test_store_is_replaced_when_asked_for(self, run, make_slide, tmp_path):
         out = tmp_path / "slide.ome.zarr"
         run("export", make_slide().folder, out)
         code, _, errors = run("export", make_slide(factors=(1, 2)).folder, out, "--overwrite")
@@ -123,7 +123,7 @@ class TestExport:
         assert sorted(zarr.open_group(str(out)).array_keys()) == ["0", "1"]
 
     @pytest.mark.parametrize("version", ["0.4", "0.5", "0.6"])
-    def test_writes_any_version(self, run, make_slide, tmp_path, version):
+    def test_any_version_is_written(self, run, make_slide, tmp_path, version):
         out = tmp_path / "slide.ome.zarr"
         assert run("export", make_slide().folder, out, "--version", version) == (0, [], [])
         attributes = zarr.open_group(str(out), mode="r").attrs.asdict()
@@ -221,7 +221,7 @@ class TestDemo:
 
         monkeypatch.setattr("dicomslide.cli.demo.write_slide", write)
 
-    def test_writes_a_slide_a_picture_and_a_store(self, run, tmp_path):
+    def test_demo_writes_a_slide_a_picture_and_a_store(self, run, tmp_path):
         folder = tmp_path / "demo"
         code, lines, errors = run("demo", folder)
         assert (code, errors) == (0, [])
@@ -232,7 +232,7 @@ class TestDemo:
             assert picture.size == (600, 450)
         assert "0" in zarr.open_group(str(folder / "slide.ome.zarr"))
 
-    def test_code_that_it_shows_runs(self, run, tmp_path):
+    def test_code_that_the_demo_shows_runs(self, run, tmp_path):
         _, lines, _ = run("demo", tmp_path / "demo")
         start = next(n for n, line in enumerate(lines) if "import xarray" in line)
         names = {}
@@ -261,7 +261,7 @@ class TestHelp:
         text = capsys.readouterr().out
         assert all(command in text for command in ("info", "thumbnail", "export", "demo"))
 
-    def test_version(self, capsys):
+    def test_version_is_that_of_the_package(self, capsys):
         with pytest.raises(SystemExit) as caught:
             main(["--version"])
         assert caught.value.code == 0
@@ -329,12 +329,12 @@ def assert_failed(result, name: str) -> None:
 
 class TestBadInput:
     @pytest.mark.parametrize("case", BAD)
-    def test_is_one_line_that_names_it(self, run, bad, case):
+    def test_bad_input_is_one_line_that_names_it(self, run, bad, case):
         source, name = bad[case]
         assert_failed(run("info", source), name)
 
     @pytest.mark.parametrize("command", ["thumbnail", "export"])
-    def test_leaves_nothing_behind(self, run, bad, tmp_path, command):
+    def test_bad_input_leaves_no_output(self, run, bad, tmp_path, command):
         out = tmp_path / "out.png"
         for source, name in bad.values():
             assert_failed(run(command, source, out), name)
@@ -370,7 +370,7 @@ class TestBadInput:
         out = tmp_path / "thumbnail.png"
         assert_failed(run("thumbnail", make_slide().folder, out, f"--size={size}"), "size")
 
-    def test_debug_shows_where_it_arises(self, tmp_path):
+    def test_debug_raises_the_error(self, tmp_path):
         with pytest.raises(OSError, match="missing"):
             main(["--debug", "info", str(tmp_path / "missing")])
 
@@ -384,7 +384,7 @@ class TestBadInput:
 
 
 class TestWarnings:
-    def test_are_one_line(self, run, make_slide, tmp_path):
+    def test_warnings_are_one_line(self, run, make_slide, tmp_path):
         dataset = pydicom.dcmread(make_slide().paths[0])
         del dataset.ContainerIdentifier
         dataset.save_as(tmp_path / "nameless.dcm")
@@ -396,7 +396,7 @@ class TestWarnings:
         assert len(errors) == 1
         assert re.fullmatch(r"dicomslide: warning: .*Container Identifier.*", errors[0])
 
-    def test_are_shown_as_before_when_the_command_has_ended(self, run, make_slide):
+    def test_warnings_are_shown_as_before_when_the_command_has_ended(self, run, make_slide):
         before = warnings.showwarning
         run("info", make_slide().folder)
         assert warnings.showwarning is before
@@ -405,7 +405,7 @@ class TestWarnings:
 class TestProcess:
     """The installed command, where stderr is no terminal."""
 
-    def test_info(self, slide):
+    def test_installed_command_prints_information(self, slide):
         result = run_process("info", slide.folder)
         assert (result.returncode, result.stderr) == (0, "")
         assert "S26-77" in result.stdout
@@ -424,7 +424,7 @@ class TestProcess:
         # As a shell tells that SIGPIPE has ended a command
         assert (result.returncode, result.stderr) == (128 + 13, b"")
 
-    def test_export_says_nothing(self, slide, tmp_path):
+    def test_export_prints_nothing(self, slide, tmp_path):
         result = run_process("export", slide.folder, tmp_path / "out.zarr")
         assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
         assert (tmp_path / "out.zarr").exists()

@@ -482,7 +482,7 @@ class TestChunks:
         assert dict(image.chunksizes) == FRAMES
 
     @pytest.mark.parametrize("chunks", ["auto", -1, (-1, -1), {"y": -1, "x": -1}])
-    def test_larger_chunks(self, make_slide, chunks):
+    def test_larger_chunks_are_whole_frames(self, make_slide, chunks):
         image = tree_of(make_slide(**EVERYTHING), chunks).level_1.image
         assert dict(image.chunksizes) == FRAMES | {"y": (35,), "x": (45,)}
 

@@ -22,7 +22,7 @@ BUILT_INS = {
 }
 
 
-def test_all_of_them_are_known_here():
+def test_all_errors_are_tested():
     defined = {
         name
         for name, member in inspect.getmembers(errors, inspect.isclass)
@@ -34,26 +34,26 @@ def test_all_of_them_are_known_here():
 
 @pytest.mark.parametrize("name", BUILT_INS)
 class TestError:
-    def test_is_of_the_family_and_a_built_in(self, name):
+    def test_error_is_of_the_package_and_a_built_in(self, name):
         error = getattr(errors, name)
         assert issubclass(error, errors.DicomSlideError)
         for built_in in (ValueError, IndexError, TypeError, OSError, KeyError):
             assert issubclass(error, built_in) == (built_in in BUILT_INS[name])
 
-    def test_keeps_its_message(self, name):
+    def test_error_keeps_its_message(self, name):
         assert str(getattr(errors, name)("slide.dcm: no pixels")) == "slide.dcm: no pixels"
 
-    def test_comes_back_from_another_process(self, name):
+    def test_pickled_error_is_the_same(self, name):
         error = getattr(errors, name)("slide.dcm: no pixels")
         back = pickle.loads(pickle.dumps(error))
         assert type(back) is type(error)
         assert str(back) == str(error)
 
-    def test_has_a_docstring(self, name):
+    def test_error_has_a_docstring(self, name):
         assert inspect.getdoc(getattr(errors, name))
 
 
-def test_base_is_public():
+def test_base_of_errors_is_public():
     assert dicomslide.DicomSlideError is errors.DicomSlideError
     assert issubclass(errors.DicomSlideError, Exception)
     assert not issubclass(errors.DicomSlideError, (ValueError, OSError))

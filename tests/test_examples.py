@@ -36,7 +36,7 @@ def run(name: str, folder: Path, *arguments: object) -> str:
 
 
 @pytest.mark.parametrize("example", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
-def test_runs_without_a_slide(example: Path, tmp_path: Path) -> None:
+def test_example_runs_without_a_slide(example: Path, tmp_path: Path) -> None:
     assert run(example.name, tmp_path)
 
 

@@ -449,7 +449,9 @@ ONE = {
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("case", ONE)
-def test_what_is_spread_over_instances_is_one_slide(make_slide, tmp_path, places, case, place):
+def test_channels_and_planes_in_several_instances_are_one_slide(
+    make_slide, tmp_path, places, case, place
+):
     written = ONE[case](tmp_path, make_slide)
     slide = open_slide(PLACES[place](tmp_path, places))
     options = written.options

@@ -53,7 +53,7 @@ def headers(folder, tmp_path_factory):
     return sorted(target.glob("*.dcm"))
 
 
-def test_nobody_is_named(folder, headers):
+def test_headers_name_nobody(folder, headers):
     assert len(headers) == len(list(folder.glob("*.dcm")))
     for path in headers:
         content = path.read_bytes()
@@ -63,7 +63,7 @@ def test_nobody_is_named(folder, headers):
         assert not any(element.tag.is_private for element in dataset)
 
 
-def test_what_was_scanned_is_still_told(folder, headers):
+def test_headers_still_tell_how_the_slide_was_scanned(folder, headers):
     slide = open_slide(folder)
     (images,) = group_slides(map(pydicom.dcmread, headers), "headers")
     volumes = [image for image in images if image.ImageType[2] == "VOLUME"]
@@ -83,7 +83,7 @@ def test_equal_identifiers_stay_equal():
     assert cleaned.SOPClassUID == first.SOPClassUID
 
 
-def test_nothing_is_overwritten(folder, tmp_path, capsys):
+def test_file_that_is_there_is_not_overwritten(folder, tmp_path, capsys):
     target = tmp_path / "headers.zip"
     target.write_bytes(b"something else")
     assert main(["headers", str(folder), str(target)]) == 2

@@ -87,12 +87,12 @@ def derived(make_slide):
     return make_slide(segmentations=("BINARY",), parametric_maps=("float",))
 
 
-def test_documented_place_of_import():
+def test_image_is_imported_from_its_documented_place():
     assert dicomslide.image.TiledImage is TiledImage
 
 
 class TestConstruction:
-    def test_reads_no_frame(self, make_slide, open_counted):
+    def test_making_an_image_reads_no_frame(self, make_slide, open_counted):
         client, metadata = open_counted(make_slide(optical_paths=2, focal_planes=2).paths[0])
         image = TiledImage(client, metadata)
         assert repr(image)
@@ -150,10 +150,10 @@ class TestProperties:
         client, metadata = open_counted(make_slide().paths[0])
         assert TiledImage(client, metadata).metadata is metadata
 
-    def test_frame_of_reference(self, image):
+    def test_frame_of_reference_is_that_of_the_metadata(self, image):
         assert image.frame_of_reference_uid == image.metadata.FrameOfReferenceUID
 
-    def test_transfer_syntax(self, image):
+    def test_transfer_syntax_is_that_of_the_file(self, image):
         assert image.transfer_syntax_uid == ExplicitVRLittleEndian
 
     def test_label_names_the_file(self, image):
@@ -177,7 +177,7 @@ class TestProperties:
         image = open_image(orientation_from_angle(45))
         assert image.physical_size == pytest.approx((expected, expected))
 
-    def test_repr(self, image):
+    def test_representation_names_size_channels_and_uid(self, image):
         assert repr(image) == (
             "<TiledImage 70 x 90, 1 OPTICAL_PATH x 1 focal plane, "
             f"ORIGINAL/PRIMARY/VOLUME/NONE, {image.metadata.SOPInstanceUID}>"
@@ -193,7 +193,7 @@ class TestProperties:
 
 
 class TestChannels:
-    def test_optical_paths(self, thick):
+    def test_optical_paths_are_channels(self, thick):
         image, _ = thick
         assert image.channel_type is ChannelTypes.OPTICAL_PATH
         assert image.num_channels == 2
@@ -201,14 +201,14 @@ class TestChannels:
         assert [image.get_channel_identifier(i) for i in range(2)] == ["A", "7"]
         assert [image.get_channel_index(identifier) for identifier in ("A", "7")] == [0, 1]
 
-    def test_segments(self, derived, open_counted):
+    def test_segments_are_channels(self, derived, open_counted):
         image = TiledImage(*open_counted(derived.segmentations[0].paths[0]))
         assert image.channel_type is ChannelTypes.SEGMENT
         assert image.num_channels == 3
         assert [image.get_channel_identifier(i) for i in range(3)] == ["1", "2", "3"]
         assert [image.get_channel_index(str(i)) for i in (1, 2, 3)] == [0, 1, 2]
 
-    def test_parameters(self, derived, open_counted):
+    def test_parameters_are_channels(self, derived, open_counted):
         image = TiledImage(*open_counted(derived.parametric_maps[0].paths[0]))
         assert image.channel_type is ChannelTypes.PARAMETER
         assert image.num_channels == 2
@@ -235,7 +235,7 @@ class TestChannels:
 class TestFocalPlanes:
     """Offsets are in micrometres, from the slide towards the coverslip."""
 
-    def test_offsets(self, thick):
+    def test_focal_planes_have_offsets_in_micrometres(self, thick):
         image, _ = thick
         assert image.num_focal_planes == 3
         assert [image.get_focal_plane_offset(i) for i in range(3)] == pytest.approx([0, 1.5, 3])
@@ -269,10 +269,10 @@ class TestReferences:
         assert image.get_references(VLWholeSlideMicroscopyImageStorage) == [expected]
         assert image.get_references(sop_class_uid=SegmentationStorage) == []
 
-    def test_image_without_references(self, image):
+    def test_image_may_have_no_references(self, image):
         assert image.get_references() == []
 
-    def test_references_to_other_studies(self, make_slide, open_counted):
+    def test_references_to_other_studies_are_found(self, make_slide, open_counted):
         client, metadata = open_counted(make_slide().paths[0])
         study = Dataset()
         study.StudyInstanceUID = "1.2.3"
@@ -304,16 +304,16 @@ def make_reference(series: str, *instances: str) -> Dataset:
 
 class TestRotation:
     @pytest.mark.parametrize(("orientation", "degrees"), ROTATIONS.items())
-    def test_of_aligned_images(self, open_image, orientation, degrees):
+    def test_rotation_of_aligned_images_is_a_right_angle(self, open_image, orientation, degrees):
         assert open_image(orientation).get_rotation() == degrees
 
     @pytest.mark.parametrize("degrees", [-135, -30, 17, 120.5])
-    def test_of_oblique_images(self, open_image, degrees):
+    def test_rotation_of_oblique_images_is_their_angle(self, open_image, degrees):
         image = open_image(orientation_from_angle(degrees))
         assert image.get_rotation() == pytest.approx(degrees)
 
     @pytest.mark.parametrize(("orientation", "degrees"), ROTATIONS.items())
-    def test_turns_the_image_upright(self, open_image, orientation, degrees):
+    def test_rotation_turns_the_image_upright(self, open_image, orientation, degrees):
         """Counterclockwise, as numpy.rot90 turns."""
         image = open_image(orientation)
         turned = np.rot90(image.get_total_pixel_matrix()[...], degrees // 90)
@@ -388,7 +388,7 @@ class TestMapping:
         points = [(*ORIGIN, z) for z in (-1.0, 0.0, 0.002)]
         assert image.map_slide_coordinates_to_pixel_indices(points).tolist() == [[0, 0]] * 3
 
-    def test_shapes(self, image):
+    def test_mapped_arrays_have_the_shape_of_their_points(self, image):
         assert image.map_pixel_indices_to_slide_coordinates(np.zeros((5, 2))).shape == (5, 3)
         assert image.map_slide_coordinates_to_pixel_indices(np.zeros((5, 3))).shape == (5, 2)
         assert image.map_pixel_indices_to_slide_coordinates(np.zeros((0, 2))).shape == (0, 3)
@@ -422,7 +422,7 @@ class TestMapping:
         ],
     )
     @pytest.mark.parametrize("value", ["ab", object()], ids=["text", "object"])
-    def test_numbers_are_needed(self, image, method, name, value):
+    def test_mapping_needs_numbers(self, image, method, name, value):
         with pytest.raises(TypeError, match=name):
             getattr(image, method)(value)
 
@@ -476,13 +476,13 @@ class TestImageWithoutPlace:
             lambda image: image.get_slide_region((0.0, 0.0), (1.0, 1.0)),
         ],
     )
-    def test_what_needs_it_is_an_error_that_names_the_image(self, placeless, ask):
+    def test_image_without_place_is_named_where_one_is_needed(self, placeless, ask):
         with pytest.raises(
             ValueError, match=rf"{placeless.metadata.SOPInstanceUID} has no position"
         ):
             ask(placeless)
 
-    def test_pixels_can_be_read(self, placeless, image):
+    def test_pixels_of_an_image_without_place_can_be_read(self, placeless, image):
         assert placeless.size == (70, 90)
         np.testing.assert_array_equal(
             placeless.get_image_region((3, 5), (20, 20)), image.get_image_region((3, 5), (20, 20))
@@ -490,7 +490,7 @@ class TestImageWithoutPlace:
 
 
 class TestTotalPixelMatrix:
-    def test_of_each_channel_and_focal_plane(self, thick):
+    def test_each_channel_and_focal_plane_has_its_matrix(self, thick):
         image, level = thick
         for channel in range(2):
             for plane in range(3):
@@ -498,7 +498,7 @@ class TestTotalPixelMatrix:
                 assert isinstance(matrix, TotalPixelMatrix)
                 np.testing.assert_array_equal(matrix[...], level.pixels(channel, plane))
 
-    def test_first_ones_are_the_default(self, thick):
+    def test_first_channel_and_focal_plane_are_the_default(self, thick):
         image, _ = thick
         assert image.get_total_pixel_matrix() == image.get_total_pixel_matrix(
             channel_index=0, focal_plane_index=0
@@ -623,7 +623,7 @@ class TestSlideRegion:
         expected = interpolate(slide.levels[0].pixels(), places).reshape(80, 60, 3)
         np.testing.assert_allclose(found, expected, rtol=0, atol=0.51)
 
-    def test_of_each_channel_and_focal_plane(self, thick):
+    def test_each_channel_and_focal_plane_has_its_slide_region(self, thick):
         """The image is drawn downwards: its rows run along -Y."""
         image, level = thick
         for channel in range(2):

@@ -28,7 +28,7 @@ def folder(make_slide, tmp_path_factory):
 
 
 @pytest.mark.parametrize("opened", [lambda f, **o: open_slides(f, **o)[0], open_slide])
-def test_a_slide_is_opened_without_them(folder, opened):
+def test_a_slide_is_opened_without_derived_images(folder, opened):
     assert opened(folder).num_channels == 4
     slide = opened(folder, include_derived=False)
     assert slide.num_channels == 1
@@ -36,7 +36,7 @@ def test_a_slide_is_opened_without_them(folder, opened):
     assert set(slide.to_datatree().children) == {"level_0", "level_1", "level_2"}
 
 
-def test_the_engine_opens_a_tree_without_them(folder):
+def test_the_engine_opens_a_tree_without_derived_images(folder):
     tree = xr.open_datatree(folder, engine="dicomslide")
     assert "segmentation" in tree["level_0"]
     assert set(tree["derived"].children) == {"segmentation", "parametric_map"}
@@ -52,7 +52,7 @@ def test_the_engine_opens_a_node_of_its_own(folder):
     np.testing.assert_array_equal(node["segmentation"][0, 0], make_mask((11, 7)))
 
 
-def test_the_command_lists_them(folder, capsys):
+def test_the_command_lists_derived_images(folder, capsys):
     assert main(["info", str(folder)]) == 0
     printed = capsys.readouterr().out
     for word in ("tumour 1", "necrosis 1", "PERFUSION"):
@@ -61,7 +61,7 @@ def test_the_command_lists_them(folder, capsys):
     assert sorted(rows) == [["derived", "11", "7"], ["derived", "13", "6"]]
 
 
-def test_the_command_leaves_them_out_where_asked_to(folder, tmp_path, capsys):
+def test_the_command_leaves_derived_images_out_where_asked_to(folder, tmp_path, capsys):
     assert main(["info", str(folder), "--no-derived"]) == 0
     printed = capsys.readouterr().out
     assert "derived" not in printed
@@ -73,7 +73,7 @@ def test_the_command_leaves_them_out_where_asked_to(folder, tmp_path, capsys):
     assert "left out" not in capsys.readouterr().err
 
 
-def test_the_command_warns_of_what_it_cannot_export(folder, tmp_path, capsys):
+def test_the_command_warns_of_derived_images_that_it_cannot_export(folder, tmp_path, capsys):
     store = tmp_path / "slide.ome.zarr"
     with warnings.catch_warnings():
         warnings.simplefilter("default")

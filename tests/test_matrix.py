@@ -50,7 +50,7 @@ def counting(color, **options):
 
 
 class TestConstruction:
-    def test_reads_no_frame(self, color):
+    def test_making_a_matrix_reads_no_frame(self, color):
         matrix, requests = counting(color)
         assert repr(matrix)
         assert matrix.shape
@@ -100,7 +100,7 @@ class TestProperties:
         assert matrix.size == 70 * 90 * 3
         assert matrix.nbytes == 70 * 90 * 3
 
-    def test_dtype(self, matrix):
+    def test_dtype_is_that_of_the_stored_pixels(self, matrix):
         assert matrix.dtype == np.uint8
 
     def test_tile_shape_is_rows_columns_samples(self, matrix):
@@ -126,7 +126,7 @@ class TestProperties:
 
 class TestTilePositions:
     @pytest.mark.parametrize("index", range(-NUM_TILES, NUM_TILES))
-    def test_of_every_tile(self, matrix, index):
+    def test_every_tile_has_its_position(self, matrix, index):
         row, column = divmod(index % NUM_TILES, 4)
         assert matrix.get_tile_grid_position(index) == (row, column)
         assert matrix.get_tile_position(index) == (16 * row, 24 * column)
@@ -175,7 +175,7 @@ class TestTilePositions:
 class TestTileOfFrame:
     """Frames are numbered from 1, over all channels and focal planes."""
 
-    def test_full_tiling(self, make_slide, open_counted):
+    def test_frame_of_a_full_tiling_has_its_tile(self, make_slide, open_counted):
         slide = make_slide(optical_paths=2, focal_planes=2)
         client, metadata = open_counted(slide.paths[0])
         matrix = TotalPixelMatrix(client, metadata, channel_index=1, focal_plane_index=0)
@@ -186,7 +186,7 @@ class TestTileOfFrame:
             with pytest.raises(ValueError, match=f"frame_number: {number} "):
                 matrix.get_tile_index(frame_number=number)
 
-    def test_sparse_tiling(self, make_slide, open_counted):
+    def test_frame_of_a_sparse_tiling_has_its_tile(self, make_slide, open_counted):
         slide = make_slide(organization="TILED_SPARSE", sparse="gaps", optical_paths=2)
         client, metadata = open_counted(slide.paths[0])
         matrix = TotalPixelMatrix(client, metadata, channel_index=1)
@@ -268,12 +268,12 @@ class TestPixels:
         assert found.shape == expected.shape
         assert found.dtype == expected.dtype
 
-    def test_whole_matrix(self, matrix, pixels):
+    def test_whole_matrix_can_be_read(self, matrix, pixels):
         np.testing.assert_array_equal(matrix[...], pixels)
         np.testing.assert_array_equal(matrix[:, :], pixels)
         np.testing.assert_array_equal(matrix[()], pixels)
 
-    def test_single_values(self, matrix, pixels):
+    def test_single_values_can_be_read(self, matrix, pixels):
         assert matrix[3, 5, 1] == pixels[3, 5, 1]
         assert matrix[-1, -1, -1] == pixels[-1, -1, -1]
         assert matrix[np.int64(69), np.uint8(89), 0] == pixels[69, 89, 0]

@@ -155,7 +155,7 @@ class TestClients:
             )
         )
 
-    def test_file_client(self, file_client, pixels):
+    def test_file_client_reads_the_pixels(self, file_client, pixels):
         matrix = TotalPixelMatrix(file_client, self.metadata_of(file_client))
         np.testing.assert_array_equal(matrix[...], pixels)
 
@@ -174,7 +174,7 @@ class TestClients:
                 for region in regions:
                     np.testing.assert_array_equal(region, pixels[row : row + 20])
 
-    def test_file_client_without_the_instance(self, file_client):
+    def test_file_client_without_the_instance_is_an_error(self, file_client):
         metadata = self.metadata_of(file_client)
         metadata.SOPInstanceUID = "1.2.3"
         with pytest.raises(OSError, match=r"1\.2\.3"):
@@ -190,12 +190,12 @@ class TestClients:
         uids = (metadata.StudyInstanceUID, metadata.SeriesInstanceUID, metadata.SOPInstanceUID)
         assert client.requests == [(uids, [1, 2, 5, 6])]
 
-    def test_client_that_refuses(self, color, make_slide):
+    def test_client_that_refuses_is_an_error(self, color, make_slide):
         matrix = TotalPixelMatrix(MemoryClient(make_slide().paths[0], "refuses"), color[1])
         with pytest.raises(OSError, match=rf"{color[1].SOPInstanceUID}.*service unavailable"):
             matrix[0]
 
-    def test_client_that_loses_a_frame(self, color, make_slide):
+    def test_client_that_loses_a_frame_is_an_error(self, color, make_slide):
         matrix = TotalPixelMatrix(MemoryClient(make_slide().paths[0], "loses a frame"), color[1])
         with pytest.raises(ValueError, match=rf"{color[1].SOPInstanceUID}.* 1 frames .* 2 "):
             matrix[:2]
@@ -213,7 +213,7 @@ class TestPickling:
         np.testing.assert_array_equal(copy[...], pixels)
         assert copy == matrix
 
-    def test_is_a_few_kilobytes_whatever_was_read(self, make_slide):
+    def test_pickled_matrix_is_a_few_kilobytes_whatever_was_read(self, make_slide):
         """A matrix of 900 tiles, after its pixels and the positions of its tiles were used."""
         slide = make_slide(size=(90, 90), tile=(3, 3))
         matrix = make_file_matrix(slide.paths[0], max_frame_cache_size=1000)
@@ -232,7 +232,7 @@ class TestPickling:
         ((0, 0), (4, 4.0), TypeError),
     ],
 )
-def test_regions_that_are_none_are_errors(color, offset, size, error):
+def test_impossible_regions_are_errors(color, offset, size, error):
     matrix, requests = counting(color)
     with pytest.raises(error, match=r"offset|size"):
         matrix.read_region(offset, size)

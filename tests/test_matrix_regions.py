@@ -86,7 +86,7 @@ def test_regions_of_a_slide_are_those_that_are_read_alone(slide, corners, size, 
             np.testing.assert_array_equal(region, matrix.read_region(corner, size))
 
 
-def test_channels_and_focal_planes(make_slide):
+def test_regions_are_those_of_their_channel_and_focal_plane(make_slide):
     written = make_slide(samples=1, bits=16, optical_paths=2, focal_planes=2)
     slide, corners = open_slide(written.folder), [(0, 0), (-5, 60), (33, 17)]
     seen = set()
@@ -106,7 +106,7 @@ class TestOut:
     corners, size = ((-4, 3), (20, 60), (60, 80), (200, 200)), (18, 25)
 
     @pytest.mark.parametrize("shape", ["samples last", "samples first", "every second"])
-    def test_any_layout(self, counted, shape):
+    def test_output_may_have_any_layout(self, counted, shape):
         matrix = counted[0]
         out = {
             "samples last": lambda: np.full((4, 18, 25, 3), 7, np.uint8),
@@ -117,7 +117,7 @@ class TestOut:
         np.testing.assert_array_equal(out, matrix.read_regions(self.corners, self.size))
 
     @pytest.mark.parametrize("shape", ["samples last", "samples first"])
-    def test_with_colour_correction(self, make_slide, shape):
+    def test_output_has_corrected_colours(self, make_slide, shape):
         slide = open_slide(make_slide(icc_profile=True).folder)
         out = np.zeros((4, 18, 25, 3), np.uint8)
         if shape == "samples first":
@@ -135,7 +135,7 @@ class TestOut:
             (np.broadcast_to(np.uint8(0), (4, 18, 25, 3)), ValueError, "read-only"),
         ],
     )
-    def test_that_does_not_fit(self, counted, out, error, message):
+    def test_output_that_does_not_fit_is_an_error(self, counted, out, error, message):
         matrix, requests, _ = counted
         requests.clear()
         with pytest.raises(error, match=f"out: .*{message}"):
@@ -161,11 +161,11 @@ class TestArguments:
             ([(1, 2)], (1.5, 4), TypeError),
         ],
     )
-    def test_others_are_errors(self, counted, corners, size, error):
+    def test_other_offsets_and_sizes_are_errors(self, counted, corners, size, error):
         with pytest.raises(error, match=r"offsets|size"):
             counted[0].read_regions(corners, size)
 
-    def test_no_region(self, counted):
+    def test_no_region_is_an_empty_array(self, counted):
         assert counted[0].read_regions([], (3, 4)).shape == (0, 3, 4, 3)
 
 
@@ -217,7 +217,7 @@ def test_frames_are_dropped_when_they_are_in_all_regions(remote):
     assert peak < 2**26
 
 
-def test_a_hundred_regions_are_one_wave_of_requests(make_slide):
+def test_a_hundred_regions_are_asked_for_at_once(make_slide):
     """What lies close together in a file is one request, and each byte comes once."""
     written = make_slide(size=(640, 960), tile=(32, 48))
     with RangeServer(written.folder) as server:

@@ -127,7 +127,7 @@ class TestBoundingBox:
         assert len(sampler) == 0
         assert list(sampler) == []
 
-    def test_may_be_an_array(self, matrix):
+    def test_bounding_box_may_be_an_array(self, matrix):
         box = np.array([(15, 25), (10, 10)])
         assert len(TotalPixelMatrixSampler(matrix, (10, 10), bounding_box=box)) == 4
 
@@ -141,12 +141,12 @@ class TestTileGridPositions:
         boxes = [((row * TILE[0], column * TILE[1]), TILE) for row, column in tiles]
         assert grid_positions(sampler) == sharing(boxes, region)
 
-    def test_may_be_an_array(self, matrix):
+    def test_tile_grid_positions_may_be_an_array(self, matrix):
         tiles = matrix.tile_grid_positions[[3, 7]]
         sampler = TotalPixelMatrixSampler(matrix, TILE, tile_grid_positions=tiles)
         assert grid_positions(sampler) == [(0, 3), (1, 3)]
 
-    def test_are_ignored_where_there_is_a_bounding_box(self, matrix):
+    def test_tile_grid_positions_are_ignored_where_there_is_a_bounding_box(self, matrix):
         sampler = TotalPixelMatrixSampler(
             matrix, TILE, bounding_box=((0, 0), (5, 5)), tile_grid_positions=[(4, 3)]
         )
@@ -159,7 +159,7 @@ class TestTileGridPositions:
 
 
 class TestProperties:
-    def test_matrix(self, matrix):
+    def test_sampler_has_its_matrix(self, matrix):
         assert TotalPixelMatrixSampler(matrix, (10, 20)).matrix is matrix
 
     @pytest.mark.parametrize(
@@ -176,14 +176,14 @@ class TestProperties:
     def test_padding_is_left_top_right_bottom(self, matrix, padding, expected):
         assert TotalPixelMatrixSampler(matrix, (10, 20), padding=padding).padding == expected
 
-    def test_shapes(self, matrix):
+    def test_sampler_has_the_shapes_of_its_regions(self, matrix):
         sampler = TotalPixelMatrixSampler(matrix, (10, 20), padding=(1, 2, 3, 4))
         assert sampler.region_shape == (10, 20, 3)
         assert sampler.padded_region_shape == (2 + 10 + 4, 1 + 20 + 3, 3)
         assert sampler[0].shape == sampler.padded_region_shape
         assert sampler[0].dtype == np.uint8
 
-    def test_repr(self, matrix):
+    def test_representation_counts_the_regions(self, matrix):
         sampler = TotalPixelMatrixSampler(matrix, (10, 20))
         assert repr(sampler) == "<TotalPixelMatrixSampler of 35 regions of 10 x 20 pixels>"
 

@@ -32,7 +32,7 @@ class TestDataTypes:
         ],
         ids=str,
     )
-    def test_integers(self, make_slide, open_counted, options, dtype):
+    def test_integers_of_any_type_are_as_painted(self, make_slide, open_counted, options, dtype):
         slide = make_slide(**options)
         matrix = TotalPixelMatrix(*open_counted(slide.paths[0]))
         assert matrix.dtype == dtype
@@ -43,7 +43,9 @@ class TestDataTypes:
     @pytest.mark.parametrize(
         ("kind", "dtype"), [("float", np.float32), ("double", np.float64), ("integer", np.uint16)]
     )
-    def test_parametric_maps(self, make_slide, open_counted, kind, dtype):
+    def test_parametric_maps_of_any_type_have_their_values(
+        self, make_slide, open_counted, kind, dtype
+    ):
         slide = make_slide(parametric_maps=(kind,))
         parametric_map = slide.parametric_maps[0]
         for channel in range(2):
@@ -55,7 +57,9 @@ class TestDataTypes:
     @pytest.mark.parametrize(
         ("kind", "dtype"), [("BINARY", bool), ("FRACTIONAL", np.uint8), ("LABELMAP", bool)]
     )
-    def test_segmentations(self, make_slide, open_counted, kind, dtype):
+    def test_segmentations_of_any_type_have_their_masks(
+        self, make_slide, open_counted, kind, dtype
+    ):
         slide = make_slide(segmentations=(kind,))
         segmentation = slide.segmentations[0]
         for channel in range(3):
@@ -80,7 +84,7 @@ class TestAgreementWithHighdicom:
         ],
         ids=str,
     )
-    def test_slide_microscopy(self, make_slide, open_counted, options):
+    def test_slide_microscopy_images_agree_with_highdicom(self, make_slide, open_counted, options):
         path = make_slide(**options).paths[0]
         matrix = TotalPixelMatrix(*open_counted(path))
         expected = hd.imread(path).get_total_pixel_matrix(
@@ -90,7 +94,7 @@ class TestAgreementWithHighdicom:
 
     @pytest.mark.parametrize("kind", ["BINARY", "FRACTIONAL", "LABELMAP"])
     @pytest.mark.parametrize("organization", ["TILED_FULL", "TILED_SPARSE"])
-    def test_segmentations(self, make_slide, open_counted, kind, organization):
+    def test_segmentations_agree_with_highdicom(self, make_slide, open_counted, kind, organization):
         segmentation = SegmentationOptions(kind, organization=organization)
         path = make_slide(segmentations=(segmentation,)).segmentations[0].paths[0]
         opened = open_counted(path)

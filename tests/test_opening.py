@@ -70,11 +70,11 @@ def assert_shows(slide, written):
 
 
 @pytest.mark.parametrize("kind", [str, Path])
-def test_a_folder(written, kind):
+def test_a_folder_opens_as_a_slide(written, kind):
     assert_shows(open_slide(kind(written.folder)), written)
 
 
-def test_a_folder_with_other_files(written, tmp_path):
+def test_a_folder_with_other_files_opens_as_a_slide(written, tmp_path):
     copy_files(written.paths, tmp_path)
     (tmp_path / "notes.txt").write_text("nothing")
     (tmp_path / "empty.dcm").write_bytes(b"")
@@ -87,7 +87,7 @@ def test_a_folder_with_other_files(written, tmp_path):
     assert_shows(open_slide(tmp_path), written)
 
 
-def test_folders_within_a_folder(written, tmp_path):
+def test_folders_within_a_folder_are_searched(written, tmp_path):
     copy_files(written.paths[:1], tmp_path / "base")
     copy_files(written.paths[1:], tmp_path / "others" / "here")
     assert_shows(open_slide(tmp_path), written)
@@ -99,14 +99,14 @@ def test_names_of_files_do_not_matter(written, tmp_path):
     assert_shows(open_slide(tmp_path), written)
 
 
-def test_a_path_relative_to_the_working_directory(written, monkeypatch, tmp_path):
+def test_a_path_may_be_relative_to_the_working_directory(written, monkeypatch, tmp_path):
     monkeypatch.chdir(written.folder.parent)
     slide = open_slide(written.folder.name)
     monkeypatch.chdir(tmp_path)
     assert_shows(slide, written)
 
 
-def test_a_list_of_files(written):
+def test_a_list_of_files_opens_as_a_slide(written):
     assert_shows(open_slide(list(written.paths)), written)
     assert_shows(open_slide(tuple(map(str, reversed(written.paths)))), written)
 
@@ -117,7 +117,7 @@ def test_one_file_is_a_slide_of_one_level(written):
     assert np.array_equal(slide.get_image_region((0, 0), 0, (30, 25)), written.levels[1].pixels())
 
 
-def test_a_client(written, tmp_path):
+def test_a_client_opens_as_a_slide(written, tmp_path):
     client = DICOMfileClient(f"file://{written.folder}", db_dir=tmp_path)
     assert_shows(open_slide(client), written)
 
@@ -150,21 +150,21 @@ def archive(pair, tmp_path_factory):
     return folder
 
 
-def test_all_slides_of_a_folder(archive, pair):
+def test_all_slides_of_a_folder_are_opened(archive, pair):
     slides = sorted(open_slides(archive), key=lambda slide: slide.container_identifier)
     assert len(slides) == 2
     for slide, written in zip(slides, pair, strict=True):
         assert_shows(slide, written)
 
 
-def test_all_slides_of_a_client(archive, pair, tmp_path):
+def test_all_slides_of_a_client_are_opened(archive, pair, tmp_path):
     client = DICOMfileClient(f"file://{archive}", db_dir=tmp_path)
     slides = sorted(open_slides(client), key=lambda slide: slide.container_identifier)
     for slide, written in zip(slides, pair, strict=True):
         assert_shows(slide, written)
 
 
-def test_the_slide_in_a_container(archive, pair, tmp_path):
+def test_the_slide_in_a_container_is_opened(archive, pair, tmp_path):
     client = DICOMfileClient(f"file://{archive}", db_dir=tmp_path)
     for number, written in enumerate(pair, start=1):
         for source in (archive, client):
@@ -172,7 +172,7 @@ def test_the_slide_in_a_container(archive, pair, tmp_path):
             assert_shows(slide, written)
 
 
-def test_the_folder_of_one_slide_has_one(written):
+def test_open_slides_opens_the_one_slide_of_a_folder(written):
     (slide,) = open_slides(written.folder)
     assert_shows(slide, written)
 

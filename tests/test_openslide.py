@@ -60,7 +60,7 @@ def test_dimensions_are_columns_and_rows(pair):
     assert pair.ours.dimensions == pair.library.dimensions == (columns, rows)
 
 
-def test_levels(pair):
+def test_levels_are_those_of_openslide(pair):
     assert pair.ours.level_count == pair.library.level_count == 3
     assert pair.ours.level_dimensions == pair.library.level_dimensions
     assert pair.ours.level_downsamples == pytest.approx(pair.library.level_downsamples)
@@ -82,7 +82,7 @@ def test_a_thumbnail_image_is_a_level(make_slide):
 # Regions
 
 
-def test_whole_levels(pair):
+def test_whole_levels_are_those_of_openslide(pair):
     for level, size in enumerate(pair.library.level_dimensions):
         region = pair.ours.read_region((0, 0), level, size)
         assert_same_image(region, pair.library.read_region((0, 0), level, size))
@@ -91,7 +91,7 @@ def test_whole_levels(pair):
 
 @pytest.mark.parametrize("location", [(0, 0), (64, 128), (-40, -20), (372, 240), (5000, 0), (4, 4)])
 @pytest.mark.parametrize("size", [(1, 1), (64, 64), (33, 57), (500, 400)])
-def test_regions_inside_and_outside(exact, location, size):
+def test_regions_inside_and_outside_are_those_of_openslide(exact, location, size):
     for level in range(3):
         assert_same_image(
             exact.ours.read_region(location, level, size),
@@ -99,7 +99,7 @@ def test_regions_inside_and_outside(exact, location, size):
         )
 
 
-def test_regions_at_any_place_of_the_base_level(pair):
+def test_regions_at_any_place_of_the_base_level_are_those_of_openslide(pair):
     for location in [(0, 0), (17, 31), (-3, 200), (377, 249), (400, 300), (-50, -50)]:
         assert_same_image(
             pair.ours.read_region(location, 0, (50, 40)),
@@ -141,7 +141,7 @@ def test_tiles_that_are_not_there_are_transparent(make_slide):
     assert np.array_equal(region[~missing, :3], written.levels[0].pixels()[~missing])
 
 
-def test_compressed_frames(make_slide):
+def test_compressed_frames_are_those_of_openslide(make_slide):
     pair = Pair(make_slide(**{**EXACT, "transfer_syntax": "1.2.840.10008.1.2.4.50"}))
     for level, size in enumerate(pair.library.level_dimensions):
         ours, library = (
@@ -168,7 +168,7 @@ def test_colours_are_those_of_the_slide(exact):
 
 
 @pytest.mark.parametrize("size", [(100, 100), (50, 400), (384, 256), (96, 64), (7, 3)])
-def test_thumbnails(pair, size):
+def test_thumbnails_are_those_of_openslide(pair, size):
     assert_same_image(pair.ours.get_thumbnail(size), pair.library.get_thumbnail(size))
 
 
@@ -182,7 +182,7 @@ def test_a_thumbnail_of_a_sparse_slide_has_a_white_background(make_slide):
 
 @pytest.mark.parametrize("limit_bounds", [False, True])
 @pytest.mark.parametrize(("tile_size", "overlap"), [(64, 0), (62, 1), (254, 1)])
-def test_deep_zoom_tiles(exact, tile_size, overlap, limit_bounds):
+def test_deep_zoom_tiles_are_those_of_openslide(exact, tile_size, overlap, limit_bounds):
     ours, library = (
         DeepZoomGenerator(slide, tile_size, overlap, limit_bounds)
         for slide in (exact.ours, exact.library)
@@ -236,7 +236,7 @@ def test_a_slide_without_label_has_no_associated_images(make_slide):
     assert dict(OpenSlide(open_slide(written.folder)).associated_images) == {}
 
 
-def test_properties_of_openslide(pair):
+def test_properties_are_those_of_openslide(pair):
     ours, library = pair.ours.properties, pair.library.properties
     # The hash is of the files in a way of the library's own, associated images have other names
     names = {
@@ -355,7 +355,7 @@ def test_a_cache_may_be_set(exact):
     )
 
 
-def test_it_describes_itself(exact):
+def test_representation_names_the_class(exact):
     assert "OpenSlide" in repr(exact.ours)
 
 

@@ -664,7 +664,7 @@ KNOWN_TO_LIBRARY = [item for item in CASES if item.since <= VERSION]
 
 
 @pytest.mark.parametrize("item", CASES, ids=lambda item: item.name)
-def test_verdict(item: Case, write: Write, tmp_path: Path) -> None:
+def test_verdict_on_each_case_is_as_stated(item: Case, write: Write, tmp_path: Path) -> None:
     written = item.build(tmp_path, write)
     if item.error is not None:
         with pytest.raises(DicomSlideError, match=item.error):

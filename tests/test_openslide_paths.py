@@ -497,7 +497,7 @@ def test_what_is_no_path_is_a_type_error(path):
         OpenSlide.detect_format(path)
 
 
-def test_it_is_described_by_its_path(base):
+def test_representation_names_the_path(base):
     assert repr(OpenSlide(base)) == f"OpenSlide({base!r})" == repr(openslide.OpenSlide(base))
 
 

@@ -61,7 +61,7 @@ def test_channels_are_found_by_number_and_name(written, names, expected):
         ("7", "no '7', only 0 to 4, Nuclei, DAPI, Fibres, vimentin"),
     ],
 )
-def test_there_is_no_such_channel(written, name, message):
+def test_unknown_channel_is_an_error(written, name, message):
     with pytest.raises(SelectionError, match=message):
         find_channels(open_slide(written.folder), [name])
 
@@ -88,7 +88,7 @@ def test_brightest_pixels_of_all_focal_planes_are_exported(written, export):
     assert len(group.attrs["ome"]["omero"]["channels"]) == 2
 
 
-def test_there_is_no_such_focal_plane(written, tmp_path, capsys):
+def test_unknown_focal_plane_is_an_error(written, tmp_path, capsys):
     arguments = ["export", str(written.folder), str(tmp_path / "slide.zarr"), "--focal-plane", "3"]
     assert main(arguments) == 2
     assert "no focal plane 3, only 3 from 0 on" in capsys.readouterr().err
@@ -153,7 +153,7 @@ def test_projection_has_the_segments_of_all_focal_planes(make_slide, tmp_path):
     np.testing.assert_array_equal(group["labels/nucleus/0"][0], masks[0])
 
 
-def test_plane_of_a_projection_is_no_plane(written, tmp_path, capsys):
+def test_focal_plane_and_projection_exclude_each_other(written, tmp_path, capsys):
     arguments = [str(written.folder), str(tmp_path / "slide.zarr"), "--focal-plane", "1"]
     assert main(["export", *arguments, "--max-projection"]) == 2
     assert "a projection is of all focal planes" in capsys.readouterr().err

@@ -79,7 +79,7 @@ class TestPyramid:
         pyramid = Pyramid([make_level(1), make_level(2)], tolerance=0.1)
         assert all(level.has_pixels for level in pyramid)
 
-    def test_is_a_sequence_of_levels(self):
+    def test_pyramid_is_a_sequence_of_levels(self):
         pyramid = Pyramid([make_level(1), make_level(2), make_level(4)], tolerance=0.1)
         levels = list(pyramid)
         assert len(pyramid) == 3
@@ -116,7 +116,7 @@ class TestPyramid:
 class TestTolerance:
     """The largest distance in millimetres between the centres of the levels."""
 
-    def test_aligned_levels_need_none(self):
+    def test_aligned_levels_need_no_tolerance(self):
         assert len(Pyramid([make_level(1), make_level(2), make_level(4)], tolerance=1e-9)) == 3
 
     @pytest.mark.parametrize("shift", [-0.05, 0.05])
@@ -136,7 +136,7 @@ class TestTolerance:
         with pytest.raises(ValueError, match="not aligned"):
             Pyramid(images, tolerance=0.1)
 
-    def test_must_be_a_number(self):
+    def test_tolerance_must_be_a_number(self):
         with pytest.raises(TypeError, match="tolerance"):
             Pyramid([make_level(1)], tolerance="0.1")
 
@@ -146,26 +146,26 @@ class TestTemplate:
 
     REFERENCE = (make_level(1), make_level(2), make_level(4))
 
-    def test_gives_the_levels(self):
+    def test_template_gives_the_levels(self):
         pyramid = Pyramid([make_level(2)], 0.1, self.REFERENCE)
         expected = Pyramid(self.REFERENCE, 0.1)
         assert [level[:3] for level in pyramid] == [level[:3] for level in expected]
         assert [level.has_pixels for level in pyramid] == [False, True, False]
 
-    def test_need_not_be_sorted(self):
+    def test_template_need_not_be_sorted(self):
         assert Pyramid([make_level(2)], 0.1, self.REFERENCE[::-1]) == Pyramid(
             [make_level(2)], 0.1, self.REFERENCE
         )
 
-    def test_must_have_the_size_of_each_image(self):
+    def test_template_must_have_the_size_of_each_image(self):
         with pytest.raises(ValueError, match=r"1\.2\.8.*50 x 75.*400 x 600, 200 x 300, 100 x 150"):
             Pyramid([make_level(8)], 0.1, self.REFERENCE)
 
-    def test_must_be_aligned_itself(self):
+    def test_images_of_a_template_must_be_aligned(self):
         with pytest.raises(ValueError, match="not aligned"):
             Pyramid([make_level(1)], 0.1, [make_level(1), make_level(2, shift=1.0)])
 
-    def test_must_be_aligned_with_each_image(self):
+    def test_template_must_be_aligned_with_each_image(self):
         with pytest.raises(ValueError, match="not aligned"):
             Pyramid([make_level(2, shift=1.0)], 0.1, self.REFERENCE)
 
@@ -192,7 +192,7 @@ class TestPyramidErrors:
 
 class TestImageCenter:
     @pytest.mark.parametrize("orientation", ORIENTATIONS)
-    def test_is_half_way_between_the_first_and_the_last_pixel(self, orientation):
+    def test_center_is_half_way_between_the_first_and_the_last_pixel(self, orientation):
         """399 rows of 0.001 mm and 599 columns of 0.002 mm lie between the first and the last."""
         image = make_image(
             spacing=(0.001, 0.002), origin=(10.0, 20.0, 1.5), orientation=orientation
@@ -207,12 +207,12 @@ class TestImageCenter:
         )
 
     @pytest.mark.parametrize("factor", [1, 2, 4, 8])
-    def test_is_the_same_at_all_levels(self, factor):
+    def test_center_is_the_same_at_all_levels(self, factor):
         center = dicomslide.compute_image_center_position(make_level(factor))
         assert center == pytest.approx((10.0 + 0.2995, 20.0 - 0.1995, 0.0))
 
     @pytest.mark.parametrize("keyword", ["ImageOrientationSlide", "TotalPixelMatrixOriginSequence"])
-    def test_needs_a_place_on_the_slide(self, keyword):
+    def test_center_needs_a_place_on_the_slide(self, keyword):
         image = make_image()
         delattr(image, keyword)
         with pytest.raises(ValueError, match=r"1\.2\.3.*no position"):
@@ -241,12 +241,12 @@ class TestImageProperties:
 
 
 class TestSorting:
-    def test_by_size_the_largest_comes_first(self):
+    def test_largest_image_comes_first_when_sorted_by_size(self):
         images = [make_image((4, 6)), make_image((400, 6)), make_image((40, 60))]
         assert dicomslide.sort_images_by_size(images) == [images[i] for i in (1, 2, 0)]
         assert [image.TotalPixelMatrixRows for image in images] == [4, 400, 40]
 
-    def test_by_pixel_spacing_the_smallest_comes_first(self):
+    def test_smallest_spacing_comes_first_when_sorted_by_pixel_spacing(self):
         images = [make_image(spacing=(s, s)) for s in (0.002, 0.0005, 0.001)]
         assert dicomslide.sort_images_by_pixel_spacing(images) == [images[i] for i in (1, 2, 0)]
 
@@ -260,7 +260,7 @@ class TestSorting:
     @pytest.mark.parametrize(
         "sort", [dicomslide.sort_images_by_size, dicomslide.sort_images_by_pixel_spacing]
     )
-    def test_nothing_is_sorted_already(self, sort):
+    def test_empty_collection_can_be_sorted(self, sort):
         assert list(sort([])) == []
 
 
@@ -273,7 +273,7 @@ class TestSelectionByPixelSpacing:
         return image.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].PixelSpacing[0]
 
     @given(st.floats(1e-4, 0.01))
-    def test_nearest_is_selected(self, spacing):
+    def test_image_of_the_nearest_spacing_is_selected(self, spacing):
         found = self.select(self.COLLECTION, (spacing, spacing))
         assert abs(found - spacing) == min(abs(s - spacing) for s in (0.0005, 0.001, 0.004))
 
@@ -305,12 +305,12 @@ class TestSelectionByMagnification:
     COLLECTION = tuple(make_image(spacing=(s, s)) for s in SPACING_OF_MAGNIFICATION.values())
 
     @pytest.mark.parametrize(("magnification", "spacing"), SPACING_OF_MAGNIFICATION.items())
-    def test_spacing_of_a_magnification(self, magnification, spacing):
+    def test_magnification_stands_for_a_spacing(self, magnification, spacing):
         """A 20x lens goes with 0.5 micrometres; twice the power halves the spacing."""
         image = dicomslide.select_image_at_magnification(self.COLLECTION, magnification)
         assert dicomslide.get_image_pixel_spacing(image) == (spacing, spacing)
 
-    def test_nearest_is_selected(self):
+    def test_image_of_the_nearest_magnification_is_selected(self):
         images = [make_image(spacing=(s, s)) for s in (0.00023, 0.00092)]
         assert dicomslide.select_image_at_magnification(images, 40) is images[0]
         assert dicomslide.select_image_at_magnification(images, 10) is images[1]

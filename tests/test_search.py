@@ -118,26 +118,26 @@ def test_labels_and_overviews_belong_to_their_slide(client, foreign):
     assert np.array_equal(overview.get_total_pixel_matrix()[...], foreign.overview)
 
 
-def test_slides_of_a_study(client, stained, foreign):
+def test_slides_of_a_study_are_found(client, stained, foreign):
     assert stained.study_instance_uid != foreign.study_instance_uid
     found = find_slides(client, study_instance_uid=stained.study_instance_uid)
     assert containers(found) == ["A", "B"]
     assert find_slides(client, study_instance_uid="1.2.3.4.5") == []
 
 
-def test_slides_of_a_patient(client):
+def test_slides_of_a_patient_are_found(client):
     assert containers(find_slides(client, patient_id="P1")) == ["A", "B"]
     assert containers(find_slides(client, patient_id="P2")) == ["C"]
     assert find_slides(client, patient_id="P3") == []
 
 
-def test_slides_of_a_study_identifier(client):
+def test_slides_of_a_study_identifier_are_found(client):
     assert containers(find_slides(client, study_id="S1")) == ["A", "B"]
     assert containers(find_slides(client, study_id="S2")) == ["C"]
     assert find_slides(client, study_id="S1", patient_id="P2") == []
 
 
-def test_the_slide_in_a_container(client):
+def test_the_slide_in_a_container_is_found(client):
     assert containers(find_slides(client, container_id="B")) == ["B"]
     assert find_slides(client, container_id="D") == []
 
@@ -174,7 +174,7 @@ def test_criteria_narrow_the_search_together(client, stained):
         ([CD3], []),
     ],
 )
-def test_images_of_specimens_with_one_of_the_stains(client, stains, expected):
+def test_images_of_specimens_with_one_of_the_stains_are_found(client, stains, expected):
     assert containers(find_slides(client, specimen_stains=stains)) == expected
 
 
@@ -188,7 +188,7 @@ def test_images_of_specimens_with_one_of_the_stains(client, stains, expected):
         (["2"], {}),
     ],
 )
-def test_images_with_one_of_the_optical_paths(client, identifiers, expected):
+def test_images_with_one_of_the_optical_paths_are_found(client, identifiers, expected):
     found = find_slides(client, optical_path_ids=identifiers)
     assert {
         slide.container_identifier: [

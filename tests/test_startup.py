@@ -124,7 +124,7 @@ def test_the_package_has_its_modules():
     assert "dicomslide.slide" in modules_after("import dicomslide\ndicomslide.slide.Slide")
 
 
-def test_other_names_are_none():
+def test_other_names_are_attribute_errors():
     with pytest.raises(AttributeError, match="'dicomslide' has no attribute 'Slides'"):
         dicomslide.Slides  # noqa: B018
 
@@ -135,7 +135,7 @@ def test_names_are_pickled_where_they_are(name):
     assert pickle.loads(pickle.dumps(value)) is value
 
 
-def test_bounds_count_that_are_set_before_the_first_slide():
+def test_bounds_that_are_set_before_the_first_slide_are_used():
     code = """
 import dask, dicomslide
 dask.config.set({"dicomslide.keep.open-files": 3})

@@ -30,7 +30,7 @@ class TestSize:
         assert abs(picture.height - max(size * 300 / 400, 1)) <= 0.5
         assert picture.mode == "RGB"
 
-    def test_is_at_most_that_of_the_slide(self, written):
+    def test_thumbnail_is_at_most_as_large_as_the_slide(self, written):
         assert make_thumbnail(open_slide(written.folder)).size == (400, 300)
 
     def test_long_and_narrow_slides_keep_at_least_one_pixel(self, make_slide):
@@ -41,11 +41,11 @@ class TestSize:
 
 class TestPixels:
     @pytest.mark.parametrize(("size", "level"), [(400, 0), (200, 1), (100, 2)])
-    def test_of_the_size_of_a_level_are_those_of_the_level(self, written, size, level):
+    def test_thumbnail_of_the_size_of_a_level_has_its_pixels(self, written, size, level):
         picture = make_thumbnail(open_slide(written.folder), size)
         np.testing.assert_array_equal(np.asarray(picture), written.levels[level].pixels())
 
-    def test_between_levels_are_averages(self, written):
+    def test_pixels_between_levels_are_averages(self, written):
         picture = np.asarray(make_thumbnail(open_slide(written.folder), 50)).astype(float)
         blocks = written.levels[2].pixels()[:74, :100].reshape(37, 2, 50, 2, 3).mean(axis=(1, 3))
         # 75 rows are reduced to 38 (37.5): rows shift by less than one
@@ -99,7 +99,7 @@ class TestChannels:
         expected = written.segmentations[0].mask(0, 2) * 255
         np.testing.assert_array_equal(np.asarray(picture), expected)
 
-    def test_one_value_everywhere_is_no_division_by_zero(self, make_slide, tmp_path):
+    def test_image_of_one_value_is_shown(self, make_slide, tmp_path):
         dataset = pydicom.dcmread(make_slide(samples=1, bits=16).paths[0])
         dataset.PixelData = b"\x07\x03" * (len(dataset.PixelData) // 2)
         dataset.save_as(tmp_path / "even.dcm")
@@ -130,7 +130,7 @@ class TestFocalPlanes:
             expected = 255 - expected
         np.testing.assert_array_equal(np.asarray(picture), expected)
 
-    def test_there_is_no_other(self, make_slide):
+    def test_unknown_focal_plane_is_an_error(self, make_slide):
         with pytest.raises(ValueError, match="focal_plane_index"):
             make_thumbnail(open_slide(make_slide(**self.OPTIONS).folder), focal_plane_index=5)
 
@@ -153,7 +153,7 @@ class TestComposite:
             np.testing.assert_allclose(picture[..., sample], expected, atol=1)
         assert not picture[..., 1].any()
 
-    def test_nothing_is_not_added(self, make_slide):
+    def test_empty_choice_of_channels_is_an_error(self, make_slide):
         with pytest.raises(ValueError, match="channel_index"):
             make_thumbnail(open_slide(make_slide(samples=1).folder), channel_index=[])
 
@@ -169,7 +169,7 @@ class TestArguments:
             ({"channel_index": "1"}, TypeError, "channel_index"),
         ],
     )
-    def test_are_checked(self, written, arguments, error, name):
+    def test_impossible_arguments_are_errors(self, written, arguments, error, name):
         with pytest.raises(error, match=name) as caught:
             make_thumbnail(open_slide(written.folder), **arguments)
         assert isinstance(caught.value, DicomSlideError)
@@ -179,7 +179,7 @@ class TestArguments:
             make_thumbnail(Image.new("RGB", (3, 3)))
 
 
-def test_of_a_channel_that_lacks_the_first_focal_plane_is_that_of_the_next(make_slide):
+def test_channel_that_lacks_a_focal_plane_is_shown_in_the_next(make_slide):
     paths = make_slide(
         optical_paths=2, focal_planes=2, samples=1, optical_paths_in="each", focal_planes_in="each"
     ).paths

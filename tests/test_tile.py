@@ -40,7 +40,7 @@ class TestAssemble:
         expected = [[1, 1, 3, 3], [1, 1, 3, 3], [0, 0, 2, 2], [0, 0, 2, 2]]
         assert matrix.tolist() == expected
 
-    def test_what_lies_beyond_the_matrix_is_cropped(self):
+    def test_parts_of_tiles_beyond_the_matrix_are_cropped(self):
         tile = np.arange(1, 5).reshape(2, 2)
         matrix = assemble_total_pixel_matrix([tile] * 5, [*grid((3, 3), (2, 2)), (-1, -1)], 3, 3)
         assert matrix.tolist() == [[4, 2, 1], [3, 4, 3], [1, 2, 1]]
@@ -71,11 +71,11 @@ class TestAssemble:
         assert matrix.dtype == dtype
         assert matrix.shape == (5, 7, *samples)
 
-    def test_needs_a_tile(self):
+    def test_assembling_needs_a_tile(self):
         with pytest.raises(ValueError, match="tiles"):
             assemble_total_pixel_matrix([], [], 4, 4)
 
-    def test_needs_as_many_positions_as_tiles(self):
+    def test_assembling_needs_as_many_positions_as_tiles(self):
         with pytest.raises(ValueError, match=r"1 tiles .* positions.* 2"):
             assemble_total_pixel_matrix([np.ones((2, 2))], [(0, 0), (0, 2)], 4, 4)
 
@@ -98,7 +98,7 @@ class TestDisassemble:
         tiles = disassemble_total_pixel_matrix(matrix, [(2, 2), (0, 1)], 2, 2)
         assert tiles.tolist() == [[[10, 11], [14, 15]], [[1, 2], [5, 6]]]
 
-    def test_what_lies_beyond_the_matrix_is_zero(self):
+    def test_parts_of_tiles_beyond_the_matrix_are_zero(self):
         matrix = np.arange(1, 10).reshape(3, 3)
         tiles = disassemble_total_pixel_matrix(matrix, [(2, 2), (-1, -1), (3, 0)], 2, 2)
         assert tiles.tolist() == [[[9, 0], [0, 0]], [[0, 0], [0, 1]], [[0, 0], [0, 0]]]
@@ -114,7 +114,7 @@ class TestDisassemble:
             disassemble_total_pixel_matrix(np.ones((4, 4)), [(0, 0)], rows, columns)
 
     @given(matrices(), sides, sides)
-    def test_assembling_undoes_it(self, matrix, rows, columns):
+    def test_assembling_undoes_disassembling(self, matrix, rows, columns):
         positions = grid(matrix.shape, (rows, columns))
         tiles = disassemble_total_pixel_matrix(matrix, positions, rows, columns)
         assert tiles.shape == (len(positions), rows, columns, *matrix.shape[2:])
@@ -165,7 +165,7 @@ class TestComputeFramePositions:
         for computed, stated in zip(full, sparse, strict=True):
             np.testing.assert_allclose(computed, stated, rtol=0, atol=1e-9)
 
-    def test_shapes_and_types(self, full_image):
+    def test_frame_positions_have_their_shapes_and_types(self, full_image):
         count = full_image.NumberOfFrames
         pixels, slide, channels, planes = compute_frame_positions(full_image)
         assert [a.shape for a in (pixels, slide, channels, planes)] == [
@@ -190,7 +190,7 @@ class TestComputeFramePositions:
         np.testing.assert_allclose(positions[:, 2], np.repeat([0, 0.0015, 0.003], 20))
 
     @pytest.mark.parametrize("organization", ["TILED_FULL", "TILED_SPARSE"])
-    def test_z_of_an_image_above_the_slide(self, make_slide, organization):
+    def test_z_of_an_image_above_the_slide_is_its_height(self, make_slide, organization):
         """The third focal plane has an instance of its own, whose origin is at its height."""
         slide = make_slide(
             focal_planes=3,
@@ -214,7 +214,7 @@ class TestComputeFramePositions:
         assert channels.tolist() == [frame.optical_path for frame in frames]
         assert planes.tolist() == [frame.focal_plane for frame in frames]
 
-    def test_parametric_map(self, make_slide):
+    def test_frames_of_a_parametric_map_have_their_positions(self, make_slide):
         slide = make_slide(parametric_maps=("float",))
         image = read_header(slide.parametric_maps[0].paths[0])
         pixels, _, channels, _ = compute_frame_positions(image)
@@ -253,7 +253,7 @@ class TestTilings:
         ]
 
     @given(windows, st.sampled_from([0, 16]))
-    def test_full(self, window, first):
+    def test_full_tiling_finds_the_frames_of_a_region(self, window, first):
         """A grid of 4 x 4 frames, the first one of which may not be that of the image."""
         positions = grid(self.SIZE, self.TILE)
         frames, found = FullTiling((4, 4), self.TILE, first).find(*window)
@@ -262,7 +262,7 @@ class TestTilings:
         assert found == [positions[index] for index in expected]
 
     @given(windows, st.lists(corners, max_size=12))
-    def test_sparse(self, window, positions):
+    def test_sparse_tiling_finds_the_frames_of_a_region(self, window, positions):
         """Every third frame of the image belongs to this channel."""
         frames = 3 * np.arange(len(positions)) + 1
         array = np.array(positions, np.int64).reshape(-1, 2)
@@ -272,13 +272,13 @@ class TestTilings:
         assert numbers == [3 * index + 1 for index in expected]
         assert found == [positions[index] for index in expected]
 
-    def test_position_of_a_frame_of_a_full_plane(self):
+    def test_frame_of_a_full_plane_has_its_position(self):
         tiling = FullTiling((4, 4), self.TILE, first=16)
         assert tiling.position_of(16 + 6) == (8, 24)
         assert tiling.position_of(15) is None
         assert tiling.position_of(32) is None
 
-    def test_position_of_a_frame_of_a_sparse_plane(self):
+    def test_frame_of_a_sparse_plane_has_its_position(self):
         frames, positions = np.array([1, 4]), np.array([(3, 5), (0, 0)])
         tiling = SparseTiling(self.TILE, frames, positions, complete=False, disjoint=True)
         assert tiling.position_of(1) == (3, 5)

@@ -25,7 +25,7 @@ def heights(*planes):
 
 class TestOpticalPaths:
     @pytest.mark.parametrize("chunks", ["frames", "auto", None])
-    def test_on_other_planes_is_a_variable_of_its_own(self, make_slide, chunks):
+    def test_path_on_other_planes_is_a_variable_of_its_own(self, make_slide, chunks):
         written = make_slide(**APART)
         paths = paths_of(written, lambda _, path, plane: (path, plane) != (1, 1))
         level = level_of(paths, chunks=chunks)
@@ -40,7 +40,7 @@ class TestOpticalPaths:
             expected = [written.levels[0].pixels(path, plane) for plane in planes]
             np.testing.assert_array_equal(level[name][0], expected)
 
-    def test_is_found_by_the_height_of_a_plane(self, make_slide):
+    def test_path_is_found_by_the_height_of_a_plane(self, make_slide):
         written = make_slide(**APART)
         level = level_of(paths_of(written, lambda _, path, plane: (path, plane) != (1, 1)))
         found = level.image_2.sel(focal_plane_2=3 * MICROMETRE, method="nearest")
@@ -48,7 +48,7 @@ class TestOpticalPaths:
         with pytest.raises(KeyError):
             level.image_2.sel(focal_plane_2=1.5 * MICROMETRE)
 
-    def test_on_the_same_planes_share_a_variable(self, make_slide):
+    def test_paths_on_the_same_planes_share_a_variable(self, make_slide):
         written = make_slide(**(APART | {"optical_paths": 3}))
         level = level_of(paths_of(written, lambda _, path, plane: path != 1 or plane == 0))
         assert level.channel.values.tolist() == ["1", "3"]
@@ -56,7 +56,7 @@ class TestOpticalPaths:
         assert level.channel_2.values.tolist() == ["2"]
         assert level.image_2.sizes["focal_plane_2"] == 1
 
-    def test_of_a_level_have_the_planes_of_this_level(self, make_slide):
+    def test_paths_of_a_level_have_the_planes_of_this_level(self, make_slide):
         """Scanners that store all planes at the base level and one of them below."""
         written = make_slide(**APART, factors=(1, 2))
         slide = open_slide(paths_of(written, lambda level, _, plane: level == 0 or plane == 1))
@@ -67,7 +67,7 @@ class TestOpticalPaths:
         expected = [written.levels[1].pixels(path, 1) for path in range(2)]
         np.testing.assert_array_equal(tree["level_1/image"][:, 0], expected)
 
-    def test_at_all_levels_keep_to_those_that_they_have(self, make_slide):
+    def test_paths_have_only_the_levels_that_they_are_at(self, make_slide):
         """A nuclear stain at full resolution, the others at half of it."""
         written = make_slide(**(APART | {"focal_planes": 1, "optical_paths": 3}), factors=(1, 2))
         slide = open_slide(paths_of(written, lambda level, path, _: level == 1 or path == 0))
@@ -87,7 +87,7 @@ class TestOpticalPaths:
             lambda shown: max(map(len, shown)) > 1
         )
     )
-    def test_have_just_the_planes_that_there_are(self, make_slide, shown):
+    def test_paths_have_only_the_planes_that_they_are_in(self, make_slide, shown):
         written = make_slide(**(APART | {"optical_paths": 3}))
         slide = open_slide(paths_of(written, lambda _, path, plane: plane in shown[path]))
         level = slide.to_datatree(None)["level_0"].to_dataset()
@@ -251,7 +251,7 @@ class TestFocus:
             ),
         ],
     )
-    def test_is_told_where_it_is_known(self, make_slide, stored, expected):
+    def test_focus_is_told_where_it_is_known(self, make_slide, stored, expected):
         dataset = pydicom.dcmread(make_slide().levels[0].paths[0])
         for keyword, value in stored.items():
             setattr(dataset, keyword, value)

@@ -49,12 +49,12 @@ def printed(*arguments):
     return [[float(value) for value in re.findall(r" (\d+\.\d+)", row)] for row in rows]
 
 
-def test_on_threads(slides):
+def test_example_computes_the_same_on_threads(slides):
     folder, written = slides
     np.testing.assert_allclose(printed(folder), [expected(slide) for slide in written], atol=6e-4)
 
 
-def test_on_a_cluster(slides, client):
+def test_example_computes_the_same_on_a_cluster(slides, client):
     folder, written = slides
     found = printed(folder, client.scheduler.address)
     np.testing.assert_allclose(found, [expected(slide) for slide in written], atol=6e-4)

@@ -48,14 +48,14 @@ def test_zarr_that_holds_no_pixels(client, make_slide):
     np.testing.assert_array_equal(pixels, written.levels[0].pixels())
 
 
-def test_engine_of_xarray(client, make_slide):
+def test_tree_of_the_engine_is_computed_on_the_workers(client, make_slide):
     written = make_slide()
     tree = xr.open_datatree(written.folder, engine="dicomslide", chunks={})
     pixels = tree["level_0"].image[0, 0].compute().values
     np.testing.assert_array_equal(pixels, written.levels[0].pixels())
 
 
-def test_matrix(client, make_slide):
+def test_dask_array_of_a_matrix_is_computed_on_the_workers(client, make_slide):
     written = make_slide()
     (image,) = open_slide(written.folder).get_volume_images()
     lazy = image.get_total_pixel_matrix().to_dask((32, 48))
@@ -64,7 +64,7 @@ def test_matrix(client, make_slide):
     )
 
 
-def test_persist(image):
+def test_persisted_arrays_have_the_same_pixels(image):
     lazy, pixels = image
     kept = (lazy.astype("int64") + 1).persist()
     assert kept.chunks == lazy.chunks
@@ -100,7 +100,7 @@ def test_map_overlap_sees_the_neighbours(image):
     np.testing.assert_array_equal(found, padded[:-2] + padded[1:-1] + padded[2:])
 
 
-def test_apply_ufunc(image):
+def test_apply_ufunc_gives_the_same_as_in_one_process(image):
     lazy, pixels = image
     spread = xr.apply_ufunc(
         lambda samples: samples.max(axis=-1) - samples.min(axis=-1),
@@ -126,21 +126,21 @@ def test_map_blocks_of_xarray_sees_the_coordinates(image):
     np.testing.assert_array_equal(found.values, pixels * below[:, None, None])
 
 
-def test_coarsen(image):
+def test_coarsen_gives_the_same_as_in_one_process(image):
     lazy, pixels = image
     halved = lazy.coarsen(y=2, x=2).mean().compute()
     expected = pixels.reshape(35, 2, 45, 2, 3).mean(axis=(1, 3))
     np.testing.assert_allclose(halved.values, expected, rtol=1e-12)
 
 
-def test_reductions(image):
+def test_reductions_give_the_same_as_in_one_process(image):
     lazy, pixels = image
     assert float(lazy.mean()) == pytest.approx(pixels.mean())
     assert int((lazy.max("sample") > 200).sum()) == (pixels.max(-1) > 200).sum()
     np.testing.assert_array_equal(lazy.max(("y", "x")).values, pixels.max(axis=(0, 1)))
 
 
-def test_several_slides_in_one_computation(client, make_slide):
+def test_several_slides_can_be_computed_together(client, make_slide):
     written = [make_slide(seed=seed) for seed in (1, 2, 3)]
     means = [
         open_slide(slide.folder).to_datatree("auto")["level_0"].image.mean() for slide in written

@@ -220,7 +220,7 @@ class TestSlideCoordinates:
 
     @pytest.mark.parametrize("chunks", ["frames", None])
     @pytest.mark.parametrize("orientation", ORIENTATIONS)
-    def test_of_a_tree_are_those_of_its_slide(
+    def test_coordinates_of_a_tree_are_those_of_its_slide(
         self, make_slide, export, image_of, tmp_path, chunks, orientation
     ):
         written = make_slide(orientation=orientation, pixel_spacing=(0.001, 0.0005))

@@ -132,7 +132,7 @@ def chunk_of(store, level):
 class TestChunks:
     @pytest.mark.parametrize("damage", DAMAGES)
     @pytest.mark.parametrize("options", FORMS, ids=str)
-    def test_that_the_next_level_is_made_of_are_an_error_that_names_them(
+    def test_damaged_chunks_of_the_level_before_are_named_in_an_error(
         self, slide, store, expected, monkeypatch, damage, options
     ):
         def damage_all():
@@ -150,7 +150,7 @@ class TestChunks:
 
     @pytest.mark.parametrize("damage", DAMAGES)
     @pytest.mark.parametrize("level", ["0", "1"])
-    def test_that_are_found_by_a_resumed_export_are_written_again(
+    def test_damaged_chunks_are_written_again_by_a_resumed_export(
         self, slide, store, expected, monkeypatch, damage, level
     ):
         with monkeypatch.context() as patch:
@@ -161,7 +161,7 @@ class TestChunks:
         to_ome_zarr(slide, store, levels="dyadic", resume=True)
         assert_is_whole(store, expected)
 
-    def test_that_windows_are_chosen_from_are_an_error_that_names_them(
+    def test_damaged_chunks_that_windows_are_chosen_from_are_named_in_an_error(
         self, slide, store, monkeypatch
     ):
         before(monkeypatch, "_complete", lambda: truncate(chunk_of(store, "2")))
@@ -173,7 +173,7 @@ class TestChunks:
 class TestMetadata:
     @pytest.mark.parametrize("text", NONSENSE)
     @pytest.mark.parametrize("name", ["0", "unfinished"])
-    def test_that_are_damaged_meanwhile_are_an_error_that_names_the_array(
+    def test_metadata_damaged_during_an_export_are_an_error_that_names_the_array(
         self, slide, store, monkeypatch, name, text
     ):
         before(monkeypatch, "_write", lambda: (store / name / "zarr.json").write_text(text), 7)
@@ -183,7 +183,7 @@ class TestMetadata:
 
     @pytest.mark.parametrize("text", NONSENSE)
     @pytest.mark.parametrize("name", ["0", "unfinished"])
-    def test_that_are_damaged_are_an_error_of_a_resumed_export(
+    def test_damaged_metadata_are_an_error_of_a_resumed_export(
         self, slide, store, monkeypatch, name, text
     ):
         with monkeypatch.context() as patch:
@@ -196,7 +196,9 @@ class TestMetadata:
         assert_is_not_whole(store)
 
     @pytest.mark.parametrize("text", NONSENSE)
-    def test_of_the_root_are_an_error_or_written_again(self, slide, store, monkeypatch, text):
+    def test_damaged_metadata_of_the_root_are_an_error_or_written_again(
+        self, slide, store, monkeypatch, text
+    ):
         with monkeypatch.context() as patch:
             before(patch, "_write", interrupt, 7)
             with pytest.raises(KeyboardInterrupt):
@@ -215,7 +217,7 @@ class TestMetadata:
         written = zarr.open_group(store, mode="r")["0"][...]
         assert np.array_equal(written[:, 0].transpose(1, 2, 0), pixels)
 
-    def test_of_another_array_are_an_error(self, slide, store, monkeypatch):
+    def test_metadata_of_another_array_are_an_error(self, slide, store, monkeypatch):
         def replace():
             options = {"shape": (3, 1, 150, 200), "chunks": (1, 1, 50, 50), "dtype": "u1"}
             zarr.create_array(str(store), name="0", overwrite=True, **options)
@@ -227,7 +229,7 @@ class TestMetadata:
 
 class TestJournal:
     @pytest.mark.parametrize("damage", [garbage, truncate, empty])
-    def test_that_is_damaged_is_an_error_that_names_it(
+    def test_damaged_journal_is_named_in_an_error(
         self, slide, store, expected, monkeypatch, damage
     ):
         with monkeypatch.context() as patch:
@@ -242,7 +244,7 @@ class TestJournal:
         assert_is_whole(store, expected)
 
     @pytest.mark.parametrize("place", [0, 5, 9, 12, 20])
-    def test_that_has_other_bytes_is_an_error_that_names_it(self, slide, store, monkeypatch, place):
+    def test_journal_of_other_bytes_is_named_in_an_error(self, slide, store, monkeypatch, place):
         def change():
             journal = zarr.open_array(str(store / "unfinished"))
             journal[3, place] = journal[3, place] ^ 1
@@ -252,7 +254,7 @@ class TestJournal:
             to_ome_zarr(slide, store)
         assert_is_not_whole(store)
 
-    def test_that_lost_a_block_is_not_complete(self, slide, store, monkeypatch):
+    def test_journal_that_lost_a_block_is_not_complete(self, slide, store, monkeypatch):
         before(monkeypatch, "_complete", lambda: (store / "unfinished/c/3/0").unlink())
         with pytest.raises(StoreError, match=r"slide\.zarr/unfinished: block 3 is lost"):
             to_ome_zarr(slide, store)
@@ -260,7 +262,7 @@ class TestJournal:
         to_ome_zarr(slide, store, resume=True)
         assert "ome" in zarr.open_group(str(store), mode="r").attrs
 
-    def test_has_room_for_what_is_wrong_with_some_frames(self):
+    def test_journal_keeps_what_is_wrong_with_some_frames(self):
         many = tuple(f"a file of some name: frame {n}" for n in range(1000))
         for problems in ((), many[:3], many, ("x" * 10000,)):
             row = Entry((1, 2**32 - 1, 0), problems).encode(12 + 4 * 3 + 4096)
@@ -277,14 +279,14 @@ class TestJournal:
 class TestStoreThatVanishes:
     @pytest.mark.parametrize("task", ["_write", "_derive", "_complete"])
     @pytest.mark.parametrize("part", ["", "unfinished", "0"])
-    def test_is_an_error_that_names_it(self, slide, store, monkeypatch, task, part):
+    def test_store_that_vanishes_is_named_in_an_error(self, slide, store, monkeypatch, task, part):
         after = 7 if task == "_write" else 0
         before(monkeypatch, task, lambda: shutil.rmtree(store / part), after)
         with pytest.raises(StoreError, match=r"slide\.zarr"):
             to_ome_zarr(slide, store, levels="dyadic")
         assert_is_not_whole(store)
 
-    def test_is_not_made_again_by_what_is_computed_later(self, slide, store):
+    def test_store_that_vanished_is_not_made_again_by_later_tasks(self, slide, store):
         left = to_ome_zarr(slide, store, compute=False)
         shutil.rmtree(store)
         with pytest.raises(StoreError, match=r"slide\.zarr"):

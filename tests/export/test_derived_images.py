@@ -75,7 +75,7 @@ def test_parameters_of_a_region_are_not_known_around_it(written, export, tmp_pat
     np.testing.assert_array_equal(array[0, 0], paste(values, (5, 3), (90, 70), np.nan))
 
 
-def test_what_is_off_all_grids_is_left_out_with_one_warning(written, export, tmp_path):
+def test_derived_images_off_all_grids_are_left_out_with_one_warning(written, export, tmp_path):
     source = read_level(written, 0)
     paths = [
         write_segment(tmp_path / "a.dcm", source, make_mask((9, 8)), (5.5, 3), label="tumour"),

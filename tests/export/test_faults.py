@@ -56,7 +56,7 @@ def assert_not_complete(group: zarr.Group) -> None:
 @pytest.mark.usefixtures("small_blocks")
 class TestFullDisk:
     @pytest.mark.parametrize("version", ["0.4", "0.5"])
-    def test_is_an_error_that_names_the_store_and_can_be_resumed(
+    def test_full_disk_is_an_error_after_which_the_export_can_be_resumed(
         self, make_slide, tmp_path, version
     ):
         written = make_slide(size=(600, 800), tile=(64, 64), factors=(1, 4))
@@ -72,13 +72,15 @@ class TestFullDisk:
         stored = zarr.open_group(store, mode="r")["0"][:, 0]
         np.testing.assert_array_equal(np.moveaxis(stored, 0, -1), expected)
 
-    def test_is_full_while_metadata_are_written(self, make_slide, tmp_path):
+    def test_disk_may_be_full_while_metadata_are_written(self, make_slide, tmp_path):
         store = FullStore(tmp_path / "slide.zarr")
         FullStore.left = 500
         with pytest.raises(StoreError, match=r"slide\.zarr.*No space left"):
             to_ome_zarr(open_slide(make_slide().folder), store)
 
-    def test_of_the_system_is_no_different(self, make_slide, small_disk, tmp_path):
+    def test_full_disk_of_the_operating_system_is_an_error_too(
+        self, make_slide, small_disk, tmp_path
+    ):
         written = make_slide(size=(1000, 1200), tile=(64, 64), factors=(1, 4))
         if small_disk is None:
             # Without the right to mount the test above has to do
@@ -113,7 +115,7 @@ def broken(make_slide, tmp_path_factory) -> Path:
 
 
 class TestDamagedFrames:
-    def test_are_an_error_that_names_them(self, broken, tmp_path):
+    def test_damaged_frames_are_named_in_an_error(self, broken, tmp_path):
         store = tmp_path / "slide.ome.zarr"
         with pytest.raises(ValueError, match=r"level-0\.dcm: frame 1[14]"):
             to_ome_zarr(open_slide(broken), store)
@@ -123,7 +125,7 @@ class TestDamagedFrames:
     @pytest.mark.parametrize("levels", ["stored", "dyadic"])
     @pytest.mark.parametrize("block_bytes", [1, 2**24])
     @pytest.mark.parametrize("source", ["slide", "tree"])
-    def test_are_filled_and_reported_when_asked_for(
+    def test_damaged_frames_are_filled_and_reported_when_asked_for(
         self, make_slide, broken, tmp_path, monkeypatch, levels, block_bytes, source
     ):
         monkeypatch.setattr(grid, "_BLOCK_BYTES", block_bytes)
@@ -146,13 +148,15 @@ class TestDamagedFrames:
         assert "frame 11" in first
         assert "frame 14" in second
 
-    def test_are_reported_by_what_is_computed_later(self, broken, tmp_path):
+    def test_damaged_frames_are_reported_by_tasks_that_are_computed_later(self, broken, tmp_path):
         tasks = to_ome_zarr(
             open_slide(broken), tmp_path / "slide.zarr", errors="fill", compute=False
         )
         assert [name.split(": ")[1] for name in tasks.compute()] == ["frame 11", "frame 14"]
 
-    def test_are_not_forgotten_by_a_resumed_export(self, broken, tmp_path, monkeypatch):
+    def test_damaged_frames_are_reported_by_a_resumed_export_again(
+        self, broken, tmp_path, monkeypatch
+    ):
         from dicomslide.export import tasks
 
         store = tmp_path / "slide.zarr"
@@ -163,7 +167,7 @@ class TestDamagedFrames:
         with pytest.warns(UserWarning, match="2 frames"):
             to_ome_zarr(open_slide(broken), store, errors="fill", resume=True)
 
-    def test_of_chunked_trees_cannot_be_filled(self, broken, tmp_path):
+    def test_damaged_frames_of_chunked_trees_cannot_be_filled(self, broken, tmp_path):
         tree = open_slide(broken).to_datatree()
         with pytest.raises(ValueError, match="chunked"):
             to_ome_zarr(tree, tmp_path / "slide.zarr", errors="fill")
@@ -171,7 +175,7 @@ class TestDamagedFrames:
             to_ome_zarr(tree, tmp_path / "slide.zarr")
 
 
-def test_damage_of_the_source_is_not_taken_for_that_of_the_store(make_slide, tmp_path):
+def test_damage_of_the_source_is_not_blamed_on_the_store(make_slide, tmp_path):
     written = make_slide(factors=(1, 2))
     folder = tmp_path / "slide"
     shutil.copytree(written.folder, folder)

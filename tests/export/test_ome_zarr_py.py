@@ -14,7 +14,7 @@ from tests.multiplex import change_files
 
 
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
-def test_finds_image_and_labels(make_slide, export, channels_first, version):
+def test_ome_zarr_py_finds_image_and_labels(make_slide, export, channels_first, version):
     paths = (OpticalPath("1", "Nuclei", 385.0), OpticalPath("2", "Fibres", 475.0))
     written = make_slide(
         factors=(1, 2, 4), samples=1, optical_paths=paths, segmentations=("BINARY",)
@@ -41,7 +41,7 @@ def test_finds_image_and_labels(make_slide, export, channels_first, version):
         assert node.metadata["properties"][number]["name"] == name
 
 
-def test_layers_have_names_colours_windows_and_units(make_slide, tmp_path):
+def test_ome_zarr_py_reads_names_colours_windows_and_units(make_slide, tmp_path):
     """What viewers make layers of, as the plugin of napari does."""
     paths = OpticalPath("1", "Green"), OpticalPath("2", "Red")
     written = make_slide(

@@ -50,13 +50,13 @@ class TestPlaces:
         group = zarr.open_group(url, mode="r")
         np.testing.assert_array_equal(group["1"][...], channels_first(written.levels[1]))
 
-    def test_that_cannot_be_made_is_an_error_with_its_name(self, make_slide, tmp_path):
+    def test_place_that_cannot_be_made_is_named_in_an_error(self, make_slide, tmp_path):
         (tmp_path / "file").write_text("")
         with pytest.raises(OSError, match=r"slide\.zarr") as caught:
             to_ome_zarr(open_slide(make_slide().folder), tmp_path / "file" / "slide.zarr")
         assert isinstance(caught.value, DicomSlideError)
 
-    def test_url_of_an_unknown_kind_is_an_error_with_its_name(self, make_slide):
+    def test_url_of_an_unknown_kind_is_named_in_an_error(self, make_slide):
         with pytest.raises(OSError, match="nothing://slide"):
             to_ome_zarr(open_slide(make_slide().folder), "nothing://slide")
 
@@ -73,7 +73,7 @@ class TestBuckets:
         return {**target.options, "key": "writer"}
 
     @pytest.mark.parametrize("version", ["0.4", "0.5"])
-    def test_are_written_with_the_options_of_the_store(
+    def test_bucket_is_written_with_storage_options(
         self, make_slide, channels_first, bucket, target, options, version
     ):
         url = f"s3://{target.name}/{version}/one.zarr"
@@ -93,7 +93,7 @@ class TestBuckets:
         assert passed["writer"] == len(target.server.requests)
         assert passed["nobody"] > 0
 
-    def test_keep_overwrite_and_resume_what_is_there(
+    def test_store_in_a_bucket_is_kept_overwritten_or_resumed(
         self, make_slide, channels_first, target, options
     ):
         url = f"s3://{target.name}/again.zarr"
@@ -111,7 +111,7 @@ class TestBuckets:
         np.testing.assert_array_equal(group["1"][...], channels_first(other.levels[1]))
         assert "unfinished" not in group
 
-    def test_that_are_emptied_meanwhile_are_an_error(self, make_slide, target, options):
+    def test_bucket_that_is_emptied_during_an_export_is_an_error(self, make_slide, target, options):
         url = f"s3://{target.name}/emptied.zarr"
         slide = open_slide(make_slide(factors=(1, 2)).folder)
         left = to_ome_zarr(slide, url, storage_options=options, compute=False)
@@ -119,9 +119,7 @@ class TestBuckets:
         with pytest.raises(StoreError, match=r"emptied\.zarr: .*deleted"):
             left.compute()
 
-    def test_that_cannot_be_reached_are_an_error_that_names_the_store(
-        self, make_slide, target, options
-    ):
+    def test_bucket_that_cannot_be_reached_is_named_in_an_error(self, make_slide, target, options):
         slide = open_slide(make_slide().folder)
         for url, changes in (
             ("s3://no-such-bucket/one.zarr", {}),
@@ -131,7 +129,7 @@ class TestBuckets:
             with pytest.raises(StoreError, match=url):
                 to_ome_zarr(slide, url, storage_options=options | changes)
 
-    def test_have_options_and_folders_have_none(self, make_slide, tmp_path):
+    def test_storage_options_are_for_buckets_and_not_for_folders(self, make_slide, tmp_path):
         slide = open_slide(make_slide().folder)
         for store in (tmp_path / "slide.zarr", str(tmp_path / "slide.zarr"), MemoryStore()):
             with pytest.raises(ValueError, match="storage_options"):
@@ -139,7 +137,7 @@ class TestBuckets:
         with pytest.raises(TypeError, match="storage_options"):
             to_ome_zarr(slide, "memory://options/slide.zarr", storage_options="anon")
 
-    def test_secrets_in_urls_are_not_told(self, make_slide):
+    def test_secrets_in_urls_are_not_in_messages(self, make_slide):
         with pytest.raises(StoreError) as caught:
             to_ome_zarr(open_slide(make_slide().folder), "nothing://me:secret@host/a?token=secret")
         assert "nothing://host/a" in str(caught.value)
@@ -255,7 +253,7 @@ class TestArguments:
             {"overwrite": True, "resume": True},
         ],
     )
-    def test_that_are_not_possible_are_refused_before_anything_is_made(
+    def test_impossible_arguments_are_refused_before_anything_is_made(
         self, make_slide, tmp_path, options
     ):
         name = next(iter(options)) if "shards" not in options else "shards"

@@ -43,7 +43,7 @@ def pixels_of(written, level, paths, planes):
 
 class TestChannels:
     @pytest.mark.parametrize("levels", ["stored", "dyadic"])
-    def test_at_other_levels_are_an_image_of_their_own(self, export, image_of, levels):
+    def test_channels_at_other_levels_are_an_image_of_their_own(self, export, image_of, levels):
         """A nuclear stain at full resolution, the others at half of it."""
         written, group = export(
             lambda level, path, _: level > 0 or path == 0,
@@ -66,7 +66,7 @@ class TestChannels:
         assert translation == pytest.approx([0, 0, 0.25, 0.25])
 
     @VERSIONS
-    def test_in_other_planes_are_an_image_of_their_own(self, export, image_of, version):
+    def test_channels_in_other_planes_are_an_image_of_their_own(self, export, image_of, version):
         written, group = export(
             lambda _, path, plane: path == 0 or plane == 1, version=version, factors=(1, 2)
         )
@@ -89,7 +89,7 @@ class TestLevels:
     def keeps(level, _path, plane):
         return level == 0 or plane == 0
 
-    def test_in_other_planes_are_left_out_with_a_warning(self, export):
+    def test_levels_in_other_planes_are_left_out_with_a_warning(self, export):
         message = r"levels \[1\] are left out.* \[0.0, 1.5, 3.0\] micrometres; .*dyadic"
         with pytest.warns(UserWarning, match=message):
             written, group = export(self.keeps, factors=(1, 2))
@@ -97,14 +97,14 @@ class TestLevels:
         expected = pixels_of(written, 0, range(2), range(3))
         np.testing.assert_array_equal(group["0"][...], expected)
 
-    def test_in_other_planes_are_computed_if_asked_for(self, export, monkeypatch):
+    def test_levels_in_other_planes_are_computed_if_asked_for(self, export, monkeypatch):
         monkeypatch.setattr("dicomslide.export.content._SMALLEST_LEVEL", 30)
         written, group = export(self.keeps, factors=(1, 2), levels="dyadic")
         base = np.array(pixels_of(written, 0, range(2), range(3)), float)
         mean = base.reshape(2, 3, 20, 2, 28, 2).mean(axis=(3, 5))
         np.testing.assert_array_equal(group["1"][...], np.floor(mean + 0.5))
 
-    def test_are_all_there_for_the_plane_that_all_have(self, make_slide, tmp_path):
+    def test_all_levels_are_written_for_the_plane_that_all_have(self, make_slide, tmp_path):
         written = make_slide(**APART, factors=(1, 2))
         tree = open_slide(paths_of(written, self.keeps)).to_datatree(None)
         to_ome_zarr(tree.sel(focal_plane=[0]), tmp_path / "plane.zarr")
@@ -118,7 +118,9 @@ class TestUnevenPlanes:
     """Planes at 0, 1.5 and 4.5 micrometres."""
 
     @VERSIONS
-    def test_have_their_mean_and_their_positions(self, export, image_of, version):
+    def test_uneven_planes_have_their_mean_distance_and_their_positions(
+        self, export, image_of, version
+    ):
         with pytest.warns(UserWarning, match=r"\[0.0, 1.5, 4.5\] micrometres") as caught:
             written, group = export(
                 lambda _level, _path, plane: plane != 2,
@@ -139,21 +141,21 @@ class TestUnevenPlanes:
             validate(attributes, version=version, model="image", strict=True)
         assert "fingerprint" in group.attrs["dicomslide"]
 
-    def test_of_one_image_are_told_of_this_image_only(self, export):
+    def test_positions_of_uneven_planes_are_written_for_their_image_only(self, export):
         with pytest.warns(UserWarning, match="micrometres"):
             _, group = export(lambda _, path, plane: plane != 2 if path else True, focal_planes=4)
         assert "focal_plane_offsets" not in group.attrs["dicomslide"]
         facts = group["image_2"].attrs["dicomslide"]
         assert facts["focal_plane_offsets"] == pytest.approx([0, 1.5, 4.5])
 
-    def test_even_planes_are_told_by_their_scale_alone(self, export):
+    def test_even_planes_need_no_positions_beside_their_scale(self, export):
         _, group = export(lambda *_: True)
         assert "focal_plane_offsets" not in group.attrs["dicomslide"]
 
 
 class TestLabels:
     @VERSIONS
-    def test_have_no_axis_of_channels(self, export, image_of, version):
+    def test_labels_have_no_axis_of_channels(self, export, image_of, version):
         options = SegmentationOptions("LABELMAP")
         _, group = export(
             lambda *_: True, version=version, factors=(1, 2), segmentations=(options,)
@@ -167,7 +169,7 @@ class TestLabels:
             if version != "0.4":
                 assert array.metadata.dimension_names == ("z", "y", "x")
 
-    def test_in_planes_that_the_image_lacks_are_left_out_with_a_warning(self, export):
+    def test_labels_in_planes_that_the_image_lacks_are_left_out_with_a_warning(self, export):
         """An image in the upper two planes, a segmentation in the lowest one."""
         with pytest.warns(UserWarning, match="'label_map' is left out.* other focal planes"):
             _, group = export(

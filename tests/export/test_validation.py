@@ -74,7 +74,7 @@ class TestNgffZarr:
     def read(self, group, path=""):
         return ngff_zarr.from_ome_zarr(str(group.store.root / path), validate=True)
 
-    def test_finds_pixels_scales_and_places(
+    def test_ngff_zarr_finds_pixels_scales_and_places(
         self, make_slide, export, channels_first, version, levels
     ):
         written = make_slide(factors=(1, 2, 4), optical_paths=2, pixel_spacing=(0.001, 0.0005))
@@ -90,7 +90,7 @@ class TestNgffZarr:
             place = {"c": 0, "z": 0, "y": shift, "x": shift * 0.5}
             assert image.translation == pytest.approx(place, abs=1e-5)
 
-    def test_finds_labels(self, make_slide, export, version, levels):
+    def test_ngff_zarr_finds_labels(self, make_slide, export, version, levels):
         written = make_slide(factors=(1, 2), segmentations=("LABELMAP",))
         group = export(written, version=version, levels=levels)
         labels = self.read(group, "labels/label_map")

@@ -100,7 +100,7 @@ def assert_is_whole(store, *slides, channels_first):
     ],
     ids=str,
 )
-def test_of_two_processes_one_writes_the_store(slides, channels_first, tmp_path, options):
+def test_one_of_two_processes_writes_the_store(slides, channels_first, tmp_path, options):
     store = tmp_path / "slide.zarr"
     if any("overwrite" in one for one in options):
         to_ome_zarr(open_slide(slides[0].folder), store, levels="dyadic")
@@ -162,7 +162,9 @@ def place(request, tmp_path):
 class TestExportThatWasLeft:
     """An export that is computed later loses its store to one that is begun in the meantime."""
 
-    def test_writes_no_more_after_another_one_went_on_with_it(self, slides, channels_first, place):
+    def test_abandoned_export_writes_no_more_after_another_one_resumed_it(
+        self, slides, channels_first, place
+    ):
         slide = open_slide(slides[0].folder)
         left = to_ome_zarr(slide, place, compute=False)
         to_ome_zarr(slide, place, resume=True)
@@ -170,7 +172,7 @@ class TestExportThatWasLeft:
             left.compute()
         assert_is_whole(place, slides[0], channels_first=channels_first)
 
-    def test_writes_no_more_when_it_is_taken_over_in_the_middle(
+    def test_abandoned_export_writes_no_more_when_it_is_resumed_in_the_middle(
         self, slides, channels_first, place, monkeypatch
     ):
         slide, write, count = open_slide(slides[0].folder), tasks._write, []
@@ -190,7 +192,9 @@ class TestExportThatWasLeft:
         to_ome_zarr(slide, place, resume=True)
         assert_is_whole(place, slides[0], channels_first=channels_first)
 
-    def test_is_overwritten_by_the_same_export(self, slides, channels_first, place):
+    def test_abandoned_export_is_overwritten_by_the_same_export(
+        self, slides, channels_first, place
+    ):
         slide = open_slide(slides[0].folder)
         left = to_ome_zarr(slide, place, compute=False)
         to_ome_zarr(slide, place, overwrite=True)
@@ -198,7 +202,7 @@ class TestExportThatWasLeft:
             left.compute()
         assert_is_whole(place, slides[0], channels_first=channels_first)
 
-    def test_is_overwritten_by_another_one_only_where_it_can_be_stopped(
+    def test_abandoned_export_is_overwritten_by_another_one_only_where_it_can_be_stopped(
         self, slides, channels_first, place
     ):
         left = to_ome_zarr(open_slide(slides[0].folder), place, compute=False)
@@ -215,7 +219,7 @@ class TestExportThatWasLeft:
             left.compute()
         assert_is_whole(place, slides[1], channels_first=channels_first)
 
-    def test_cannot_be_computed_twice(self, slides, channels_first, place):
+    def test_tasks_of_an_export_cannot_be_computed_twice(self, slides, channels_first, place):
         tasks = to_ome_zarr(open_slide(slides[0].folder), place, compute=False)
         assert tasks.compute() == []
         with pytest.raises(StoreError, match="another export has replaced or finished it"):

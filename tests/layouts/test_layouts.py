@@ -185,7 +185,7 @@ class TestEndOfPixelData:
         ],
         ids=["zeros", "Data Set Trailing Padding", "no delimiter", "half a delimiter"],
     )
-    def test_what_follows_the_last_frame_does_not_matter(
+    def test_bytes_behind_the_last_frame_do_not_matter(
         self, tmp_path, jpeg_frames, jpeg_pixels, table, end
     ):
         dataset, streams = jpeg_frames
@@ -253,7 +253,7 @@ class TestLargeFiles:
 
     @pytest.mark.usefixtures("holes")
     @pytest.mark.parametrize("table", ["basic", "empty", "extended"])
-    def test_frames_beyond_4_gib(self, tmp_path, jpeg_frames, jpeg_pixels, table):
+    def test_frames_beyond_4_gib_are_read(self, tmp_path, jpeg_frames, jpeg_pixels, table):
         dataset, streams = deepcopy(jpeg_frames)
         streams = streams[: 4 * GRID[1] : GRID[1]]
         dataset.NumberOfFrames = 4
@@ -285,7 +285,7 @@ class TestLargeFiles:
 
 
 class TestTiledFull:
-    def test_optical_paths_and_focal_planes_in_one_instance(self, make_slide):
+    def test_one_instance_may_have_several_optical_paths_and_focal_planes(self, make_slide):
         written = make_slide(optical_paths=3, focal_planes=2, samples=1)
         slide = open_slide(written.folder)
         for path in range(3):
@@ -316,7 +316,7 @@ class TestTiledFull:
             expected = written.segmentations[0].mask(0, number)
             assert np.array_equal(read_all(slide, channel)[..., 0], expected)
 
-    def test_an_instance_for_each_optical_path_and_focal_plane(self, make_slide):
+    def test_each_optical_path_and_focal_plane_may_have_its_own_instance(self, make_slide):
         written = make_slide(
             optical_paths=2,
             focal_planes=2,
@@ -365,7 +365,7 @@ class TestTiledSparse:
         assert np.array_equal(read_all(written.folder), written.levels[0].pixels())
 
     @pytest.mark.parametrize("sparse", ["gaps", "shuffled", "overlapping"])
-    def test_so_do_those_of_optical_paths_and_focal_planes(self, make_slide, sparse):
+    def test_frames_of_optical_paths_and_focal_planes_lie_where_they_say(self, make_slide, sparse):
         written = make_slide(**SPARSE, sparse=sparse, optical_paths=2, focal_planes=3, samples=1)
         slide = open_slide(written.folder)
         for path in range(2):
@@ -373,7 +373,7 @@ class TestTiledSparse:
                 expected = written.levels[0].pixels(path, plane)
                 assert np.array_equal(read_all(slide, path, plane), expected)
 
-    def test_and_those_of_segments_without_empty_frames(self, make_slide):
+    def test_frames_of_segments_without_empty_frames_lie_where_they_say(self, make_slide):
         options = SegmentationOptions(organization="TILED_SPARSE", omit_empty_frames=True)
         written = make_slide(segmentations=(options,))
         slide = open_slide(written.folder)
@@ -491,7 +491,7 @@ class TestFunctionalGroups:
     @pytest.mark.parametrize("outer", [True, False])
     @pytest.mark.parametrize("inner", [True, False])
     @pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
-    def test_lengths_may_be_defined_or_not(self, copy_slide, syntax, outer, inner):
+    def test_items_may_be_of_defined_or_undefined_length(self, copy_slide, syntax, outer, inner):
         written, (path,) = copy_slide(**self.OPTIONS, transfer_syntax=syntax)
         edit(path, lambda dataset: delimit(dataset, outer, inner))
         self.check(written, path)
@@ -500,7 +500,7 @@ class TestFunctionalGroups:
         "syntax",
         [ImplicitVRLittleEndian, ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian],
     )
-    def test_items_are_not_parsed(self, make_slide, syntax):
+    def test_items_that_are_alike_are_not_parsed(self, make_slide, syntax):
         written = make_slide(**self.OPTIONS, transfer_syntax=syntax)
         self.check(written, written.paths[0])
 
@@ -531,7 +531,7 @@ class TestFunctionalGroups:
         self.check(written, path)
 
     @pytest.mark.parametrize("undefined", [True, False])
-    def test_another_sequence_may_follow(self, copy_slide, undefined):
+    def test_another_sequence_may_follow_the_functional_groups(self, copy_slide, undefined):
         written, (path,) = copy_slide(**self.OPTIONS)
 
         def append(dataset: Dataset) -> None:
@@ -564,7 +564,7 @@ class TestFunctionalGroups:
     ],
 )
 @pytest.mark.parametrize("bits", [8, 16])
-def test_each_native_transfer_syntax(make_slide, syntax, sparse, bits):
+def test_each_native_transfer_syntax_is_read(make_slide, syntax, sparse, bits):
     options = {**SPARSE, "sparse": "shuffled"} if sparse else {}
     written = make_slide(
         **options, transfer_syntax=syntax, bits=bits, samples=3 if bits == 8 else 1

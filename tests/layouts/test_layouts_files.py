@@ -223,7 +223,9 @@ class TestFolders:
         make_other_images(tmp_path, written.paths[0])
         self.check(tmp_path, written)
 
-    def test_so_are_those_that_are_damaged_or_encoded_in_private(self, written, tmp_path):
+    def test_damaged_or_privately_encoded_dicom_files_of_others_are_passed_over(
+        self, written, tmp_path
+    ):
         copy_files(written.paths, tmp_path)
         make_other_images(tmp_path, written.paths[0])
         os.truncate(tmp_path / "photograph.dcm", 3000)
@@ -239,7 +241,7 @@ class TestFolders:
         with pytest.raises(DicomSlideError, match=r"label\.dcm"):
             open_slide(tmp_path)
 
-    def test_a_folder_of_others_is_an_error_that_counts_them(self, written, tmp_path):
+    def test_a_folder_of_other_dicom_files_is_an_error_that_counts_them(self, written, tmp_path):
         make_other_images(tmp_path, written.paths[0])
         (tmp_path / "notes.txt").write_text("nothing")
         with pytest.raises(NoSlideError) as error:
@@ -286,7 +288,7 @@ class TestFolders:
         copy_files(written.paths, tmp_path / "copy")
         self.check(tmp_path, written)
 
-    def test_of_copies_that_differ_one_counts(self, written, tmp_path):
+    def test_one_of_several_copies_that_differ_is_used(self, written, tmp_path):
         """Attributes and frames are of the same file."""
         copy_files(written.paths, tmp_path / "a")
 
@@ -348,7 +350,7 @@ class TestSeveralSlides:
             copy_files(slide.paths, tmp_path / slide.container_identifier)
         return tmp_path, slides
 
-    def test_an_error_lists_them(self, archive):
+    def test_an_error_lists_the_slides_of_a_folder(self, archive):
         with pytest.raises(NoSlideError, match="2 slides: 'A-1', 'B-2'"):
             open_slide(archive[0])
 
@@ -358,7 +360,7 @@ class TestSeveralSlides:
             slide = open_slide(folder, container_identifier=written.container_identifier)
             assert np.array_equal(read_all(slide), written.levels[0].pixels())
 
-    def test_all_can_be_opened(self, archive):
+    def test_all_slides_of_a_folder_can_be_opened(self, archive):
         folder, slides = archive
         found = {slide.container_identifier: slide for slide in open_slides(folder)}
         for written in slides:
@@ -387,7 +389,7 @@ class TestDicomdir:
             gc.collect()
         return folder / "DICOMDIR"
 
-    def test_it_lists_the_files(self, make_slide, tmp_path):
+    def test_a_dicomdir_lists_the_files(self, make_slide, tmp_path):
         written = make_slide(factors=(1, 2), label=True)
         other = make_slide(container_identifier="OTHER")
         directory = self.write(tmp_path, written.paths)
@@ -398,7 +400,7 @@ class TestDicomdir:
                 assert np.array_equal(read_all(slide, level=level), known.pixels())
             assert len(slide.label_images) == 1
 
-    def test_it_may_list_other_images(self, make_slide, tmp_path):
+    def test_a_dicomdir_may_list_other_images(self, make_slide, tmp_path):
         written = make_slide()
         other = pydicom.data.get_testdata_file("CT_small.dcm")
         directory = self.write(tmp_path, [*written.paths, other])
@@ -412,7 +414,7 @@ class TestDicomdir:
         with pytest.raises(OSError, match=r"DICOMDIR.*not there"):
             open_slide(tmp_path)
 
-    def test_it_lists_nothing_outside_its_folder(self, make_slide, tmp_path):
+    def test_a_dicomdir_lists_nothing_outside_its_folder(self, make_slide, tmp_path):
         directory = self.write(tmp_path / "disc", make_slide().paths)
         shutil.copy(make_slide().paths[0], tmp_path / "OUTSIDE")
         data = pydicom.dcmread(directory)
@@ -425,13 +427,15 @@ class TestDicomdir:
             open_slide(tmp_path / "disc")
 
     @pytest.mark.parametrize("kept", [0.3, 0.6, 0.9])
-    def test_one_that_is_cut_off_is_an_error(self, make_slide, tmp_path, kept):
+    def test_a_dicomdir_that_is_cut_off_is_an_error(self, make_slide, tmp_path, kept):
         directory = self.write(tmp_path, make_slide().paths)
         os.truncate(directory, int(directory.stat().st_size * kept))
         with pytest.raises(DicomSlideError, match="DICOMDIR"):
             open_slide(tmp_path)
 
-    def test_one_that_is_no_dicom_file_is_a_file_like_others(self, make_slide, tmp_path):
+    def test_a_file_called_dicomdir_that_is_no_dicom_file_is_one_like_others(
+        self, make_slide, tmp_path
+    ):
         written = make_slide()
         copy_files(written.paths, tmp_path)
         (tmp_path / "DICOMDIR").write_text("nothing")
@@ -481,7 +485,7 @@ class TestLeniency:
             assert np.array_equal(read_all(slide, level=level), known.pixels())
         assert len(slide.label_images) == len(slide.overview_images) == 1
 
-    def test_no_container_identifier(self, files, tmp_path):
+    def test_slide_without_container_identifier_opens(self, files, tmp_path):
         written, paths = files
         for path in paths:
             edit(path, forget("ContainerIdentifier"))
@@ -489,14 +493,14 @@ class TestLeniency:
         self.check(slide, written)
         assert slide.container_identifier == ""
 
-    def test_a_container_identifier_in_some_images_only(self, files, tmp_path):
+    def test_slide_with_a_container_identifier_in_some_images_opens(self, files, tmp_path):
         written, paths = files
         edit(paths[1], forget("ContainerIdentifier"))
         slide = self.open_warned(tmp_path, "1 of 2 images have no Container Identifier")
         self.check(slide, written)
         assert slide.container_identifier == written.container_identifier
 
-    def test_no_optical_path_sequence(self, files, tmp_path):
+    def test_slide_without_optical_path_sequence_opens(self, files, tmp_path):
         written, paths = files
         for path in paths:
             edit(path, forget("OpticalPathSequence"))
@@ -504,7 +508,7 @@ class TestLeniency:
         self.check(slide, written)
         assert slide.num_channels == 1
 
-    def test_no_total_pixel_matrix_origin(self, files, tmp_path):
+    def test_slide_without_total_pixel_matrix_origin_opens(self, files, tmp_path):
         written, paths = files
         for path in paths[:2]:
             edit(path, forget("TotalPixelMatrixOriginSequence"))
@@ -514,7 +518,7 @@ class TestLeniency:
         self.check(slide, written)
         assert slide.physical_offset == (0.0, 0.0)
 
-    def test_a_frame_of_reference_for_each_level(self, files, tmp_path):
+    def test_slide_with_a_frame_of_reference_for_each_level_opens(self, files, tmp_path):
         written, paths = files
         for number, path in enumerate(paths):
             edit(path, lambda d, n=number: setattr(d, "FrameOfReferenceUID", f"1.2.{n}"))
@@ -522,21 +526,23 @@ class TestLeniency:
         self.check(slide, written)
         assert slide.frame_of_reference_uid == "1.2.0"
 
-    def test_a_frame_of_reference_for_one_level_only(self, files, tmp_path):
+    def test_slide_with_a_level_without_frame_of_reference_opens(self, files, tmp_path):
         written, paths = files
         edit(paths[0], forget("FrameOfReferenceUID"))
         slide = self.open_warned(tmp_path, "a Frame of Reference UID of its own")
         self.check(slide, written)
         assert slide.frame_of_reference_uid == written.frame_of_reference_uid
 
-    def test_a_frame_of_reference_for_label_and_overview(self, files, tmp_path):
+    def test_slide_with_another_frame_of_reference_for_label_and_overview_opens(
+        self, files, tmp_path
+    ):
         """It may be their own: nobody measured where they lie."""
         written, paths = files
         for number, path in enumerate(paths[2:]):
             edit(path, lambda d, n=number: setattr(d, "FrameOfReferenceUID", f"1.2.{n}"))
         self.check(open_slide(tmp_path), written)
 
-    def test_label_and_overview_that_have_nothing_in_common_but_their_series(self, files, tmp_path):
+    def test_label_and_overview_belong_to_the_slide_of_their_series(self, files, tmp_path):
         written, paths = files
         for number, path in enumerate(paths):
             edit(path, forget("ContainerIdentifier"))
@@ -544,7 +550,7 @@ class TestLeniency:
                 edit(path, lambda d, n=number: setattr(d, "FrameOfReferenceUID", f"1.2.{n}"))
         self.check(self.open_warned(tmp_path, "Container Identifier"), written)
 
-    def test_label_and_overview_without_pixel_spacing(self, files, tmp_path):
+    def test_label_and_overview_need_no_pixel_spacing(self, files, tmp_path):
         written, paths = files
         for path in paths[2:]:
             edit(path, forget("SharedFunctionalGroupsSequence"))
@@ -555,7 +561,7 @@ class TestLeniency:
             _ = slide.label_images[0].physical_offset
 
     @pytest.mark.parametrize("options", [{}, SPARSE, JPEG, {"focal_planes": 2}], ids=str)
-    def test_no_number_of_frames(self, copy_slide, tmp_path, options):
+    def test_slide_without_number_of_frames_opens(self, copy_slide, tmp_path, options):
         written, (path,) = copy_slide(**options)
         edit(path, forget("NumberOfFrames"))
         slide = self.open_warned(tmp_path, "1 of 1 images have no Number of Frames")
@@ -564,7 +570,7 @@ class TestLeniency:
             read_all(written.folder, focal_plane=slide.num_focal_planes - 1),
         )
 
-    def test_uids_that_are_too_long(self, files, tmp_path):
+    def test_slide_with_uids_that_are_too_long_opens(self, files, tmp_path):
         written, paths = files
         uid = "1.2." + 80 * "3"
         with pydicom.config.disable_value_validation():

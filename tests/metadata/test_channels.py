@@ -84,7 +84,7 @@ class TestOpticalPaths:
         assert [channel.identifier for channel in channels] == ["10", "2", "A"]
         assert {channel.type for channel in channels} == {ChannelTypes.OPTICAL_PATH}
 
-    def test_description_and_wavelength(self):
+    def test_description_and_wavelength_are_those_of_the_optical_path(self):
         image = make_slide_image("1", "2")
         image.OpticalPathSequence[0].OpticalPathDescription = "DAPI channel"
         image.OpticalPathSequence[0].IlluminationWaveLength = 385.0

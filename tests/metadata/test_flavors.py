@@ -21,7 +21,7 @@ def make_image(flavor: str = "VOLUME") -> Dataset:
 
 class TestEnumeratedValues:
     @pytest.mark.parametrize("name", ["OPTICAL_PATH", "SEGMENT", "PARAMETER"])
-    def test_channel_types(self, name):
+    def test_channel_types_have_their_names_as_values(self, name):
         assert ChannelTypes(name) is ChannelTypes[name]
 
     @pytest.mark.parametrize("name", FLAVORS)
@@ -36,7 +36,7 @@ class TestIsImage:
     @pytest.mark.parametrize(
         "keyword", ["Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation"]
     )
-    def test_pixels_need_each_of_these_attributes(self, keyword):
+    def test_data_set_that_lacks_one_of_the_attributes_of_pixels_is_no_image(self, keyword):
         image = make_image()
         delattr(image, keyword)
         assert not dicomslide.is_image(image)

@@ -156,7 +156,7 @@ class TestFocalPlaneOffsets:
     def test_single_one_is_the_origin(self):
         assert focal_plane_offsets(make_full_image()) == (2.0,)
 
-    def test_of_sparse_frames_are_their_own_from_the_slide_upwards(self):
+    def test_offsets_of_sparse_frames_are_their_own_from_the_slide_upwards(self):
         image = make_sparse_image(place(1, 1, z=4.5), place(1, 4, z=-1.0), place(3, 1, z=4.5))
         assert focal_plane_offsets(image) == (-1.0, 4.5)
 
@@ -280,19 +280,19 @@ class TestEncodedPositions:
         assert y.tolist() == [-20.5] * 5
         np.testing.assert_allclose(z, [0.0005, 0.0015, 0.0005, 0.0015, 0.0005])
 
-    def test_frames_that_are_alike(self, read_back, frames):
+    def test_positions_of_frames_that_are_alike_are_those_that_are_parsed(self, read_back, frames):
         self.check(read_back(make_sparse_image(*frames, OpticalPathSequence=self.paths())))
 
-    def test_frame_with_an_element_of_its_own(self, read_back, frames):
+    def test_frame_with_an_element_of_its_own_has_its_position(self, read_back, frames):
         frames[2].PlanePositionSlideSequence[0].ImageComments = "out of focus"
         self.check(read_back(make_sparse_image(*frames, OpticalPathSequence=self.paths())))
 
-    def test_frame_with_two_items_in_a_sequence(self, read_back, frames):
+    def test_frame_with_two_items_in_a_sequence_has_its_position(self, read_back, frames):
         item = make_item(OpticalPathIdentifier="A")
         frames[0].OpticalPathIdentificationSequence.append(item)
         self.check(read_back(make_sparse_image(*frames, OpticalPathSequence=self.paths())))
 
-    def test_text_that_looks_like_the_start_of_an_item(self, read_back, frames):
+    def test_text_that_looks_like_the_start_of_an_item_is_none(self, read_back, frames):
         for frame in frames:
             frame.add_new(0x00111010, "OB", b"\xfe\xff\x0d\xe0\0\0\0\0\xfe\xff\x00\xe0" * 2)
         self.check(read_back(make_sparse_image(*frames, OpticalPathSequence=self.paths())))

@@ -133,7 +133,7 @@ class TestOrientation:
         assert ImageGeometry((0, 0, 0), orientation, (1, 1)).rotation == degrees
 
     @given(st.floats(-179, 180), st.booleans())
-    def test_rotation_of_an_oblique_image(self, degrees, mirrored):
+    def test_rotation_of_an_oblique_image_is_its_angle(self, degrees, mirrored):
         geometry = ImageGeometry((0, 0, 0), oblique(degrees, mirrored), (1, 1))
         assert geometry.rotation == pytest.approx(degrees, abs=1e-9)
 
@@ -154,7 +154,7 @@ class TestOrientation:
         ("orientation", "expected"),
         [((1, 0, 0, 0, -1, 0), (0.002, 0.001)), ((0, -1, 0, -1, 0, 0), (0.001, 0.002))],
     )
-    def test_spacing_along_x_and_y(self, orientation, expected):
+    def test_spacing_along_x_and_y_follows_the_direction_of_rows(self, orientation, expected):
         """Rows are 0.001 mm apart, columns 0.002 mm."""
         assert ImageGeometry((0, 0, 0), orientation, (0.001, 0.002)).spacing_xy == expected
 
@@ -202,7 +202,7 @@ class TestReading:
             "SharedFunctionalGroupsSequence",
         ],
     )
-    def test_image_without_one_of_them_has_no_geometry(self, keyword):
+    def test_image_that_lacks_one_of_the_three_attributes_has_no_geometry(self, keyword):
         image = make_image()
         delattr(image, keyword)
         assert read_geometry(image) is None

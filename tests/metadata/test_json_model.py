@@ -269,36 +269,36 @@ class TestBulkData:
 
     @pytest.mark.parametrize("depth", [0, 1, 5])
     @pytest.mark.parametrize("tag", [ICC, "00281201", "00281203", "00281222", "00281224"])
-    def test_is_found_at_any_depth(self, tag, depth):
+    def test_addresses_of_bulk_data_are_found_at_any_depth(self, tag, depth):
         item = self.at(tag, "OW", self.URL)
         for _ in range(depth):
             item = {PATHS: {"vr": "SQ", "Value": [{}, item]}}
         assert list(bulk_data_urls(item)) == [(tag, self.URL)]
 
-    def test_other_attributes_are_of_no_use(self):
+    def test_bulk_data_of_attributes_that_nobody_needs_are_passed_over(self):
         item = self.at("7FE00010", "OW", self.URL) | self.at("00420011", "OB", self.URL)
         assert list(bulk_data_urls(item)) == []
 
     @pytest.mark.parametrize("url", [None, 5, [], {}, ["a", "b"], [5]])
-    def test_what_is_no_address_is_not_found(self, url):
+    def test_values_that_are_no_addresses_are_passed_over(self, url):
         assert list(bulk_data_urls(self.at(ICC, "OB", url))) == []
 
     @pytest.mark.parametrize("wrap", [str, lambda url: [url]])
-    def test_is_put_in(self, wrap):
+    def test_retrieved_bulk_data_are_put_in(self, wrap):
         path = self.at(ICC, "OB", wrap(self.URL))
         item = {PATHS: {"vr": "SQ", "Value": [path]}}
         assert list(bulk_data_urls(item)) == [(ICC, self.URL)]
         dataset = dataset_of_json(item, {self.URL: b"profile!"}, NAME)
         assert dataset.OpticalPathSequence[0].ICCProfile == b"profile!"
 
-    def test_is_left_out_where_it_is_missing(self):
+    def test_missing_bulk_data_are_left_out(self):
         path = self.at(ICC, "OB", self.URL) | {"00480106": {"vr": "SH", "Value": ["1"]}}
         item = {PATHS: {"vr": "SQ", "Value": [path]}} | self.at("00420011", "OB", self.URL)
         dataset = dataset_of_json(item, {}, NAME)
         assert dataset.OpticalPathSequence[0].dir() == ["OpticalPathIdentifier"]
         assert dataset.dir() == ["OpticalPathSequence"]
 
-    def test_groups_may_be(self, sparse, read_json):
+    def test_functional_groups_may_be_bulk_data(self, sparse, read_json):
         _, file = next(read_json("sparse"))
         encoded = dataset_of_json(sparse, {}, NAME).get_item(int(GROUPS, 16)).value
         item = sparse | self.at(GROUPS, "SQ", self.URL)
@@ -307,7 +307,7 @@ class TestBulkData:
         np.testing.assert_array_equal(found.pixels, read_frame_positions(file).pixels)
         assert GROUPS not in dataset_of_json(item, {}, NAME).to_json_dict()
 
-    def test_of_frames_is_left_out(self, sparse):
+    def test_bulk_data_of_frames_are_left_out(self, sparse):
         item = change(
             sparse, lambda item: first_position(item).update(self.at(ICC, "OB", self.URL))
         )
@@ -317,7 +317,7 @@ class TestBulkData:
         assert "ICCProfile" not in position
 
     @pytest.mark.parametrize(("tag", "bits"), [("7FE00008", 32), ("7FE00009", 64)])
-    def test_of_floats_is_named(self, tag, bits):
+    def test_bulk_data_of_floats_are_named(self, tag, bits):
         item = self.at(tag, "OF", self.URL)
         dataset = dataset_of_json(item, {}, NAME)
         assert dataset.BitsAllocated == bits
@@ -337,6 +337,6 @@ class TestBulkData:
         ([1], ""),
     ],
 )
-def test_text(element, text):
+def test_text_is_the_first_value_of_an_attribute(element, text):
     assert text_of_json({"00080018": element}, "00080018") == text
     assert text_of_json({}, "00080018") == ""

@@ -70,7 +70,7 @@ def is_matched_by_every_choice(match, item, right, wrong):
 
 
 class TestOpticalPath:
-    def test_matches_when_every_given_criterion_does(self):
+    def test_optical_path_matches_when_every_given_criterion_does(self):
         assert is_matched_by_every_choice(
             does_optical_path_item_match,
             make_optical_path(),
@@ -109,7 +109,7 @@ class TestOpticalPath:
 
 
 class TestSegment:
-    def test_matches_when_every_given_criterion_does(self):
+    def test_segment_matches_when_every_given_criterion_does(self):
         assert is_matched_by_every_choice(
             does_segment_item_match,
             make_segment(),
@@ -157,19 +157,19 @@ class TestSegment:
 
 
 class TestSpecimenDescription:
-    def test_matches_any_substance_of_any_step(self):
+    def test_specimen_matches_any_substance_of_any_step(self):
         item = make_specimen((DAPI,), (HEMATOXYLIN, EOSIN))
         assert all(
             does_specimen_description_item_match(item, specimen_stain=stain)
             for stain in (DAPI, HEMATOXYLIN, EOSIN)
         )
 
-    def test_does_not_match_another_substance(self):
+    def test_specimen_does_not_match_another_substance(self):
         assert not does_specimen_description_item_match(
             make_specimen((HEMATOXYLIN,)), specimen_stain=EOSIN
         )
 
-    def test_matches_without_criterion(self):
+    def test_specimen_matches_where_there_is_no_criterion(self):
         assert does_specimen_description_item_match(make_specimen((HEMATOXYLIN,)))
         assert does_specimen_description_item_match(Dataset())
 

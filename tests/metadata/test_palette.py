@@ -36,27 +36,27 @@ def read(image: Dataset, **options):
 
 
 class TestDiscrete:
-    def test_8_bits(self):
+    def test_discrete_palette_of_8_bits_has_its_colours(self):
         palette = read(make_image((3, 5, 8), b"\1\2\3", b"\4\5\6", b"\7\x08\x09"))
         assert (palette.first, palette.bits, palette.dtype) == (5, 8, np.uint8)
         assert palette.table.tolist() == [[1, 4, 7], [2, 5, 8], [3, 6, 9]]
 
-    def test_16_bits(self):
+    def test_discrete_palette_of_16_bits_has_its_colours(self):
         palette = read(make_image((2, 0, 16), struct.pack("<2H", 1, 65535)))
         assert (palette.bits, palette.dtype) == (16, np.uint16)
         assert palette.table.tolist() == [[1] * 3, [65535] * 3]
 
-    def test_big_endian(self):
+    def test_discrete_palette_may_be_big_endian(self):
         image = make_image((2, 0, 16), struct.pack(">2H", 1, 258))
         assert read(image, big_endian=True).table[:, 0].tolist() == [1, 258]
 
-    def test_8_bits_in_words(self):
+    def test_values_of_8_bits_may_be_in_words(self):
         """Some writers allocate 16 bits (note in PS3.3 C.7.6.3.1.6)."""
         palette = read(make_image((3, 0, 8), struct.pack("<3H", 7, 8, 9)))
         assert palette.dtype == np.uint8
         assert palette.table[:, 0].tolist() == [7, 8, 9]
 
-    def test_padded_to_an_even_length(self):
+    def test_discrete_palette_may_be_padded_to_an_even_length(self):
         assert read(make_image((3, 0, 8), b"\1\2\3\0")).table[:, 0].tolist() == [1, 2, 3]
 
     def test_zero_entries_are_65536(self):
@@ -80,14 +80,14 @@ class TestSegmented:
     """Expected values by hand, and those of pydicom."""
 
     @pytest.mark.parametrize(("bits", "kind"), [(8, "B"), (16, "H")])
-    def test_discrete_and_linear(self, bits, kind):
+    def test_discrete_and_linear_segments_are_expanded(self, bits, kind):
         data = segments((0, 3, 10, 20, 30), (1, 4, 70), (0, 1, 5), (1, 2, 0), kind=kind)
         image = make_image((10, 0, bits), data, segmented=True)
         table = read(image).table
         assert table[:, 0].tolist() == [10, 20, 30, 40, 50, 60, 70, 5, 2, 0]
         np.testing.assert_array_equal(table, apply_color_lut(np.arange(10), image))
 
-    def test_indirect(self):
+    def test_indirect_segments_are_expanded(self):
         """The first two segments again: 2 of them, from byte 0 on."""
         data = segments((0, 2, 5, 6), (1, 3, 9), (2, 2, 0, 0))
         image = make_image((10, 0, 16), data, segmented=True)
@@ -95,7 +95,7 @@ class TestSegmented:
         assert table[:, 0].tolist() == [5, 6, 7, 8, 9, 5, 6, 7, 8, 9]
         np.testing.assert_array_equal(table, apply_color_lut(np.arange(10), image))
 
-    def test_indirect_8_bits(self):
+    def test_indirect_segments_of_8_bits_are_expanded(self):
         """The second segment again, from byte 4 on."""
         data = segments((0, 2, 5, 6), (0, 1, 9), (2, 1, 4, 0, 0, 0), kind="B")
         image = make_image((4, 0, 8), data, segmented=True)
@@ -115,11 +115,11 @@ class TestSegmented:
         ],
         ids=["linear", "indirect", "loop", "type", "few", "cut", "end", "nothing"],
     )
-    def test_broken(self, data):
+    def test_broken_segments_are_an_error(self, data):
         with pytest.raises(InvalidImageError, match=r"1\.2\.3: Segmented.*Data cannot be expanded"):
             read(make_image((10, 0, 16), data, segmented=True))
 
-    def test_is_expanded_no_further_than_its_entries(self):
+    def test_segmented_palette_is_expanded_no_further_than_its_entries(self):
         linear = (1, 65535, 60000)
         data = segments((0, 1, 0), *[linear] * 50, (2, 65535, 6, 0))
         table = read(make_image((100, 0, 16), data, segmented=True)).table
@@ -137,21 +137,21 @@ class TestErrors:
             read(image)
 
     @pytest.mark.parametrize("descriptor", [(2, 0), (2, 0, 12), (2, 0, 32)])
-    def test_descriptor(self, descriptor):
+    def test_impossible_descriptor_is_an_error(self, descriptor):
         with pytest.raises(InvalidImageError, match="RedPaletteColorLookupTableDescriptor is"):
             read(make_image(descriptor, b"\1\2"))
 
-    def test_descriptors_differ(self):
+    def test_descriptors_that_differ_are_an_error(self):
         image = make_image((2, 0, 8), b"\1\2")
         image.GreenPaletteColorLookupTableDescriptor = [2, 1, 8]
         with pytest.raises(InvalidImageError, match="differ"):
             read(image)
 
-    def test_too_few_entries(self):
+    def test_palette_with_too_few_entries_is_an_error(self):
         with pytest.raises(InvalidImageError, match=r"has 2 values .* expected 3 of 8 bits"):
             read(make_image((3, 0, 8), b"\1\2"))
 
-    def test_values_of_too_many_bits(self):
+    def test_palette_values_of_too_many_bits_are_an_error(self):
         with pytest.raises(InvalidImageError, match="up to 256, expected 2 of 8 bits"):
             read(make_image((2, 0, 8), struct.pack("<2H", 1, 256)))
 
@@ -172,7 +172,7 @@ class TestPixelFormat:
         assert pixel_format.background == 0
 
     @pytest.mark.parametrize("bits", [1, 32])
-    def test_needs_integers_of_whole_bytes(self, bits):
+    def test_palette_needs_integers_of_whole_bytes(self, bits):
         image = make_image((2, 0, 8), b"\1\2")
         image.BitsAllocated = bits
         del image.BitsStored

@@ -112,12 +112,12 @@ class TestFrameBits:
         ],
         ids=["one bit", "8 bits", "12 of 16 bits", "RGB", "4:2:2"],
     )
-    def test_size_of_an_uncompressed_frame(self, image, bits_per_pixel):
+    def test_uncompressed_frame_has_the_bits_of_its_pixels(self, image, bits_per_pixel):
         assert read(image).frame_bits == 16 * 24 * bits_per_pixel
 
 
 class TestTransferSyntax:
-    def test_encapsulated_or_native(self):
+    def test_transfer_syntax_is_encapsulated_or_native(self):
         assert read_pixel_format(make_image(), JPEG2000Lossless).is_encapsulated
         assert not read_pixel_format(make_image(), ExplicitVRLittleEndian).is_encapsulated
 

@@ -47,7 +47,7 @@ def test_window_is_what_is_shown_as_black_and_white(center, width, expected):
     assert window_of(window(center, width)) == expected
 
 
-def test_window_that_all_frames_share():
+def test_window_may_be_shared_by_all_frames():
     dataset, groups = Dataset(), Dataset()
     assert read_window(dataset) is None
     groups.FrameVOILUTSequence = [window("40", "20")]
@@ -82,7 +82,7 @@ def test_colour_of_a_palette_is_its_brightest(segments):
     assert palette_color(palette((0, 255, 128), segments=segments)) == "00FF80"
 
 
-def test_palette_of_16_bits():
+def test_colour_of_a_palette_of_16_bits_is_its_brightest():
     assert palette_color(palette((65535, 0, 32768), bits=16)) == "FF0080"
 
 

@@ -26,7 +26,7 @@ def meanings(codes):
     return [code.meaning for code in codes]
 
 
-def test_staining_of_a_multiplex_slide():
+def test_staining_of_a_multiplex_slide_has_path_component_and_fluorophore():
     # The step that is printed in the documentation of the converter of the HTAN slides
     (staining,) = stainings(
         [
@@ -83,14 +83,14 @@ class TestPaths:
         own, _ = stainings_of_path(steps, "7", description, False)
         assert [name for staining in own for name in staining.names] == expected
 
-    def test_longer_name_is_meant(self):
+    def test_description_that_contains_two_names_means_the_longer_one(self):
         names = ("HLA", "HLA-DR", "Keratin", "Pan-Keratin")
         steps = stainings(*([(COMPONENT, Code(name, "99X", name))] for name in names))
         for name in names:
             (own,), _ = stainings_of_path(steps, "1", name, False)
             assert own.names == [name]
 
-    def test_fluorophore_of_several_stainings_names_none(self):
+    def test_fluorophore_that_several_stainings_share_names_none_of_them(self):
         fitc = Code("90669001", "SCT", "FITC")
         steps = stainings(*([(COMPONENT, c), (FLUOROPHORE, fitc)] for c in (CD3, CD45)))
         assert stainings_of_path(steps, "1", "Cycle 1 FITC", False) == ((), False)
@@ -104,7 +104,7 @@ class TestPaths:
         # It stands in the names of both
         assert stainings_of_path(steps, "1", "human", False) == ((), False)
 
-    def test_step_of_many_stains_is_parted(self):
+    def test_stains_of_one_step_are_told_apart_by_the_descriptions_of_paths(self):
         steps = stainings([(SUBSTANCE, DAPI), (SUBSTANCE, EOSIN), (SUBSTANCE, HEMATOXYLIN)])
         (own,), _ = stainings_of_path(steps, "1", "DAPI", False)
         assert own.names == ["DAPI"]

@@ -33,7 +33,7 @@ def test_names_and_kinds_are_those_of_the_dictionary(syntax):
         ("1.2.3", "application/octet-stream"),
     ],
 )
-def test_media_types_of_frames(uid, expected):
+def test_media_types_of_frames_are_those_of_the_standard(uid, expected):
     assert media_type(uid) == expected
 
 
@@ -41,5 +41,5 @@ def test_short_names_fit_a_table():
     assert max(len(syntax.short_name) for syntax in TRANSFER_SYNTAXES.values()) <= 18
 
 
-def test_unknown_ones_are_encapsulated():
+def test_unknown_transfer_syntaxes_are_encapsulated():
     assert is_encapsulated("1.2.3")

@@ -317,7 +317,7 @@ class TestCache:
             array[...]
         assert [len(array.frames.cache) for array in arrays] == [2, 2]
 
-    def test_is_bounded_while_threads_read(self, small):
+    def test_cache_is_bounded_while_threads_read(self, small):
         array, _, level = small(cache=4)
         expected = level.pixels()
 
@@ -389,7 +389,7 @@ def array_of(path: Path, channel=0, focal_plane=0, **options):
 
 
 class TestPickling:
-    def test_is_small_also_after_reading(self, make_slide):
+    def test_pickled_array_is_small_also_after_reading(self, make_slide):
         array = array_of(make_slide(size=(700, 900)).folder)
         empty = len(pickle.dumps(array))
         array[...]
@@ -402,7 +402,7 @@ class TestPickling:
         per_frame = 8 * 5
         assert len(pickle.dumps(array)) < 4000 + per_frame * len(level.frames)
 
-    def test_reopens_its_file_in_another_process(self, make_slide, tmp_path):
+    def test_array_reopens_its_file_in_another_process(self, make_slide, tmp_path):
         arrays = [
             array_of(make_slide(transfer_syntax=JPEGBaseline8Bit, offset_table=table).folder)
             for table in ("basic", "empty", "extended")

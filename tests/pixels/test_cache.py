@@ -23,7 +23,7 @@ calls = st.lists(st.tuples(st.sampled_from(["get", "put"]), frames), max_size=40
 
 
 @given(st.integers(0, 5), calls)
-def test_keeps_the_frames_that_were_used_last(size, calls):
+def test_cache_keeps_the_frames_that_were_used_last(size, calls):
     cache = FrameCache("key", size)
     used = OrderedDict()
     for name, frame in calls:
@@ -42,7 +42,7 @@ def test_keeps_the_frames_that_were_used_last(size, calls):
 
 
 @pytest.mark.parametrize("size", [0, 3])
-def test_is_bounded_from_many_threads(size):
+def test_cache_is_bounded_from_many_threads(size):
     cache = FrameCache("key", size)
     sizes = []
 
@@ -59,7 +59,7 @@ def test_is_bounded_from_many_threads(size):
 
 
 class TestPickling:
-    def test_arrives_empty_and_stays_bounded(self):
+    def test_pickled_cache_arrives_empty_and_stays_bounded(self):
         cache = FrameCache("empty", 2)
         cache.put(0, np.zeros(10_000))
         data = pickle.dumps(cache)
@@ -120,7 +120,7 @@ class TestSharedBound:
         assert len(cache) == 0
         assert cache.room(4 * FRAMES[0].nbytes) == 0
 
-    def test_it_arrives_with_the_bound_of_its_process(self):
+    def test_pickled_cache_has_the_bound_of_the_process_that_it_arrives_in(self):
         cache = pickle.loads(pickle.dumps(FrameCache("arrived")))
         cache.put(0, FRAMES[0])
         assert len(FrameCache("arrived")) == 1

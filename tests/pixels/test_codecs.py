@@ -24,7 +24,7 @@ def encode_jpeg_lossless(pixels) -> bytes:
 
 
 class TestSupport:
-    def test_transfer_syntaxes(self):
+    def test_all_transfer_syntaxes_of_the_table_are_supported(self):
         """UIDs and names of PS3.6 Table A-1, without those that are retired or for video."""
         rows = dict(supported_transfer_syntaxes())
         endings = ["", ".1", ".1.99", ".2", ".5", ".8.1"]
@@ -47,7 +47,9 @@ class TestSupport:
         with pytest.raises(UnsupportedError, match=r"transfer syntax 1\.2\.3 is not supported"):
             check_supported(make_format(make_pixels(), "1.2.3"))
 
-    def test_photometric_interpretations(self, make_pixels, make_format):
+    def test_photometric_interpretations_of_the_standard_are_supported(
+        self, make_pixels, make_format
+    ):
         for photometric in PHOTOMETRIC_INTERPRETATIONS:
             if photometric != "PALETTE COLOR":
                 samples = 1 if photometric.startswith("MONOCHROME") else 3
@@ -82,19 +84,19 @@ class TestRecognition:
         }
 
     @pytest.mark.parametrize("samples", [1, 3])
-    def test_lossless_frames(self, make_pixels, make_format, encoders, samples):
+    def test_lossless_codestreams_are_recognised(self, make_pixels, make_format, encoders, samples):
         pixels = make_pixels(samples=samples)
         for name, encode in encoders.items():
             decoded = decode_frame(encode(pixels), make_format(pixels, UNKNOWN))
             assert np.array_equal(decoded, pixels.reshape(decoded.shape)), name
 
-    def test_jpeg(self, make_pixels, make_format, encode_with_pillow):
+    def test_jpeg_is_recognised(self, make_pixels, make_format, encode_with_pillow):
         pixels = make_pixels(samples=3)
         data = encode_with_pillow(pixels, "JPEG", quality=98, subsampling="4:4:4")
         decoded = decode_frame(data, make_format(pixels, UNKNOWN, "YBR_FULL_422"))
         assert np.abs(decoded.astype(int) - pixels).mean() < 2
 
-    def test_rle(self, make_format):
+    def test_rle_is_recognised(self, make_format):
         header = bytes([1, 0, 0, 0, 64]) + bytes(59)
         pixel_format = make_format(np.empty((8, 16), np.uint8), UNKNOWN)
         assert (decode_frame(header + bytes([129, 7]), pixel_format) == 7).all()
@@ -115,7 +117,7 @@ class TestCroppedFrames:
     """Some writers crop codestreams at the right and lower edge of the total pixel matrix."""
 
     @pytest.mark.parametrize("samples", [1, 3])
-    def test_the_rest_is_background(self, make_pixels, make_format, samples):
+    def test_part_that_a_cropped_frame_lacks_is_background(self, make_pixels, make_format, samples):
         pixels = make_pixels(30, 20, samples)
         whole = make_pixels(48, 40, samples)
         frame = decode_frame(encode_jpeg_lossless(pixels), make_format(whole, ".4.70"), (30, 20))
@@ -124,19 +126,21 @@ class TestCroppedFrames:
         assert (frame[30:] == background).all()
         assert (frame[:, 20:] == background).all()
 
-    def test_it_may_have_more_than_is_needed(self, make_pixels, make_format):
+    def test_cropped_frame_may_have_more_than_is_needed(self, make_pixels, make_format):
         pixels = make_pixels(32, 24)
         pixel_format = make_format(make_pixels(), ".4.70")
         frame = decode_frame(encode_jpeg_lossless(pixels), pixel_format, (30, 20))
         np.testing.assert_array_equal(frame[:32, :24, 0], pixels)
 
     @pytest.mark.parametrize("needed", [None, (48, 40), (31, 20), (30, 21)])
-    def test_all_that_is_needed_must_be_there(self, make_pixels, make_format, needed):
+    def test_cropped_frame_that_lacks_needed_pixels_is_an_error(
+        self, make_pixels, make_format, needed
+    ):
         data = encode_jpeg_lossless(make_pixels(30, 20))
         with pytest.raises(FrameError, match=r"\(30, 20, 1\).*expected \(48, 40, 1\)"):
             decode_frame(data, make_format(make_pixels(), ".4.70"), needed)
 
-    def test_it_may_not_be_larger_than_a_frame(self, make_pixels, make_format):
+    def test_cropped_frame_may_not_be_larger_than_a_frame(self, make_pixels, make_format):
         data = encode_jpeg_lossless(make_pixels(48, 41))
         with pytest.raises(FrameError, match=r"\(48, 41, 1\)"):
             decode_frame(data, make_format(make_pixels(), ".4.70"), (10, 10))
@@ -174,13 +178,15 @@ class TestPalette:
         frame = decode_frame(values.tobytes(), make_format(values, ".1", **table))
         assert frame[0].tolist() == [[1, 3, 5]] * 3 + [[2, 4, 6]] * 3
 
-    def test_signed_values(self, make_format, attributes):
+    def test_signed_values_have_the_colours_of_the_table(self, make_format, attributes):
         table = attributes(-2, 8, [1, 2, 3], [1, 2, 3], [1, 2, 3])
         values = np.array([[-128, -2, -1, 0, 127]], np.int8)
         frame = decode_frame(values.tobytes(), make_format(values, ".1", **table))
         assert frame[0, :, 0].tolist() == [1, 1, 2, 3, 3]
 
-    def test_compressed_values(self, make_pixels, make_format, attributes):
+    def test_compressed_values_have_the_colours_of_the_table(
+        self, make_pixels, make_format, attributes
+    ):
         table = attributes(0, 8, range(256), range(255, -1, -1), [7] * 256)
         values = make_pixels()
         frame = decode_frame(encode_jpeg_lossless(values), make_format(values, ".4.70", **table))

@@ -70,7 +70,7 @@ class TestTransform:
         np.testing.assert_array_equal(correct(), transform(pixels))
         assert len(calls) == 1
 
-    def test_black_and_white(self):
+    def test_black_and_white_are_kept(self):
         """Code 0 is a colour like any other."""
         pixels = np.array([[[0, 0, 0], [255, 255, 255]]], np.uint8)
         transform = ColorTransform(make_srgb_profile())
@@ -84,11 +84,11 @@ class TestTransform:
         ColorTransform(make_wide_gamut_profile())(pixels)
         np.testing.assert_array_equal(pixels, before)
 
-    def test_no_pixels(self):
+    def test_no_pixels_can_be_transformed(self):
         pixels = np.empty((0, 5, 3), np.uint8)
         assert ColorTransform(make_srgb_profile())(pixels).shape == (0, 5, 3)
 
-    def test_may_be_used_from_many_threads(self):
+    def test_transform_may_be_used_from_many_threads(self):
         profile = make_wide_gamut_profile(1.9)
         # Many of the colours are met by several threads for the first time
         tiles = [random_pixels(seed=seed) // 16 * 16 for seed in range(40)]
@@ -123,7 +123,7 @@ class TestProfileThatChangesNoColour:
             pixels = random_pixels(*shape, seed=seed)
             np.testing.assert_array_equal(ColorTransform(profile)(pixels), pixels)
 
-    def test_is_known_after_enough_pixels_and_needs_no_table(self):
+    def test_profile_that_changes_no_colour_is_known_after_enough_pixels(self):
         profile = make_srgb_profile()
         self.read(profile, 3)
         assert (color._unchanging, len(color._colors)) == (set(), 1)
@@ -138,7 +138,7 @@ class TestProfileThatChangesNoColour:
         self.read(profile, 64, (32, 32))
         assert profile in color._unchanging
 
-    def test_found_out_within_an_image(self):
+    def test_profile_that_changes_no_colour_is_known_within_an_image(self):
         pixels, part = random_pixels(300, 512), np.zeros((700, 600, 3), np.uint8)
         out = part[100:700:2, 50:562]
         assert ColorTransform(make_srgb_profile())(pixels, out=out) is out
@@ -184,20 +184,20 @@ class TestProfile:
                 item.ICCProfile = profile
         return image
 
-    def test_each_optical_path_has_its_own(self):
+    def test_each_optical_path_has_its_own_profile(self):
         image = self.image(b"first", None, b"third")
         assert [icc_profile(image, path) for path in range(3)] == [b"first", None, b"third"]
 
-    def test_image_may_have_one_for_all(self):
+    def test_image_may_have_one_profile_for_all_optical_paths(self):
         image = self.image(None, b"second")
         image.ICCProfile = b"all"
         assert [icc_profile(image, path) for path in range(2)] == [b"all", b"second"]
 
-    def test_there_may_be_none(self):
+    def test_image_may_have_no_profile(self):
         assert icc_profile(Dataset()) is None
         assert color_transform(None, "image") is None
 
-    def test_good_profile(self):
+    def test_good_profile_is_used(self):
         transform = color_transform(make_srgb_profile(), "image")
         assert transform == ColorTransform(make_srgb_profile())
 
@@ -222,7 +222,7 @@ class TestProfile:
 
 class TestSlide:
     @pytest.mark.parametrize("correct_color", [True, False])
-    def test_corrected_or_as_stored(self, make_slide, correct_color):
+    def test_colours_of_a_slide_are_corrected_or_as_stored(self, make_slide, correct_color):
         profile = make_wide_gamut_profile()
         slide = make_slide(icc_profile=profile)
         stored = slide.levels[0].pixels()

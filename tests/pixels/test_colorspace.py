@@ -21,7 +21,7 @@ def exact(pixels: np.ndarray, bits: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("bits", [8, 10, 12, 16])
-def test_is_rounded_to_the_nearest_value(bits):
+def test_converted_value_is_the_nearest_one(bits):
     dtype = np.uint8 if bits == 8 else np.uint16
     pixels = np.random.default_rng(0).integers(0, 2**bits, (500, 500, 3)).astype(dtype)
     pixels[0, :8] = np.array(np.meshgrid(*[[0, 2**bits - 1]] * 3)).reshape(3, 8).T
@@ -42,7 +42,7 @@ def test_is_rounded_to_the_nearest_value(bits):
     ],
     ids=["black", "white", "red", "green", "blue"],
 )
-def test_known_colours(ybr, rgb):
+def test_known_colours_of_ycbcr_are_those_of_rgb(ybr, rgb):
     """The YCbCr of pure colours, rounded, as in the JFIF specification."""
     decoded = ybr_to_rgb(np.array([[ybr]], np.uint8), 8)
     np.testing.assert_allclose(decoded[0, 0].astype(int), rgb, atol=1)

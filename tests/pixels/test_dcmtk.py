@@ -76,7 +76,7 @@ def convert(tmp_path):
     ("samples", "bits", "signed"),
     [(1, 8, False), (1, 12, False), (1, 16, False), (1, 12, True), (1, 16, True), (3, 8, False)],
 )
-def test_lossless(make_pixels, convert, name, samples, bits, signed):
+def test_lossless_frames_are_decoded_as_by_dcmtk(make_pixels, convert, name, samples, bits, signed):
     pixels = make_pixels(samples=samples, bits=bits, signed=signed)
     found, _ = convert(LOSSLESS[name], pixels, bits)
     assert found.dtype == pixels.dtype
@@ -85,7 +85,7 @@ def test_lossless(make_pixels, convert, name, samples, bits, signed):
 
 @pytest.mark.parametrize("name", LOSSY)
 @pytest.mark.parametrize("samples", [1, 3])
-def test_lossy(make_pixels, convert, name, samples):
+def test_lossy_frames_are_decoded_as_by_dcmtk(make_pixels, convert, name, samples):
     found, expected = convert(LOSSY[name], make_pixels(samples=samples), 8)
     # Decoders may round in other places
     np.testing.assert_allclose(found.astype(int), expected, atol=1)
@@ -93,7 +93,7 @@ def test_lossy(make_pixels, convert, name, samples):
 
 @pytest.mark.parametrize("name", ["JPEG Extended", "JPEG-LS near-lossless"])
 @pytest.mark.parametrize("samples", [1, 3])
-def test_lossy_12_bits(make_pixels, convert, name, samples):
+def test_lossy_frames_of_12_bits_are_decoded_as_by_dcmtk(make_pixels, convert, name, samples):
     found, expected = convert(LOSSY[name], make_pixels(samples=samples, bits=12), 12)
     assert found.dtype == np.uint16
     np.testing.assert_allclose(found.astype(int), expected, atol=1)

@@ -80,7 +80,7 @@ def frames(make_pixels, make_format, encode_with_pillow, encode_planes, deflate)
 
 
 @pytest.mark.parametrize("name", SYNTAXES)
-def test_frame_is_cut_off(frames, name):
+def test_frame_that_is_cut_off_is_an_error_or_whole(frames, name):
     """Grey pixels would be the worst answer."""
     data, pixel_format, pixels = frames[name]
     ends = {*np.linspace(0, len(data) - 1, 60).astype(int), *range(len(data) - 12, len(data))}
@@ -93,7 +93,7 @@ def test_frame_is_cut_off(frames, name):
 
 
 @pytest.mark.parametrize("name", SYNTAXES)
-def test_frame_is_padded(frames, name):
+def test_frame_may_be_padded(frames, name):
     """Fragments have an even length, and some writers pad them further."""
     data, pixel_format, pixels = frames[name]
     for padding in (1,) if name == "native" else (1, 2, 200):
@@ -101,7 +101,7 @@ def test_frame_is_padded(frames, name):
 
 
 @pytest.mark.parametrize("name", SYNTAXES)
-def test_frame_is_damaged(frames, name):
+def test_damaged_frame_is_an_error_or_pixels(frames, name):
     """There is no telling all damages, but what is returned is an image of the right kind."""
     data, pixel_format, _ = frames[name]
     random = np.random.default_rng(0)
@@ -120,7 +120,7 @@ def test_frame_is_damaged(frames, name):
 
 @pytest.mark.parametrize("name", SYNTAXES)
 @pytest.mark.parametrize("data", [b"", b"\0", b"\xff\xd8", bytes(1000), b"\xff" * 1000])
-def test_frame_is_something_else(frames, name, data):
+def test_frame_that_is_something_else_is_an_error(frames, name, data):
     with pytest.raises(FrameError):
         decode_frame(data, frames[name][1])
 
@@ -149,14 +149,14 @@ def with_jpeg2000_size(data: bytes, **fields) -> bytes:
 @pytest.mark.parametrize(
     ("rows", "columns"), [(65535, 65535), (64, 65), (65, 64), (0, 64), (64, 0), (63, 64)]
 )
-def test_jpeg_claims_another_size(frames, name, rows, columns):
+def test_jpeg_that_claims_another_size_is_an_error(frames, name, rows, columns):
     data, pixel_format, _ = frames[name]
     with pytest.raises(FrameError, match=rf"codestream is \({rows}, {columns}, \d\)"):
         decode_frame(with_jpeg_frame(data, rows=rows, columns=columns), pixel_format)
 
 
 @pytest.mark.parametrize(("name", "bits"), [("JPEG", 12), ("JPEG-LS", 16), ("JPEG Lossless", 17)])
-def test_jpeg_claims_more_bits(frames, name, bits):
+def test_jpeg_that_claims_more_bits_is_an_error(frames, name, bits):
     data, pixel_format, _ = frames[name]
     with pytest.raises(FrameError, match=f"has {bits} bits per sample, Bits Allocated is"):
         decode_frame(with_jpeg_frame(data, precision=bits), pixel_format)
@@ -168,7 +168,7 @@ def test_jpeg_claims_more_bits(frames, name, bits):
 @pytest.mark.parametrize(
     ("rows", "columns"), [(2**31, 2**31), (64, 65), (65, 64), (63, 64), (0, 64)]
 )
-def test_jpeg2000_claims_another_size(frames, name, rows, columns):
+def test_jpeg2000_that_claims_another_size_is_an_error(frames, name, rows, columns):
     data, pixel_format, _ = frames[name]
     with pytest.raises(FrameError, match=rf"codestream is \({rows}, {columns}, 3\)"):
         decode_frame(with_jpeg2000_size(data, rows=rows, columns=columns), pixel_format)
@@ -176,13 +176,13 @@ def test_jpeg2000_claims_another_size(frames, name, rows, columns):
 
 @pytest.mark.parametrize("name", ["JPEG 2000", "HTJ2K"])
 @pytest.mark.parametrize("side", [1, 2, 16])
-def test_jpeg2000_has_tiny_tiles(frames, name, side):
+def test_jpeg2000_of_tiny_tiles_is_an_error(frames, name, side):
     data, pixel_format, _ = frames[name]
     with pytest.raises(FrameError, match=f"has {(64 // side) ** 2} tiles"):
         decode_frame(with_jpeg2000_size(data, tile_rows=side, tile_columns=side), pixel_format)
 
 
-def test_jpeg2000_has_no_tiles(frames):
+def test_jpeg2000_without_tiles_is_an_error(frames):
     data, pixel_format, _ = frames["JPEG 2000"]
     with pytest.raises(FrameError):
         decode_frame(with_jpeg2000_size(data, tile_rows=0), pixel_format)
@@ -191,7 +191,7 @@ def test_jpeg2000_has_no_tiles(frames):
 @pytest.mark.parametrize(
     "shape", [(4096, 4096, 3), (64, 65, 3), (64, 72, 3), (65, 64, 3), (64, 64)]
 )
-def test_jpeg_xl_claims_another_image(frames, shape):
+def test_jpeg_xl_that_claims_another_image_is_an_error(frames, shape):
     _, pixel_format, _ = frames["JPEG XL"]
     data = bytes(imagecodecs.jpegxl_encode(np.zeros(shape, np.uint8), lossless=True, effort=1))
     size = (*shape, 1)[:3]
@@ -200,13 +200,13 @@ def test_jpeg_xl_claims_another_image(frames, shape):
 
 
 @pytest.mark.parametrize("name", ["JPEG", "JPEG-LS", "JPEG 2000", "HTJ2K", "JPEG XL"])
-def test_other_number_of_components(frames, make_pixels, make_format, name):
+def test_frame_of_another_number_of_components_is_an_error(frames, make_pixels, make_format, name):
     pixel_format = make_format(make_pixels(64, 64), SYNTAXES[name])
     with pytest.raises(FrameError, match=r"codestream is \(64, 64, 3\).*expected \(64, 64, 1\)"):
         decode_frame(frames[name][0], pixel_format)
 
 
-def test_jpeg_has_many_scans(frames):
+def test_jpeg_of_many_scans_is_an_error(frames):
     """Each one is a few bytes and a pass over all coefficients."""
     data, pixel_format, _ = frames["JPEG progressive"]
     last = data[data.rindex(b"\xff\xda") : -2]
@@ -214,7 +214,7 @@ def test_jpeg_has_many_scans(frames):
         decode_frame(data[:-2] + last * 100_000 + data[-2:], pixel_format)
 
 
-def test_container_has_boxes_that_never_end(frames):
+def test_container_of_boxes_that_never_end_is_an_error(frames):
     _, pixel_format, _ = frames["JPEG 2000"]
     start = b"\0\0\0\x0cjP  \r\n\x87\n"
     for box in (b"\0\0\0\0free", b"\0\0\0\x01free" + bytes(8), b"\xff\xff\xff\xffjp2c"):

@@ -55,14 +55,16 @@ class TestSamePixels:
 
     @pytest.mark.parametrize("bits", [8, 16])
     @pytest.mark.parametrize("signed", [False, True])
-    def test_monochrome(self, make_pixels, make_format, bits, signed):
+    def test_monochrome_pixels_are_those_of_openjpeg(self, make_pixels, make_format, bits, signed):
         pixels = make_pixels(bits=bits, signed=signed)
         self.check(pixels, encode(pixels), make_format(pixels, LOSSLESS))
 
     @pytest.mark.parametrize("size", [(240, 240), (64, 65), (1, 1), (3, 200)])
     @pytest.mark.parametrize("bits", [8, 16])
     @pytest.mark.parametrize("transform", [False, True])
-    def test_colour(self, make_pixels, make_format, size, bits, transform):
+    def test_colour_pixels_are_those_of_openjpeg(
+        self, make_pixels, make_format, size, bits, transform
+    ):
         pixels = make_pixels(*size, samples=3, bits=bits)
         data = encode(pixels, rgb=transform)
         self.check(pixels, data, make_format(pixels, LOSSLESS, "YBR_RCT" if transform else "RGB"))
@@ -72,7 +74,9 @@ class TestSamePixels:
         [{"tlm": True}, {"resolutions": 0}, {"resolutions": 8}, {"tilepart": 1}, {"tilepart": 3}],
         ids=str,
     )
-    def test_arrangements(self, make_pixels, make_format, options):
+    def test_pixels_of_every_arrangement_are_those_of_openjpeg(
+        self, make_pixels, make_format, options
+    ):
         pixels = make_pixels(100, 90, samples=3)
         self.check(pixels, encode(pixels, **options), make_format(pixels, LOSSLESS, "YBR_RCT"))
 
@@ -80,21 +84,21 @@ class TestSamePixels:
 class TestOthers:
     """Codestreams that are not of the plain form."""
 
-    def test_plain_to_begin_with(self, frame):
+    def test_codestream_of_the_encoder_is_plain(self, frame):
         assert is_plain(frame)
 
-    def test_nothing_unless_it_is_allowed(self, frame):
+    def test_no_codestream_is_decoded_by_openjph_unless_it_is_allowed(self, frame):
         assert decode_with_openjph(frame) is None
 
-    def test_lossy(self, make_pixels):
+    def test_lossy_codestream_is_left_to_openjpeg(self, make_pixels):
         """Decoders round in other places."""
         assert not is_plain(imagecodecs.htj2k_encode(make_pixels(), 0.01, reversible=False))
 
-    def test_other_code_blocks(self, make_pixels):
+    def test_other_code_blocks_are_left_to_openjpeg(self, make_pixels):
         data = imagecodecs.jpeg2k_encode(make_pixels(), codecformat="J2K", reversible=True)
         assert not is_plain(data)
 
-    def test_tiles(self, make_pixels):
+    def test_tiles_are_left_to_openjpeg(self, make_pixels):
         assert not is_plain(encode(make_pixels(64, 64), tile=(32, 32)))
 
     @pytest.mark.parametrize(
@@ -137,20 +141,20 @@ class TestOthers:
         ],
         ids=lambda value: value.hex() if isinstance(value, bytes) else str(value),
     )
-    def test_one_value_of_a_header(self, frame, segment, offset, values):
+    def test_header_with_another_value_is_left_to_openjpeg(self, frame, segment, offset, values):
         start = frame.index(segment) + offset
         changed = frame[:start] + values + frame[start + len(values) :]
         assert changed != frame
         assert not is_plain(changed)
 
     @pytest.mark.parametrize("count", [0, 1, 15, 17, 97, 1000])
-    def test_other_number_of_exponents(self, frame, count):
+    def test_another_number_of_exponents_is_left_to_openjpeg(self, frame, count):
         start = frame.index(QUANTIZATION)
         segment = QUANTIZATION + struct.pack(">HB", count + 3, 0x20) + b"\x50" * count
         assert not is_plain(frame[:start] + segment + frame[start + 2 + 19 :])
 
     @pytest.mark.parametrize("exponents", [b"\x50" * 15, b"\x50" * 17, b"\0" * 16, b""])
-    def test_exponents_of_one_component(self, frame, exponents):
+    def test_exponents_of_one_component_are_left_to_openjpeg(self, frame, exponents):
         start = frame.index(TILE_PART)
 
         def with_segment(content: bytes) -> bytes:
@@ -162,18 +166,18 @@ class TestOthers:
         assert not is_plain(with_segment(b"\2\x20" + exponents))
 
     @pytest.mark.parametrize("marker", [SIZE, CAPABILITIES, STYLE, QUANTIZATION])
-    def test_segment_that_is_missing_or_there_twice(self, frame, marker):
+    def test_missing_or_repeated_segment_is_left_to_openjpeg(self, frame, marker):
         start = frame.index(marker)
         end = start + 2 + struct.unpack_from(">H", frame, start + 2)[0]
         assert not is_plain(frame[:start] + frame[end:])
         assert not is_plain(frame[:end] + frame[start:end] + frame[end:])
 
     @pytest.mark.parametrize("marker", ["ff53", "ff5e", "ff5f", "ff60", "ff72", "0000"])
-    def test_unknown_segment(self, frame, marker):
+    def test_unknown_segment_is_left_to_openjpeg(self, frame, marker):
         start = frame.index(TILE_PART)
         assert not is_plain(frame[:start] + bytes.fromhex(marker) + b"\0\4\0\0" + frame[start:])
 
-    def test_cut_off(self, frame):
+    def test_codestream_that_is_cut_off_is_left_to_openjpeg(self, frame):
         for end in range(len(frame)):
             assert not is_plain(frame[:end])
 

@@ -25,7 +25,7 @@ class TestLossy:
     @pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:2", "4:2:0"])
     @pytest.mark.parametrize("size", [(48, 40), (47, 39)])
     @pytest.mark.parametrize("progressive", [False, True])
-    def test_colour(
+    def test_lossy_colour_is_that_of_pillow(
         self, make_pixels, make_format, encode_with_pillow, syntax, subsampling, size, progressive
     ):
         pixels = make_pixels(*size, samples=3)
@@ -37,7 +37,7 @@ class TestLossy:
         np.testing.assert_allclose(decoded.astype(int), decode_with_pillow(data), atol=2)
 
     @pytest.mark.parametrize("attributes", [{}, {"BitsAllocated": 16}, {"PixelRepresentation": 1}])
-    def test_is_the_same_in_memory_that_is_given(
+    def test_lossy_colour_is_the_same_in_memory_that_is_given(
         self, make_pixels, make_format, encode_with_pillow, attributes
     ):
         """Also where a sample has more bits than those of the codestream."""
@@ -60,7 +60,7 @@ class TestLossy:
         decoded = decode_frame(data, make_format(pixels, BASELINE, photometric))
         np.testing.assert_allclose(decoded[..., 0].astype(int), decode_with_pillow(data), atol=1)
 
-    def test_12_bits(self, make_pixels, make_format):
+    def test_lossy_12_bits_are_nearly_the_pixels(self, make_pixels, make_format):
         pixels = make_pixels(bits=12)
         data = bytes(imagecodecs.jpeg8_encode(pixels, 98, bitspersample=12))
         decoded = decode_frame(data, make_format(pixels, EXTENDED, BitsStored=12))
@@ -69,13 +69,13 @@ class TestLossy:
         np.testing.assert_allclose(decoded[..., 0].astype(int), pixels, atol=64)
         assert np.abs(decoded[..., 0].astype(int) - pixels).mean() < 16
 
-    def test_12_bits_of_colour(self, make_pixels, make_format):
+    def test_lossy_12_bits_of_colour_are_nearly_the_pixels(self, make_pixels, make_format):
         pixels = make_pixels(samples=3, bits=12)
         data = bytes(imagecodecs.jpeg8_encode(pixels, 98, bitspersample=12, subsampling="444"))
         decoded = decode_frame(data, make_format(pixels, EXTENDED, "YBR_FULL", BitsStored=12))
         assert np.abs(decoded.astype(int) - pixels).mean() < 32
 
-    def test_8_bits_in_16(self, make_pixels, make_format, encode_with_pillow):
+    def test_lossy_8_bits_may_be_stored_in_16(self, make_pixels, make_format, encode_with_pillow):
         pixels = make_pixels()
         data = encode_with_pillow(pixels, "JPEG", quality=90)
         decoded = decode_frame(data, make_format(pixels, EXTENDED, BitsAllocated=16))
@@ -98,7 +98,9 @@ class TestLossless:
             (3, 16, False),
         ],
     )
-    def test_integers(self, make_pixels, make_format, syntax, samples, bits, signed):
+    def test_lossless_integers_are_kept(
+        self, make_pixels, make_format, syntax, samples, bits, signed
+    ):
         """The stream holds the bits of signed values."""
         pixels = make_pixels(samples=samples, bits=bits, signed=signed)
         unsigned = (pixels.astype(int) % 2**bits).astype(f"u{pixels.dtype.itemsize}")
@@ -108,13 +110,13 @@ class TestLossless:
         np.testing.assert_array_equal(decoded, pixels.reshape(decoded.shape))
 
     @pytest.mark.parametrize("predictor", range(1, 8))
-    def test_predictors(self, make_pixels, make_format, predictor):
+    def test_every_predictor_is_lossless(self, make_pixels, make_format, predictor):
         pixels = make_pixels(bits=16)
         data = encode_lossless(pixels, 16, predictor)
         decoded = decode_frame(data, make_format(pixels, LOSSLESS))
         np.testing.assert_array_equal(decoded[..., 0], pixels)
 
-    def test_ybr_full(self, make_pixels, make_format, rgb_to_ybr):
+    def test_lossless_ybr_full_is_converted(self, make_pixels, make_format, rgb_to_ybr):
         rgb = make_pixels(samples=3)
         data = without_markers(encode_lossless(rgb_to_ybr(rgb), 8))
         decoded = decode_frame(data, make_format(rgb, LOSSLESS_SV1, "YBR_FULL"))
@@ -290,7 +292,7 @@ class TestColours:
 
 
 class TestHeader:
-    def test_start_of_frame(self, make_pixels, encode_with_pillow):
+    def test_header_has_the_values_of_the_start_of_frame(self, make_pixels, encode_with_pillow):
         data = encode_with_pillow(make_pixels(47, 39, 3), "JPEG", subsampling="4:2:0")
         header = read_jpeg_header(data)
         assert (header.rows, header.columns, header.samples, header.precision) == (47, 39, 3, 8)
@@ -300,7 +302,7 @@ class TestHeader:
         assert header.jfif
         assert header.subsampled
 
-    def test_fill_bytes_before_markers(self, make_pixels, encode_with_pillow):
+    def test_fill_bytes_may_stand_before_markers(self, make_pixels, encode_with_pillow):
         data = encode_with_pillow(make_pixels(), "JPEG")
         filled = data[:2] + b"\xff\xff" + data[2:]
         assert read_jpeg_header(filled) == read_jpeg_header(data)
@@ -316,7 +318,7 @@ class TestHeader:
             (b"\xff\xd8\xff\xc0\0\x0b\x08\0\x10\0\x10\x03\1\x11\0\xff\xd9", "no start of frame"),
         ],
     )
-    def test_broken(self, data, message):
+    def test_broken_header_is_an_error(self, data, message):
         with pytest.raises(FrameError, match=message):
             read_jpeg_header(data)
 

@@ -19,7 +19,7 @@ def encode(pixels: np.ndarray, interleave: int | None = None, error: int = 0) ->
 
 @pytest.mark.parametrize("bits", [8, 12, 16])
 @pytest.mark.parametrize("signed", [False, True])
-def test_monochrome(make_pixels, make_format, bits, signed):
+def test_monochrome_is_kept(make_pixels, make_format, bits, signed):
     """The stream has no sign: it holds the bits of signed values."""
     pixels = make_pixels(bits=bits, signed=signed)
     data = encode((pixels.astype(int) % 2**bits).astype(f"u{pixels.dtype.itemsize}"))
@@ -31,7 +31,7 @@ def test_monochrome(make_pixels, make_format, bits, signed):
 @pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize("interleave", [BY_PLANE, BY_LINE, BY_PIXEL])
 @pytest.mark.parametrize("planar", [0, 1])
-def test_colour(make_pixels, make_format, bits, interleave, planar):
+def test_colour_is_kept(make_pixels, make_format, bits, interleave, planar):
     """How components are interleaved is up to the stream alone (PS3.5 8.2.3)."""
     pixels = make_pixels(samples=3, bits=bits)
     pixel_format = make_format(pixels, LOSSLESS, PlanarConfiguration=planar)
@@ -39,7 +39,7 @@ def test_colour(make_pixels, make_format, bits, interleave, planar):
     np.testing.assert_array_equal(decoded, pixels)
 
 
-def test_ybr_full(make_pixels, make_format, rgb_to_ybr):
+def test_ybr_full_is_converted(make_pixels, make_format, rgb_to_ybr):
     rgb = make_pixels(samples=3)
     data = encode(rgb_to_ybr(rgb), BY_PIXEL)
     decoded = decode_frame(data, make_format(rgb, LOSSLESS, "YBR_FULL"))

@@ -23,7 +23,7 @@ def encode(pixels: np.ndarray, container: bool = False, **options) -> bytes:
 
 @pytest.mark.parametrize(("samples", "bits"), [(1, 8), (1, 12), (1, 16), (3, 8), (3, 16)])
 @pytest.mark.parametrize("container", [False, True])
-def test_lossless(make_pixels, make_format, samples, bits, container):
+def test_lossless_pixels_are_kept(make_pixels, make_format, samples, bits, container):
     pixels = make_pixels(samples=samples, bits=bits)
     data = encode(pixels, container, lossless=True, bitspersample=bits)
     decoded = decode_frame(data, make_format(pixels, LOSSLESS, BitsStored=bits))
@@ -32,20 +32,22 @@ def test_lossless(make_pixels, make_format, samples, bits, container):
 
 
 @pytest.mark.parametrize("photometric", ["RGB", "XYB"])
-def test_lossy(make_pixels, make_format, photometric):
+def test_lossy_pixels_are_nearly_kept(make_pixels, make_format, photometric):
     pixels = make_pixels(samples=3)
     decoded = decode_frame(encode(pixels, distance=0.5), make_format(pixels, LOSSY, photometric))
     assert np.abs(decoded.astype(int) - pixels).mean() < 3
 
 
-def test_lossy_monochrome(make_pixels, make_format):
+def test_lossy_monochrome_is_nearly_kept(make_pixels, make_format):
     pixels = make_pixels()
     decoded = decode_frame(encode(pixels, distance=0.5), make_format(pixels, LOSSY))
     assert np.abs(decoded[..., 0].astype(int) - pixels).mean() < 3
 
 
 @pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:2", "4:2:0"])
-def test_recompressed_jpeg(make_pixels, make_format, encode_with_pillow, subsampling):
+def test_recompressed_jpeg_has_the_pixels_of_the_jpeg(
+    make_pixels, make_format, encode_with_pillow, subsampling
+):
     """Decoded from the same coefficients as with Pillow, but with transforms of their own."""
     pixels = make_pixels(samples=3)
     jpeg = encode_with_pillow(pixels, "JPEG", quality=90, subsampling=subsampling)
@@ -56,7 +58,9 @@ def test_recompressed_jpeg(make_pixels, make_format, encode_with_pillow, subsamp
     assert difference.mean() < 0.7
 
 
-def test_recompressed_monochrome_jpeg(make_pixels, make_format, encode_with_pillow):
+def test_recompressed_monochrome_jpeg_has_the_pixels_of_the_jpeg(
+    make_pixels, make_format, encode_with_pillow
+):
     pixels = make_pixels()
     jpeg = encode_with_pillow(pixels, "JPEG", quality=90)
     data = bytes(imagecodecs.jpegxl_encode_jpeg(jpeg, numthreads=1))
@@ -83,7 +87,7 @@ class TestHeader:
         ],
     )
     @pytest.mark.parametrize(("samples", "bits"), [(1, 8), (3, 8), (1, 10), (1, 12), (3, 16)])
-    def test_size_and_depth(self, size, samples, bits):
+    def test_header_has_size_and_depth(self, size, samples, bits):
         """Sizes are coded in four lengths, as multiples of 8, and by common ratios."""
         shape = size if samples == 1 else (*size, samples)
         pixels = np.zeros(shape, np.uint8 if bits == 8 else np.uint16)
@@ -93,7 +97,7 @@ class TestHeader:
             assert (header.rows, header.columns) == size
             assert (header.samples, header.precision) == (samples, bits)
 
-    def test_lossy(self, make_pixels):
+    def test_header_of_a_lossy_image_has_size_and_depth(self, make_pixels):
         for samples in (1, 3):
             header = read_jpeg_xl_header(encode(make_pixels(samples=samples), distance=1.0))
             assert (header.rows, header.columns, header.samples) == (48, 40, samples)
@@ -107,11 +111,11 @@ class TestHeader:
         ],
         ids=["alpha", "floats", "animation"],
     )
-    def test_images_that_dicom_has_no_place_for(self, pixels, message):
+    def test_images_that_dicom_has_no_place_for_are_an_error(self, pixels, message):
         with pytest.raises(FrameError, match=message):
             read_jpeg_xl_header(encode(pixels))
 
     @pytest.mark.parametrize("data", [b"", b"\xff", b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"])
-    def test_nothing_there(self, data):
+    def test_empty_frame_is_an_error(self, data):
         with pytest.raises(FrameError):
             read_jpeg_xl_header(data)

@@ -24,7 +24,9 @@ class TestValues:
     @pytest.mark.parametrize("samples", [1, 3])
     @pytest.mark.parametrize("bits", [8, 16, 32])
     @pytest.mark.parametrize("signed", [False, True])
-    def test_integers(self, make_pixels, make_format, encode, syntax, samples, bits, signed):
+    def test_integers_are_as_stored(
+        self, make_pixels, make_format, encode, syntax, samples, bits, signed
+    ):
         pixels = make_pixels(samples=samples, bits=bits, signed=signed)
         decoded = decode_frame(encode(pixels, syntax), make_format(pixels, syntax))
         assert decoded.dtype == pixels.dtype
@@ -33,7 +35,7 @@ class TestValues:
     @pytest.mark.parametrize(
         ("bits", "keyword"), [(32, "FloatPixelData"), (64, "DoubleFloatPixelData")]
     )
-    def test_floats(self, make_format, encode, syntax, bits, keyword):
+    def test_floats_are_as_stored(self, make_format, encode, syntax, bits, keyword):
         pixels = np.linspace(-1, 1e6, 48 * 40, dtype=f"f{bits // 8}").reshape(48, 40)
         pixels[1, 1:3] = np.nan, np.inf
         decoded = decode_frame(
@@ -43,14 +45,14 @@ class TestValues:
         np.testing.assert_array_equal(decoded[..., 0], pixels)
 
     @pytest.mark.parametrize("columns", [40, 41])
-    def test_one_bit(self, make_format, encode, syntax, columns):
+    def test_single_bits_are_unpacked(self, make_format, encode, syntax, columns):
         pixels = np.random.default_rng(0).random((3, columns)) < 0.5
         packed = np.packbits(pixels.ravel(), bitorder="little")
         decoded = decode_frame(encode(packed, syntax), make_format(pixels, syntax))
         assert decoded.dtype == bool
         np.testing.assert_array_equal(decoded[..., 0], pixels)
 
-    def test_one_plane_of_colour_after_the_other(self, make_pixels, make_format, encode, syntax):
+    def test_planes_of_colour_are_put_together(self, make_pixels, make_format, encode, syntax):
         pixels = make_pixels(samples=3, bits=16)
         data = encode(np.moveaxis(pixels, 2, 0), syntax)
         decoded = decode_frame(data, make_format(pixels, syntax, PlanarConfiguration=1))
@@ -60,23 +62,25 @@ class TestValues:
 class TestUnusedBits:
     """Bits beside those stored may hold anything (PS3.5 8.1.1)."""
 
-    def test_are_cleared(self, make_format, encode):
+    def test_unused_bits_are_cleared(self, make_format, encode):
         format12 = make_format(np.empty((1, 3), np.uint16), LITTLE_ENDIAN, BitsStored=12)
         stored = np.array([0x0123, 0xF123, 0xAFFF], np.uint16)
         assert decode_frame(encode(stored), format12).ravel().tolist() == [0x123, 0x123, 0xFFF]
 
-    def test_get_the_sign(self, make_format, encode):
+    def test_unused_bits_get_the_sign(self, make_format, encode):
         format12 = make_format(np.empty((1, 4), np.int16), LITTLE_ENDIAN, BitsStored=12)
         stored = np.array([0x0FFF, 0x0800, 0xF7FF, 0x5001], np.uint16)
         assert decode_frame(encode(stored), format12).ravel().tolist() == [-1, -2048, 2047, 1]
 
-    def test_may_lie_below(self, make_format, encode):
+    def test_unused_bits_may_lie_below_the_stored_ones(self, make_format, encode):
         high = make_format(np.empty((1, 2), np.uint16), LITTLE_ENDIAN, BitsStored=12, HighBit=15)
         stored = np.array([0xFFFA, 0x123F], np.uint16)
         assert decode_frame(encode(stored), high).ravel().tolist() == [0xFFF, 0x123]
 
     @pytest.mark.parametrize("high_bit", [10, 16])
-    def test_lie_beside_those_that_are_stored(self, make_format, high_bit):
+    def test_high_bit_that_leaves_no_room_for_the_stored_bits_is_an_error(
+        self, make_format, high_bit
+    ):
         with pytest.raises(InvalidImageError, match=f"HighBit is {high_bit}, expected 11 to 15"):
             make_format(np.empty((1, 1), np.uint16), LITTLE_ENDIAN, BitsStored=12, HighBit=high_bit)
 
@@ -84,7 +88,9 @@ class TestUnusedBits:
 class TestYbr:
     @pytest.mark.parametrize("syntax", [LITTLE_ENDIAN, DEFLATED_FRAMES])
     @pytest.mark.parametrize("planar", [0, 1])
-    def test_full(self, make_pixels, make_format, encode, rgb_to_ybr, syntax, planar):
+    def test_ybr_full_is_converted(
+        self, make_pixels, make_format, encode, rgb_to_ybr, syntax, planar
+    ):
         rgb = make_pixels(samples=3)
         stored = np.moveaxis(rgb_to_ybr(rgb), 2, 0) if planar else rgb_to_ybr(rgb)
         pixel_format = make_format(rgb, syntax, "YBR_FULL", PlanarConfiguration=planar)
@@ -114,28 +120,28 @@ class TestYbr:
 class TestLength:
     @pytest.mark.parametrize("size", [0, 1, 48 * 40 - 1, 48 * 40 + 2, 48 * 40 * 3])
     @pytest.mark.parametrize("syntax", [LITTLE_ENDIAN, BIG_ENDIAN, DEFLATED_FRAMES])
-    def test_must_be_that_of_a_frame(self, make_pixels, make_format, deflate, syntax, size):
+    def test_length_must_be_that_of_a_frame(self, make_pixels, make_format, deflate, syntax, size):
         data = deflate(bytes(size)) if syntax == DEFLATED_FRAMES else bytes(size)
         with pytest.raises(FrameError, match=f"{size} bytes, expected 1920|cut off or too long"):
             decode_frame(data, make_format(make_pixels(), syntax))
 
-    def test_may_be_padded_to_an_even_one(self, make_format):
+    def test_length_may_be_padded_to_an_even_one(self, make_format):
         pixels = np.arange(15, dtype=np.uint8).reshape(3, 5)
         decoded = decode_frame(pixels.tobytes() + b"\0", make_format(pixels, LITTLE_ENDIAN))
         np.testing.assert_array_equal(decoded[..., 0], pixels)
 
-    def test_of_422_is_two_samples_for_each_pixel(self, make_pixels, make_format):
+    def test_length_of_422_is_two_samples_for_each_pixel(self, make_pixels, make_format):
         rgb = make_pixels(samples=3)
         with pytest.raises(FrameError, match="5760 bytes, expected 3840"):
             decode_frame(rgb.tobytes(), make_format(rgb, LITTLE_ENDIAN, "YBR_FULL_422"))
 
-    def test_of_422_needs_pairs_of_columns(self, make_format):
+    def test_ybr_422_needs_pairs_of_columns(self, make_format):
         pixel_format = make_format(np.empty((2, 3, 3), np.uint8), LITTLE_ENDIAN, "YBR_FULL_422")
         with pytest.raises(FrameError, match="even number of columns"):
             decode_frame(bytes(12), pixel_format)
 
 
-def test_deflated_frame_is_cut_off(make_pixels, make_format, encode):
+def test_deflated_frame_that_is_cut_off_is_an_error(make_pixels, make_format, encode):
     pixels = make_pixels(bits=16)
     data = encode(pixels, DEFLATED_FRAMES)
     for size in range(0, len(data), 97):

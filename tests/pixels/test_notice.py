@@ -64,7 +64,7 @@ class TestContradictions:
             ("JPEG 2000, subsampled", JPEG_2000, "YBR_RCT", "YCbCr"),
         ],
     )
-    def test_are_found(
+    def test_contradictions_of_stream_and_data_set_are_found(
         self, streams, make_pixels, make_format, stream, syntax, photometric, expected
     ):
         pixel_format = make_format(make_pixels(samples=3), syntax, photometric)
@@ -72,11 +72,15 @@ class TestContradictions:
 
     @pytest.mark.parametrize("syntax", [JPEG_LS, RLE, ".1"])
     @pytest.mark.parametrize("photometric", ["RGB", "YBR_FULL"])
-    def test_need_a_stream_that_tells(self, make_pixels, make_format, syntax, photometric):
+    def test_stream_that_tells_nothing_contradicts_nothing(
+        self, make_pixels, make_format, syntax, photometric
+    ):
         pixel_format = make_format(make_pixels(samples=3), syntax, photometric)
         assert find_contradiction(b"", pixel_format) is None
 
-    def test_are_not_those_of_one_sample(self, make_pixels, make_format, encode_with_pillow):
+    def test_stream_of_one_sample_contradicts_nothing(
+        self, make_pixels, make_format, encode_with_pillow
+    ):
         pixels = make_pixels()
         data = encode_with_pillow(pixels, "JPEG")
         assert find_contradiction(data, make_format(pixels, JPEG, "MONOCHROME1")) is None
@@ -103,7 +107,7 @@ class TestWarnings:
             warnings.simplefilter("always")
             yield caught
 
-    def test_name_the_image_and_what_is_said_of_it(self, folder, caught):
+    def test_warning_names_the_image_and_both_statements(self, folder, caught):
         open_slide(folder).get_image_region((0, 0), 0, (1, 1))
         (warning,) = caught
         assert warning.category is UserWarning
@@ -112,7 +116,7 @@ class TestWarnings:
             "YCbCr and are decoded as such"
         )
 
-    def test_are_given_once_however_the_image_is_read(self, folder, caught):
+    def test_warning_is_given_once_however_the_image_is_read(self, folder, caught):
         slide = open_slide(folder)
         for level in (0, 1):
             slide.get_image_region((0, 0), level, (150, 200))
@@ -122,26 +126,26 @@ class TestWarnings:
         slide.to_datatree()["level_0/image"].compute()
         assert len(caught) == 1
 
-    def test_are_given_once_by_all_threads_together(self, folder, caught):
+    def test_warning_is_given_once_by_all_threads_together(self, folder, caught):
         slide = open_slide(folder)
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda _: slide.get_image_region((0, 0), 0, (300, 400)), range(8)))
         assert len(caught) == 1
 
-    def test_are_given_once_by_all_arrays_that_travelled(self, folder, caught):
+    def test_warning_is_given_once_by_all_arrays_that_were_pickled(self, folder, caught):
         matrix = open_slide(folder).get_volume_images()[0].get_total_pixel_matrix()
         data = pickle.dumps(matrix.to_dask())
         for _ in range(3):
             pickle.loads(data).compute()
         assert len(caught) == 1
 
-    def test_are_given_again_when_the_slide_is_opened_again(self, folder, caught):
+    def test_warning_is_given_again_when_the_slide_is_opened_again(self, folder, caught):
         for _ in range(2):
             open_slide(folder, max_frame_cache_size=0).get_image_region((0, 0), 0, (10, 10))
         assert len(caught) == 2
 
     @pytest.mark.filterwarnings("ignore:.*Photometric Interpretation is RGB:UserWarning")
-    def test_do_not_change_the_pixels(self, folder, make_slide):
+    def test_warning_does_not_change_the_pixels(self, folder, make_slide):
         same = make_slide(
             size=(300, 400), tile=(32, 32), factors=(1, 2), transfer_syntax=JPEGBaseline8Bit
         )

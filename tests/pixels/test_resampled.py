@@ -59,7 +59,7 @@ def test_values_are_means_over_areas(matrix, pixels, scale):
 
 
 @pytest.mark.parametrize("scale", SCALES)
-def test_blocks_make_no_difference(matrix, scale, monkeypatch):
+def test_values_do_not_depend_on_blocks(matrix, scale, monkeypatch):
     array = ResampledArray(matrix[0].array, scale)
     whole = array[...]
     # A block is one frame
@@ -86,7 +86,7 @@ def test_whole_fractions_repeat_pixels(matrix, pixels):
     step=st.tuples(st.integers(1, 4), st.integers(1, 4)),
     scale=st.tuples(st.floats(0.2, 30).map(lambda x: round(x, 3)), st.sampled_from([0.5, 1.5, 4])),
 )
-def test_a_part_is_that_of_the_whole(matrix, take_region, start, count, step, scale):
+def test_a_part_has_the_values_of_the_whole(matrix, take_region, start, count, step, scale):
     array = ResampledArray(matrix[0].array, scale)
     rows, columns = (range(a, a + n * s, s) for a, n, s in zip(start, count, step, strict=True))
     span = tuple(n * s for n, s in zip(count, step, strict=True))
@@ -95,7 +95,7 @@ def test_a_part_is_that_of_the_whole(matrix, take_region, start, count, step, sc
 
 
 @pytest.mark.parametrize("key", [np.s_[3, 4, 1], np.s_[::-3, 2:9, :2], np.s_[5], np.s_[..., 0]])
-def test_is_indexed_like_an_array(matrix, key):
+def test_resampled_array_is_indexed_like_one_of_numpy(matrix, key):
     array = ResampledArray(matrix[0].array, (2, 3))
     np.testing.assert_array_equal(array[key], array[...][key])
 
@@ -129,7 +129,7 @@ class TestKinds:
         smaller = ResampledArray(matrix.array, (0.5, 0.5))[...]
         np.testing.assert_array_equal(smaller, matrix[...].repeat(2, axis=0).repeat(2, axis=1))
 
-    def test_what_is_not_known_does_not_count(self, annotated):
+    def test_values_that_are_not_known_do_not_count_in_means(self, annotated):
         index = annotated.num_channels - 1
         array = annotated.get_total_pixel_matrix(0, index).array
         assert array.dtype.kind == "f"
@@ -148,7 +148,7 @@ class TestKinds:
 class TestDask:
     @pytest.mark.parametrize("chunks", ["auto", "frames", (7, 9), -1, 12])
     @pytest.mark.parametrize("scale", [(2.5, 2.5), (0.5, 0.5)])
-    def test_is_the_same_array(self, matrix, chunks, scale):
+    def test_dask_array_has_the_same_values(self, matrix, chunks, scale):
         array = ResampledArray(matrix[0].array, scale)
         lazy = array.to_dask(chunks)
         assert lazy.shape == array.shape
@@ -174,19 +174,19 @@ class TestDask:
         }
         assert len(names) == 2
 
-    def test_nothing_is_read_before(self, matrix):
+    def test_nothing_is_read_before_computing(self, matrix):
         matrix[1].clear()
         ResampledArray(matrix[0].array, (2, 2)).to_dask()[3:5, 2:9]
         assert matrix[1] == []
 
-    def test_travels(self, matrix):
+    def test_pickled_array_has_the_same_values(self, matrix):
         array = ResampledArray(matrix[0].array, (2, 3))
         copy = pickle.loads(pickle.dumps(array))
         assert copy.token == array.token
         np.testing.assert_array_equal(copy[3:9, 4:11], array[3:9, 4:11])
 
 
-def test_memory_is_that_of_a_block(make_slide, monkeypatch):
+def test_memory_is_bounded_by_that_of_a_block(make_slide, monkeypatch):
     """A picture of few pixels of 48 MB of them."""
     written = make_slide(size=(4000, 4000), tile=(200, 200))
     monkeypatch.setattr(resampled, "_BLOCK_BYTES", 2**20)

@@ -45,7 +45,7 @@ def join(segments: list[bytes]) -> bytes:
 @pytest.mark.parametrize("samples", [1, 3])
 @pytest.mark.parametrize("bits", [8, 16, 32])
 @pytest.mark.parametrize("signed", [False, True])
-def test_integers(make_pixels, make_format, samples, bits, signed):
+def test_integers_are_kept(make_pixels, make_format, samples, bits, signed):
     pixels = make_pixels(samples=samples, bits=bits, signed=signed)
     decoded = decode_frame(encode(pixels), make_format(pixels, RLE))
     assert decoded.dtype == pixels.dtype
@@ -65,20 +65,20 @@ def test_bits_that_are_not_stored_are_cleared(make_format):
     assert decoded.ravel().tolist() == [0x123, 0x123]
 
 
-def test_ybr_full(make_pixels, make_format, rgb_to_ybr):
+def test_ybr_full_is_converted(make_pixels, make_format, rgb_to_ybr):
     rgb = make_pixels(samples=3)
     decoded = decode_frame(encode(rgb_to_ybr(rgb)), make_format(rgb, RLE, "YBR_FULL"))
     np.testing.assert_allclose(decoded.astype(int), rgb, atol=2)
 
 
-def test_example_of_runs(make_format):
+def test_runs_of_an_example_are_expanded(make_format):
     """A literal run of three bytes, nothing, and a run of five (PS3.5 G.3.1)."""
     data = join([bytes([2, 7, 8, 9, 128, 256 - 4, 5])])
     decoded = decode_frame(data, make_format(np.empty((2, 4), np.uint8), RLE))
     assert decoded.ravel().tolist() == [7, 8, 9, 5, 5, 5, 5, 5]
 
 
-def test_cut_off_anywhere(make_pixels, make_format):
+def test_frame_that_is_cut_off_anywhere_is_an_error(make_pixels, make_format):
     pixels = make_pixels(bits=16)
     data, pixel_format = encode(pixels), make_format(pixels, RLE)
     for size in [*range(0, len(data), 61), len(data) - 2]:

@@ -62,7 +62,7 @@ def opened(make_slide):
 
 @pytest.mark.parametrize("name", FORMATS)
 @given(data=st.data())
-def test_pixels_are_those_of_the_whole_frames(opened, name, data):
+def test_rows_have_the_pixels_of_whole_frames(opened, name, data):
     matrix, expected = opened(name)
     top, bottom = sorted(data.draw(st.tuples(*[st.integers(0, ROWS)] * 2)))
     left, right = sorted(data.draw(st.tuples(*[st.integers(0, COLUMNS)] * 2)))

@@ -74,14 +74,14 @@ def test_slices_of_slices_are_those_of_numpy_and_read_the_frames_of_their_pixels
     assert counted(requests) == np.unique(numbers).tolist()
 
 
-def test_selection_by_position_and_then_by_pixels(image):
+def test_pixels_of_a_selection_by_position_read_their_frames_only(image):
     lazy, pixels, requests = image
     plane = lazy.isel(channel=0, focal_plane=0)
     np.testing.assert_array_equal(plane[30:34, 50:60], pixels[30:34, 50:60])
     assert counted(requests) == frames_of((30, 33), (50, 59))
 
 
-def test_selection_by_coordinates_after_one_by_position(image):
+def test_coordinates_of_a_selection_by_position_read_their_frames_only(image):
     lazy, pixels, requests = image
     rows = lazy.isel(channel=0, focal_plane=0, y=slice(10, 60))
     found = rows.sel(y=slice(0.0149, 0.0201), x=slice(0.0249, 0.0301))
@@ -89,7 +89,7 @@ def test_selection_by_coordinates_after_one_by_position(image):
     assert counted(requests) == frames_of(range(30, 41), range(50, 61))
 
 
-def test_two_slices_that_are_computed_together(image):
+def test_two_slices_that_are_computed_together_read_their_frames_only(image):
     lazy, pixels, requests = image
     plane = lazy.isel(channel=0, focal_plane=0).data
     # Opposite corners of one chunk

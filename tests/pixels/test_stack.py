@@ -80,7 +80,7 @@ class TestIndexing:
         stack, pixels, _ = colour
         np.testing.assert_array_equal(stack[key], pixels[key])
 
-    def test_shape_and_type(self, colour, grey):
+    def test_stack_has_the_shape_and_type_of_its_planes(self, colour, grey):
         assert (colour[0].shape, colour[0].ndim) == ((CHANNELS, PLANES, *SIZE, 3), 5)
         assert (grey[0].shape, grey[0].ndim) == ((CHANNELS, PLANES, *SIZE), 4)
         assert (colour[0].dtype, grey[0].dtype) == (np.uint8, np.uint16)
@@ -116,7 +116,7 @@ class TestDask:
         assert requests == [[FRAMES]]
         np.testing.assert_array_equal(lazy.compute(), pixels)
 
-    def test_without_samples(self, grey):
+    def test_dask_array_of_grey_has_no_axis_of_samples(self, grey):
         stack, pixels, _ = grey
         lazy = stack.to_dask((16, 26))
         assert lazy.chunks == ((1,) * CHANNELS, (1,) * PLANES, (16, 4), (26,))

@@ -154,7 +154,7 @@ class TestDefaultThreads:
         assert threading.current_thread() is threading.main_thread()
         assert default_threads() >= 1
 
-    def test_other_threads_share_the_machine(self):
+    def test_reads_on_other_threads_decode_on_one(self):
         with ThreadPoolExecutor(1) as pool:
             assert pool.submit(default_threads).result() == 1
 
@@ -165,7 +165,7 @@ class TestSetThreads:
         yield
         set_threads(None)
 
-    def test_is_for_reads_on_the_main_thread(self):
+    def test_number_of_threads_is_for_reads_on_the_main_thread(self):
         set_threads(3)
         assert default_threads() == 3
         with ThreadPoolExecutor(1) as pool:
@@ -177,12 +177,12 @@ class TestSetThreads:
         set_threads(None)
         assert default_threads() == before
 
-    def test_needs_a_positive_number(self):
+    def test_number_of_threads_must_be_positive(self):
         with pytest.raises(ValueError, match="got 0"):
             set_threads(0)
 
     @pytest.mark.parametrize("count", [1.5, "2", True])
-    def test_needs_an_integer(self, count):
+    def test_number_of_threads_must_be_an_integer(self, count):
         with pytest.raises(TypeError, match="count"):
             set_threads(count)
 

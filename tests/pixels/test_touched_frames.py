@@ -204,7 +204,7 @@ def test_points_beyond_the_frames_of_a_scaled_map_are_not_known(make_slide, open
 
 
 @pytest.mark.parametrize(("y", "x"), [(40, 0), (-41, 0), (0, 50)])
-def test_points_outside_are_index_errors(image, y, x):
+def test_points_outside_the_matrix_are_index_errors(image, y, x):
     lazy, _, _ = image
     array = lazy._data.array.stack
     key = [np.array([0, index]) for index in (0, 0, y, x, 0)]

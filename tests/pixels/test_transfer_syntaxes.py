@@ -36,7 +36,7 @@ def read(make_slide):
     return read
 
 
-def test_every_transfer_syntax_is_here():
+def test_every_transfer_syntax_is_tested():
     assert {BASE + ending for ending in (*LOSSLESS, *LOSSY)} == dict(
         supported_transfer_syntaxes()
     ).keys()
@@ -44,7 +44,7 @@ def test_every_transfer_syntax_is_here():
 
 @pytest.mark.parametrize("ending", LOSSLESS)
 @pytest.mark.parametrize(("samples", "bits"), [(3, 8), (3, 16), (1, 8), (1, 16)])
-def test_lossless(read, ending, samples, bits):
+def test_lossless_slides_have_the_painted_pixels(read, ending, samples, bits):
     expected, pixels = read(ending, samples=samples, bits=bits)
     assert pixels.dtype == expected.dtype
     np.testing.assert_array_equal(pixels, expected)
@@ -66,41 +66,41 @@ def test_frames_that_are_not_kept_are_those_that_are(make_slide, ending, samples
 
 
 @pytest.mark.parametrize("ending", [e for e in LOSSLESS if e not in (".4.201", ".4.202", ".4.110")])
-def test_12_bits(read, ending):
+def test_slides_of_12_bits_have_the_painted_pixels(read, ending):
     expected, pixels = read(ending, samples=1, bits=12)
     assert expected.max() > 255
     np.testing.assert_array_equal(pixels, expected)
 
 
 @pytest.mark.parametrize("ending", [*NATIVE, ".5", ".8.1", ".4.90"])
-def test_signed(read, ending):
+def test_signed_slides_have_the_painted_pixels(read, ending):
     expected, pixels = read(ending, samples=1, bits=16, signed=True)
     assert expected.min() < 0 < expected.max()
     np.testing.assert_array_equal(pixels, expected)
 
 
 @pytest.mark.parametrize("ending", [*NATIVE, ".5", ".8.1"])
-def test_32_bits(read, ending):
+def test_slides_of_32_bits_have_the_painted_pixels(read, ending):
     expected, pixels = read(ending, samples=1, bits=32)
     assert expected.max() > 2**31
     np.testing.assert_array_equal(pixels, expected)
 
 
 @pytest.mark.parametrize("ending", [*NATIVE, ".5"])
-def test_colour_by_plane(read, ending):
+def test_colour_by_plane_has_the_painted_pixels(read, ending):
     expected, pixels = read(ending, planar_configuration=1)
     np.testing.assert_array_equal(pixels, expected)
 
 
 @pytest.mark.parametrize("ending", [*NATIVE, ".5", ".8.1"])
-def test_ybr_full(read, ending):
+def test_ybr_full_has_nearly_the_painted_pixels(read, ending):
     expected, pixels = read(ending, photometric="YBR_FULL")
     np.testing.assert_allclose(pixels.astype(int), expected, atol=2)
 
 
 @pytest.mark.parametrize("ending", [".4.90", ".4.201", ".4.202"])
 @pytest.mark.parametrize("photometric", ["RGB", "YBR_RCT"])
-def test_reversible_colour_transform(read, ending, photometric):
+def test_reversible_colour_transform_has_the_painted_pixels(read, ending, photometric):
     expected, pixels = read(ending, photometric=photometric)
     np.testing.assert_array_equal(pixels, expected)
 
@@ -109,12 +109,12 @@ def test_reversible_colour_transform(read, ending, photometric):
     ("ending", "photometric"), [(ending, p) for ending, ps in LOSSY.items() for p in ps]
 )
 @pytest.mark.parametrize("adobe_marker", [False, True])
-def test_lossy(read, ending, photometric, adobe_marker):
+def test_lossy_slides_have_nearly_the_painted_pixels(read, ending, photometric, adobe_marker):
     expected, pixels = read(ending, photometric=photometric, adobe_marker=adobe_marker, quality=95)
     assert np.abs(pixels.astype(int) - expected).mean() < MEAN_DIFFERENCE
 
 
-def test_near_lossless_jpeg_ls(read):
+def test_near_lossless_jpeg_ls_differs_by_two_at_most(read):
     expected, pixels = read(".4.81")
     assert 0 < np.abs(pixels.astype(int) - expected).max() <= 2
 

@@ -41,7 +41,7 @@ def read_tile(kind: str, bits: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("path", FRAMES, ids=lambda path: path.stem)
-def test_frame(make_format, path):
+def test_frame_is_decoded_as_by_wsidicom(make_format, path):
     name, kind, bits = path.stem.rsplit("-", 2)
     syntax, lost = SYNTAXES[name]
     tile = read_tile(kind, int(bits))

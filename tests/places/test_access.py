@@ -33,7 +33,7 @@ def written(make_slide):
     return make_slide(size=(300, 400), tile=(32, 32), factors=(1,), label=False, overview=False)
 
 
-def test_frames_on_a_web_server(written):
+def test_frames_on_a_web_server_are_kept_apart_by_user(written):
     with RangeServer(written.folder) as server:
         url = server.url(written.levels[0].paths[0])
         anna, bert = (array_of(url, **as_user(user)) for user in (ANNA, BERT))
@@ -49,7 +49,7 @@ def test_frames_on_a_web_server(written):
             bert[:64, :64]
 
 
-def test_files_in_memory(written):
+def test_files_in_memory_are_told_apart_by_their_options(written):
     memory, folder = fsspec.filesystem("memory"), f"/{uuid4().hex}"
     for path in written.paths:
         memory.pipe_file(f"{folder}/{path.name}", path.read_bytes())

@@ -62,7 +62,7 @@ def assert_no_secrets(text: str) -> None:
     assert base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode() not in text
 
 
-def test_every_request_has_them(serve, access):
+def test_every_request_has_the_credentials(serve, access):
     options, expected = access
     server = serve("brightfield", authorization=expected)
     slide = open_slide(url_of(server), **options)
@@ -71,7 +71,7 @@ def test_every_request_has_them(serve, access):
     assert {request.status for request in server.requests} == {200}
 
 
-def test_they_may_be_in_the_url(serve):
+def test_credentials_may_be_in_the_url(serve):
     server = serve("brightfield", authorization=basic("ann", "p@ss"))
     slide = open_slide(url_of(server, "ann:p%40ss@"))
     slide.get_image_region((0, 0), 0, (150, 210))
@@ -79,14 +79,14 @@ def test_they_may_be_in_the_url(serve):
     assert "p@ss" not in pickle.dumps(slide).decode("latin-1")
 
 
-def test_client_has_its_own(serve):
+def test_client_has_credentials_of_its_own(serve):
     server = serve("brightfield", authorization=BEARER)
     (slide,) = find_slides(DICOMwebClient(server.url, session=with_header()))
     slide.get_image_region((0, 0), 0, (150, 210))
     assert {request.status for request in server.requests} == {200}
 
 
-def test_engine_takes_them(serve, access):
+def test_engine_takes_credentials(serve, access):
     options, expected = access
     server = serve("brightfield", authorization=expected)
     tree = xr.open_datatree(url_of(server), engine="dicomslide", chunks={}, **options)
@@ -95,14 +95,14 @@ def test_engine_takes_them(serve, access):
 
 
 @pytest.mark.parametrize("options", [{}, {"credentials": ("ann", "wrong")}, {"credentials": "old"}])
-def test_wrong_ones_are_an_error_at_once(serve, options):
+def test_wrong_credentials_are_an_error_at_once(serve, options):
     server = serve("brightfield", authorization=BASIC)
     with pytest.raises(SourceError, match=r"401.*credentials"):
         open_slide(url_of(server), **options)
     assert len(server.requests) == 1
 
 
-def test_session_or_credentials(serve):
+def test_session_and_credentials_exclude_each_other(serve):
     server = serve("brightfield", authorization=BASIC)
     with pytest.raises(ValueError, match="session"):
         open_slide(url_of(server), session=log_in, credentials=TOKEN)
@@ -119,7 +119,7 @@ def test_session_or_credentials(serve):
 
 
 @pytest.mark.parametrize("what", ["series?", "/metadata", "/bulkdata/", "/frames/"])
-def test_not_to_another_origin(serve, access, what):
+def test_credentials_do_not_go_to_another_origin(serve, access, what):
     options, expected = access
     with HttpServer(lambda _: Answer(404)) as other:
         server = serve("brightfield", authorization=expected)
@@ -133,7 +133,7 @@ def test_not_to_another_origin(serve, access, what):
         assert other.requests == []
 
 
-def test_not_into_errors_names_and_logs(serve, access, caplog):
+def test_credentials_are_not_in_errors_names_and_logs(serve, access, caplog):
     options, expected = access
     caplog.set_level(logging.DEBUG)
     server = serve("brightfield", authorization=expected)
@@ -161,7 +161,7 @@ def test_url_in_errors_has_no_password(serve, caplog):
     assert_no_secrets(caplog.text)
 
 
-def test_not_into_pickles_and_graphs(serve, access):
+def test_credentials_are_not_in_pickles_and_graphs(serve, access):
     options, expected = access
     server = serve("brightfield", authorization=expected)
     slide = open_slide(url_of(server), **options)

@@ -108,14 +108,14 @@ PASSING = {
 
 
 @pytest.mark.parametrize("fault", PASSING)
-def test_fault_that_passes(server, slide, expected, slept, fault):
+def test_fault_that_passes_costs_nothing_but_time(server, slide, expected, slept, fault):
     server.misbehave(PASSING[fault], FRAMES, times=3)
     np.testing.assert_array_equal(read(slide), expected)
     assert len(server.requests) == len(slept) + 1 == 4
 
 
 @pytest.mark.usefixtures("impatient")
-def test_silence_that_passes(server, slide, expected, slept):
+def test_silence_that_passes_costs_nothing_but_time(server, slide, expected, slept):
     server.misbehave(silence(), FRAMES, times=1)
     np.testing.assert_array_equal(read(slide), expected)
     assert len(server.requests) == len(slept) + 1 == 2
@@ -134,7 +134,7 @@ def test_waiting_has_an_end(server, slide, fault):
 
 
 @pytest.mark.parametrize("fault", PASSING)
-def test_fault_that_does_not_pass(server, slide, slept, fault):
+def test_fault_that_does_not_pass_is_an_error(server, slide, slept, fault):
     server.misbehave(PASSING[fault], FRAMES)
     with pytest.raises((SourceError, FrameError)) as caught:
         read(slide)
@@ -174,7 +174,7 @@ def test_nobody_waits_for_long(server, slide, slept, retry_after):
     assert sum(slept) < 60
 
 
-def test_reasons_are_told(server, slide):
+def test_error_tells_the_reason(server, slide):
     for fault, reason in {
         hang_up(): "connection",
         status(502): "502",
@@ -263,7 +263,7 @@ UNUSUAL = {
 
 
 @pytest.mark.parametrize("answer", UNUSUAL)
-def test_answer_that_is_unusual(server, slide, expected, answer):
+def test_unusual_answer_is_understood(server, slide, expected, answer):
     server.misbehave(UNUSUAL[answer], FRAMES)
     np.testing.assert_array_equal(read(slide), expected)
     assert len(server.requests) == 1
@@ -327,7 +327,7 @@ WRONG = {
 # JPEG, and uncompressed pixels in the first of the parts of a concatenation
 @pytest.mark.parametrize("kind", ["plain", "concatenation"])
 @pytest.mark.parametrize("answer", WRONG)
-def test_answer_that_is_wrong(server, slide, slept, answer):
+def test_wrong_answer_is_an_error(server, slide, slept, answer):
     server.misbehave(WRONG[answer], FRAMES)
     begin = time.monotonic()
     with pytest.raises((SourceError, FrameError)) as caught:
@@ -375,7 +375,7 @@ def test_redirect_to_another_origin_is_not_followed(server, slide, code):
         assert other.requests == []
 
 
-def test_server_that_is_gone(server, slide):
+def test_server_that_is_gone_is_an_error(server, slide):
     server.stop()
     with pytest.raises(SourceError, match=re.escape(FRAMES)):
         read(slide)

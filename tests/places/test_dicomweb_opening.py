@@ -53,7 +53,7 @@ def expected(write_kind) -> Callable[[str], xr.DataTree]:
     ids=str,
 )
 @pytest.mark.parametrize("kind", ["brightfield", "derived"])
-def test_services_differ(serve, expected, kind, options):
+def test_services_that_answer_differently_give_the_same_slide(serve, expected, kind, options):
     xr.testing.assert_identical(tree(open_at(serve(kind, **options))), expected(kind))
 
 
@@ -234,7 +234,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("fault", WRONG)
-def test_wrong_metadata_are_an_error_or_do_no_harm(serve, expected, fault):
+def test_wrong_metadata_are_an_error_or_are_not_used(serve, expected, fault):
     server = serve("fluorescence")
     server.misbehave(WRONG[fault], "/metadata")
     try:
@@ -262,7 +262,7 @@ WRONG_SEARCHES = {
 
 
 @pytest.mark.parametrize("search", WRONG_SEARCHES)
-def test_search_that_goes_wrong(serve, search):
+def test_search_that_goes_wrong_is_an_error(serve, search):
     fault, error = WRONG_SEARCHES[search]
     server = serve("sparse")
     # Where that is not there, all studies are searched for

@@ -248,7 +248,7 @@ def test_transfer_syntaxes_are_asked_for_only_of_the_slide_that_is_chosen(slides
         assert all(slides[1].series_instance_uid in request.target for request in asked)
 
 
-def test_file_that_a_client_fails_on_costs_its_slide(folder, caplog):
+def test_file_that_a_client_cannot_read_costs_its_slide_only(folder, caplog):
     client = DICOMfileClient(f"file://{folder}", in_memory=True)
     (folder / "GLASS-2" / "level-0.dcm").unlink()
     assert containers(find_slides(client, fail_on_error=False)) == ["GLASS-1", "GLASS-3"]
@@ -270,7 +270,7 @@ def test_attribute_that_cannot_be_read_is_no_reason_not_to_show_the_rest(folder,
     assert "GLASS-1" in capsys.readouterr().out
 
 
-def test_attributes_do_not_command_the_terminal(folder, capsys):
+def test_control_characters_of_attributes_do_not_reach_the_terminal(folder, capsys):
     for path in (folder / "GLASS-1").glob("*.dcm"):
         dataset = pydicom.dcmread(path)
         dataset.ContainerIdentifier = "A\x1b[2J\x9b[red]B"

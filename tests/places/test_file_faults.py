@@ -83,7 +83,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_fault_that_passes(opened, expected, fault):
+def test_fault_that_passes_costs_nothing_but_time(opened, expected, fault):
     slide, server = opened
     server.misbehave(FAULTS[fault], is_range, times=1)
     np.testing.assert_array_equal(read(slide), expected)
@@ -94,7 +94,7 @@ LASTING = [(place, fault) for place in PLACES for fault in FAULTS if (place, fau
 
 
 @pytest.mark.parametrize(("opened", "fault"), LASTING, indirect=["opened"])
-def test_fault_that_does_not_pass(opened, slept, fault):
+def test_fault_that_does_not_pass_is_an_error(opened, slept, fault):
     slide, server = opened
     server.misbehave(FAULTS[fault], is_range)
     with pytest.raises(SourceError, match=r"level-0\.dcm"):
@@ -104,7 +104,7 @@ def test_fault_that_does_not_pass(opened, slept, fault):
     assert len(server.requests) <= 60
 
 
-def test_fewer_bytes_than_asked_for(opened):
+def test_fewer_bytes_than_asked_for_are_an_error(opened):
     slide, server = opened
     server.misbehave(shorten_range(7), is_range)
     with pytest.raises(SourceError, match=r"level-0\.dcm.*bytes were delivered"):
@@ -112,7 +112,7 @@ def test_fewer_bytes_than_asked_for(opened):
 
 
 @pytest.mark.parametrize("code", [403, 404])
-def test_refusal_is_told(opened, code):
+def test_refusal_is_told_in_the_error(opened, code):
     slide, server = opened
     server.misbehave(status(code), is_range)
     with pytest.raises(
@@ -135,7 +135,7 @@ def urls(server: RangeServer, written: SyntheticSlide) -> list[str]:
 
 
 @pytest.mark.parametrize("fault", [silence(), drip(0.05)], ids=["silent", "dripping"])
-def test_user_says_how_long_to_wait(server, written, fault):
+def test_time_to_wait_may_be_given_with_the_storage_options(server, written, fault):
     options = {"client_kwargs": {"timeout": aiohttp.ClientTimeout(total=0.8)}}
     slide = open_slide(urls(server, written), storage_options=options)
     server.behave()
@@ -147,7 +147,7 @@ def test_user_says_how_long_to_wait(server, written, fault):
 
 
 @pytest.mark.parametrize("lists", [True, False])
-def test_server_without_ranges(written, lists):
+def test_server_without_ranges_is_an_error(written, lists):
     """Whole files are not downloaded for each range; the error says what helps."""
     with RangeServer(written.folder, ranges=False, lists=lists) as server:
         with pytest.raises(SourceError, match="simplecache"):
@@ -156,7 +156,7 @@ def test_server_without_ranges(written, lists):
         assert server.bytes_sent <= 5 * total
 
 
-def test_server_without_ranges_and_a_cache(written, expected, tmp_path):
+def test_server_without_ranges_can_be_read_through_a_cache(written, expected, tmp_path):
     with RangeServer(written.folder, ranges=False) as server:
         slide = open_slide(
             [f"simplecache::{url}" for url in urls(server, written)],
@@ -166,7 +166,7 @@ def test_server_without_ranges_and_a_cache(written, expected, tmp_path):
 
 
 @pytest.mark.parametrize("shift", [1, 8, 4000])
-def test_other_ranges_than_those_asked_for(server, written, shift):
+def test_other_ranges_than_those_asked_for_are_an_error(server, written, shift):
     slide = open_slide(urls(server, written))
     server.shift = shift
     with pytest.raises((SourceError, FrameError), match=r"level-0\.dcm"):
@@ -174,19 +174,19 @@ def test_other_ranges_than_those_asked_for(server, written, shift):
 
 
 @pytest.mark.parametrize("page", [b"<html>Log in</html>", b"", bytes(1000)])
-def test_page_in_place_of_a_file(server, written, page):
+def test_page_in_place_of_a_file_is_an_error(server, written, page):
     server.misbehave(lambda *_: Answer(200, {"Content-Type": "text/html"}, page), ".dcm")
     with pytest.raises(DicomSlideError, match="127"):
         open_slide(urls(server, written))
 
 
-def test_server_without_entity_tags(written, expected):
+def test_server_without_entity_tags_can_be_read(written, expected):
     with RangeServer(written.folder, tags=False) as server:
         np.testing.assert_array_equal(read(open_slide(urls(server, written))), expected)
 
 
 @pytest.mark.parametrize("length", [10, 5000, 10**6])
-def test_file_that_was_replaced(write_kind, tmp_path, length):
+def test_file_that_was_replaced_is_an_error(write_kind, tmp_path, length):
     """By one whose frames are elsewhere."""
     other = write_kind("sparse").levels[0].paths[0].read_bytes()
     path = tmp_path / "level-0.dcm"

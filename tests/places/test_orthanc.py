@@ -47,14 +47,14 @@ def test_profiles_come_from_the_service_whatever_their_uri(source, proxy):
 
 
 @pytest.mark.parametrize("fault", [status(503), cut(0.5)], ids=["503", "cut"])
-def test_faults_on_the_way(source, proxy, write_kind, fault):
+def test_faults_on_the_way_are_got_over(source, proxy, write_kind, fault):
     slide = open_slide(**source)
     proxy.misbehave(fault, "/frames/", times=1)
     expected = open_slide(write_kind("brightfield").folder).get_image_region(*WHOLE)
     np.testing.assert_array_equal(slide.get_image_region(*WHOLE), expected)
 
 
-def test_several_slides_in_one_study(orthanc, write_kind):
+def test_several_slides_in_one_study_are_told_apart(orthanc, write_kind):
     """Of which each can be named."""
     kinds = ("brightfield", "sparse", "derived")
     for kind in kinds:
@@ -69,7 +69,7 @@ def test_several_slides_in_one_study(orthanc, write_kind):
         assert slide.container_identifier == written.container_identifier
 
 
-def test_user_and_password(tmp_path, write_kind):
+def test_user_and_password_are_needed_where_orthanc_wants_them(tmp_path, write_kind):
     written = write_kind("plain")
     expected = open_slide(written.folder).get_image_region(*WHOLE)
     with run_orthanc(tmp_path, user=("ann", "pa:ss")) as server:

@@ -44,7 +44,7 @@ def names(error: BaseException, path: Path) -> bool:
     return path.name in str(error) or str(uid) in str(error)
 
 
-def test_damaged_frame(put, make_slide):
+def test_damaged_frame_is_named_and_others_are_read(put, make_slide):
     """It is named; the other frames can be read."""
     written = make_slide()
     (path,) = written.paths
@@ -61,7 +61,7 @@ def test_damaged_frame(put, make_slide):
 
 # The file client does not take such a file in the first place
 @pytest.mark.parametrize("place", [*FILES, *SERVICES], indirect=True)
-def test_frame_that_is_missing(put, make_slide):
+def test_missing_frame_is_an_error(put, make_slide):
     written = make_slide()
     (path,) = written.paths
     dataset = pydicom.dcmread(path)
@@ -75,7 +75,7 @@ def test_frame_that_is_missing(put, make_slide):
 
 @pytest.mark.parametrize("kept", [0.3, 0.7])
 @pytest.mark.parametrize("place", FILES, indirect=True)
-def test_file_that_is_cut_off(put, make_slide, kept):
+def test_file_that_is_cut_off_is_an_error(put, make_slide, kept):
     written = make_slide()
     (path,) = written.paths
     os.truncate(path, int(path.stat().st_size * kept))
@@ -101,14 +101,14 @@ def test_other_images_are_no_slide(put, tmp_path):
 
 @pytest.mark.parametrize("place", SERVICES, indirect=True)
 @pytest.mark.parametrize("uid", ["1.2.3", "not/a uid"])
-def test_service_without_the_study(put, make_slide, uid):
+def test_service_without_the_study_is_an_error(put, make_slide, uid):
     arguments = put(make_slide())
     with pytest.raises((NoSlideError, SourceError), match=r"127\.0\.0\.1"):
         open_slide(**{**arguments, "study_instance_uid": uid})
 
 
 @pytest.mark.parametrize("place", FILES, indirect=True)
-def test_place_without_files(put, place, make_slide):
+def test_place_without_files_is_an_error(put, place, make_slide):
     arguments = put(make_slide())
     source = arguments.pop("source")
     if isinstance(source, list):
@@ -124,7 +124,7 @@ def test_place_without_files(put, place, make_slide):
 
 
 @pytest.mark.parametrize("place", SERVICES, indirect=True)
-def test_path_without_a_service(put, make_slide):
+def test_path_without_a_service_is_an_error(put, make_slide):
     arguments = put(make_slide())
     source = getattr(arguments["source"], "base_url", arguments["source"])
     with pytest.raises(SourceError, match=r"127\.0\.0\.1.*40\d"):

@@ -24,13 +24,13 @@ def load(arguments: dict[str, Any]) -> xr.DataTree:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_tree(put, kind, write_kind):
+def test_tree_is_the_same_from_every_place(put, kind, write_kind):
     written = write_kind(kind)
     xr.testing.assert_identical(load(put(written)), load({"source": written.folder}))
 
 
 @pytest.mark.parametrize("chunks", ["frames", "auto"])
-def test_dask_array(put, write_kind, chunks):
+def test_dask_array_is_the_same_from_every_place(put, write_kind, chunks):
     written = write_kind("brightfield")
     slide = dicomslide.open_slide(**put(written), correct_color=False)
     expected = dicomslide.open_slide(written.folder, correct_color=False)
@@ -41,7 +41,7 @@ def test_dask_array(put, write_kind, chunks):
         np.testing.assert_array_equal(matrix.to_dask(chunks).compute(), same[...])
 
 
-def test_engine(put, write_kind):
+def test_tree_of_the_engine_is_the_same_from_every_place(put, write_kind):
     written = write_kind("fluorescence")
     arguments = put(written)
     tree = xr.open_datatree(arguments.pop("source"), engine="dicomslide", chunks={}, **arguments)
@@ -65,7 +65,7 @@ def test_pixels_are_those_that_were_written(put, write_kind, kind):
                 np.testing.assert_array_equal(region, level.pixels(channel, plane))
 
 
-def test_threads(put, write_kind):
+def test_pixels_are_the_same_on_several_threads(put, write_kind):
     """Many at once read one slide, each a part of it."""
     written = write_kind("concatenation")
     slide = dicomslide.open_slide(**put(written), max_frame_cache_size=0)

@@ -27,7 +27,7 @@ def tree(source, **options) -> xr.DataTree:
 
 @pytest.mark.skipif(find_orthanc() is None, reason="Orthanc is not installed")
 @pytest.mark.parametrize("kept", ["MainDicomTags", "Extrapolate"])
-def test_orthanc_that_keeps_few_attributes_of_series(write_kind, tmp_path, kept):
+def test_orthanc_may_keep_few_attributes_of_series(write_kind, tmp_path, kept):
     kinds = [write_kind(kind) for kind in ("instances", "derived", "concatenation")]
     settings = {"SeriesMetadata": kept, "StudiesMetadata": kept}
     with run_orthanc(tmp_path, web_settings=settings) as server:
@@ -76,7 +76,7 @@ def unlisted(items: list[dict]) -> list[dict]:
 
 
 @pytest.mark.parametrize("kind", ["brightfield", "derived", "sparse"])
-def test_service_that_searches_for_series_in_studies_only(serve, write_kind, kind):
+def test_service_may_search_for_series_in_studies_only(serve, write_kind, kind):
     """As files made for static DICOMweb do, which have no lists around single values either."""
     server = serve(kind, frame_list_status=404)
     server.misbehave(status(404), is_search_outside_of_studies)
@@ -96,7 +96,7 @@ def test_service_that_searches_for_series_in_studies_only(serve, write_kind, kin
 
 
 @pytest.mark.parametrize("code", [403, 404])
-def test_bulk_data_at_another_path_of_the_origin(archive, write_kind, code):
+def test_bulk_data_may_be_at_another_path_of_the_origin(archive, write_kind, code):
     def other_path(uri: str) -> str:
         return uri.replace("/dicom-web/", "/internal/pacs/")
 
@@ -109,7 +109,7 @@ def test_bulk_data_at_another_path_of_the_origin(archive, write_kind, code):
         assert len(retrieved) == len(server.matching("/internal/")) > 0
 
 
-def test_options_of_files_are_none_of_services(serve):
+def test_services_have_no_storage_options(serve):
     server = serve("plain")
     with pytest.raises(ArgumentValueError, match="storage_options: for files, not for services"):
         open_slide(f"dicomweb+{server.url}", storage_options={"anon": True})

@@ -48,20 +48,20 @@ def another_process(factory: Any) -> Iterator[ProcessPoolExecutor]:
 @pytest.mark.parametrize(
     "place", [name for name in PLACES if name not in ("memory",)], indirect=True
 )
-def test_same_pixels_elsewhere(put, write_kind, another_process):
+def test_pixels_are_the_same_in_another_process(put, write_kind, another_process):
     slide = open_slide(**put(write_kind("brightfield")))
     expected = READ(slide)
     np.testing.assert_array_equal(another_process.submit(READ, slide).result(60), expected)
 
 
-def test_pickle_is_small(serve, write_kind):
+def test_pickled_slide_is_small(serve, write_kind):
     """The metadata of its images, and no frames."""
     slide = open_slide(f"dicomweb+{serve('brightfield').url}")
     slide.get_image_region((0, 0), 0, (150, 210))
     assert len(pickle.dumps(slide)) < 100_000
 
 
-def test_array_without_slide(serve, another_process):
+def test_array_outlives_its_slide(serve, another_process):
     slide = open_slide(f"dicomweb+{serve('fluorescence').url}")
     array = slide.get_volume_images()[0].get_total_pixel_matrix().to_dask()
     expected = array.compute()
@@ -80,7 +80,7 @@ def test_function_that_makes_sessions_travels(serve, factory, another_process):
 
 
 @pytest.mark.parametrize("how", ["token", "session"])
-def test_credentials_stay_where_they_are(serve, factory, another_process, how):
+def test_credentials_stay_in_their_process(serve, factory, another_process, how):
     """The other process says what to do about it."""
     server = serve("brightfield", authorization=f"Bearer {TOKEN}")
     options = {"credentials": TOKEN} if how == "token" else {"session": factory()}
@@ -91,7 +91,7 @@ def test_credentials_stay_where_they_are(serve, factory, another_process, how):
     assert server.requests == []
 
 
-def test_pickled_and_back_in_the_same_process(serve, factory):
+def test_slide_that_comes_back_to_its_process_has_its_credentials(serve, factory):
     server = serve("brightfield", authorization=f"Bearer {TOKEN}")
     slide = open_slide(f"dicomweb+{server.url}", credentials=TOKEN)
     back = pickle.loads(pickle.dumps(slide))
@@ -99,7 +99,7 @@ def test_pickled_and_back_in_the_same_process(serve, factory):
     np.testing.assert_array_equal(READ(back), READ(slide))
 
 
-def test_storage_options_travel(bucket, write_kind, another_process):
+def test_storage_options_are_pickled(bucket, write_kind, another_process):
     """Of file systems, as fsspec does it: they are part of what is pickled."""
     written = write_kind("sparse")
     url = bucket.upload(written.folder, "travelling")

@@ -50,7 +50,7 @@ def uids(items, keyword: str) -> set[str]:
     return {str(Dataset.from_json(item).get(keyword)) for item in items}
 
 
-def test_searches(clients, slide):
+def test_server_answers_searches(clients, slide):
     study, series = slide.study_instance_uid, slide.series_instance_uid
     own, real = (
         (
@@ -65,7 +65,7 @@ def test_searches(clients, slide):
     assert own[0] == {series}
 
 
-def test_metadata(clients, slide):
+def test_server_sends_metadata(clients, slide):
     """Orthanc leaves compressed pixel data out and has no binary values."""
     for path in slide.paths:
         expected = pydicom.dcmread(path, stop_before_pixels=True)
@@ -80,7 +80,7 @@ def test_metadata(clients, slide):
         assert own.keys() - left_out == real.keys() - left_out
 
 
-def test_frames(clients, slide):
+def test_server_sends_frames(clients, slide):
     """In two kinds of transfer syntax, asked for as they are stored, in any order."""
     for path in slide.paths:
         dataset = pydicom.dcmread(path, stop_before_pixels=True)
@@ -103,7 +103,7 @@ def test_frames(clients, slide):
 
 
 @pytest.mark.parametrize("slide", ["jpeg"], indirect=True)
-def test_bulk_data(server, orthanc, slide):
+def test_server_sends_bulk_data(server, orthanc, slide):
     """The same profile at the places that each of them announces."""
     orthanc.upload(slide.paths)
     dataset = pydicom.dcmread(slide.paths[0], stop_before_pixels=True)
@@ -158,7 +158,7 @@ def test_server_need_not_send_lists_of_frames(slide):
         assert requests.get(f"{url}/2").status_code == 200
 
 
-def test_requests_are_noted(server, slide):
+def test_server_notes_requests(server, slide):
     url = f"{server.url}/studies/{slide.study_instance_uid}/series"
     with requests.Session() as session:
         for _ in range(3):

@@ -182,7 +182,7 @@ def test_colours_are_corrected_unless_told_otherwise(make_slide):
     assert np.array_equal(region, stored)
 
 
-def test_documented_places_of_import():
+def test_classes_are_imported_from_their_documented_places():
     assert dicomslide.slide.Slide is dicomslide.Slide
     assert dicomslide.image.TiledImage is dicomslide.TiledImage
     assert dicomslide.openslide.OpenSlide is dicomslide.OpenSlide
@@ -260,7 +260,7 @@ def test_physical_offset_is_the_smallest_of_several_images(make_slide):
     assert slide.physical_offset == pytest.approx((9.99, 20.0))
 
 
-def test_frame_of_reference_and_container(slide, written):
+def test_frame_of_reference_and_container_are_those_of_the_images(slide, written):
     assert slide.frame_of_reference_uid == written.frame_of_reference_uid
     assert slide.container_identifier == written.container_identifier
 
@@ -277,7 +277,7 @@ def test_volume_images_are_sorted_from_the_largest(slide, written):
     ]
 
 
-def test_volume_images_of_a_channel_and_focal_plane(make_slide):
+def test_volume_images_are_those_of_a_channel_and_focal_plane(make_slide):
     written = make_slide(
         **FLUORESCENCE, optical_paths=2, optical_paths_in="each", focal_planes=2,
         focal_planes_in="each",
@@ -305,7 +305,7 @@ def test_volume_images_of_a_segment_are_its_segmentations(annotated_slide, annot
     assert [i.metadata.SOPInstanceUID for i in annotated_slide.get_volume_images(channel)] == uids
 
 
-def test_label_and_overview_images(make_slide):
+def test_label_and_overview_images_belong_to_the_slide(make_slide):
     written = make_slide(**{**SMALL, "label": True, "overview": True})
     slide = open_slide(written.folder)
     (label,), (overview,) = slide.label_images, slide.overview_images
@@ -337,7 +337,7 @@ def test_a_thumbnail_as_large_as_a_level_gives_way_to_it(make_slide):
     assert slide.get_volume_images()[0].metadata.ImageType[2] == "VOLUME"
 
 
-def test_a_thumbnail_that_comes_first_gives_way_too(make_slide, tmp_path):
+def test_a_thumbnail_that_comes_first_gives_way_to_a_level_as_large(make_slide, tmp_path):
     written = make_slide(**SMALL, thumbnail=True)
     thumbnail = pydicom.dcmread(written.folder / "thumbnail.dcm")
     thumbnail.SeriesNumber, thumbnail.InstanceNumber = 0, 0

@@ -187,7 +187,7 @@ def test_optical_paths_match_all_criteria(stained_slide, criteria, identifiers):
     assert sorted(map(stained_slide.get_channel_identifier, found)) == identifiers
 
 
-def test_optical_paths_by_stain(slide):
+def test_optical_paths_are_found_by_stain(slide):
     haematoxylin = Code("12710003", "SCT", "hematoxylin stain")
     assert slide.find_optical_paths(specimen_stain=haematoxylin) == (0,)
     assert slide.find_optical_paths(

@@ -302,7 +302,7 @@ def test_a_slide_region_outside_the_image_is_background(slide):
     assert (region == WHITE).all()
 
 
-def test_a_slide_region_of_each_channel_and_focal_plane(make_slide):
+def test_each_channel_and_focal_plane_has_its_slide_region(make_slide):
     written = make_slide(**FLUORESCENCE, optical_paths=2, focal_planes=2)
     slide = open_slide(written.folder)
     known = written.levels[1]
@@ -439,7 +439,7 @@ def test_integer_padding_is_in_pixels_of_the_level(written, slide):
     assert np.array_equal(region, np.rot90(cut(known.pixels(), (17, 8), (41, 54)), 3))
 
 
-def test_integer_padding_of_pixels_that_are_not_square(make_slide):
+def test_integer_padding_is_in_pixels_that_need_not_be_square(make_slide):
     written = make_slide(**SMALL, pixel_spacing=(0.0005, 0.001))
     slide = open_slide(written.folder)
     known = written.levels[0]
@@ -504,7 +504,7 @@ def test_an_annotation_far_from_all_focal_planes_is_a_value_error(thick, z):
         slide.get_slide_region_for_annotation(polygon(slide, thick.levels[0], CORNERS, z), 0)
 
 
-def test_the_region_of_an_annotation_in_a_channel(annotated, annotated_slide):
+def test_the_region_of_an_annotation_is_that_of_the_channel_asked_for(annotated, annotated_slide):
     known = annotated.levels[0]
     region = annotated_slide.get_slide_region_for_annotation(
         polygon(annotated_slide, known, CORNERS), 0, channel_index=2

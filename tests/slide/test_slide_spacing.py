@@ -52,7 +52,7 @@ def test_coarsest_level_that_is_not_coarser_is_averaged(slide, spacing, level, s
     np.testing.assert_array_equal(found, expected[...])
 
 
-def test_boxes_of_the_base_level(make_slide):
+def test_pixels_at_a_whole_factor_are_means_of_boxes(make_slide):
     """Without other levels three times the spacing is the mean of 3 x 3 pixels."""
     written = make_slide(**{**SMALL, "factors": (1,)})
     pixels = written.levels[0].pixels()
@@ -76,7 +76,7 @@ def test_region_starts_at_the_pixel_that_holds_that_of_the_base_level(slide, tak
     np.testing.assert_array_equal(found, take_region(whole, start, (11, 9), 255))
 
 
-def test_segments_and_other_channels(make_slide):
+def test_segments_and_other_channels_have_the_spacing_too(make_slide):
     written = make_slide(**SMALL, segmentations=(SegmentationOptions("BINARY", ("nucleus",)),))
     slide = open_slide(written.folder)
     (segment,) = slide.find_segments()
@@ -99,7 +99,7 @@ def test_segments_and_other_channels(make_slide):
         (((0, 0), 1, (3, 3), 0, 7), ValueError, "focal_plane_index"),
     ],
 )
-def test_arguments_that_cannot_be_used(slide, arguments, error, message):
+def test_arguments_that_cannot_be_used_are_errors(slide, arguments, error, message):
     with pytest.raises(error, match=message):
         slide.get_image_region_at_spacing(*arguments)
 
@@ -137,7 +137,7 @@ class TestLabelled:
         part = image.isel(y=slice(3, 9), x=slice(20, 24))
         np.testing.assert_array_equal(part, expected[3:9, 20:])
 
-    def test_nothing_is_read_before(self, make_slide, open_all_counted):
+    def test_nothing_is_read_before_computing(self, make_slide, open_all_counted):
         client, metadata = open_all_counted(make_slide(**SMALL).paths)
         image_at_spacing(Slide(client, metadata), 1.5).isel(y=slice(3, 9))
         assert client.requests == []

@@ -281,7 +281,7 @@ class TestAnyClient:
         with pytest.raises(FrameError, match="frame 1"):
             TotalPixelMatrix(client, metadata_of(path))[0, 0]
 
-    def test_whole_slide_reads_every_level(self, make_slide):
+    def test_every_level_of_a_slide_is_read(self, make_slide):
         written = make_slide(factors=(1, 2))
         client = FakeClient(written.paths)
         slide = Slide(client, [metadata_of(path) for path in written.paths])
@@ -310,7 +310,7 @@ class TestAnyClient:
         dataset.SOPInstanceUID = "1.2.3"
         assert frame_source(FakeClient([path]), dataset).token != first.token
 
-    def test_travels_where_its_client_travels(self, path):
+    def test_source_can_be_pickled_where_its_client_can(self, path):
         frames = frame_source(FakeClient([path]), metadata_of(path))
         arrived = pickle.loads(pickle.dumps(frames))
         assert isinstance(arrived, ClientFrames)

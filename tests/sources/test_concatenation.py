@@ -70,7 +70,7 @@ class TestRead:
 
 
 class TestSource:
-    def test_has_the_interface(self, joined):
+    def test_joined_source_has_the_interface_of_sources(self, joined):
         assert isinstance(joined, FrameSource)
         assert joined.transfer_syntax_uid == "1.2.840.10008.1.2.1"
 
@@ -81,7 +81,7 @@ class TestSource:
         tokens = {ConcatenatedFrames(other, joined.starts).token for other in others}
         assert len(tokens | {joined.token}) == 4
 
-    def test_comes_back_from_another_process(self, make_slide, open_all_counted):
+    def test_pickled_source_reads_the_same_frames(self, make_slide, open_all_counted):
         whole, split = make_slide(), make_slide(concatenation=3)
         client, datasets = open_all_counted(split.paths)
         array = Slide(client, datasets).get_image(0).get_total_pixel_matrix().array

@@ -80,7 +80,7 @@ class TestUrl:
             ("https://u:s3cret@h/a/studies/1.2", "https://h/a", "1.2", None),
         ],
     )
-    def test_may_end_with_study_and_series(self, url, base, study, series):
+    def test_url_may_end_with_study_and_series(self, url, base, study, series):
         assert is_service_url(f"dicomweb+{url}")
         service, *uids = service_of_url(f"dicomweb+{url}")
         assert (service.base_url, *uids) == (base, study, series)
@@ -98,13 +98,13 @@ class TestUrl:
             "",
         ],
     )
-    def test_that_is_wrong(self, url):
+    def test_wrong_url_is_an_error(self, url):
         with pytest.raises(ValueError, match="source: expected") as caught:
             service_of_url(f"dicomweb+{url}")
         assert isinstance(caught.value, DicomSlideError)
 
     @pytest.mark.parametrize("source", ["https://h/a", "s3://bucket", None, 5])
-    def test_of_something_else(self, source):
+    def test_url_of_something_else_is_an_error(self, source):
         assert not is_service_url(source)
 
     @given(st.lists(st.text(max_size=10), min_size=3, max_size=3))
@@ -130,7 +130,7 @@ class TestUrl:
 
 
 class TestClient:
-    def test_prefixes_and_session(self):
+    def test_prefixes_and_session_of_a_client_are_used(self):
         client = DICOMwebClient(
             "https://h/a", qido_url_prefix="q", wado_url_prefix="/w/", headers={"X-Key": "1"}
         )
@@ -148,12 +148,12 @@ class TestClient:
         held = [s.http.sessions.get("https://h/a") for s in (service_of_client(client), service)]
         assert held[0] is held[1]
 
-    def test_credentials_in_the_url(self, serve):
+    def test_credentials_in_the_url_of_a_client_are_used(self, serve):
         server = serve(authorization="Basic dTpw")
         client = DICOMwebClient(server.url.replace("//", "//u:p@"))
         assert len(service_of_client(client).search_for_series()) == 1
 
-    def test_client_with_a_way_of_its_own(self):
+    def test_client_with_methods_of_its_own_is_no_plain_service(self):
         class Own(DICOMwebClient):
             def retrieve_instance_frames(self, *arguments, **options):
                 raise NotImplementedError
@@ -182,7 +182,7 @@ class TestSearch:
         "end", [Answer(200, JSON, b"[]"), Answer(200, JSON), Answer(204), *map(Answer, (400, 404))]
     )
     @pytest.mark.parametrize(("count", "page"), [(7, 3), (6, 3), (1, 1), (5, 100)])
-    def test_all_pages(self, count, page, end):
+    def test_all_pages_of_results_are_found(self, count, page, end):
         with paged(count, page, end) as server:
             found = service_at(server).search_for_series(None, {"Modality": "SM"})
             assert found == [result(number) for number in range(count)]
@@ -190,7 +190,7 @@ class TestSearch:
             assert {dict(request.query)["Modality"] for request in server.requests} == {"SM"}
 
     @pytest.mark.parametrize("count", [1, 5])
-    def test_server_that_does_not_know_the_offset(self, count):
+    def test_server_that_does_not_know_the_offset_is_searched_twice_only(self, count):
         with paged(count, 100, Answer(204), knows_offset=False) as server:
             assert len(service_at(server).search_for_series("1.2")) == count
             assert len(server.requests) == 2
@@ -202,21 +202,21 @@ class TestSearch:
             service_at(server).search_for_series()
 
     @pytest.mark.parametrize("code", [400, 401, 404, 500])
-    def test_refusal(self, code):
+    def test_refused_search_is_an_error(self, code):
         with (
             HttpServer(lambda _: Answer(code)) as server,
             pytest.raises(RefusedRequestError, match=f"/dicom-web/series: HTTP {code}"),
         ):
             service_at(server).search_for_series()
 
-    def test_nothing(self):
+    def test_search_may_find_nothing(self):
         with HttpServer(lambda _: Answer(204)) as server:
             assert service_at(server).search_for_series() == []
 
     @pytest.mark.parametrize(
         "body", [b"<html>", b"[1]", b'["a"]', b"{", b"5", b"null", b"[" * 100_000, b"\xff"]
     )
-    def test_no_data_sets(self, body):
+    def test_results_that_are_no_data_sets_are_an_error(self, body):
         with (
             HttpServer(lambda _: Answer(200, JSON, body)) as server,
             pytest.raises(SourceError, match="JSON"),
@@ -225,7 +225,7 @@ class TestSearch:
 
 
 class TestMetadata:
-    def test_one_request_for_a_series(self, server):
+    def test_metadata_of_a_series_are_one_request(self, server):
         first = server.archive.instances[0]
         found = service_at(server).retrieve_series_metadata(first.study, first.series)
         assert [item["00080018"]["Value"][0] for item in found] == [
@@ -234,7 +234,7 @@ class TestMetadata:
         assert len(server.requests) == 1
 
     @pytest.mark.parametrize("code", [400, 404, 500, 501])
-    def test_instance_by_instance(self, server, code):
+    def test_metadata_are_retrieved_by_instance_where_series_are_refused(self, server, code):
         first = server.archive.instances[0]
         expected = service_at(server).retrieve_series_metadata(first.study, first.series)
         server.misbehave(status(code), f"/series/{first.series}/metadata")
@@ -249,26 +249,26 @@ class TestMetadata:
         assert request.query == [("limit", "1")]
 
     @pytest.mark.parametrize("code", [401, 403])
-    def test_not_where_access_is_denied(self, server, code):
+    def test_metadata_are_not_retrieved_by_instance_where_access_is_denied(self, server, code):
         server.misbehave(status(code), "/metadata")
         with pytest.raises(RefusedRequestError, match=str(code)):
             service_at(server).retrieve_series_metadata("1.2", "3.4")
         assert len(server.requests) == 1
 
-    def test_unknown_series(self, server):
+    def test_unknown_series_is_an_error(self, server):
         with pytest.raises(RefusedRequestError, match="404"):
             service_at(server).retrieve_series_metadata("1.2", "3.4")
 
 
 class TestFrames:
-    def test_are_those_asked_for(self, server):
+    def test_frames_are_those_asked_for(self, server):
         frames = server.archive.instances[0].frames
         assert retrieve(server) == ([frames[1], frames[2], frames[6]], JPEG)
         (request,) = server.requests
         assert request.target.endswith("/frames/2,3,7")
 
     @pytest.mark.parametrize("code", [400, 406, 415, 500, 501])
-    def test_second_form_where_the_first_is_refused(self, server, code):
+    def test_second_form_of_accept_is_used_where_the_first_is_refused(self, server, code):
         expected = server.archive.instances[0].frames[3]
         server.misbehave(
             status(code), lambda request: request.headers["Accept"].count("multipart") == 1
@@ -293,7 +293,7 @@ class TestFrames:
         asked = [request.path.rpartition("/")[2] for request in server.requests]
         assert asked == ["2,3,7", "7", "2,3,7", "2,3,7"]
 
-    def test_form_and_lists_may_be_refused(self, serve):
+    def test_form_of_accept_and_lists_may_both_be_refused(self, serve):
         server = serve(frame_list_status=400)
         server.misbehave(
             status(400), lambda request: request.headers["Accept"].count("multipart") == 1
@@ -304,7 +304,7 @@ class TestFrames:
         assert sorted(request.status for request in server.requests) == 6 * [200] + 3 * [400]
 
     @pytest.mark.parametrize(("syntax", "forms"), [(JPEG, 2), ("", 3), (NATIVE, 2)])
-    def test_number_of_forms(self, server, syntax, forms):
+    def test_each_form_of_accept_is_tried_once(self, server, syntax, forms):
         server.misbehave(status(406))
         with pytest.raises(RefusedRequestError, match="406"):
             retrieve(server, [3], syntax)
@@ -320,13 +320,13 @@ class TestFrames:
         assert retrieve(server, range(11)) == (frames[:11], JPEG)
         assert len(server.requests) < 22
 
-    def test_url_that_is_too_long_for_one_frame(self, server):
+    def test_url_that_is_too_long_for_one_frame_is_an_error(self, server):
         server.misbehave(status(414))
         with pytest.raises(RefusedRequestError, match="414"):
             retrieve(server, range(4))
         assert len(server.requests) == 3
 
-    def test_halves_in_different_transfer_syntaxes(self, server):
+    def test_halves_in_different_transfer_syntaxes_are_an_error(self, server):
         server.misbehave(status(414), lambda request: "," in request.path)
         other = change_parts(
             lambda _: [Part({"Content-Type": f"a/b; transfer-syntax={NATIVE}"}, b"x")]
@@ -378,7 +378,7 @@ class TestFrames:
             ("", ""),
         ],
     )
-    def test_transfer_syntax_of_a_part(self, server, content_type, syntax):
+    def test_transfer_syntax_is_that_of_the_part(self, server, content_type, syntax):
         server.misbehave(
             change_parts(
                 lambda parts: [Part({"Content-Type": content_type}, part.content) for part in parts]
@@ -418,7 +418,7 @@ class TestBulkData:
             lambda url, _: url.removeprefix("http:"),
         ],
     )
-    def test_is_found_at_the_service(self, server, profile, move):
+    def test_bulk_data_are_retrieved_from_the_service(self, server, profile, move):
         url, value = profile
         assert service_at(server).retrieve_bulkdata(move(url, server)) == value
         (request,) = server.requests
@@ -442,18 +442,18 @@ class TestBulkData:
             "//evil.example.org\\@127.0.0.1/x",
         ],
     )
-    def test_what_is_at_no_service(self, server, url):
+    def test_bulk_data_at_no_service_are_an_error(self, server, url):
         with pytest.raises(SourceError):
             service_at(server).retrieve_bulkdata(url)
 
     @pytest.mark.parametrize("code", [400, 406, 500])
-    def test_second_form(self, server, profile, code):
+    def test_second_form_of_accept_is_used_for_bulk_data(self, server, profile, code):
         url, value = profile
         server.misbehave(status(code), lambda request: "multipart" in request.headers["Accept"])
         assert service_at(server).retrieve_bulkdata(url) == value
         assert server.requests[-1].headers["Accept"] == "*/*"
 
-    def test_value_need_not_be_a_part(self, server, profile):
+    def test_bulk_data_need_not_be_a_part(self, server, profile):
         url, value = profile
         server.misbehave(
             lambda *_: Answer(200, {"Content-Type": "application/octet-stream"}, value)
@@ -461,12 +461,12 @@ class TestBulkData:
         assert service_at(server).retrieve_bulkdata(url) == value
 
     @pytest.mark.parametrize("count", [0, 2, 5])
-    def test_is_one_value(self, server, profile, count):
+    def test_bulk_data_of_no_part_or_several_are_an_error(self, server, profile, count):
         server.misbehave(change_parts(lambda parts: parts * count))
         with pytest.raises(SourceError, match="parts"):
             service_at(server).retrieve_bulkdata(profile[0])
 
-    def test_has_a_largest_size(self, server, profile):
+    def test_bulk_data_beyond_the_bound_are_an_error(self, server, profile):
         server.misbehave(
             change_parts(lambda parts: [Part(parts[0].headers, bytes(200_000))]), times=1
         )

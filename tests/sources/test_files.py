@@ -64,7 +64,7 @@ def expected_frames(path: Path) -> list[bytes]:
 
 class TestFrames:
     @pytest.mark.parametrize("syntax", [*NATIVE, DeflatedExplicitVRLittleEndian, *ENCAPSULATED])
-    def test_are_the_bytes_of_the_file(self, make_slide, syntax):
+    def test_frames_are_the_bytes_of_the_file(self, make_slide, syntax):
         path = make_slide(transfer_syntax=syntax).paths[0]
         _, frames = open_image_file(path)
         assert frames.read(range(FRAMES)) == expected_frames(path)
@@ -75,7 +75,7 @@ class TestFrames:
         # An extended offset table has one fragment for each frame
         [("basic", 1), ("basic", 3), ("empty", 1), ("empty", 3), ("extended", 1)],
     )
-    def test_every_offset_table_leads_to_them(self, make_slide, offset_table, fragments):
+    def test_every_offset_table_leads_to_the_frames(self, make_slide, offset_table, fragments):
         path = make_slide(
             transfer_syntax=JPEGBaseline8Bit,
             offset_table=offset_table,
@@ -83,7 +83,9 @@ class TestFrames:
         ).paths[0]
         assert open_image_file(path)[1].read(range(FRAMES)) == expected_frames(path)
 
-    def test_are_located_once_by_threads_that_read_side_by_side(self, make_slide, monkeypatch):
+    def test_frames_are_located_once_by_threads_that_read_side_by_side(
+        self, make_slide, monkeypatch
+    ):
         path = make_slide(transfer_syntax=JPEGBaseline8Bit, offset_table="empty").paths[0]
         _, frames = open_image_file(path)
         located = []
@@ -101,12 +103,12 @@ class TestFrames:
 
     @pytest.mark.parametrize("bits", [8, 12, 16, 32])
     @pytest.mark.parametrize("syntax", NATIVE)
-    def test_may_have_more_than_eight_bits(self, make_slide, bits, syntax):
+    def test_frames_may_have_more_than_eight_bits(self, make_slide, bits, syntax):
         path = make_slide(samples=1, bits=bits, transfer_syntax=syntax).paths[0]
         assert open_image_file(path)[1].read(range(FRAMES)) == expected_frames(path)
 
     @pytest.mark.parametrize(("kind", "dtype"), [("float", "<f4"), ("double", "<f8")])
-    def test_may_be_floats(self, make_slide, kind, dtype):
+    def test_frames_may_be_of_floats(self, make_slide, kind, dtype):
         options = ParametricMapOptions(kind, parameters=("eosin",), organization="TILED_FULL")
         written = make_slide(parametric_maps=(options,))
         (parametric_map,) = written.parametric_maps
@@ -116,7 +118,7 @@ class TestFrames:
         np.testing.assert_array_equal(first, parametric_map.stored(0, 0)[:16, :24])
 
     @pytest.mark.parametrize("tile", [(16, 24), (7, 9), (3, 5)])
-    def test_of_one_bit_start_at_a_byte_wherever_they_lie(self, make_slide, tile):
+    def test_frames_of_one_bit_are_shifted_to_a_byte(self, make_slide, tile):
         options = SegmentationOptions(segments=("tissue",), tile=tile)
         written = make_slide(segmentations=(options,), size=(40, 30))
         (segmentation,) = written.segmentations
@@ -132,21 +134,21 @@ class TestFrames:
 
     @given(wanted=st.lists(st.integers(0, FRAMES - 1), max_size=30))
     @pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, JPEGBaseline8Bit])
-    def test_come_in_the_order_asked_for(self, make_slide, syntax, wanted):
+    def test_frames_come_in_the_order_asked_for(self, make_slide, syntax, wanted):
         path = make_slide(transfer_syntax=syntax).paths[0]
         expected = expected_frames(path)
         assert open_image_file(path)[1].read(wanted) == [expected[frame] for frame in wanted]
 
     @pytest.mark.parametrize("frame", [-1, FRAMES, 10**6])
     @pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, JPEGBaseline8Bit])
-    def test_that_are_not_there_are_an_error(self, make_slide, syntax, frame):
+    def test_frames_that_are_not_there_are_an_error(self, make_slide, syntax, frame):
         path = make_slide(transfer_syntax=syntax).paths[0]
         with pytest.raises(FrameError, match=rf"{path.name}: frames .{frame + 1}. do not exist"):
             open_image_file(path)[1].read([0, frame])
 
 
 class TestSource:
-    def test_has_the_interface(self, make_slide):
+    def test_source_has_the_interface_of_sources(self, make_slide):
         path = make_slide().paths[0]
         dataset, frames = open_image_file(path)
         assert isinstance(frames, FrameSource)
@@ -155,7 +157,7 @@ class TestSource:
         assert frames.sop_instance_uid == dataset.SOPInstanceUID
 
     @pytest.mark.parametrize("offset_table", ["basic", "empty"])
-    def test_pickles_without_frames_and_offsets(self, make_slide, offset_table):
+    def test_pickled_source_has_no_frames_and_offsets(self, make_slide, offset_table):
         path = make_slide(transfer_syntax=JPEGBaseline8Bit, offset_table=offset_table).paths[0]
         _, frames = open_image_file(path)
         fresh = len(pickle.dumps(frames))
@@ -171,7 +173,7 @@ class TestSource:
         shutil.copy(path, copy)
         assert open_image_file(copy)[1].token != open_image_file(path)[1].token
 
-    def test_store_finds_it_by_the_instance(self, make_slide):
+    def test_store_finds_a_source_by_the_instance(self, make_slide):
         paths = make_slide(factors=(1, 2)).paths
         datasets, sources = zip(*map(open_image_file, paths), strict=True)
         assert FileStore(paths).frame_sources(datasets) == list(sources)
@@ -195,7 +197,7 @@ class TestHeader:
         ],
         ids=str,
     )
-    def test_is_what_pydicom_reads(self, make_slide, options):
+    def test_header_is_what_pydicom_reads(self, make_slide, options):
         path = make_slide(**options).paths[0]
         dataset, _ = open_image_file(path)
         expected = pydicom.dcmread(path, stop_before_pixels=True)
@@ -251,19 +253,19 @@ class TestOtherFiles:
             (bytes(128) + b"DICM" + b"\xff" * 1000, DicomSlideError),
         ],
     )
-    def test_are_errors_with_their_name(self, tmp_path, content, error):
+    def test_other_files_are_named_in_errors(self, tmp_path, content, error):
         path = tmp_path / "other.dcm"
         path.write_bytes(content)
         with pytest.raises(error, match=r"other\.dcm"):
             open_image_file(path)
 
-    def test_missing_file_and_folder(self, tmp_path):
+    def test_missing_file_and_folder_are_errors(self, tmp_path):
         with pytest.raises(SourceError, match=r"missing\.dcm"):
             open_image_file(tmp_path / "missing.dcm")
         with pytest.raises(SourceError, match=tmp_path.name):
             open_image_file(tmp_path)
 
-    def test_dicom_file_that_is_no_image(self):
+    def test_dicom_file_that_is_no_image_is_an_error(self):
         with pytest.raises(NoSlideError, match=r"reportsi\.dcm.*not an image"):
             open_image_file(pydicom.data.get_testdata_file("reportsi.dcm"))
 
@@ -287,7 +289,7 @@ class TestOtherFiles:
                 open_image_file(path)[1].read(range(FRAMES))
             assert isinstance(caught.value, DicomSlideError)
 
-    def test_pixel_data_that_are_too_short_for_the_frames(self, make_slide, tmp_path):
+    def test_pixel_data_that_are_too_short_for_the_frames_are_an_error(self, make_slide, tmp_path):
         dataset = pydicom.dcmread(make_slide().paths[0])
         dataset.PixelData = dataset.PixelData[:-100]
         dataset.save_as(tmp_path / "short.dcm")

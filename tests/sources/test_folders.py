@@ -44,7 +44,7 @@ def write_dicomdir(folder, listed) -> None:
 
 
 class TestFolder:
-    def test_is_all_files_in_it_and_below_in_order(self, tmp_path):
+    def test_files_of_a_folder_are_all_in_it_and_below_in_one_order(self, tmp_path):
         make_files(tmp_path, "b.dcm", "a", "sub/z.dcm", "sub/deeper/1", "c.txt")
         assert sorted(found_in(tmp_path)) == ["a", "b.dcm", "c.txt", "sub/deeper/1", "sub/z.dcm"]
         assert found_in(tmp_path) == found_in(tmp_path)
@@ -53,7 +53,7 @@ class TestFolder:
         make_files(tmp_path, ".hidden", "._a.dcm", ".git/b.dcm", "a.dcm")
         assert found_in(tmp_path) == ["a.dcm"]
 
-    def test_may_be_hidden_itself(self, tmp_path):
+    def test_folder_that_is_named_may_be_hidden(self, tmp_path):
         make_files(tmp_path / ".cache", "a.dcm")
         assert found_in(tmp_path / ".cache") == ["a.dcm"]
 
@@ -71,12 +71,12 @@ class TestFolder:
 
 class TestFile:
     @pytest.mark.parametrize("kind", [str, None])
-    def test_is_itself(self, tmp_path, kind):
+    def test_file_stands_for_itself(self, tmp_path, kind):
         make_files(tmp_path, ".hidden.dcm")
         path = tmp_path / ".hidden.dcm"
         assert list(find_files(kind(path) if kind else path)) == [str(path)]
 
-    def test_missing_one_is_named(self, tmp_path):
+    def test_missing_file_is_named(self, tmp_path):
         with pytest.raises(SourceError, match=r"missing\.dcm"):
             find_files(tmp_path / "missing.dcm")
 
@@ -95,7 +95,7 @@ class TestDicomdir:
         write_dicomdir(folder, [*listed, None])
         return folder
 
-    def test_lists_the_files(self, folder):
+    def test_dicomdir_lists_the_files(self, folder):
         expected = [str(folder / name / "IMAGE") for name in ("PART0", "PART1")]
         assert list(find_files(folder)) == expected
         assert list(find_files(folder / "DICOMDIR")) == expected
@@ -106,33 +106,33 @@ class TestDicomdir:
             find_files(folder)
 
     @pytest.mark.parametrize("parts", [["..", "SECRET"], ["PART0", "../../SECRET"], ["/SECRET"]])
-    def test_never_leads_out_of_its_folder(self, folder, tmp_path, parts):
+    def test_dicomdir_never_leads_out_of_its_folder(self, folder, tmp_path, parts):
         make_files(tmp_path, "SECRET")
         write_dicomdir(folder, [parts])
         with pytest.raises(DicomSlideError, match="DICOMDIR"):
             find_files(folder)
 
-    def test_damaged_one_is_named(self, folder):
+    def test_damaged_dicomdir_is_named(self, folder):
         path = folder / "DICOMDIR"
         path.write_bytes(path.read_bytes()[:-30])
         with pytest.raises(DicomSlideError, match="DICOMDIR"):
             find_files(folder)
 
-    def test_other_file_of_its_name_is_a_file(self, tmp_path):
+    def test_file_called_dicomdir_that_is_none_is_a_file(self, tmp_path):
         make_files(tmp_path, "DICOMDIR", "a.dcm")
         assert sorted(found_in(tmp_path)) == ["DICOMDIR", "a.dcm"]
 
 
 class TestPrefix:
-    def test_of_dicom_files_is_recognised(self, make_slide):
+    def test_prefix_of_dicom_files_is_recognised(self, make_slide):
         assert looks_like_dicom(make_slide().paths[0])
         assert looks_like_dicom(str(pydicom.data.get_testdata_file("CT_small.dcm")))
 
     @pytest.mark.parametrize("content", [b"", b"DICM", bytes(127) + b"DICM", b"text" * 50])
-    def test_other_files_have_none(self, tmp_path, content):
+    def test_other_files_have_no_prefix(self, tmp_path, content):
         (tmp_path / "file.dcm").write_bytes(content)
         assert not looks_like_dicom(tmp_path / "file.dcm")
 
-    def test_missing_file_and_folder_have_none(self, tmp_path):
+    def test_missing_file_and_folder_have_no_prefix(self, tmp_path):
         assert not looks_like_dicom(tmp_path / "missing")
         assert not looks_like_dicom(tmp_path)

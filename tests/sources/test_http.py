@@ -55,7 +55,7 @@ def get(service: HttpService, path: str = "/a?patient=Doe", **options) -> Reply:
 
 
 class TestGet:
-    def test_asks_for_a_media_type_and_tells_that_of_the_answer(self, server):
+    def test_request_has_a_media_type_and_the_answer_tells_its_own(self, server):
         reply = get(HttpService.at(server.origin), params={"offset": 7})
         assert (reply.body, reply.content_type) == (BODY, "application/dicom+json")
         (request,) = server.requests
@@ -78,13 +78,13 @@ class TestGet:
 
     @pytest.mark.parametrize("fault", [status(503), hang_up(), cut(0.5), cut(0.5, chunked=True)])
     @pytest.mark.parametrize("times", [1, 4])
-    def test_what_may_pass_is_tried_again(self, server, fault, times):
+    def test_request_that_fails_for_a_passing_reason_is_repeated(self, server, fault, times):
         server.misbehave(fault, times=times)
         assert get(HttpService.at(server.origin)).body == BODY
         assert len(server.requests) == times + 1
 
     @pytest.mark.parametrize("fault", [status(503), hang_up(), cut(0.5), cut(0.5, chunked=True)])
-    def test_but_five_times_at_most(self, server, slept, fault):
+    def test_request_is_made_five_times_at_most(self, server, slept, fault):
         server.misbehave(fault)
         with pytest.raises(SourceError, match="asked 5 times"):
             get(HttpService.at(server.origin))
@@ -127,7 +127,7 @@ class TestGet:
             get(HttpService.at(server.origin))
         assert sum(slept) < 10
 
-    def test_time_out_of_the_service(self, server):
+    def test_answer_that_takes_too_long_is_an_error(self, server):
         server.misbehave(silence(5))
         service = HttpService.at(server.origin, timeout=0.05)
         begin = time.monotonic()
@@ -168,7 +168,7 @@ class TestSize:
         with pytest.raises(SourceError, match=f"{len(BODY) - 1} bytes"):
             get(service, max_bytes=len(BODY) - 1)
 
-    def test_announced_length_will_do(self, server):
+    def test_announced_length_above_the_bound_is_an_error_at_once(self, server):
         server.misbehave(never_end(announced=10**15))
         with pytest.raises(SourceError, match=f"announces {10**15} bytes"):
             get(HttpService.at(server.origin))
@@ -179,13 +179,13 @@ class TestSize:
         with pytest.raises(SourceError):
             get(HttpService.at(server.origin))
 
-    def test_endless_answer(self, server):
+    def test_endless_answer_is_given_up(self, server):
         server.misbehave(never_end())
         with pytest.raises(SourceError, match="sends more than"):
             get(HttpService.at(server.origin))
         assert len(server.requests) == 1
 
-    def test_dripping_answer(self, server, monkeypatch):
+    def test_dripping_answer_is_given_up(self, server, monkeypatch):
         monkeypatch.setattr(http, "LONGEST", 0.2)
         server.misbehave(drip(0.02))
         begin = time.monotonic()
@@ -205,7 +205,9 @@ class TestSize:
         ],
         ids=["status line", "header field", "continue", "chunk size", "body without a length"],
     )
-    def test_dripping_answer_of_any_kind(self, monkeypatch, start, drop, own_session):
+    def test_dripping_answer_is_given_up_wherever_it_drips(
+        self, monkeypatch, start, drop, own_session
+    ):
         monkeypatch.setattr(http, "LONGEST", 1.0)
         with dripping(drop, start) as origin:
             service = HttpService.at(origin, make_session() if own_session else None)
@@ -240,7 +242,7 @@ class TestOrigin:
             ("", False),
         ],
     )
-    def test_is_scheme_host_and_port(self, url, own):
+    def test_origin_is_scheme_host_and_port(self, url, own):
         assert HttpService.at("https://example.org/dicom-web").is_own(url) is own
 
     @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
@@ -251,7 +253,7 @@ class TestOrigin:
         assert [request.target for request in server.requests] == ["/a?patient=Doe", "/b/moved?x=1"]
 
     @pytest.mark.parametrize("user", ["", "user:s3cret@"])
-    def test_redirect_to_another_origin_is_not(self, server, user):
+    def test_redirect_to_another_origin_is_not_followed(self, server, user):
         with HttpServer(lambda _: Answer(200, {}, b"")) as other:
             server.misbehave(redirect(other.origin.replace("//", f"//{user}")))
             service = HttpService.at(server.origin, credentials=(USER, PASSWORD))
@@ -306,7 +308,7 @@ class TestOrigin:
         ("https://[::1", "https://[::1"),
     ],
 )
-def test_without_secrets(url, expected):
+def test_secrets_are_left_out_of_urls(url, expected):
     assert without_secrets(url) == expected
 
 
@@ -326,7 +328,7 @@ class TestUrl:
             "file:///etc/passwd",
         ],
     )
-    def test_that_is_none_of_a_service(self, url):
+    def test_url_that_is_none_of_a_service_is_an_error(self, url):
         with pytest.raises(ValueError, match="source: expected the URL") as caught:
             HttpService.at(url)
         assert isinstance(caught.value, DicomSlideError)
@@ -336,7 +338,7 @@ class TestUrl:
             HttpService.at(f"ftp://{USER}:s3cret@example.org/?key=abc")
         assert re.search("s3cret|abc|curator", str(caught.value)) is None
 
-    def test_has_no_credentials_and_no_slash_at_the_end(self):
+    def test_url_of_a_service_has_no_credentials_and_no_slash_at_the_end(self):
         service = HttpService.at("https://u:s3cret@example.org/dicom-web/")
         assert service.url == "https://example.org/dicom-web"
         assert "s3cret" not in repr(service)
@@ -361,15 +363,15 @@ class TestCredentials:
         get(service)
         return server.requests[-1].headers["Authorization"]
 
-    def test_none(self, server):
+    def test_requests_may_have_no_credentials(self, server):
         assert self.sent(server, HttpService.at(server.origin)) is None
 
     @pytest.mark.parametrize("user", [USER, "", "käthe", "医者"])
-    def test_user_and_password(self, server, user):
+    def test_user_and_password_are_sent(self, server, user):
         service = HttpService.at(server.origin, credentials=(user, PASSWORD))
         assert self.sent(server, service) == basic(user, PASSWORD)
 
-    def test_token(self, server):
+    def test_token_is_sent(self, server):
         service = HttpService.at(server.origin, credentials=TOKEN)
         assert self.sent(server, service) == f"Bearer {TOKEN}"
 
@@ -378,7 +380,7 @@ class TestCredentials:
         [("u:p", "u", "p"), ("u:p%40%2F%3A", "u", "p@/:"), ("u", "u", ""), ("u:", "u", "")],
     )
     @pytest.mark.parametrize("session", [None, requests.Session])
-    def test_in_the_url(self, server, written, user, password, session):
+    def test_credentials_in_the_url_are_sent(self, server, written, user, password, session):
         url = server.origin.replace("//", f"//{written}@")
         service = HttpService.at(url, session and session())
         assert self.sent(server, service) == basic(user, password)
@@ -387,7 +389,7 @@ class TestCredentials:
         url = server.origin.replace("//", "//a:b@")
         assert self.sent(server, HttpService.at(url, credentials=TOKEN)) == f"Bearer {TOKEN}"
 
-    def test_session(self, server):
+    def test_credentials_of_a_session_are_sent(self, server):
         assert self.sent(server, HttpService.at(server.origin, make_session())) == f"Bearer {TOKEN}"
 
     def test_function_makes_one_session(self, server):
@@ -419,24 +421,24 @@ class TestCredentials:
         assert len(sessions._sessions) <= sessions._MAX_SESSIONS
 
     @pytest.mark.parametrize("credentials", [("u",), ["u", "p"], (1, "p"), 5, b"token"])
-    def test_of_a_wrong_type(self, credentials):
+    def test_credentials_of_a_wrong_type_are_an_error(self, credentials):
         with pytest.raises(TypeError, match="credentials") as caught:
             HttpService.at("https://example.org", credentials=credentials)
         assert isinstance(caught.value, DicomSlideError)
 
     @pytest.mark.parametrize("token", ["s3cret\n", "s3 cret", "s3crét", "s3cret\0"])
-    def test_token_that_no_header_can_have(self, token):
+    def test_token_that_no_header_can_have_is_an_error(self, token):
         with pytest.raises(ValueError, match="credentials: the token") as caught:
             HttpService.at("https://example.org", credentials=token)
         assert "cr" not in str(caught.value).removeprefix("credentials")
 
-    def test_beside_a_session_of_its_own(self):
+    def test_credentials_beside_a_session_are_an_error(self):
         with pytest.raises(ValueError, match="credentials"):
             HttpService.at("https://example.org", make_session(), TOKEN)
         with pytest.raises(ValueError, match="credentials"):
             HttpService.at("https://u:p@example.org", make_session)
 
-    def test_session_that_is_none(self, server):
+    def test_session_of_a_wrong_type_is_an_error(self, server):
         with pytest.raises(TypeError, match="session"):
             HttpService.at(server.origin, "session")
         with pytest.raises(TypeError, match="session"):
@@ -491,14 +493,14 @@ PLAIN = {
 
 class TestTravel:
     @pytest.mark.parametrize("make", PLAIN)
-    def test_service_without_secrets_is_the_same(self, server, make):
+    def test_pickled_service_without_secrets_is_the_same(self, server, make):
         service = PLAIN[make](server.origin)
         arrived = pickle.loads(pickle.dumps(service))
         assert arrived == service
         assert arrived.sessions.get(arrived.url) is service.sessions.get(service.url)
 
     @pytest.mark.parametrize("make", SECRET)
-    def test_secrets_stay(self, server, make):
+    def test_secrets_are_not_pickled(self, server, make):
         service = SECRET[make](server.origin)
         data = pickle.dumps(service)
         for secret in (USER, PASSWORD, TOKEN):
@@ -508,7 +510,7 @@ class TestTravel:
         # In the process that opened it, the session is still there
         assert get(pickle.loads(data)).body == BODY
 
-    def test_in_another_process(self, server):
+    def test_pickled_service_can_be_used_in_another_process(self, server):
         services = [make(server.origin) for make in (PLAIN | SECRET).values()]
         result = subprocess.run(
             [sys.executable, "-c", CHILD, *(pickle.dumps(service).hex() for service in services)],

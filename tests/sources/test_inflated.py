@@ -92,7 +92,7 @@ def test_any_bytes_are_a_data_set_or_an_error(data):
         assert file.read([(0, size)]) == [zlib.decompressobj(-15).decompress(data)]
 
 
-def test_travels(make):
+def test_pickled_data_set_has_the_same_content(make):
     file = make()
     assert file.read([(300, 5), (0, 2)]) == [CONTENT[300:305], CONTENT[:2]]
     assert pickle.loads(pickle.dumps(file)).read([(7, 1)]) == [CONTENT[7:8]]

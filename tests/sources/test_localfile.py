@@ -52,7 +52,7 @@ class TestRead:
         with pytest.raises(SourceError, match=r"file\.bin.*2048.*truncated"):
             file.read([(0, 4), (offset, length)])
 
-    def test_from_many_threads(self, file):
+    def test_many_threads_read_the_same_bytes(self, file):
         def read(seed):
             for offset in np.random.default_rng(seed).integers(0, 2000, 200).tolist():
                 assert file.read([(offset, 40)]) == [CONTENT[offset : offset + 40]]
@@ -60,7 +60,7 @@ class TestRead:
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(read, range(8)))
 
-    def test_in_another_process(self, file):
+    def test_another_process_reads_the_same_bytes(self, file):
         code = (
             "import pickle, sys\n"
             "file = pickle.loads(bytes.fromhex(sys.argv[1]))\n"
@@ -76,7 +76,7 @@ class TestRead:
 
 
 class TestLooking:
-    def test_tells_size_and_absolute_path(self, path, monkeypatch):
+    def test_file_has_its_size_and_absolute_path(self, path, monkeypatch):
         monkeypatch.chdir(path.parent)
         file = LocalFile.at("file.bin")
         assert (file.path, file.size) == (str(path.resolve()), len(CONTENT))
@@ -97,7 +97,7 @@ class TestLooking:
 
 class TestChangedFile:
     @pytest.mark.parametrize("change", ["time", "size"])
-    def test_is_not_read(self, path, change):
+    def test_changed_file_is_not_read(self, path, change):
         file = LocalFile.at(path)
         if change == "time":
             touch(path, 1)
@@ -108,7 +108,7 @@ class TestChangedFile:
             file.read([(0, 1)])
         assert str(caught.value).count("file.bin") == 1
 
-    def test_is_not_read_when_it_changes_between_reads(self, path):
+    def test_file_that_changes_between_reads_is_not_read(self, path):
         file = LocalFile.at(path)
         file.read([(0, 1)])
         path.write_bytes(bytes(len(CONTENT)))
@@ -116,7 +116,7 @@ class TestChangedFile:
         with pytest.raises(SourceError, match="changed"):
             file.read([(0, 1)])
 
-    def test_can_be_read_when_it_is_looked_at_again(self, path):
+    def test_changed_file_is_read_when_it_is_opened_again(self, path):
         LocalFile.at(path).read([(0, 1)])
         path.write_bytes(b"other")
         touch(path, 1)

@@ -47,7 +47,7 @@ def ends_early(content: bytes) -> bool:
 
 class TestParts:
     @given(st.lists(contents, max_size=5))
-    def test_lengths_make_any_content_possible(self, found):
+    def test_parts_with_lengths_may_have_any_content(self, found):
         parts = [Part("image/jpeg", f"{URL}/{n}", content) for n, content in enumerate(found)]
         assert read(write(parts, lengths=True)) == parts
 
@@ -58,7 +58,7 @@ class TestParts:
         assert read(write(parts, preamble=b"This is MIME.\r\n") + b"That was MIME.") == parts
 
     @given(st.lists(st.binary(max_size=300), min_size=1, max_size=4))
-    def test_what_the_email_library_writes(self, found):
+    def test_messages_of_the_email_library_are_read(self, found):
         message = MIMEMultipart("related")
         for content in found:
             part = MIMEApplication(content, "dicom")
@@ -82,7 +82,7 @@ class TestParts:
         body = b"--next\r\nCONTENT-type:a/b;c=d\r\ncontent-LOCATION :\t/x \r\n\r\nz\r\n--next--"
         assert read(body) == [Part("a/b;c=d", "/x", b"z")]
 
-    def test_padding_behind_a_boundary(self):
+    def test_padding_may_stand_behind_a_boundary(self):
         assert read(b"--next \t\r\nA: b\r\n\r\none\r\n--next--") == [Part("", "", b"one")]
 
     @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ class TestDamage:
     )
 
     @pytest.mark.parametrize("content_type", [TYPE, "multipart/related"])
-    def test_message_that_is_cut_anywhere(self, content_type):
+    def test_message_that_is_cut_anywhere_is_damaged(self, content_type):
         body = write(list(self.PARTS), lengths=True)
         whole = len(body) - len("\r\n")
         assert read(body[:whole], content_type) == list(self.PARTS)
@@ -126,41 +126,41 @@ class TestDamage:
         ),
         st.floats(0, 1, exclude_max=True),
     )
-    def test_message_without_lengths_that_is_cut(self, found, share):
+    def test_message_without_lengths_that_is_cut_is_damaged(self, found, share):
         body = write([Part("a/b", "", content) for content in found])[: -len("\r\n")]
         with pytest.raises(DamagedAnswerError):
             read(body[: int(share * len(body))])
 
     @pytest.mark.parametrize("length", ["4", "6", "0", "100", "1" * 18])
-    def test_length_that_is_wrong(self, length):
+    def test_wrong_length_is_damage(self, length):
         body = f"--next\r\nContent-Length: {length}\r\n\r\nfirst\r\n--next--".encode()
         with pytest.raises(DamagedAnswerError, match=f" {length} bytes"):
             read(body)
 
     @pytest.mark.parametrize("length", ["", "-5", "5.0", "0x5", "five", "²", "9" * 5000, "1" * 19])
-    def test_length_that_is_none_is_passed_over(self, length):
+    def test_length_that_is_no_number_is_passed_over(self, length):
         body = f"--next\r\nContent-Length: {length}\r\n\r\nfirst\r\n--next--".encode("latin-1")
         assert read(body) == [Part("", "", b"first")]
 
-    def test_headers_without_an_end(self):
+    def test_headers_without_an_end_are_damage(self):
         with pytest.raises(DamagedAnswerError, match="headers"):
             read(b"--next\r\n" + b"A: b\r\n" * 5000 + b"\r\nfirst\r\n--next--")
 
     @pytest.mark.parametrize(("count", "most"), [(2, 0), (3, 1), (50, 48)])
-    def test_too_many_parts(self, count, most):
+    def test_too_many_parts_are_damage(self, count, most):
         body = write([Part("", "", b"")] * count)
         with pytest.raises(DamagedAnswerError, match=f"more than {most}"):
             read(body, most=most)
         assert len(read(body, most=most + 1)) == count
 
-    def test_no_parts_at_all(self):
+    def test_message_that_is_not_multipart_is_damaged(self):
         assert read(b"--next--") == []
         for body in (b"", b"<html>Log in</html>", b"next", b"--other\r\n\r\n\r\n--other--"):
             with pytest.raises(DamagedAnswerError):
                 read(body)
 
     @given(body=st.binary(max_size=80), content_type=st.text(max_size=60))
-    def test_noise(self, body, content_type):
+    def test_noise_is_damage_or_parts(self, body, content_type):
         for value in (content_type, f"multipart/{content_type}", f"{TYPE};{content_type}"):
             try:
                 parts = read(body, value)
@@ -169,7 +169,7 @@ class TestDamage:
             assert all(part.content in body for part in parts)
 
     @given(st.integers(0, 200), st.binary(min_size=1, max_size=3))
-    def test_damage_in_one_place(self, place, noise):
+    def test_message_with_one_wrong_byte_is_damaged_or_parts(self, place, noise):
         body = write(list(self.PARTS), lengths=True)
         body = body[:place] + noise + body[place + len(noise) :]
         try:
@@ -193,11 +193,11 @@ class TestContentType:
             ("no type", "text/plain", {}),
         ],
     )
-    def test_is_split(self, value, media_type, parameters):
+    def test_content_type_is_split(self, value, media_type, parameters):
         assert parse_content_type(value) == (media_type, parameters)
 
     @given(st.text(max_size=80))
-    def test_noise(self, value):
+    def test_noise_in_a_content_type_is_no_error(self, value):
         for text in (value, f"a/b;{value}", f"a/b; boundary*{value}", f"a/b; c*={value}"):
             _, parameters = parse_content_type(text)
             assert all(isinstance(text, str) for text in parameters.values())

@@ -54,17 +54,17 @@ frames_of_any_size = st.lists(
 
 class TestTables:
     @given(frames=frames_of_any_size, delimited=st.booleans())
-    def test_basic(self, frames, delimited):
+    def test_basic_offset_table_leads_to_the_frames(self, frames, delimited):
         value = encapsulate(frames) + DELIMITER * delimited
         assert find(Bytes(value), len(frames)) == padded(frames)
 
     @given(frames=frames_of_any_size, delimited=st.booleans())
-    def test_empty(self, frames, delimited):
+    def test_empty_offset_table_leads_to_the_frames(self, frames, delimited):
         value = encapsulate(frames, has_bot=False) + DELIMITER * delimited
         assert find(Bytes(value), len(frames)) == padded(frames)
 
     @given(frames=frames_of_any_size)
-    def test_extended(self, frames):
+    def test_extended_offset_table_leads_to_the_frames(self, frames):
         value, *extended = encapsulate_extended(frames)
         assert find(Bytes(value + DELIMITER), len(frames), tuple(extended)) == padded(frames)
 
@@ -132,14 +132,14 @@ class TestSteps:
     """Items of files at other places are walked in blocks instead of one by one."""
 
     @given(frames=frames_of_any_size, step=st.integers(8, 200), delimited=st.booleans())
-    def test_find_the_same_frames(self, frames, step, delimited):
+    def test_steps_of_any_size_find_the_same_frames(self, frames, step, delimited):
         file = Bytes(encapsulate(frames, has_bot=False) + DELIMITER * delimited)
         arguments = file.read, NAME, len(HEAD), len(file.data), len(frames), None
         found, expected = encapsulated_offsets(*arguments, step), encapsulated_offsets(*arguments)
         assert found.starts.tolist() == expected.starts.tolist()
         assert found.ends.tolist() == expected.ends.tolist()
 
-    def test_are_few(self):
+    def test_few_reads_find_the_items(self):
         frames = [b"\xff\xd8" + bytes(998)] * 100
         file = Bytes(encapsulate(frames, has_bot=False) + DELIMITER)
         reads = []
@@ -169,44 +169,44 @@ class TestErrors:
             find(Bytes(value), count, extended)
         assert NAME in str(caught.value)
 
-    def test_no_table_at_all(self):
+    def test_missing_table_is_an_error(self):
         self.fails(b"\xff\xd8" + bytes(30), 1, "offset table")
 
-    def test_table_longer_than_the_file(self):
+    def test_table_longer_than_the_file_is_an_error(self):
         self.fails(ITEM + struct.pack("<I", 4000) + bytes(10), 1, "offset table")
 
-    def test_fewer_fragments_than_frames(self):
+    def test_fewer_fragments_than_frames_are_an_error(self):
         self.fails(encapsulate(FRAMES, has_bot=False) + DELIMITER, 6, "5 fragments for 6 frames")
 
-    def test_fragments_that_cannot_be_told_apart(self):
+    def test_fragments_that_cannot_be_told_apart_are_an_error(self):
         frames = [b"raw" + bytes(20)] * 3
         value = encapsulate(frames, fragments_per_frame=2, has_bot=False) + DELIMITER
         self.fails(value, 3, "cannot be told apart")
 
     @pytest.mark.parametrize("has_bot", [False, True])
     @pytest.mark.parametrize("missing", [3, 15, 60])
-    def test_truncated_file(self, has_bot, missing):
+    def test_truncated_file_is_an_error(self, has_bot, missing):
         value = encapsulate(FRAMES, has_bot=has_bot)
         self.fails(value[:-missing], 5, "truncated|missing")
 
-    def test_extended_table_that_is_too_short(self):
+    def test_extended_table_that_is_too_short_is_an_error(self):
         value, offsets, lengths = encapsulate_extended(FRAMES)
         self.fails(value, 6, "extended offset table", (offsets, lengths))
         self.fails(value, 5, "extended offset table", (offsets, lengths[:-8]))
 
     @pytest.mark.parametrize("offset", [10**6, 2**63 - 1, 2**64 - 1])
-    def test_extended_table_that_points_out_of_the_file(self, offset):
+    def test_extended_table_that_points_out_of_the_file_is_an_error(self, offset):
         value, offsets, lengths = encapsulate_extended(FRAMES)
         offsets = offsets[:-8] + struct.pack("<Q", offset)
         self.fails(value, 5, "frame 5", (offsets, lengths))
 
     @pytest.mark.parametrize("length", [10**6, 2**63 - 8, 2**64 - 1])
-    def test_extended_table_with_frames_that_are_too_long(self, length):
+    def test_extended_table_with_frames_that_are_too_long_is_an_error(self, length):
         value, offsets, lengths = encapsulate_extended(FRAMES)
         lengths = lengths[:-8] + struct.pack("<Q", length)
         self.fails(value, 5, "frame", (offsets, lengths))
 
-    def test_something_else_between_the_items(self):
+    def test_something_else_between_the_items_is_an_error(self):
         value = encapsulate(FRAMES[:2], has_bot=False) + b"what is this" + DELIMITER
         self.fails(value, 3, "no item")
 

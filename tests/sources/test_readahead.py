@@ -81,7 +81,7 @@ class TestRightFrames:
         most=st.sampled_from([1, 5, 16, 64, 512]),
         pick=st.randoms(),
     )
-    def test_in_any_order(self, reads, across, most, pick):
+    def test_frames_are_right_in_any_order(self, reads, across, most, pick):
         source = Source(100, across, most)
         for frames in reads:
             source.read(frames)
@@ -94,7 +94,7 @@ class TestRightFrames:
 
     @pytest.mark.parametrize("seed", range(3))
     @pytest.mark.parametrize("size", [2**27, 900])
-    def test_from_many_threads(self, monkeypatch, seed, size):
+    def test_frames_are_right_on_many_threads(self, monkeypatch, seed, size):
         """Also where hardly any frame stays in the buffer."""
         keep(monkeypatch, size)
         source = Source(pause=0.001)
@@ -110,7 +110,7 @@ class TestRightFrames:
         source.check()
 
     @pytest.mark.parametrize("size", [2**27, 900])
-    def test_threads_that_want_the_same(self, monkeypatch, size):
+    def test_threads_that_want_the_same_frames_get_them(self, monkeypatch, size):
         keep(monkeypatch, size)
         source = Source(pause=0.002)
         frames = [row * COLUMNS + column for row in range(8) for column in range(8)]
@@ -191,7 +191,7 @@ class TestRequests:
 
     @pytest.mark.parametrize("most", [512, 255, 100, 63, 16])
     @pytest.mark.parametrize("order", [name for name in ORDERS if name != "random"])
-    def test_whole_grid(self, order, most):
+    def test_whole_grid_needs_few_requests(self, order, most):
         """Few requests for each of the largest squares that fit into one; and before they begin."""
         source = Source(most=most)
         requests, frames = source.read_each(ORDERS[order]())
@@ -210,7 +210,7 @@ class TestRequests:
         assert Source().read_each(in_quarters())[0] == 9 + 3
         assert Source().read_each(in_dask_order())[0] <= 9 + 3 * 4
 
-    def test_whole_grid_in_random_order(self):
+    def test_whole_grid_in_random_order_needs_few_requests(self):
         """Little is read ahead by chance; of what was read alone before, some comes twice."""
         source = Source()
         requests, frames = source.read_each(ORDERS["random"]())
@@ -218,20 +218,20 @@ class TestRequests:
         assert COUNT <= frames <= 1.5 * COUNT
 
     @pytest.mark.parametrize("order", ["dask", "columns"])
-    def test_second_time_is_like_the_first(self, monkeypatch, order):
+    def test_second_pass_needs_hardly_more_requests_than_the_first(self, monkeypatch, order):
         """When the frames of the first time have been dropped."""
         keep(monkeypatch, COUNT * 100 // 2)
         source = Source(length=100)
         first, *others = [source.read_each(ORDERS[order]())[0] for _ in range(4)]
         assert max(others) <= 1.5 * first < COUNT / 8
 
-    def test_second_time_costs_little_when_all_is_there(self):
+    def test_second_pass_fetches_few_frames_when_all_are_held(self):
         source = Source()
         source.read_each(in_dask_order())
         # Frames that were returned at once are not kept
         assert source.read_each(in_dask_order())[1] <= 3 * 5 * SQUARES[16]
 
-    def test_patches_next_to_each_other(self):
+    def test_patches_next_to_each_other_share_requests(self):
         """Reads of 2 x 2 tiles."""
         source = Source()
         for row in range(0, ROWS, 2):
@@ -266,7 +266,7 @@ class TestRequests:
         assert sum(len(request) > 1 for request in source.requests) <= SQUARES[4]
 
     @pytest.mark.parametrize("across", [1, 3, 47, COUNT, 10 * COUNT, 2**32])
-    def test_grid_of_any_width(self, across):
+    def test_grid_of_any_width_needs_fewer_requests_than_frames(self, across):
         source = Source(across=across)
         requests, _ = source.read_each(range(COUNT))
         assert requests < COUNT / 2
@@ -274,7 +274,7 @@ class TestRequests:
 
 
 class TestErrors:
-    def test_frame_ahead_does_not_matter(self):
+    def test_error_of_a_frame_read_ahead_does_not_matter(self):
         source = Source(broken=[2 * COLUMNS + 2])
         for frame in (0, 1, 2, COLUMNS):
             source.read([frame])
@@ -328,7 +328,7 @@ class TestBuffer:
         items=st.lists(st.tuples(st.integers(0, 20), st.integers(0, 50)), max_size=60),
         most=st.integers(0, 120),
     )
-    def test_holds_no_more_bytes_than_it_may(self, items, most):
+    def test_buffer_holds_no_more_bytes_than_its_bound(self, items, most):
         buffer = readahead._Buffer()
         for frame, length in items:
             with dask.config.set({"dicomslide.keep.read-ahead": most}):
@@ -336,7 +336,7 @@ class TestBuffer:
             kept = [buffer.get("key", other) for other in range(21)]
             assert sum(len(item[0]) for item in kept if item) <= most
 
-    def test_of_all_sources_together(self, monkeypatch):
+    def test_buffer_is_bounded_for_all_sources_together(self, monkeypatch):
         buffer = keep(monkeypatch, 1000)
         sources = [Source(length=100) for _ in range(5)]
         for source in sources:
@@ -350,18 +350,18 @@ class TestBuffer:
 
 
 class TestTravel:
-    def test_one_for_a_key_in_a_process(self):
+    def test_process_has_one_read_ahead_for_a_key(self):
         ahead = ReadAhead(uuid4().hex, 5)
         first, second = (pickle.loads(pickle.dumps(ahead)) for _ in range(2))
         assert first is second
 
-    def test_carries_no_frames(self):
+    def test_pickled_read_ahead_carries_no_frames(self):
         source = Source(length=10_000)
         before = len(pickle.dumps(source.ahead))
         source.read_each(range(40))
         assert len(pickle.dumps(source.ahead)) == before < 200
 
-    def test_while_others_read(self):
+    def test_read_ahead_can_be_pickled_while_others_read(self):
         source = Source(pause=0.1)
         thread = threading.Thread(target=source.read, args=([3],))
         thread.start()
@@ -372,7 +372,7 @@ class TestTravel:
 
 class TestFramesPerRequest:
     @given(st.integers(0, 2**40), st.booleans())
-    def test_is_bounded_by_bytes_and_by_number(self, size, encapsulated):
+    def test_frames_of_a_request_are_bounded_by_bytes_and_by_number(self, size, encapsulated):
         count = frames_per_request(size, encapsulated)
         assert 1 <= count <= 512
         # Compressed frames are taken to be an eighth
@@ -384,5 +384,5 @@ class TestFramesPerRequest:
         # 32 MiB by 192 KiB; by an eighth of 768 KiB; small frames
         [(196608, False, 170), (786432, True, 341), (196608, True, 512), (0, False, 512)],
     )
-    def test_examples(self, size, encapsulated, count):
+    def test_frames_of_a_request_are_those_of_examples(self, size, encapsulated, count):
         assert frames_per_request(size, encapsulated) == count

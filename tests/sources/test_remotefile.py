@@ -101,7 +101,7 @@ ranges_of_any_kind = st.lists(
 
 class TestRead:
     @given(ranges_of_any_kind, st.integers(0, 5000), st.integers(1, SIZE))
-    def test_any_ranges_in_any_order(self, ranges, gap, block):
+    def test_any_ranges_are_read_in_any_order(self, ranges, gap, block):
         place = CountingFileSystem()
         file = RemoteFile("counting://a", SIZE, "", place, "/a")
         with pytest.MonkeyPatch.context() as patch:
@@ -115,7 +115,7 @@ class TestRead:
             assert end - start <= max(block, longest, 100)
 
     @given(ranges_of_any_kind)
-    def test_what_is_read_is_what_was_asked_for_and_small_gaps(self, ranges):
+    def test_only_ranges_and_small_gaps_are_fetched(self, ranges):
         place = CountingFileSystem()
         file = RemoteFile("counting://a", SIZE, "", place, "/a")
         with pytest.MonkeyPatch.context() as patch:
@@ -126,14 +126,14 @@ class TestRead:
         read = {byte // 100 for a, end in place.asked for byte in range(a, end, 100)}
         assert len(read) <= len(wanted) + 12 * len(ranges)
 
-    def test_neighbours_are_one_request(self, server, file):
+    def test_neighbouring_ranges_are_one_request(self, server, file):
         frames = [(100_000 + 5000 * n, 5000) for n in range(30)]
         expect(file, frames[::-1])
         (request,) = server.requests
         assert range_of(request) == (100_000, 250_000)
 
     @pytest.mark.parametrize(("gap", "requests"), [(GAP, 1), (GAP + 1, 2)])
-    def test_largest_gap(self, server, file, gap, requests):
+    def test_ranges_up_to_the_largest_gap_are_one_request(self, server, file, gap, requests):
         expect(file, [(100_000, 10), (100_010 + gap, 10)])
         assert len(server.requests) == requests
         assert server.bytes_sent == 20 + (gap if requests == 1 else 0)
@@ -150,7 +150,7 @@ class TestRead:
         (file,) = find_remote_files(f"{url}/small.dcm", None)
         assert file.read([(2, 3), (9, 1), (10, 0)]) == [b"234", b"9", b""]
 
-    def test_empty_file(self, server, folder):
+    def test_empty_file_can_be_read(self, server, folder):
         (folder / "empty.dcm").write_bytes(b"")
         (file,) = find_remote_files(server.url(folder / "empty.dcm"), None)
         assert file.read([(0, 0)]) == [b""]
@@ -163,7 +163,7 @@ class TestRead:
             file.read([(0, 4), (offset, length)])
         assert server.requests == []
 
-    def test_arrives_in_another_process(self, file):
+    def test_pickled_file_is_read_in_another_process(self, file):
         arrived = pickle.loads(pickle.dumps(file))
         assert (arrived, arrived.modified) == (file, file.modified)
         assert len(pickle.dumps(file)) < 1000
@@ -174,7 +174,7 @@ class TestFaults:
     @pytest.mark.parametrize(
         "fault", [status(503), status(429), hang_up(), cut(0.5), shorten_range(5)]
     )
-    def test_that_pass(self, server, file, fault):
+    def test_passing_faults_are_asked_again(self, server, file, fault):
         server.misbehave(fault, times=3)
         expect(file, [(150_000, 5000)])
         assert len(server.requests) == 4
@@ -188,7 +188,7 @@ class TestFaults:
             (shorten_range(5), "4995 bytes were delivered for 5000"),
         ],
     )
-    def test_that_do_not_pass(self, server, file, fault, reason):
+    def test_lasting_faults_are_an_error(self, server, file, fault, reason):
         server.misbehave(fault)
         with pytest.raises(SourceError, match=rf"^{server.origin}/a\.dcm: .*{reason}") as caught:
             file.read([(150_000, 5000)])
@@ -200,13 +200,13 @@ class TestFaults:
         ("fault", "reason"),
         [(status(404), "no such file"), (status(401), "denied"), (status(403), "denied")],
     )
-    def test_that_nobody_waits_for(self, server, file, fault, reason):
+    def test_final_faults_are_an_error_at_once(self, server, file, fault, reason):
         server.misbehave(fault)
         with pytest.raises(SourceError, match=rf"a\.dcm: .*{reason}"):
             file.read([(150_000, 5000)])
         assert len(server.requests) == 1
 
-    def test_server_without_ranges(self, folder):
+    def test_server_without_ranges_is_an_error(self, folder):
         with RangeServer(folder, ranges=False) as server:
             (file,) = find_remote_files(server.url(folder / "a.dcm"), None)
             server.behave()
@@ -214,13 +214,13 @@ class TestFaults:
                 file.read([(150_000, 5000)])
             assert len(server.requests) == 1
 
-    def test_file_that_became_shorter(self, folder, file):
+    def test_file_that_became_shorter_is_an_error(self, folder, file):
         (folder / "a.dcm").write_bytes(CONTENT[:160_000])
         for offset in (155_000, 200_000):
             with pytest.raises(SourceError, match=r"a\.dcm"):
                 file.read([(offset, 10_000)])
 
-    def test_file_that_is_gone_from_memory(self, memory):
+    def test_file_that_is_gone_from_memory_is_an_error(self, memory):
         url, put = memory
         put("a.dcm", CONTENT)
         (file,) = find_remote_files(f"{url}/a.dcm", None)
@@ -257,7 +257,7 @@ class TestAnswers:
             ({"ETag": '"other"'}, "has changed"),
         ],
     )
-    def test_that_are_none(self, server, file, change, reason):
+    def test_answers_that_are_no_ranges_are_an_error(self, server, file, change, reason):
         sent = []
 
         def endless() -> Iterator[bytes]:
@@ -278,7 +278,7 @@ class TestAnswers:
         # What fits between the two
         assert len(sent) < 400
 
-    def test_body_without_an_end(self, server, file):
+    def test_body_without_an_end_is_given_up(self, server, file):
         server.misbehave(never_end())
         with pytest.raises(SourceError, match="more than the 5000 bytes"):
             file.read([(150_000, 5000)])
@@ -294,13 +294,13 @@ class TestAnswers:
         assert [request.headers["Accept-Encoding"] for request in server.requests] == ["identity"]
 
     @pytest.mark.parametrize("code", [400, 405, 410, 418])
-    def test_that_are_final(self, server, file, code):
+    def test_final_answers_are_not_asked_for_again(self, server, file, code):
         server.misbehave(status(code))
         with pytest.raises(SourceError):
             file.read([(150_000, 5000)])
         assert len(server.requests) == 1
 
-    def test_that_send_in_circles(self, server, file):
+    def test_redirects_in_circles_are_an_error(self, server, file):
         server.misbehave(redirect(server.origin))
         with pytest.raises(SourceError):
             file.read([(150_000, 5000)])
@@ -311,7 +311,7 @@ class TestAnswers:
 class TestReplacedFile:
     """By one of the same size."""
 
-    def test_on_a_web_server(self, server, folder, file):
+    def test_file_replaced_on_a_web_server_is_an_error(self, server, folder, file):
         expect(file, [(150_000, 5000)])
         (folder / "a.dcm").write_bytes(CONTENT[::-1])
         server.behave()
@@ -319,7 +319,7 @@ class TestReplacedFile:
             file.read([(150_000, 5000)])
         assert [request.method for request in server.requests] == ["GET"]
 
-    def test_on_a_web_server_with_times_of_changes(self, folder):
+    def test_file_replaced_on_a_web_server_with_times_of_changes_is_an_error(self, folder):
         dated = with_headers(Last_Modified="Mon, 23 Nov 2026 10:00:00 GMT")
         with RangeServer(folder, tags=False) as server:
             server.misbehave(dated)
@@ -331,7 +331,7 @@ class TestReplacedFile:
                 file.read([(150_000, 5000)])
 
     @pytest.mark.parametrize("tag", ['"5f3a-1"', 'W/"5f3a-1"', "5f3a-1"])
-    def test_on_a_web_server_whose_entity_tags_are_weak_or_bare(self, folder, tag):
+    def test_weak_or_bare_entity_tags_are_understood(self, folder, tag):
         with RangeServer(folder, tags=False) as server:
             server.misbehave(with_headers(ETag=tag, Last_Modified="Mon, 23 Nov 2026 10:00:00 GMT"))
             (file,) = find_remote_files(server.url(folder / "a.dcm"), None)
@@ -341,7 +341,7 @@ class TestReplacedFile:
             with pytest.raises(SourceError, match=r"a\.dcm: the file has changed"):
                 file.read([(150_000, 5000)])
 
-    def test_in_a_bucket(self, bucket, folder):
+    def test_file_replaced_in_a_bucket_is_an_error(self, bucket, folder):
         url = bucket.upload(folder, "replaced")
         (file,) = find_remote_files(f"{url}a.dcm", bucket.options)
         expect(file, [(150_000, 5000), (280_000, 100)])
@@ -352,7 +352,7 @@ class TestReplacedFile:
             file.read([(150_000, 5000)])
         assert [request.method for request in bucket.server.requests] == ["GET"]
 
-    def test_bucket_that_ignores_ranges(self, bucket, folder):
+    def test_bucket_that_ignores_ranges_is_an_error(self, bucket, folder):
         url = bucket.upload(folder, "whole")
         (file,) = find_remote_files(f"{url}a.dcm", bucket.options)
         bucket.server.misbehave(
@@ -383,7 +383,7 @@ def test_ranges_of_a_bucket_are_asked_for_all_at_once(bucket, tmp_path):
 @pytest.mark.parametrize(
     ("start", "drop"), [(b"HTTP/1.1 206 P", b"a"), (b"", b"HTTP/1.1 100 Continue\r\n\r\n")]
 )
-def test_dripping_header_is_given_up(monkeypatch, start, drop):
+def test_header_that_drips_is_given_up(monkeypatch, start, drop):
     monkeypatch.setattr(filesystems, "LONGEST", 1.0)
     file_system, _ = filesystems.open_file_system("http://127.0.0.1/a", {})
     with dripping(drop, start) as origin:
@@ -399,7 +399,7 @@ class TestFind:
         return {file.path.removeprefix(url): file.size for file in find_remote_files(url, None)}
 
     @pytest.mark.parametrize("slash", ["", "/"])
-    def test_files_of_a_folder_without_hidden_ones(self, memory, slash):
+    def test_files_of_a_folder_are_found_without_hidden_ones(self, memory, slash):
         url, put = memory
         for path in ("b.dcm", "a.dcm", "c/d.dcm", ".hidden", "c/.git/x", ".cache/y.dcm"):
             put(path, b"x" * len(path))
@@ -407,49 +407,49 @@ class TestFind:
             f"{'' if slash else '/'}{path}": len(path) for path in ("a.dcm", "b.dcm", "c/d.dcm")
         }
 
-    def test_hidden_folder_that_was_named(self, memory):
+    def test_hidden_folder_that_was_named_is_searched(self, memory):
         url, put = memory
         put(".cache/a.dcm")
         put(".cache/.b.dcm")
         assert self.found(f"{url}/.cache") == {"/a.dcm": 4}
         assert self.found(f"{url}/.cache/.b.dcm") == {"": 4}
 
-    def test_single_file(self, memory):
+    def test_single_file_is_found(self, memory):
         url, put = memory
         put("a.dcm", b"12345")
         put("a.dcm.txt")
         (file,) = find_remote_files(f"{url}/a.dcm", None)
         assert (file.path, file.size) == (f"{url}/a.dcm", 5)
 
-    def test_folder_with_one_file(self, memory):
+    def test_folder_with_one_file_has_it(self, memory):
         url, put = memory
         put("a/b.dcm")
         assert self.found(f"{url}/a") == {"/b.dcm": 4}
 
-    def test_empty_folder(self, memory):
+    def test_empty_folder_has_no_files(self, memory):
         url, _ = memory
         fsspec.filesystem("memory").makedirs(url.removeprefix("memory:/"))
         assert find_remote_files(url, None) == []
 
     @pytest.mark.parametrize("slash", ["", "/"])
-    def test_what_is_not_there(self, memory, server, slash):
+    def test_missing_file_or_folder_is_an_error(self, memory, server, slash):
         for url in (f"{memory[0]}/no", f"{server.origin}/no"):
             with pytest.raises(SourceError, match=f"^{url}{slash}: no such file or folder"):
                 find_remote_files(url + slash, None)
 
     @pytest.mark.parametrize("url", ["no-such-protocol://a/b", "simplecache::no-such://a"])
-    def test_unknown_protocol(self, url):
+    def test_unknown_protocol_is_an_error(self, url):
         with pytest.raises(ValueError, match="source: ") as caught:
             find_remote_files(url, None)
         assert isinstance(caught.value, DicomSlideError)
 
-    def test_file_system_that_cannot_be_made(self):
+    def test_file_system_that_cannot_connect_is_an_error(self):
         """One of those that connect at once."""
         url = "ftp://u:s3cret@127.0.0.1:1/a"
         with pytest.raises(SourceError, match=r"^ftp://127\.0\.0\.1:1/a: nothing listens at"):
             find_remote_files(url, None)
 
-    def test_time_or_tag_of_a_change(self, memory, server, folder):
+    def test_file_has_the_time_or_tag_of_its_last_change(self, memory, server, folder):
         url, put = memory
         path = folder / "a.dcm"
         for place, change in (
@@ -469,7 +469,7 @@ class TestListingsOfWebServers:
         found = find_remote_files(server.origin + path, None)
         return [file.path.removeprefix(server.origin) for file in found]
 
-    def test_files_and_folders(self, server, folder):
+    def test_files_and_folders_of_a_listing_are_found(self, server, folder):
         (folder / "sub dir").mkdir()
         (folder / "sub dir" / "ü.dcm").write_bytes(b"1234")
         (folder / ".hidden").write_bytes(b"1234")
@@ -483,7 +483,7 @@ class TestListingsOfWebServers:
             ["../", "a.dcm", "b.dcm"],
         ],
     )
-    def test_links_that_are_no_files(self, folder, links):
+    def test_links_that_are_no_files_are_passed_over(self, folder, links):
         below = folder / "slides"
         below.mkdir()
         for name in ("a.dcm", "b.dcm"):
@@ -498,7 +498,7 @@ class TestListingsOfWebServers:
             server.misbehave(answer, lambda request: request.path == "/slides/")
             assert self.find(server, "/slides/") == ["/slides/a.dcm", "/slides/b.dcm"]
 
-    def test_folder_that_is_not_listed(self, folder):
+    def test_folder_that_is_not_listed_is_an_error(self, folder):
         with RangeServer(folder, lists=False) as server, pytest.raises(SourceError):
             self.find(server)
 
@@ -516,16 +516,16 @@ class TestUrls:
             (5, False),
         ],
     )
-    def test_is_url(self, source, expected):
+    def test_urls_are_told_from_paths(self, source, expected):
         assert is_url(source) is expected
 
-    def test_local_path(self, tmp_path):
+    def test_url_of_a_local_file_has_a_path(self, tmp_path):
         assert local_path(tmp_path.as_uri()) == str(tmp_path)
 
     @pytest.mark.parametrize(
         "url",
         ["memory://a", "ftp://127.0.0.1:1/a", "simplecache::file:///a", "no-such://a", "a::b"],
     )
-    def test_no_local_path(self, url):
+    def test_url_of_a_remote_file_has_no_local_path(self, url):
         """Nothing is connected to find out."""
         assert local_path(url) is None

@@ -29,7 +29,7 @@ def test_an_error_in_time_is_raised_as_it_is():
         raise OSError("early")
 
 
-def test_what_looks_like_an_end_is_none():
+def test_block_that_ends_quietly_when_it_is_stopped_is_an_error_too():
     stopped = threading.Event()
     with pytest.raises(SourceError), stopped_in_time("place", stopped.set, 0.05):
         stopped.wait(60)

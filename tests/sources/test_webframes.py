@@ -100,7 +100,7 @@ def test_transfer_syntax_is_that_of_the_frames(serve, options, tells):
     assert frames.read([3]) == [server.archive.instances[0].frames[3]]
 
 
-def test_batches(serve, monkeypatch):
+def test_frames_are_asked_for_in_batches(serve, monkeypatch):
     monkeypatch.setattr(WebFrames, "batch_size", 6)
     server = serve()
     frames = open_frames(server)
@@ -123,7 +123,7 @@ def test_frames_that_come_alone_are_not_read_far_ahead(serve):
     assert not any("," in request.path for request in server.requests)
 
 
-def test_batches_of_a_read_in_which_lists_turn_out_to_be_refused(serve, monkeypatch):
+def test_batches_become_single_frames_where_lists_are_refused(serve, monkeypatch):
     monkeypatch.setattr(webframes, "frames_per_request", lambda *_: 8)
     monkeypatch.setattr(webframes, "_ROUNDS", 0.25)
     server = serve(frame_list_status=404)
@@ -144,7 +144,7 @@ def test_frame_that_is_not_there_is_not_asked_for(serve, frame):
         check_frames([frame], 20, "x")
 
 
-def test_another_transfer_syntax_is_no_frame(serve):
+def test_frame_in_another_transfer_syntax_is_an_error(serve):
     server = serve()
     frames = open_frames(server)
     server.misbehave(
@@ -160,7 +160,7 @@ def test_another_transfer_syntax_is_no_frame(serve):
 
 
 @pytest.mark.parametrize("code", [400, 404, 406])
-def test_service_without_frames_is_an_error_of_who_reads(serve, code):
+def test_service_without_frames_is_an_error_when_frames_are_read(serve, code):
     """The metadata can be of use still."""
     server = serve(tells_transfer_syntax=False)
     server.misbehave(status(code), "/frames/")
@@ -175,7 +175,7 @@ FLOATS = {"parametric_maps": ("float", "double")}
 class TestFloats:
     @pytest.mark.parametrize("float_frames", [False, True])
     @pytest.mark.parametrize("number", [-2, -1])
-    def test_are_read_with_and_without_frames(self, serve, float_frames, number):
+    def test_floats_are_read_with_and_without_frames(self, serve, float_frames, number):
         server = serve(FLOATS, float_frames=float_frames)
         expected = server.archive.instances[number].frames
         assert server.archive.instances[number].dataset.dir("FloatPixelData")
@@ -186,7 +186,7 @@ class TestFloats:
         assert frames.read(range(len(expected))) == expected
         assert len(server.requests) <= (2 if float_frames else 1)
 
-    def test_values_that_are_too_short(self, serve):
+    def test_floats_that_are_too_short_are_an_error(self, serve):
         server = serve(FLOATS, float_frames=False)
         frames = open_frames(server, -1)
         server.misbehave(
@@ -197,7 +197,7 @@ class TestFloats:
 
 
 class TestTravel:
-    def test_reads_in_another_process(self, serve):
+    def test_pickled_source_reads_in_another_process(self, serve):
         server = serve()
         frames = open_frames(server)
         frames.read(range(10))
@@ -235,7 +235,7 @@ class TestTravel:
         ((None, 10, 1, 8), 80),
     ],
 )
-def test_size_of_a_frame(attributes, bits):
+def test_size_of_a_frame_is_that_of_its_pixels(attributes, bits):
     dataset = Dataset()
     keywords = ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated")
     for keyword, value in zip(keywords, attributes, strict=True):
@@ -249,7 +249,7 @@ def test_size_of_a_frame(attributes, bits):
     # 32 MiB by 192 KiB; compressed to an eighth
     [(ExplicitVRLittleEndian, 170), (JPEGBaseline8Bit, 512), ("", 512)],
 )
-def test_frames_of_a_request(syntax, count):
+def test_frames_of_a_request_are_bounded(syntax, count):
     assert batch_size_of(256 * 256 * 3, syntax) == count
 
 

@@ -61,19 +61,19 @@ def expected(slide) -> set[str]:
 
 
 class TestKinds:
-    def test_paths_and_lists_of_them(self, slide, expected):
+    def test_paths_and_lists_of_them_are_stores_of_files(self, slide, expected):
         for source in (slide.folder, str(slide.folder), slide.folder.as_uri(), list(slide.paths)):
             store, datasets = find(source)
             assert isinstance(store, FileStore)
             assert uids(datasets) == expected
 
-    def test_list_of_files_at_several_places(self, slide, memory, expected):
+    def test_list_may_have_files_at_several_places(self, slide, memory, expected):
         first, second = slide.paths
         url = memory({"a.dcm": first.read_bytes()})
         for source in ([f"{url}/a.dcm", second], [second, f"{url}/a.dcm"], (str(second), url)):
             assert uids(find(source)[1]) == expected
 
-    def test_service(self, slide, server, expected):
+    def test_url_or_client_of_a_service_is_a_store(self, slide, server, expected):
         for source in (
             f"dicomweb+{server.url}",
             f"dicomweb+{server.url}/studies/{slide.study_instance_uid}",
@@ -92,7 +92,7 @@ class TestKinds:
         # They count more than those in the URL
         assert find(f"{url}/studies/{study}", "1.2.3")[1] == []
 
-    def test_file_client(self, slide, expected):
+    def test_file_client_is_a_place(self, slide, expected):
         client = DICOMfileClient(f"file://{slide.folder}", in_memory=True)
         found, datasets = find(client)
         assert isinstance(found, ServiceStore)
@@ -101,12 +101,12 @@ class TestKinds:
     @pytest.mark.parametrize(
         "source", [None, 5, b"folder", [1, 2], {"a": 1}, SimpleNamespace(), object, [None]]
     )
-    def test_other_things(self, source):
+    def test_other_things_are_no_place(self, source):
         with pytest.raises(TypeError, match="source: expected a path, a URL") as caught:
             find(source)
         assert isinstance(caught.value, DicomSlideError)
 
-    def test_files_of_a_study(self, slide):
+    def test_files_may_be_those_of_one_study(self, slide):
         uid = slide.study_instance_uid
         assert len(find(slide.folder, uid)[1]) == len(slide.paths)
         assert find(slide.folder, "1.2.3")[1] == []
@@ -114,30 +114,30 @@ class TestKinds:
             open_slide(slide.folder, study_instance_uid="1.2.3")
 
     @pytest.mark.parametrize("name", ["session", "credentials"])
-    def test_files_have_no_access_of_a_service(self, slide, name):
+    def test_files_take_no_session_and_no_credentials(self, slide, name):
         with pytest.raises(ValueError, match=f"{name}: for DICOMweb services"):
             find(slide.folder, **{name: "x"})
 
     @pytest.mark.parametrize("name", ["session", "credentials"])
-    def test_client_has_a_session_of_its_own(self, server, name):
+    def test_client_takes_no_other_session(self, server, name):
         with pytest.raises(ValueError, match=name):
             find(DICOMwebClient(server.url), **{name: "x"})
 
 
 class TestFolders:
-    def test_other_files_are_counted(self, memory, tmp_path):
+    def test_error_counts_the_other_files_of_a_folder(self, memory, tmp_path):
         contents = {"a.txt": b"text", "b.dcm": b"more" * 99}
         (tmp_path / "a.txt").write_bytes(b"text")
         for source, count in ((memory(contents), 2), (tmp_path, 1)):
             with pytest.raises(NoSlideError, match=f"holds {count} x file that is not DICOM"):
                 find(source)
 
-    def test_no_files(self, tmp_path):
+    def test_folder_without_files_is_an_error(self, tmp_path):
         for source in (tmp_path, []):
             with pytest.raises(NoSlideError, match="no files"):
                 find(source)
 
-    def test_other_files_beside_a_slide(self, slide, memory, expected):
+    def test_other_files_beside_a_slide_are_passed_over(self, slide, memory, expected):
         contents = {path.name: path.read_bytes() for path in slide.paths}
         url = memory({**contents, "notes.txt": b"x", ".hidden.dcm": contents["level-0.dcm"]})
         assert uids(find(url)[1]) == expected
@@ -162,7 +162,7 @@ class TestFolders:
 
 
 class TestHoldsSlide:
-    def test_of_what_is_here(self, slide, tmp_path):
+    def test_local_slides_are_recognised(self, slide, tmp_path):
         assert holds_slide(slide.folder)
         assert holds_slide(slide.paths[0])
         assert holds_slide(list(slide.paths))
@@ -187,7 +187,7 @@ class TestHoldsSlide:
             [None],
         ],
     )
-    def test_other_sources(self, source):
+    def test_other_sources_hold_no_slide(self, source):
         assert holds_slide(source) is False
 
 
@@ -203,7 +203,7 @@ class TestHoldsSlide:
         ([], "0 files"),
     ],
 )
-def test_name_of_files(source, name):
+def test_name_of_files_is_their_path(source, name):
     assert name_of_paths(source) == name
 
 
@@ -216,7 +216,7 @@ def test_name_of_files(source, name):
         (SimpleNamespace(retrieve_instance_frames=print), "the client"),
     ],
 )
-def test_name_of_a_service(source, name):
+def test_name_of_a_service_is_its_url(source, name):
     store = open_store(source, Access())
     assert store.name == name
     assert repr(store) == f"<ServiceStore {name}>"

@@ -85,7 +85,7 @@ def expected(written):
     return dicomslide.open_slide(written.folder)
 
 
-def test_has_the_protocol(store):
+def test_own_store_has_the_protocol(store):
     assert isinstance(store, ImageStore)
     assert isinstance(next(iter(store.sources.values())), FrameSource)
 
@@ -127,7 +127,7 @@ def test_tree_of_a_store_is_that_of_the_files(store, written):
     xr.testing.assert_identical(tree.load(), of_files.load())
 
 
-def test_image_and_matrix_of_a_store(store, expected):
+def test_image_and_matrix_can_be_made_of_a_store(store, expected):
     dataset = store.datasets[0]
     pixels = expected.get_image(0).get_total_pixel_matrix()[...]
     assert np.array_equal(TotalPixelMatrix(store, dataset)[...], pixels)
@@ -160,7 +160,7 @@ def test_query_says_what_is_wanted(store):
     )
 
 
-def test_what_is_not_wanted_is_left_out(store):
+def test_images_that_are_not_wanted_are_left_out(store):
     """Although the store gives it."""
     assert dicomslide.open_slide(store, include_derived=False).num_channels == 1
     study = store.datasets[0].StudyInstanceUID
@@ -219,7 +219,7 @@ def test_image_whose_uid_is_damaged_costs_its_slide_only(store):
 
 
 @pytest.mark.parametrize("name", ["session", "credentials", "storage_options"])
-def test_store_is_reached_in_its_own_way(store, name):
+def test_store_takes_no_session_credentials_and_options(store, name):
     with pytest.raises(ValueError, match=name):
         dicomslide.open_slide(store, **{name: "x"})
 
@@ -257,13 +257,13 @@ def test_frames_lie_where_a_file_says(make_slide, syntax, offset_table):
         {"transfer_syntax": JPEGBaseline8Bit, "fragments_per_frame": 2},
     ],
 )
-def test_frames_that_lie_nowhere_in_one_piece(make_slide, options):
+def test_frames_in_several_fragments_have_no_location(make_slide, options):
     path = make_slide(**options).paths[0]
     source = dicomslide.open_slide(path).get_image(0).frame_source
     assert source.locate([0, 3]) == [None, None]
 
 
-def test_frames_of_a_bit_a_pixel_lie_nowhere(make_slide):
+def test_frames_of_one_bit_have_no_location(make_slide):
     written = make_slide(size=(15, 15), tile=(5, 5), segmentations=("BINARY",), label=False)
     slide = dicomslide.open_slide(written.folder)
     image = slide.get_image(0, 1)

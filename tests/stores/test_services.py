@@ -72,7 +72,7 @@ def of_modality(archive, *modalities: str) -> set[str]:
 
 
 class TestInstances:
-    def test_slides_and_what_was_derived_from_them(self, server, archive):
+    def test_slides_and_their_derived_images_are_found(self, server, archive):
         found = find(store_at(server))
         assert uids(found) == {instance.uid for instance in archive.instances}
         # Searches for slides and for the series of their study, each with a second page that is
@@ -85,7 +85,7 @@ class TestInstances:
         bulk = len(server.matching("/bulkdata/"))
         assert len(server.requests) == 2 * 2 + 1 + len(others) + len(series) + bulk
 
-    def test_without_those(self, server, archive):
+    def test_slides_are_found_without_derived_images(self, server, archive):
         found = find(store_at(server), include_derived=False)
         assert uids(found) == of_modality(archive, "SM")
         assert server.matching("/instances?") == []
@@ -96,24 +96,24 @@ class TestInstances:
         assert uids(found) == of_modality(archive, "SM")
         assert server.matching("Modality") == []
 
-    def test_series_of_a_study_that_is_not_known(self, server, archive):
+    def test_study_of_a_named_series_is_found(self, server, archive):
         first = archive.instances[0]
         found = find(store_at(server), None, first.series)
         assert uids(found) == of_modality(archive, "SM")
         assert find(store_at(server), None, "1.2.3") == []
 
-    def test_study(self, server, archive):
+    def test_instances_of_a_study_are_found(self, server, archive):
         study = archive.instances[0].study
         assert len(find(store_at(server), study)) == len(archive.instances)
         assert find(store_at(server), "1.2.3") == []
 
-    def test_search_in_a_study_is_one(self, server, archive):
+    def test_search_in_a_study_asks_for_no_modality(self, server, archive):
         find(store_at(server), archive.instances[0].study, include_derived=False)
         searches = [r for r in server.requests if r.path.endswith(("/series", "/instances"))]
         assert len(searches) == 2
         assert all("Modality" not in request.target for request in searches)
 
-    def test_filters(self, server, archive):
+    def test_instances_are_found_by_attributes(self, server, archive):
         name = archive.instances[0].dataset.PatientID
         assert find(store_at(server), filters={"PatientID": name})
         assert find(store_at(server), filters={"PatientID": f"{name}x"}) == []
@@ -135,7 +135,7 @@ class TestInstances:
         found = find(store_at(server), first.study, first.series)
         assert uids(found) == {first.uid}
 
-    def test_other_clients(self, slide, archive):
+    def test_other_clients_find_the_same_instances(self, slide, archive):
         client = DICOMfileClient(f"file://{slide.folder}", in_memory=True)
         found = find(store_of_client(client), archive.instances[0].study)
         assert uids(found) == {instance.uid for instance in archive.instances}
@@ -143,7 +143,7 @@ class TestInstances:
 
 class TestTransferSyntax:
     @pytest.mark.parametrize("tells", [False, True])
-    def test_is_supplied(self, archive, tells):
+    def test_missing_transfer_syntax_is_supplied(self, archive, tells):
         with DicomwebServer(archive, tells_transfer_syntax=tells) as server:
             store = store_at(server)
             found = find(store)
@@ -187,7 +187,7 @@ class TestBulkData:
         assert re.search("\n|@", str(caught[0].message)) is None
         assert all("ICCProfile" not in dataset.OpticalPathSequence[0] for dataset in found)
 
-    def test_other_values_are_needed(self, archive):
+    def test_other_bulk_data_are_retrieved_in_any_case(self, archive):
         with DicomwebServer(archive, bulk_sequences=["PerFrameFunctionalGroupsSequence"]) as server:
             found = find(store_at(server))
             assert len(server.matching("52009230")) > 0
@@ -196,7 +196,7 @@ class TestBulkData:
             with pytest.raises(SourceError, match="HTTP 404"):
                 find(store_at(server))
 
-    def test_client_may_not_have_bulk_data(self, archive):
+    def test_client_need_not_retrieve_bulk_data(self, archive):
         first = archive.instances[0]
         item = first.to_json("https://example.org", {}, 256, ())
         client = SimpleNamespace(

@@ -7,7 +7,7 @@ import xarray as xr
 from tests.users.test_selecting import SPACING, same
 
 
-def test_mean_of_each_segment(bright_field):
+def test_mean_of_each_segment_is_that_of_its_pixels(bright_field):
     level = bright_field.level
     found = level.image.groupby(level.label_map.compute()).mean().compute()
     # A segment hides those before it
@@ -19,14 +19,14 @@ def test_mean_of_each_segment(bright_field):
         np.testing.assert_allclose(found.sel(label_map=number).squeeze().values, means)
 
 
-def test_a_table_of_pixels_and_back(slide):
+def test_a_table_of_pixels_becomes_the_tree_again(slide):
     stacked = slide.image.stack(pixel=("y", "x"))
     assert stacked.sizes["pixel"] == 70 * 90
     back = stacked.unstack("pixel").transpose(*slide.image.dims)
     same(back, slide.pixels())
 
 
-def test_other_positions(slide):
+def test_reindexing_gives_the_pixels_of_other_positions(slide):
     y = np.arange(0, 40) * SPACING
     same(slide.image.reindex(y=y, method="nearest"), slide.pixels()[:, :, :40])
     beyond = slide.image.reindex(y=[-1.0, 0.0])
@@ -34,7 +34,7 @@ def test_other_positions(slide):
     same(beyond.isel(y=1), slide.pixels()[:, :, 0])
 
 
-def test_the_grid_of_a_coarser_level(slide):
+def test_pixels_can_be_put_on_the_grid_of_a_coarser_level(slide):
     coarse = slide.tree["level_1"].to_dataset()
     found = slide.image.reindex_like(coarse, method="nearest", tolerance=SPACING)
     assert (found.sizes["y"], found.sizes["x"]) == (35, 45)
@@ -45,7 +45,7 @@ def test_the_grid_of_a_coarser_level(slide):
     np.testing.assert_allclose(means.slide_x, coarse.slide_x, atol=1e-8)
 
 
-def test_parts_put_together(slide):
+def test_concatenated_parts_are_the_whole(slide):
     parts = [slide.level.isel(y=slice(0, 25)), slide.level.isel(y=slice(25, None))]
     for whole in (
         xr.concat(parts, "y", data_vars="minimal", coords="minimal", compat="override"),
@@ -57,7 +57,7 @@ def test_parts_put_together(slide):
         np.testing.assert_array_equal(whole.slide_x, slide.level.slide_x)
 
 
-def test_parts_merged(slide):
+def test_merged_parts_are_the_whole(slide):
     parts = [
         slide.level[["image"]].isel(y=slice(0, 30)),
         slide.level[["image"]].isel(y=slice(30, 70)),
@@ -66,7 +66,7 @@ def test_parts_merged(slide):
     same(merged.image, slide.pixels())
 
 
-def test_parts_aligned(slide):
+def test_aligned_parts_have_common_positions(slide):
     first, second = xr.align(
         slide.image.isel(y=slice(0, 40)), slide.image.isel(y=slice(20, 60)), join="outer"
     )
@@ -77,7 +77,7 @@ def test_parts_aligned(slide):
     assert inner.sizes["y"] == 40
 
 
-def test_two_scans_side_by_side(slide, second_scan):
+def test_two_scans_can_be_concatenated(slide, second_scan):
     scans = xr.concat([slide.image, second_scan], "scan", coords="different", compat="equals")
     same(scans.isel(scan=0), slide.pixels())
     same(scans.isel(scan=1), second_scan.values)
@@ -85,7 +85,7 @@ def test_two_scans_side_by_side(slide, second_scan):
     assert scans.slide_x.dims == ("scan", "y")
 
 
-def test_two_scans_compared(slide, second_scan):
+def test_two_scans_can_be_subtracted(slide, second_scan):
     difference = slide.image.astype(int) - second_scan
     same(difference, slide.pixels().astype(int) - second_scan.values)
     masked = slide.image.where(second_scan > 100)
@@ -96,7 +96,7 @@ def test_two_scans_compared(slide, second_scan):
     np.testing.assert_array_equal(merged.other, second_scan)
 
 
-def test_segments_of_two_slides(bright_field):
+def test_segments_can_be_merged(bright_field):
     level = bright_field.level
     merged = xr.merge(
         [level[["segmentation"]].sel(segment=[1, 2]), level[["segmentation"]].sel(segment=[2, 3])],
@@ -107,14 +107,14 @@ def test_segments_of_two_slides(bright_field):
     assert merged.label.values.tolist() == level.label.values.tolist()
 
 
-def test_each_block_by_a_function(slide):
+def test_map_blocks_gives_each_block_to_a_function(slide):
     for image in (slide.image, slide.image.chunk(y=32), slide.image.chunk(y=32, x=-1, channel=1)):
         found = xr.map_blocks(lambda part: part + 1, image)
         same(found, slide.pixels() + 1)
         np.testing.assert_array_equal(found.slide_x, slide.image.slide_x)
 
 
-def test_all_nodes_by_a_function(slide):
+def test_map_over_datasets_gives_all_nodes_to_a_function(slide):
     means = slide.tree.map_over_datasets(lambda node: node.mean())
     np.testing.assert_allclose(float(means["level_0/image"]), slide.pixels().mean())
     np.testing.assert_allclose(float(means["associated/label/image"]), slide.written.label.mean())
@@ -122,7 +122,7 @@ def test_all_nodes_by_a_function(slide):
     same(halves["image"], slide.pixels(level=1) // 2)
 
 
-def test_positions_between_pixels(slide):
+def test_positions_between_pixels_are_interpolated(slide):
     between = slide.image.interp(y=[3.5 * SPACING], x=[6 * SPACING])
     pixels = slide.pixels().astype(float)
     same(
@@ -131,7 +131,7 @@ def test_positions_between_pixels(slide):
 
 
 @pytest.mark.parametrize("name", ["shift", "pad", "rolling", "diff"])
-def test_neighbours(slide, name):
+def test_neighbours_of_pixels_can_be_used(slide, name):
     pixels = slide.pixels().astype(float)
     found = {
         "shift": lambda image: image.shift(y=1).isel(y=slice(1, None)),

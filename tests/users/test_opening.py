@@ -33,7 +33,7 @@ ROWS, COLUMNS = (16, 16, 16, 16, 6), (24, 24, 24, 18)
 
 
 @pytest.mark.parametrize("door", DOORS)
-def test_one_chunk_for_each_frame(written, door):
+def test_each_frame_is_one_chunk(written, door):
     level = door(written.folder, chunks={})
     sizes = level.chunksizes
     assert (sizes["y"], sizes["x"]) == (ROWS, COLUMNS)
@@ -53,7 +53,7 @@ def test_one_chunk_for_each_frame(written, door):
         {"channel": -1, "focal_plane": -1},
     ],
 )
-def test_chunks_of_other_sizes(written, door, chunks):
+def test_chunks_may_have_other_sizes(written, door, chunks):
     level = door(written.folder, chunks=chunks)
     image = level.image
     assert image.chunks is not None
@@ -96,7 +96,7 @@ def test_variables_of_a_level_are_chunked_alike(make_slide):
         assert level.image.chunks[2:4] == level.segmentation.chunks[2:]
 
 
-def test_the_standard_keywords(written):
+def test_the_engine_takes_the_standard_keywords(written):
     options = {
         "decode_times": False,
         "decode_timedelta": False,
@@ -114,7 +114,7 @@ def test_the_standard_keywords(written):
         door(written.folder, use_cftime=False)
 
 
-def test_nothing_is_decoded(make_slide):
+def test_values_are_not_decoded_where_that_is_not_wanted(make_slide):
     folder = make_slide(segmentations=("FRACTIONAL", "BINARY")).folder
     for door in DOORS[:3]:
         # xr.open_groups does not hand decode_cf on
@@ -124,7 +124,7 @@ def test_nothing_is_decoded(make_slide):
         assert some.segmentation.dtype == np.uint8
 
 
-def test_a_group_as_tree(written):
+def test_a_group_opens_as_a_tree(written):
     tree = xr.open_datatree(written.folder, engine=ENGINE, group="level_1")
     assert [node.path for node in tree.subtree] == ["/"]
     same(
@@ -135,14 +135,14 @@ def test_a_group_as_tree(written):
     same(tree["label/image"], written.label)
 
 
-def test_a_group_as_groups(written):
+def test_a_group_opens_as_groups(written):
     groups = xr.open_groups(written.folder, engine=ENGINE, group="associated")
     assert list(groups) == ["/label"]
     with pytest.raises(ValueError, match="there is no 'level_7', only /, /associated/label, /lev"):
         xr.open_groups(written.folder, engine=ENGINE, group="level_7")
 
 
-def test_a_home_folder(written, monkeypatch):
+def test_a_home_folder_is_expanded(written, monkeypatch):
     monkeypatch.setenv("HOME", str(written.folder.parent))
     path = f"~/{written.folder.name}"
     expected = xr.open_datatree(written.folder)
@@ -151,12 +151,12 @@ def test_a_home_folder(written, monkeypatch):
 
 
 @pytest.mark.parametrize("pattern", ["*", "*.dcm", "[a-z]*", "../{name}/*"])
-def test_a_pattern(written, pattern):
+def test_a_pattern_opens_the_files_that_match(written, pattern):
     path = os.path.join(written.folder, pattern.format(name=written.folder.name))
     xr.testing.assert_identical(xr.open_datatree(path), xr.open_datatree(written.folder))
 
 
-def test_a_pattern_of_one_level(written):
+def test_a_pattern_may_match_one_level(written):
     tree = xr.open_datatree(f"{written.folder}/level-1*")
     assert list(tree.children) == ["level_0"]
     with pytest.raises(OSError, match="no such file"):

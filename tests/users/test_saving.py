@@ -12,19 +12,19 @@ def opened(path) -> xr.Dataset:
 
 
 @pytest.mark.parametrize("zarr_format", [2, 3])
-def test_a_tree_in_zarr(slide, zarr_format, tmp_path):
+def test_a_tree_comes_back_from_zarr(slide, zarr_format, tmp_path):
     slide.tree.to_zarr(tmp_path / "tree.zarr", zarr_format=zarr_format, consolidated=False)
     back = xr.open_datatree(tmp_path / "tree.zarr", engine="zarr", consolidated=False)
     xr.testing.assert_identical(back.load(), slide.tree.load())
 
 
-def test_a_tree_in_netcdf(slide, tmp_path):
+def test_a_tree_comes_back_from_netcdf(slide, tmp_path):
     slide.tree.to_netcdf(tmp_path / "tree.nc", engine="h5netcdf")
     with xr.open_datatree(tmp_path / "tree.nc", engine="h5netcdf") as back:
         xr.testing.assert_equal(back.load(), slide.tree.load())
 
 
-def test_a_tree_that_was_chunked_anew(slide, tmp_path):
+def test_a_tree_that_was_chunked_anew_comes_back(slide, tmp_path):
     tree = slide.tree.chunk(y=32, x=48, channel=1)
     assert tree["associated/label/image"].dims == ("row", "column", "sample")
     tree.to_zarr(tmp_path / "tree.zarr", consolidated=False)
@@ -33,7 +33,7 @@ def test_a_tree_that_was_chunked_anew(slide, tmp_path):
 
 
 @pytest.mark.parametrize("zarr_format", [2, 3])
-def test_regions_of_an_array(slide, zarr_format, tmp_path):
+def test_regions_of_an_array_are_written_one_by_one(slide, zarr_format, tmp_path):
     level = slide.level.chunk(y=35)
     path = tmp_path / "level.zarr"
     level.to_zarr(path, compute=False, zarr_format=zarr_format, consolidated=False)
@@ -42,7 +42,7 @@ def test_regions_of_an_array(slide, zarr_format, tmp_path):
     xr.testing.assert_identical(opened(path), slide.level.load())
 
 
-def test_channels_one_after_the_other(slide, tmp_path):
+def test_channels_are_appended_one_after_the_other(slide, tmp_path):
     image = slide.level[["image"]]
     path = tmp_path / "level.zarr"
     image.isel(channel=[0]).to_zarr(path, consolidated=False)
@@ -51,7 +51,7 @@ def test_channels_one_after_the_other(slide, tmp_path):
     xr.testing.assert_identical(opened(path), image.load())
 
 
-def test_segments_one_after_the_other(bright_field, tmp_path):
+def test_segments_are_appended_one_after_the_other(bright_field, tmp_path):
     segments = bright_field.level[["segmentation"]]
     path = tmp_path / "level.zarr"
     segments.isel(segment=[0]).to_zarr(path, consolidated=False)
@@ -60,14 +60,14 @@ def test_segments_one_after_the_other(bright_field, tmp_path):
     xr.testing.assert_identical(opened(path), segments.load())
 
 
-def test_rows_one_after_the_other(slide, tmp_path):
+def test_rows_are_appended_one_after_the_other(slide, tmp_path):
     path = tmp_path / "level.zarr"
     slide.level.isel(y=slice(0, 30)).to_zarr(path, consolidated=False)
     slide.level.isel(y=slice(30, None)).to_zarr(path, append_dim="y", consolidated=False)
     xr.testing.assert_identical(opened(path), slide.level.load())
 
 
-def test_a_result_added_to_what_was_saved(slide, tmp_path):
+def test_a_result_is_added_to_a_saved_tree(slide, tmp_path):
     path = tmp_path / "level.zarr"
     slide.level.to_zarr(path, consolidated=False)
     result = slide.level.assign(bright=slide.image > 100)
@@ -75,14 +75,14 @@ def test_a_result_added_to_what_was_saved(slide, tmp_path):
     xr.testing.assert_identical(opened(path), result.load())
 
 
-def test_what_was_saved_is_saved_again(slide, tmp_path):
+def test_a_saved_tree_can_be_saved_again(slide, tmp_path):
     slide.level.to_zarr(tmp_path / "first.zarr", consolidated=False)
     first = xr.open_dataset(tmp_path / "first.zarr", engine="zarr", consolidated=False)
     first.to_zarr(tmp_path / "second.zarr", consolidated=False)
     xr.testing.assert_identical(opened(tmp_path / "second.zarr"), slide.level.load())
 
 
-def test_fractions_that_were_changed(bright_field, tmp_path):
+def test_changed_fractions_come_back(bright_field, tmp_path):
     level = bright_field.level[["segmentation_2"]].load()
     # None of these is a stored fraction
     level["segmentation_2"][0, 0, :3, 0] = [np.nan, 0.3, 7.0]
@@ -92,7 +92,7 @@ def test_fractions_that_were_changed(bright_field, tmp_path):
     np.testing.assert_array_equal(found.segmentation_2[0, 0, :3, 0], [np.nan, 0.3, 7.0])
 
 
-def test_fractions_as_they_are_stored(bright_field, tmp_path):
+def test_fractions_are_saved_as_they_are_stored(bright_field, tmp_path):
     codes = xr.open_dataset(bright_field.written.folder, engine="dicomslide", mask_and_scale=False)
     assert codes.segmentation_2.dtype == np.uint8
     codes.to_zarr(tmp_path / "level.zarr", consolidated=False)
