@@ -1,6 +1,7 @@
 """napari shows slides as layers: their levels, channels and labels, in micrometres."""
 
 import tomllib
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,10 @@ import dicomslide
 from dicomslide.plugins.napari import find_reader, read_layers
 from dicomslide.testing import OpticalPath
 
-npe2 = pytest.importorskip("npe2")
+with warnings.catch_warnings():
+    # npe2 declares its models in a way that pydantic will not take for ever
+    warnings.simplefilter("ignore", DeprecationWarning)
+    npe2 = pytest.importorskip("npe2")
 
 MANIFEST = Path(dicomslide.__file__).parent / "napari.yaml"
 PATHS = OpticalPath("1", "Green"), OpticalPath("2", "Red")

@@ -109,8 +109,14 @@ class TestOrigins:
 
 
 class TestErrors:
-    @pytest.mark.parametrize("kind", [FrameError, RuntimeError])
-    def test_answers_say_nothing_of_the_machine_but_the_log_does(self, kind, caplog):
+    @pytest.mark.parametrize(
+        ("kind", "hint"),
+        [
+            (FrameError, b": pixels cannot be read, the log of the server says why"),
+            (RuntimeError, b""),
+        ],
+    )
+    def test_answers_say_nothing_of_the_machine_but_the_log_does(self, kind, hint, caplog):
         def fail() -> str:
             raise kind("/home/someone/slide.dcm: frame 3 is damaged")
 
@@ -119,7 +125,7 @@ class TestErrors:
                 return await fetch(f"{address}/right/answer")
 
         response = asyncio.run(ask())
-        assert (response.code, response.body) == (500, b"500 Internal Server Error\n")
+        assert (response.code, response.body) == (500, b"500 Internal Server Error" + hint + b"\n")
         assert "Server" not in response.headers
         assert "/home/someone/slide.dcm: frame 3 is damaged" in caplog.text
         assert "right" not in caplog.text
