@@ -27,6 +27,7 @@ from benchmarks.report import (
 )
 from benchmarks.slides import PROFILES, SIZES, frames, make_slide
 from benchmarks.startup import startup
+from benchmarks.tiles import tiles
 from benchmarks.training import patches_per_second, regions
 from benchmarks.viewing import viewing
 from benchmarks.views import peak_memory, reductions, small_reads
@@ -39,6 +40,7 @@ PARTS = (
     "regions",
     "formats",
     "viewing",
+    "view",
     "views",
     "reductions",
     "memory",
@@ -95,6 +97,8 @@ def main(arguments: list[str] | None = None) -> None:
         tell("formats", formats_table(formats(folder, rounds)))
     if "viewing" in options.parts:
         tell("viewing", uses_table(viewing(slide, size, rounds)))
+    if "view" in options.parts:
+        tell("view", uses_table(tiles(slide, rounds)))
     if "views" in options.parts:
         tell("views", plain_table("256 x 256 at random", small_reads(slide, rounds)))
     if "reductions" in options.parts:

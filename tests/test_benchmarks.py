@@ -19,6 +19,7 @@ NAMES = (
     "regions",
     "formats",
     "viewing",
+    "view",
     "views",
     "reductions",
     "memory",
@@ -170,6 +171,14 @@ def test_every_reader_scans(page):
         "OpenSlide",
     ]
     assert [name for name, cell in tiles.items() if cell] == ["dicomslide", "OpenSlide"]
+
+
+def test_tiles_of_the_viewer_are_drawn_from_near_and_far(page):
+    found = table(page, "view")
+    assert list(found) == ["as stored", "averages"]
+    for row in found.values():
+        assert list(row) == ["local", "50 ms away"]
+        assert all(float(cell.replace(",", "")) > 0 for cell in row.values())
 
 
 @pytest.mark.parametrize("name", ["color", "views", "reductions", "growth"])

@@ -24,7 +24,7 @@ _UNEVEN = 1e-3
 # Positions that are looked at together: a coordinate may be longer than memory is large
 _TOGETHER = 2**16
 # Values that are read for one picture
-_MOST_READ = 2**27
+_MOST_READ = 2**26
 
 
 @dataclass(frozen=True)
@@ -105,9 +105,12 @@ class Raster:
             raise ArgumentValueError(f"{name} has no dimension {missing[0]!r}, only {image.dims}")
         after = [d for d in image.dims if str(d).startswith("sample")]
         image = image.transpose(*(d for d in image.dims if d not in (*_AXES, *after)), *_AXES, ...)
+        lines = [_line(image, axis) for axis in _AXES]
+        # One row or column alone has no distance to another: pixels are squares then
+        known = next((step for _, step in lines if step is not None), 1.0)
         steps, corners = [], []
-        for axis in _AXES:
-            first, step = _line(image, axis)
+        for axis, (first, distance) in zip(_AXES, lines, strict=True):
+            step = abs(known) if distance is None else distance
             if step < 0:
                 image = image.isel({axis: slice(None, None, -1)})
                 first, step = first + step * (image.sizes[axis] - 1), -step
@@ -183,15 +186,14 @@ class Raster:
         return Values(_average(pixels, lines), inside)
 
 
-def _line(image: xr.DataArray, axis: str) -> tuple[float, float]:
-    """Find the first position along an axis, and the distance to the next."""
+def _line(image: xr.DataArray, axis: str) -> tuple[float, float | None]:
+    """Find the first position along an axis, and the distance to the next if there is one."""
     positions, count = image[axis].variable, image.sizes[axis]
     if not count:
         raise ArgumentValueError(f"{image.name or 'the image'}: there is nothing along {axis}")
     first, last = (float(positions[index].values) for index in (0, -1))
     if count == 1:
-        spacings = image.attrs.get("pixel_spacing", (1.0, 1.0))
-        return first, float(spacings[_AXES.index(axis)])
+        return first, None
     step = (last - first) / (count - 1)
     for start in range(0, count - 1, _TOGETHER):
         part = np.asarray(positions[start : start + _TOGETHER + 1].values, np.float64)

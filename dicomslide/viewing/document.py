@@ -21,7 +21,7 @@ from bokeh.plotting import figure
 __all__ = ["make_document", "make_plot"]
 
 _GREY, _DARK = "#6b7280", "#111827"
-_WHITE = "#ffffff"
+_WHITE, _BLACK = "#ffffff", "#000000"
 # Bokeh has a panel for attributions in the corner, which shows up without any
 _NO_EMPTY_PANELS = ".bk-Panel:empty { display: none; }"
 
@@ -40,6 +40,7 @@ def make_document(description: Mapping[str, Any]) -> dict[str, Any]:
 def make_plot(description: Mapping[str, Any]) -> figure:
     """Make the plot of a scene: on the axes of the slide, or else on those of the image."""
     (left, right), (bottom, top) = _extent(description)
+    paper, ink = (_WHITE, _DARK) if description["background"] else (_BLACK, _WHITE)
     x_range, y_range = Range1d(left, right), Range1d(bottom, top)
     wheel = WheelZoomTool(zoom_on_axis=False)
     plot = figure(
@@ -52,7 +53,7 @@ def make_plot(description: Mapping[str, Any]) -> figure:
         sizing_mode="stretch_both",
         min_border_right=12,
         min_border_top=12,
-        background_fill_color=_WHITE if description["background"] else "#000000",
+        background_fill_color=paper,
         border_fill_color=None,
         outline_line_color="#d1d5db",
         stylesheets=[_NO_EMPTY_PANELS],
@@ -79,12 +80,12 @@ def make_plot(description: Mapping[str, Any]) -> figure:
             dimensional=Metric(base_unit="m"),
             orientation="horizontal",
             location="bottom_left",
-            background_fill_color=_WHITE,
+            background_fill_color=paper,
             background_fill_alpha=0.85,
             border_line_color=None,
-            bar_line_color=_DARK,
+            bar_line_color=ink,
             bar_line_width=3,
-            label_text_color=_DARK,
+            label_text_color=ink,
             label_text_font_size="12px",
             length_sizing="adaptive",
             bar_length=0.2,

@@ -354,6 +354,23 @@ function zoomTo(scale) {
   setRanges();
 }
 
+/** Moves and zooms by keys: arrows, plus and minus, and 0 for the whole slide. */
+function pressKey(event) {
+  const box = frame();
+  const [right, up] = [0.2 * box.width * resolution(), 0.2 * box.height * resolution()];
+  const down = state.axes === "slide" ? -up : up;
+  const moves = { ArrowLeft: [-right, 0], ArrowRight: [right, 0], ArrowUp: [0, -down], ArrowDown: [0, down] };
+  if (event.key in moves) {
+    state.x += moves[event.key][0];
+    state.y += moves[event.key][1];
+    setRanges();
+  } else if (event.key === "+" || event.key === "=") zoomTo(state.scale / 2);
+  else if (event.key === "-") zoomTo(state.scale * 2);
+  else if (event.key === "0") fit();
+  else return;
+  event.preventDefault();
+}
+
 // ---------------------------------------------------------------- what is shown
 
 const isNumber = (text) => text !== null && text !== "" && Number.isFinite(Number(text));
@@ -751,6 +768,7 @@ async function start() {
     await navigator.clipboard.writeText(location.href);
     tell("The address is copied");
   });
+  element("plot").addEventListener("keydown", pressKey);
   element("plot").addEventListener("pointermove", follow);
   element("plot").addEventListener("pointerleave", leave);
   await open(first, addressParts());

@@ -231,6 +231,29 @@ class TestPointer:
         assert steps[0] == pytest.approx(steps[1])
 
 
+class TestKeys:
+    @pytest.mark.parametrize("axes", ["slide", "image"])
+    def test_move_and_zoom(self, browser, open_view, make_slide, axes):
+        opened = dicomslide.open_slide(make_slide(size=SIZE).folder)
+        show(browser, open_view(opened).url, axes=axes)
+
+        def press(key):
+            browser.evaluate(
+                f"element('plot').dispatchEvent(new KeyboardEvent('keydown', {{key: '{key}'}}))"
+            )
+            wait(browser)
+            return browser.evaluate("[state.x, state.y, state.scale]")
+
+        x, y, scale = press("0")
+        assert press("+")[2] == pytest.approx(scale / 2)
+        assert press("-")[2] == pytest.approx(scale)
+        assert press("ArrowRight")[0] > x
+        assert press("ArrowLeft")[0] == pytest.approx(x)
+        # The screen shows what is above
+        assert (press("ArrowUp")[1] > y) == (axes == "slide")
+        assert press("ArrowDown")[1] == pytest.approx(y)
+
+
 class TestPage:
     def test_a_wrong_token_shows_nothing(self, browser, open_view, make_slide):
         viewer = open_view(dicomslide.open_slide(make_slide(size=SIZE).folder))
