@@ -431,7 +431,7 @@ def _view(options: argparse.Namespace) -> None:
         address=options.address,
         port=options.port,
     ) as viewer:
-        print(f"{viewer.url}\nuntil Ctrl-C", flush=True)
+        print(f"{viewer.url}\nStop with Ctrl-C", flush=True)
         with suppress(KeyboardInterrupt):
             viewer.wait()
 

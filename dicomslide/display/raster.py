@@ -10,7 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from dicomslide.errors import ArgumentValueError, UnsupportedError
-from dicomslide.tree.schema import COLUMNS, ROWS, is_plane, plane_dimension
+from dicomslide.tree.schema import COLUMNS, ROWS, SAMPLE, is_plane, plane_dimension
 
 __all__ = ["Grid", "Raster", "Values", "coarsest"]
 
@@ -79,8 +79,7 @@ class Raster:
     Parameters
     ----------
     variable : xarray.Variable
-        Pixels, lazy or not, of optional focal planes and channels, ``y``, ``x`` and optional
-        samples
+        Pixels, lazy or not, along ``y``, ``x`` and perhaps channels, focal planes and samples
     grid : Grid
         Where they lie
     planes : tuple of float
@@ -103,8 +102,6 @@ class Raster:
         name = image.name or "the image"
         if missing := [axis for axis in _AXES if axis not in image.dims]:
             raise ArgumentValueError(f"{name} has no dimension {missing[0]!r}, only {image.dims}")
-        after = [d for d in image.dims if str(d).startswith("sample")]
-        image = image.transpose(*(d for d in image.dims if d not in (*_AXES, *after)), *_AXES, ...)
         lines = [_line(image, axis) for axis in _AXES]
         # One row or column alone has no distance to another: pixels are squares then
         known = next((step for _, step in lines if step is not None), 1.0)
@@ -125,11 +122,11 @@ class Raster:
     @property
     def samples(self) -> int:
         """Samples of a pixel."""
-        return math.prod(self.variable.sizes[name] for name in self._after)
+        return math.prod(self.variable.sizes[name] for name in self._samples)
 
     @property
-    def _after(self) -> tuple[Hashable, ...]:
-        return self.variable.dims[self.variable.dims.index(COLUMNS) + 1 :]
+    def _samples(self) -> list[Hashable]:
+        return [name for name in self.variable.dims if str(name).startswith(SAMPLE)]
 
     def plane_at(self, height: float) -> int:
         """Find the focal plane that is nearest to a height in millimetres."""
@@ -178,10 +175,12 @@ class Raster:
         for name in self.variable.dims:
             if is_plane(name):
                 places[name] = plane
-            elif name not in (*places, *self._after):
+            elif name not in (*places, *self._samples):
                 places[name] = list(channels)
-        # The variable itself would keep what it loads
-        pixels = self.variable.isel(places).compute().values
+        # The variable itself would keep what it loads, and read single pixels if it were turned
+        loaded = self.variable.isel(places).compute()
+        before = (name for name in loaded.dims if name not in (*_AXES, *self._samples))
+        pixels = loaded.transpose(*before, *_AXES, *self._samples).values
         pixels = pixels.reshape(len(channels), len(rows), len(columns), samples)
         return Values(_average(pixels, lines), inside)
 

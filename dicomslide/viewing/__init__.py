@@ -2,12 +2,13 @@
 
 import html
 import sys
+import warnings
 import webbrowser
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
-from dicomslide.errors import ArgumentValueError, UnsupportedError
+from dicomslide.errors import ArgumentValueError, StoreError
 from dicomslide.slide import Slide
 from dicomslide.viewing.scene import Scene
 
@@ -117,9 +118,13 @@ def view(
     TypeError, ValueError
         When something is no slide or cannot be laid over it
     StoreError
-        When an overlay cannot be opened, or it is not possible to listen there
-    UnsupportedError
-        When Bokeh is not installed, as it is by ``pip install "dicomslide[view]"``
+        When an overlay cannot be opened, it is not possible to listen there, or Bokeh is not
+        installed
+
+    Warns
+    -----
+    UserWarning
+        When other machines reach the viewer
 
     Examples
     --------
@@ -129,6 +134,8 @@ def view(
     'http://127.0.0.1:49160/…/'
     """
     _require_bokeh()
+    from dicomslide.serving.access import is_loopback
+
     named = _named(slides)
     if overlays is not None and len(named) > 1:
         unknown = set(overlays) - set(named) if isinstance(overlays, Mapping) else {"?"}
@@ -144,6 +151,10 @@ def view(
         for name, slide in named.items()
     ]
     viewer = View(scenes, address, port)
+    if not is_loopback(address):
+        warnings.warn(
+            f"{address}: other machines reach the viewer, and nothing is encrypted", stacklevel=2
+        )
     if show and not _is_notebook():
         webbrowser.open(viewer.url)
     return viewer
@@ -153,9 +164,7 @@ def _require_bokeh() -> None:
     try:
         import bokeh  # noqa: F401
     except ModuleNotFoundError as error:
-        raise UnsupportedError(
-            'the viewer needs Bokeh, which pip install "dicomslide[view]" installs'
-        ) from error
+        raise StoreError("bokeh is missing: pip install 'dicomslide[view]'") from error
 
 
 def _named(slides: Any) -> dict[str, Any]:

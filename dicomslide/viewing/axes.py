@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from dicomslide.display.raster import Grid
 from dicomslide.errors import ArgumentValueError
-from dicomslide.tree.schema import COLUMNS, ROWS
+from dicomslide.tree.schema import COLUMNS, ROWS, SLIDE_X, SLIDE_Y
 
 __all__ = ["SlideAxes", "over_area", "place"]
 
 Placed = TypeVar("Placed", xr.DataArray, xr.Dataset)
 
-_SLIDE = ("slide_x", "slide_y")
+_SLIDE = (SLIDE_X, SLIDE_Y)
 # Direction cosines that deviate by less are those of a multiple of 90 degrees
 _PARALLEL = 1e-6
 # A mask may be this much of a pixel longer or shorter than the slide that it covers

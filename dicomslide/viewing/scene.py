@@ -19,8 +19,8 @@ from dicomslide.display.raster import Grid
 from dicomslide.display.tiles import Picture
 from dicomslide.errors import ArgumentTypeError, ArgumentValueError, SelectionError
 from dicomslide.slide import Slide
-from dicomslide.tree.schema import IMAGE, associated_path, is_associated
-from dicomslide.viewing.axes import SlideAxes
+from dicomslide.tree.schema import IMAGE, SLIDE_X, associated_path, is_associated
+from dicomslide.viewing.axes import SlideAxes, place
 from dicomslide.viewing.layers import Layer, SlideLayer, Wishes
 from dicomslide.viewing.overlays import derived_layers, open_overlays
 
@@ -79,9 +79,16 @@ class Scene:
         show_label: bool = False,
     ) -> None:
         groups = _groups(slide_or_tree)
+        if not (levels := levels_of(groups)):
+            raise ArgumentValueError(f"slides: {name!r} has no levels")
         self.name = name
+        self._axes = SlideAxes.of(levels[0])
+        # Levels that were turned upright lie on the axes of the image again
+        groups = {
+            path: place(node, self._axes) if SLIDE_X in node.dims else node
+            for path, node in groups.items()
+        }
         self._picture = Picture(groups)
-        self._axes = SlideAxes.of(levels_of(groups)[0])
         derived, self._not_shown = derived_layers(groups, self._axes)
         own = open_overlays(overlays, self._axes, self._picture.grid)
         self._layers: list[Layer] = [SlideLayer(self._picture), *derived, *own]
@@ -233,7 +240,8 @@ def _groups(slide_or_tree: Any) -> dict[str, xr.Dataset]:
 def _encode(pixels: NDArray[np.uint8], *, is_exact: bool = False) -> Encoded:
     """Write a picture: as JPEG where that is enough, and otherwise as PNG."""
     if is_exact or pixels.shape[2] > 3:
-        content = bytes(imagecodecs.png_encode(pixels, level=1, strategy=_RUN_LENGTHS))
+        rows = np.ascontiguousarray(pixels)
+        content = bytes(imagecodecs.png_encode(rows, level=1, strategy=_RUN_LENGTHS))
         return Encoded(content, "image/png")
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "JPEG", quality=_QUALITY, subsampling=0)

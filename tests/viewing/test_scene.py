@@ -7,6 +7,7 @@ import xarray as xr
 from PIL import Image
 
 import dicomslide
+from dicomslide.display.orientation import upright
 from dicomslide.errors import ArgumentTypeError, ArgumentValueError, SelectionError, StoreError
 from dicomslide.testing import (
     ORIENTATIONS,
@@ -263,6 +264,17 @@ class TestTrees:
         )
         tile = pixels_of(Scene("inverted", inverted).draw_tile(0, 0, 0, 0, 0, {}))
         np.testing.assert_array_equal(tile, 255 - slide.levels[0].pixels()[:TILE, :TILE])
+
+    @pytest.mark.parametrize("orientation", ORIENTATIONS)
+    def test_that_were_turned_upright_are_shown_where_they_lie(self, make_slide, orientation):
+        slide = make_slide(size=SIZE, orientation=orientation)
+        tree = upright(dicomslide.open_slide(slide.folder).to_datatree())
+        tile = pixels_of(Scene("upright", tree).draw_tile(0, 0, 0, 0, 0, {}))
+        np.testing.assert_array_equal(tile, slide.levels[0].pixels()[:TILE, :TILE])
+
+    def test_without_levels_are_refused(self):
+        with pytest.raises(ArgumentValueError, match="'slide' has no levels"):
+            Scene("slide", xr.DataTree())
 
     def test_of_one_level_are_slides_too(self, make_slide):
         slide = make_slide(size=SIZE, factors=(1, 2))

@@ -9,7 +9,7 @@ import pytest
 
 import dicomslide
 from dicomslide.cli import main
-from dicomslide.errors import ArgumentValueError, UnsupportedError
+from dicomslide.errors import ArgumentValueError, StoreError
 from dicomslide.viewing import view
 from tests.viewing.conftest import fetch
 
@@ -166,7 +166,7 @@ class TestLifetime:
 
     def test_without_bokeh_it_says_what_to_install(self, slide, monkeypatch):
         monkeypatch.setitem(__import__("sys").modules, "bokeh", None)
-        with pytest.raises(UnsupportedError, match=r"pip install \"dicomslide\[view\]\""):
+        with pytest.raises(StoreError, match=r"bokeh is missing: pip install 'dicomslide\[view\]'"):
             view(dicomslide.open_slide(slide.folder), show=False)
 
 
