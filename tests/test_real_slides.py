@@ -19,7 +19,7 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import generate_frames
 from wsidicom import WsiDicom
 
-from dicomslide import OpenSlide, Slide, make_thumbnail, open_slide
+from dicomslide import OpenSlide, Slide, as_zarr, make_thumbnail, open_slide
 from dicomslide.cli import main
 from dicomslide.grouping.slides import group_slides
 from tests.slide.small import NoFrames
@@ -494,6 +494,22 @@ def test_every_real_slide_opens_with_the_engine_and_reads(name):
     smallest = max((path for path in tree.children if path.startswith("level_")), key=len)
     for variable in tree[smallest].to_dataset().data_vars.values():
         assert variable.values.size
+
+
+@pytest.mark.filterwarnings("ignore:.*:UserWarning")
+@pytest.mark.parametrize("name", SLIDES)
+def test_every_real_slide_is_a_zarr_store_without_a_copy(name):
+    slide = open_slide(folder_of(name))
+    tree = slide.to_datatree(chunks=None)
+    group = zarr.open_group(as_zarr(slide, associated=True), mode="r")
+    (multiscale,) = group.attrs["ome"]["multiscales"]
+    levels = [node for path, node in tree.children.items() if path.startswith("level_")]
+    assert len(multiscale["datasets"]) == len(levels)
+    image = levels[-1]["image"].transpose("channel", "sample", "focal_plane", "y", "x").values
+    found = group[multiscale["datasets"][-1]["path"]][...]
+    np.testing.assert_array_equal(found, image.reshape(found.shape))
+    for associated in group.get("associated", ()):
+        assert group[f"associated/{associated}/0"][...].std() > 0
 
 
 @pytest.mark.filterwarnings("ignore:.*:UserWarning")

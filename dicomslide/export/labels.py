@@ -47,6 +47,11 @@ class Label:
     levels: dict[int, tuple[TreeArray, Calibration]] = field(default_factory=dict)
     series: str = ""
 
+    @property
+    def meaning(self) -> tuple[Any, ...]:
+        """What its values mean, and how they are shown."""
+        return self.name, self.colors, self.properties
+
 
 def find_labels(levels: Mapping[int, xr.Dataset]) -> list[Label]:
     """Find the label images in the levels of the tree.

@@ -128,7 +128,13 @@ class VirtualStore(Store):
         self._prepare()
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, VirtualStore) and other._name == self._name
+        return isinstance(other, VirtualStore) and other._identity == self._identity
+
+    @property
+    def _identity(self) -> tuple[Any, ...]:
+        """What tells pixels and metadata from those of others."""
+        images = [(i.name, i.displays, i.label and i.label.meaning) for i in self.plan.images]
+        return self._name, images
 
     def __hash__(self) -> int:
         return hash(self._name)
@@ -287,7 +293,7 @@ class VirtualStore(Store):
     def _finish(self, key: str) -> None:
         """Make the metadata of a group when they are asked for: they may need pixels."""
         path, _, name = key.rpartition("/")
-        if name != _ATTRIBUTES[self.plan.format]:
+        if name != _ATTRIBUTES[self.plan.format] or path not in self._unfinished:
             return
         with self._lock:
             if path not in self._unfinished:

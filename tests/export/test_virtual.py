@@ -274,6 +274,17 @@ class TestTravelling:
         assert store != as_zarr(open_slide(folder), chunks=20)
         assert store != as_zarr(open_slide(make_slide().folder))
 
+    def test_pixels_that_are_shown_in_another_way_are_another_store(self, make_slide):
+        tree = open_slide(make_slide(samples=1, optical_paths=2).folder).to_datatree(chunks=None)
+        red = tree.map_over_datasets(
+            lambda node: (
+                node.assign_coords(color=("channel", ["FF0000", "00FF00"]))
+                if "image" in node
+                else node
+            )
+        )
+        assert as_zarr(tree) != as_zarr(red)
+
     def test_dask_knows_it_again(self, make_slide):
         folder = make_slide().folder
         first, second = (da.from_zarr(as_zarr(open_slide(folder)), component="0") for _ in "12")
