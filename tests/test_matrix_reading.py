@@ -197,7 +197,7 @@ class TestClients:
 
     def test_client_that_loses_a_frame_is_an_error(self, color, make_slide):
         matrix = TotalPixelMatrix(MemoryClient(make_slide().paths[0], "loses a frame"), color[1])
-        with pytest.raises(ValueError, match=rf"{color[1].SOPInstanceUID}.* 1 frames .* 2 "):
+        with pytest.raises(ValueError, match=rf"{color[1].SOPInstanceUID}.* 1 frame .* 2 "):
             matrix[:2]
 
 

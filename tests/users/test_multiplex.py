@@ -144,7 +144,8 @@ def test_presentation_state_in_the_study_of_a_service(written):
 def test_info_has_a_line_for_each_channel(written, capsys):
     assert main(["info", str(written.folder)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) < 70
+    assert len(lines) < 80
+    assert max(map(len, lines)) <= 80
     (line,) = [line for line in lines if "CD7" in line]
     assert line.split() == ["9", "10", "CD7", "FITC", "anti-CD7", "00FF08", "16"]
 
