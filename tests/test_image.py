@@ -314,7 +314,7 @@ class TestRotation:
 
     @pytest.mark.parametrize(("orientation", "degrees"), ROTATIONS.items())
     def test_rotation_turns_the_image_upright(self, open_image, orientation, degrees):
-        """Counterclockwise, as numpy.rot90 turns."""
+        """The angle is counterclockwise, as that of numpy.rot90."""
         image = open_image(orientation)
         turned = np.rot90(image.get_total_pixel_matrix()[...], degrees // 90)
         np.testing.assert_array_equal(turned, whole_slide_region(image))
@@ -584,7 +584,7 @@ class TestSlideRegion:
     def test_region_of_an_aligned_image_is_turned_exactly(
         self, image, open_turned, take_region, orientation, first, size
     ):
-        """From the outer edges of one pixel to those of another one."""
+        """The region goes from the outer edges of one pixel to those of another one."""
         pixels = image.get_total_pixel_matrix()[...]
         last = (first[0] + size[0], first[1] + size[1])
         # Image coordinates count from the corner of the top left pixel
@@ -666,7 +666,7 @@ def interpolate(pixels: np.ndarray, places: np.ndarray) -> np.ndarray:
 
 class TestReading:
     def test_region_asks_once_for_the_frames_that_it_touches(self, make_slide, open_counted):
-        """Of 5 x 4 tiles of 16 x 24 pixels."""
+        """The image has 5 x 4 tiles of 16 x 24 pixels."""
         client, metadata = open_counted(make_slide().paths[0])
         TiledImage(client, metadata).get_image_region((15, 30), (2, 20))
         assert client.requests == [[1, 2, 5, 6]]

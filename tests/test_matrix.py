@@ -150,7 +150,7 @@ class TestTilePositions:
         assert matrix.get_tile_index(position=np.array([2, 3])) == 11
 
     def test_row_and_column_may_be_two_arguments(self, matrix):
-        """As in the example of the documentation."""
+        """The documentation has an example of that."""
         assert matrix.get_tile_index(2, 3) == 11
 
     @pytest.mark.parametrize("position", [(5, 0), (0, 4), (-6, 0)])
@@ -344,7 +344,7 @@ class TestRegions:
     def test_outside_is_background(
         self, make_slide, open_counted, take_region, offset, size, samples
     ):
-        """White for colour, 0 otherwise."""
+        """Background is white for colour and 0 otherwise."""
         slide = make_slide(samples=samples)
         matrix = TotalPixelMatrix(*open_counted(slide.paths[0]))
         expected = take_region(

@@ -198,7 +198,7 @@ class TestColor:
         return make_slide(icc_profile=make_wide_gamut_profile())
 
     def test_colors_are_corrected_to_srgb(self, profiled, open_counted):
-        """As Pillow's ImageCms does it."""
+        """The expected colours are those of ImageCms of Pillow."""
         pixels = profiled.levels[0].pixels()
         transform = ImageCms.buildTransform(
             ImageCms.ImageCmsProfile(io.BytesIO(make_wide_gamut_profile())),

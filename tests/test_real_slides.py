@@ -149,7 +149,7 @@ def test_stored_pixels_of_the_base_level_are_those_of_wsidicom_and_openslide(sli
 
 
 def test_levels_have_the_colours_of_the_base_level(slide):
-    """It is what the others were made from: they are no more than halved."""
+    """The other levels were made from the base level by halving it."""
     levels = [read_level(slide, size) for size in LEVELS]
     for finer, coarser in itertools.pairwise(levels):
         assert mean_difference(coarser, halve(finer)) < 4

@@ -57,7 +57,7 @@ class TestOpticalPaths:
         assert level.image_2.sizes["focal_plane_2"] == 1
 
     def test_paths_of_a_level_have_the_planes_of_this_level(self, make_slide):
-        """Scanners that store all planes at the base level and one of them below."""
+        """Some scanners store all planes at the base level and one of them at the others."""
         written = make_slide(**APART, factors=(1, 2))
         slide = open_slide(paths_of(written, lambda level, _, plane: level == 0 or plane == 1))
         tree = slide.to_datatree(None)
@@ -68,7 +68,7 @@ class TestOpticalPaths:
         np.testing.assert_array_equal(tree["level_1/image"][:, 0], expected)
 
     def test_paths_have_only_the_levels_that_they_are_at(self, make_slide):
-        """A nuclear stain at full resolution, the others at half of it."""
+        """A nuclear stain is there at full resolution, the others at half of it."""
         written = make_slide(**(APART | {"focal_planes": 1, "optical_paths": 3}), factors=(1, 2))
         slide = open_slide(paths_of(written, lambda level, path, _: level == 1 or path == 0))
         tree = slide.to_datatree(None)

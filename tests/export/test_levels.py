@@ -78,7 +78,7 @@ def test_stored_factors_need_not_be_exact(make_slide, export, channels_first):
 def test_of_several_levels_that_are_close_to_a_factor_the_closest_is_kept(
     make_slide, export, channels_first, factors
 ):
-    """A thumbnail may be about as large as a level."""
+    """Such as a THUMBNAIL image that is about as large as a level."""
     written = make_slide(size=(180, 240), factors=factors)
     group = export(written, levels="dyadic")
     (closest,) = (level for level in written.levels if level.factor == 4)

@@ -42,7 +42,7 @@ def test_ome_zarr_py_finds_image_and_labels(make_slide, export, channels_first, 
 
 
 def test_ome_zarr_py_reads_names_colours_windows_and_units(make_slide, tmp_path):
-    """What viewers make layers of, as the plugin of napari does."""
+    """The plugin of napari makes layers of viewers in the same way."""
     paths = OpticalPath("1", "Green"), OpticalPath("2", "Red")
     written = make_slide(
         factors=(1, 2), samples=1, optical_paths=paths, focal_planes=3, segmentations=("LABELMAP",)

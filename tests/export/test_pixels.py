@@ -83,7 +83,7 @@ def test_tree_is_as_good_as_its_slide(make_slide, channels_first, tmp_path, chun
 
 @pytest.mark.parametrize("version", ["0.5", "0.6"])
 def test_slide_and_its_tree_make_the_same_store(make_slide, tmp_path, everything, version):
-    """With all that is known of channels, segments and places."""
+    """Both have all that is known of channels, segments and places."""
     folder = make_slide(**everything).folder
     to_ome_zarr(open_slide(folder), tmp_path / "slide.zarr", version=version)
     tree = xr.open_datatree(folder, engine="dicomslide")

@@ -44,7 +44,7 @@ def pixels_of(written, level, paths, planes):
 class TestChannels:
     @pytest.mark.parametrize("levels", ["stored", "dyadic"])
     def test_channels_at_other_levels_are_an_image_of_their_own(self, export, image_of, levels):
-        """A nuclear stain at full resolution, the others at half of it."""
+        """A nuclear stain is there at full resolution, the others at half of it."""
         written, group = export(
             lambda level, path, _: level > 0 or path == 0,
             factors=(1, 2, 4),
@@ -170,7 +170,7 @@ class TestLabels:
                 assert array.metadata.dimension_names == ("z", "y", "x")
 
     def test_labels_in_planes_that_the_image_lacks_are_left_out_with_a_warning(self, export):
-        """An image in the upper two planes, a segmentation in the lowest one."""
+        """The image is in the upper two planes, the segmentation in the lowest one."""
         with pytest.warns(UserWarning, match="'label_map' is left out.* other focal planes"):
             _, group = export(
                 lambda _, path, plane: plane == 0 if path else plane > 0,

@@ -59,7 +59,7 @@ def test_trees_that_are_not_damaged_are_the_files(written, kind):
 
 
 def test_nothing_but_errors_of_the_package_comes_out(cases):
-    """Nor does a process die, hang, or take more memory or time than is allowed."""
+    """Neither does a process die, hang, or take more memory or time than is allowed."""
     faults = [
         f"python -m tests.fuzzing --seed {SEED} --case {case.number}: {case.what}: {door}: {text}"
         for case in cases
@@ -71,7 +71,7 @@ def test_nothing_but_errors_of_the_package_comes_out(cases):
 
 
 def test_cases_have_results_of_every_sort(cases):
-    """Otherwise they would be too weak to find anything."""
+    """Cases that always fail, or never, would find nothing."""
     results = Counter(case.results.get("open_slide") for case in cases)
     for result in ("right", "InvalidImageError", "FrameError", "other frames"):
         assert results[result], results

@@ -536,7 +536,7 @@ class TestLeniency:
     def test_slide_with_another_frame_of_reference_for_label_and_overview_opens(
         self, files, tmp_path
     ):
-        """It may be their own: nobody measured where they lie."""
+        """They may have a Frame of Reference of their own: nobody measured where they lie."""
         written, paths = files
         for number, path in enumerate(paths[2:]):
             edit(path, lambda d, n=number: setattr(d, "FrameOfReferenceUID", f"1.2.{n}"))

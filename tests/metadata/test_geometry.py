@@ -172,7 +172,7 @@ class TestOrientation:
 class TestExtent:
     @pytest.mark.parametrize("orientation", ORIENTATIONS)
     def test_bounds_are_the_outer_edges_of_the_pixels(self, orientation):
-        """Of 4 rows that are 1 mm apart and of 10 columns that are 2 mm apart."""
+        """There are 4 rows that are 1 mm apart and 10 columns that are 2 mm apart."""
         geometry = ImageGeometry((0, 0, 0), orientation, (1, 2))
         low, high = geometry.bounds((4, 10))
         extent = (20, 4) if orientation[0] else (4, 20)

@@ -88,7 +88,7 @@ class TestSegmented:
         np.testing.assert_array_equal(table, apply_color_lut(np.arange(10), image))
 
     def test_indirect_segments_are_expanded(self):
-        """The first two segments again: 2 of them, from byte 0 on."""
+        """The indirect segment repeats the first two, from byte 0 on."""
         data = segments((0, 2, 5, 6), (1, 3, 9), (2, 2, 0, 0))
         image = make_image((10, 0, 16), data, segmented=True)
         table = read(image).table
@@ -96,7 +96,7 @@ class TestSegmented:
         np.testing.assert_array_equal(table, apply_color_lut(np.arange(10), image))
 
     def test_indirect_segments_of_8_bits_are_expanded(self):
-        """The second segment again, from byte 4 on."""
+        """The indirect segment repeats the second one, from byte 4 on."""
         data = segments((0, 2, 5, 6), (0, 1, 9), (2, 1, 4, 0, 0, 0), kind="B")
         image = make_image((4, 0, 8), data, segmented=True)
         assert read(image).table[:, 0].tolist() == [5, 6, 9, 9]

@@ -81,7 +81,7 @@ def frames(make_pixels, make_format, encode_with_pillow, encode_planes, deflate)
 
 @pytest.mark.parametrize("name", SYNTAXES)
 def test_frame_that_is_cut_off_is_an_error_or_whole(frames, name):
-    """Grey pixels would be the worst answer."""
+    """Grey pixels in place of those that are missing would be taken for tissue."""
     data, pixel_format, pixels = frames[name]
     ends = {*np.linspace(0, len(data) - 1, 60).astype(int), *range(len(data) - 12, len(data))}
     for end in sorted(ends):
@@ -102,7 +102,7 @@ def test_frame_may_be_padded(frames, name):
 
 @pytest.mark.parametrize("name", SYNTAXES)
 def test_damaged_frame_is_an_error_or_pixels(frames, name):
-    """There is no telling all damages, but what is returned is an image of the right kind."""
+    """Not every damage can be found, but what is returned has the right shape and type."""
     data, pixel_format, _ = frames[name]
     random = np.random.default_rng(0)
     for attempt in range(60):
@@ -207,7 +207,7 @@ def test_frame_of_another_number_of_components_is_an_error(frames, make_pixels, 
 
 
 def test_jpeg_of_many_scans_is_an_error(frames):
-    """Each one is a few bytes and a pass over all coefficients."""
+    """Each scan is a few bytes and a pass over all coefficients."""
     data, pixel_format, _ = frames["JPEG progressive"]
     last = data[data.rindex(b"\xff\xda") : -2]
     with pytest.raises(FrameError, match="more than 100 scans"):

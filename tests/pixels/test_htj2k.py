@@ -91,7 +91,7 @@ class TestOthers:
         assert decode_with_openjph(frame) is None
 
     def test_lossy_codestream_is_left_to_openjpeg(self, make_pixels):
-        """Decoders round in other places."""
+        """Two decoders may round a lossy codestream differently."""
         assert not is_plain(imagecodecs.htj2k_encode(make_pixels(), 0.01, reversible=False))
 
     def test_other_code_blocks_are_left_to_openjpeg(self, make_pixels):

@@ -40,7 +40,7 @@ class TestLossy:
     def test_lossy_colour_is_the_same_in_memory_that_is_given(
         self, make_pixels, make_format, encode_with_pillow, attributes
     ):
-        """Also where a sample has more bits than those of the codestream."""
+        """A sample in memory may have more bits than those of the codestream."""
         data = encode_with_pillow(make_pixels(samples=3), "JPEG", quality=90)
         pixel_format = make_format(
             make_pixels(samples=3), BASELINE, "YBR_FULL_422", BitsStored=8, **attributes
@@ -226,7 +226,7 @@ class TestColours:
 
     @pytest.mark.parametrize("photometric", ["RGB", "YBR_FULL", "YBR_FULL_422"])
     def test_jfif_is_ycbcr(self, stream, make_format, photometric):
-        """So it is for Pillow and for pydicom, though OpenSlide and wsidicom see RGB."""
+        """Pillow and pydicom decode it so, though OpenSlide and wsidicom see RGB."""
         data, components = stream
         data = with_segment(data, JFIF)
         pixel_format = make_format(components, BASELINE, photometric)

@@ -142,7 +142,7 @@ class TestColours:
 
     @pytest.mark.parametrize("photometric", ["RGB", "YBR_RCT"])
     def test_rgb_without_transformation_is_rgb(self, make_pixels, make_format, photometric):
-        """Differences of YBR_RCT have a bit more than the colours, and can only be within."""
+        """Differences of YBR_RCT have one more bit than colours: no frame can store them."""
         pixels = make_pixels(samples=3)
         decoded = decode_frame(encode(pixels), make_format(pixels, LOSSLESS, photometric))
         np.testing.assert_array_equal(decoded, pixels)

@@ -48,7 +48,7 @@ def test_lossy_monochrome_is_nearly_kept(make_pixels, make_format):
 def test_recompressed_jpeg_has_the_pixels_of_the_jpeg(
     make_pixels, make_format, encode_with_pillow, subsampling
 ):
-    """Decoded from the same coefficients as with Pillow, but with transforms of their own."""
+    """Both decoders have the same coefficients, but inverse transforms of their own."""
     pixels = make_pixels(samples=3)
     jpeg = encode_with_pillow(pixels, "JPEG", quality=90, subsampling=subsampling)
     data = bytes(imagecodecs.jpegxl_encode_jpeg(jpeg, numthreads=1))

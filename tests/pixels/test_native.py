@@ -150,7 +150,7 @@ def test_deflated_frame_that_is_cut_off_is_an_error(make_pixels, make_format, en
 
 
 def test_deflated_frame_is_inflated_no_further_than_its_size(make_pixels, make_format, deflate):
-    """A kilobyte for each megabyte of zeros."""
+    """A megabyte of zeros is deflated to a kilobyte."""
     bomb = deflate(bytes(2**26))
     with pytest.raises(FrameError, match="too long"):
         decode_frame(bomb, make_format(make_pixels(), DEFLATED_FRAMES))

@@ -187,7 +187,7 @@ class TestDask:
 
 
 def test_memory_is_bounded_by_that_of_a_block(make_slide, monkeypatch):
-    """A picture of few pixels of 48 MB of them."""
+    """A picture of few pixels is made of 48 MB of stored ones."""
     written = make_slide(size=(4000, 4000), tile=(200, 200))
     monkeypatch.setattr(resampled, "_BLOCK_BYTES", 2**20)
     array = replace(open_slide(written.folder).get_total_pixel_matrix(0).array, threads=1)

@@ -53,7 +53,7 @@ def test_lossless_slides_have_the_painted_pixels(read, ending, samples, bits):
 @pytest.mark.parametrize("ending", [*LOSSLESS, *LOSSY])
 @pytest.mark.parametrize("samples", [1, 3])
 def test_frames_that_are_not_kept_are_those_that_are(make_slide, ending, samples):
-    """They are decoded into memory that is used again."""
+    """Frames that are not kept are decoded into memory that is used again."""
     slide = make_slide(
         size=(75, 100), tile=(48, 40), transfer_syntax=BASE + ending, samples=samples
     )

@@ -161,7 +161,7 @@ def test_region_is_one_request(service, expected):
 
 
 def test_many_frames_are_several_requests(service, expected):
-    """Within a budget, so that neither side has to hold all of them."""
+    """A request has a bounded number of frames, so that neither side has to hold all of them."""
     slide = open_slide(f"dicomweb+{service.url}")
     service.behave()
     region = slide.get_image_region((0, 0), 0, (14 * TILE, 40 * TILE))

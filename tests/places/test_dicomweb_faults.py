@@ -124,7 +124,7 @@ def test_silence_that_passes_costs_nothing_but_time(server, slide, expected, sle
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("fault", [silence(), drip(0.05)], ids=["silent", "dripping"])
 def test_waiting_has_an_end(server, slide, fault):
-    """For an answer that does not come, and for one that does not end."""
+    """An answer may not come at all, or not end."""
     server.misbehave(fault, FRAMES)
     begin = time.monotonic()
     with pytest.raises(SourceError, match=re.escape(FRAMES)):

@@ -258,7 +258,7 @@ def test_frames_that_are_asked_for_alone_are_asked_for_side_by_side(serve, write
 
 
 def test_frame_that_is_missing_does_not_make_a_service_one_of_single_frames(serve):
-    """Nor does it cost many requests where it is the last one, as in an image that was cut off."""
+    """It costs few requests also where it is the last one, as in an image that was cut off."""
     server = serve("plain")
     slide = open_slide(f"dicomweb+{server.url}")
     image = slide.get_volume_images()[0].get_total_pixel_matrix()

@@ -136,7 +136,7 @@ def test_no_choice_beside_a_damaged_file_names_the_slides(folder):
 
 
 def test_damaged_level_costs_its_whole_slide(make_slide, folder, caplog):
-    """A slide without one of its levels would look as if it had none."""
+    """A slide that lacks a level looks like one that never had it."""
     written = make_slide(container_identifier="GLASS-4", accession_number="4", factors=(1, 2, 4))
     shutil.copytree(written.folder, folder / "GLASS-4")
     cut_pixels(folder / "GLASS-4" / "level-1.dcm")

@@ -187,7 +187,7 @@ def test_server_without_entity_tags_can_be_read(written, expected):
 
 @pytest.mark.parametrize("length", [10, 5000, 10**6])
 def test_file_that_was_replaced_is_an_error(write_kind, tmp_path, length):
-    """By one whose frames are elsewhere."""
+    """The frames of the other file lie elsewhere."""
     other = write_kind("sparse").levels[0].paths[0].read_bytes()
     path = tmp_path / "level-0.dcm"
     path.write_bytes(write_kind("brightfield").levels[0].paths[0].read_bytes())

@@ -55,7 +55,7 @@ def test_faults_on_the_way_are_got_over(source, proxy, write_kind, fault):
 
 
 def test_several_slides_in_one_study_are_told_apart(orthanc, write_kind):
-    """Of which each can be named."""
+    """Each slide can be chosen by its container."""
     kinds = ("brightfield", "sparse", "derived")
     for kind in kinds:
         orthanc.upload(write_kind(kind).paths)

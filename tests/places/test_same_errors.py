@@ -45,7 +45,7 @@ def names(error: BaseException, path: Path) -> bool:
 
 
 def test_damaged_frame_is_named_and_others_are_read(put, make_slide):
-    """It is named; the other frames can be read."""
+    """The error names the frame, and the other frames can be read."""
     written = make_slide()
     (path,) = written.paths
     data = path.read_bytes()
@@ -87,7 +87,7 @@ def test_file_that_is_cut_off_is_an_error(put, make_slide, kept):
 
 
 def test_other_images_are_no_slide(put, tmp_path):
-    """A CT image of pydicom's."""
+    """The folder has a CT image of pydicom only."""
     dataset = pydicom.dcmread(get_testdata_file("CT_small.dcm"))
     dataset.StudyInstanceUID = pydicom.uid.generate_uid()
     path = tmp_path / "ct.dcm"

@@ -55,7 +55,7 @@ def test_tree_of_the_engine_is_the_same_from_every_place(put, write_kind):
 
 @pytest.mark.parametrize("kind", ["sparse", "concatenation", "deflated", "big endian", "instances"])
 def test_pixels_are_those_that_were_written(put, write_kind, kind):
-    """Of slides without loss, not only those that are read from the folder."""
+    """The expected pixels are those that were painted, and not those read from the folder."""
     written = write_kind(kind)
     slide = dicomslide.open_slide(**put(written))
     for index, level in enumerate(written.levels):
@@ -66,7 +66,7 @@ def test_pixels_are_those_that_were_written(put, write_kind, kind):
 
 
 def test_pixels_are_the_same_on_several_threads(put, write_kind):
-    """Many at once read one slide, each a part of it."""
+    """Many threads at once read one slide, each a part of it."""
     written = write_kind("concatenation")
     slide = dicomslide.open_slide(**put(written), max_frame_cache_size=0)
     pixels = written.levels[0].pixels()

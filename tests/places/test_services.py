@@ -77,7 +77,7 @@ def unlisted(items: list[dict]) -> list[dict]:
 
 @pytest.mark.parametrize("kind", ["brightfield", "derived", "sparse"])
 def test_service_may_search_for_series_in_studies_only(serve, write_kind, kind):
-    """As files made for static DICOMweb do, which have no lists around single values either."""
+    """Static files of DICOMweb are searched so, and have no lists around single values either."""
     server = serve(kind, frame_list_status=404)
     server.misbehave(status(404), is_search_outside_of_studies)
     server.misbehave(

@@ -55,7 +55,7 @@ def test_pixels_are_the_same_in_another_process(put, write_kind, another_process
 
 
 def test_pickled_slide_is_small(serve, write_kind):
-    """The metadata of its images, and no frames."""
+    """What is pickled are the metadata of its images, and no frames."""
     slide = open_slide(f"dicomweb+{serve('brightfield').url}")
     slide.get_image_region((0, 0), 0, (150, 210))
     assert len(pickle.dumps(slide)) < 100_000
@@ -81,7 +81,7 @@ def test_function_that_makes_sessions_travels(serve, factory, another_process):
 
 @pytest.mark.parametrize("how", ["token", "session"])
 def test_credentials_stay_in_their_process(serve, factory, another_process, how):
-    """The other process says what to do about it."""
+    """The error in the other process says what helps."""
     server = serve("brightfield", authorization=f"Bearer {TOKEN}")
     options = {"credentials": TOKEN} if how == "token" else {"session": factory()}
     slide = open_slide(f"dicomweb+{server.url}", **options)
@@ -100,7 +100,7 @@ def test_slide_that_comes_back_to_its_process_has_its_credentials(serve, factory
 
 
 def test_storage_options_are_pickled(bucket, write_kind, another_process):
-    """Of file systems, as fsspec does it: they are part of what is pickled."""
+    """File systems of fsspec are pickled with their options, secrets included."""
     written = write_kind("sparse")
     url = bucket.upload(written.folder, "travelling")
     slide = open_slide(url, storage_options=bucket.options)

@@ -81,7 +81,7 @@ def test_server_sends_metadata(clients, slide):
 
 
 def test_server_sends_frames(clients, slide):
-    """In two kinds of transfer syntax, asked for as they are stored, in any order."""
+    """Frames of two transfer syntaxes are asked for as they are stored, in any order."""
     for path in slide.paths:
         dataset = pydicom.dcmread(path, stop_before_pixels=True)
         syntax = dataset.file_meta.TransferSyntaxUID
@@ -104,7 +104,7 @@ def test_server_sends_frames(clients, slide):
 
 @pytest.mark.parametrize("slide", ["jpeg"], indirect=True)
 def test_server_sends_bulk_data(server, orthanc, slide):
-    """The same profile at the places that each of them announces."""
+    """Each kind of server announces the profile at another place."""
     orthanc.upload(slide.paths)
     dataset = pydicom.dcmread(slide.paths[0], stop_before_pixels=True)
     expected = dataset.OpticalPathSequence[0].ICCProfile

@@ -69,7 +69,7 @@ def test_pixels_at_a_whole_factor_are_means_of_boxes(make_slide):
 
 @given(offset=st.tuples(st.integers(-20, 100), st.integers(-20, 100)))
 def test_region_starts_at_the_pixel_that_holds_that_of_the_base_level(slide, take_region, offset):
-    """At 1.5 micrometres that is the pixel of a third of its index, rounded down."""
+    """At 1.5 micrometres it is the pixel with a third of the index, rounded down."""
     whole = slide.get_image_region_at_spacing((0, 0), 1.5, (30, 24))
     start = offset[0] // 3, offset[1] // 3
     found = slide.get_image_region_at_spacing(offset, 1.5, (11, 9))
@@ -117,7 +117,7 @@ class TestLabelled:
         np.testing.assert_array_equal(image, expected)
 
     def test_coordinates_are_the_middles_of_the_pixels(self, slide):
-        """From the middle of the first pixel of the base level, which is 0.5 micrometres wide."""
+        """They begin in the middle of the first base pixel, which is 0.5 micrometres wide."""
         image = image_at_spacing(slide, 1.5)
         assert image.dims == ("y", "x", "sample")
         assert image.shape == (30, 24, 3)

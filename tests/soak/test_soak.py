@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_descriptors_threads_and_memory_stay_the_same():
-    """Nor is there a wrong pixel, or a read that never ends."""
+    """There is no wrong pixel either, and no read that never ends."""
     command = [sys.executable, "-m", "tests.soak", "--no-s3", "--rounds", "9", "--actions", "15"]
     found = subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False

@@ -109,7 +109,7 @@ class TestUrl:
 
     @given(st.lists(st.text(max_size=10), min_size=3, max_size=3))
     def test_identifiers_stay_in_their_place(self, uids):
-        """Whatever a service says that they are."""
+        """No identifier that a service tells leads to another path of it."""
         url = WebService(HttpService.at("https://h/a"), "", "/wado").instance_url(
             InstanceUids(*uids)
         )

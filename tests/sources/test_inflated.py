@@ -50,7 +50,7 @@ def make(tmp_path):
 
 
 def test_threads_share_one_copy():
-    """Each of them would take the memory of a whole data set otherwise."""
+    """A copy for each thread would take the memory of a whole data set each time."""
     reads = []
 
     class Slow(Bytes):
@@ -111,7 +111,7 @@ def test_damaged_bytes_are_an_error(make):
 
 
 def test_memory_is_bounded(make, monkeypatch):
-    """A few kilobytes that are megabytes of zeros."""
+    """A few kilobytes are inflated to megabytes of zeros."""
     monkeypatch.setattr(inflated, "_MAX_INFLATED", 100_000)
     file = make(content=bytes(20_000_000))
     tracemalloc.start()

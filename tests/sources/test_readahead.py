@@ -95,7 +95,7 @@ class TestRightFrames:
     @pytest.mark.parametrize("seed", range(3))
     @pytest.mark.parametrize("size", [2**27, 900])
     def test_frames_are_right_on_many_threads(self, monkeypatch, seed, size):
-        """Also where hardly any frame stays in the buffer."""
+        """So they are where hardly any frame stays in the buffer, too."""
         keep(monkeypatch, size)
         source = Source(pause=0.001)
         pick = random.Random(seed)
@@ -192,7 +192,7 @@ class TestRequests:
     @pytest.mark.parametrize("most", [512, 255, 100, 63, 16])
     @pytest.mark.parametrize("order", [name for name in ORDERS if name != "random"])
     def test_whole_grid_needs_few_requests(self, order, most):
-        """Few requests for each of the largest squares that fit into one; and before they begin."""
+        """Each of the largest squares needs few requests, and so does the beginning."""
         source = Source(most=most)
         requests, frames = source.read_each(ORDERS[order]())
         side = max(side for side in SQUARES if side * side <= most)
@@ -211,7 +211,7 @@ class TestRequests:
         assert Source().read_each(in_dask_order())[0] <= 9 + 3 * 4
 
     def test_whole_grid_in_random_order_needs_few_requests(self):
-        """Little is read ahead by chance; of what was read alone before, some comes twice."""
+        """Little is read ahead by chance; some frames that were read alone come twice."""
         source = Source()
         requests, frames = source.read_each(ORDERS["random"]())
         assert requests <= COUNT / 3
@@ -219,7 +219,7 @@ class TestRequests:
 
     @pytest.mark.parametrize("order", ["dask", "columns"])
     def test_second_pass_needs_hardly_more_requests_than_the_first(self, monkeypatch, order):
-        """When the frames of the first time have been dropped."""
+        """The frames of the first pass have been dropped."""
         keep(monkeypatch, COUNT * 100 // 2)
         source = Source(length=100)
         first, *others = [source.read_each(ORDERS[order]())[0] for _ in range(4)]
@@ -232,7 +232,7 @@ class TestRequests:
         assert source.read_each(in_dask_order())[1] <= 3 * 5 * SQUARES[16]
 
     def test_patches_next_to_each_other_share_requests(self):
-        """Reads of 2 x 2 tiles."""
+        """Each patch has 2 x 2 tiles."""
         source = Source()
         for row in range(0, ROWS, 2):
             for column in range(0, COLUMNS, 2):

@@ -444,7 +444,7 @@ class TestFind:
         assert isinstance(caught.value, DicomSlideError)
 
     def test_file_system_that_cannot_connect_is_an_error(self):
-        """One of those that connect at once."""
+        """The file system for FTP connects when it is made."""
         url = "ftp://u:s3cret@127.0.0.1:1/a"
         with pytest.raises(SourceError, match=r"^ftp://127\.0\.0\.1:1/a: nothing listens at"):
             find_remote_files(url, None)
@@ -527,5 +527,5 @@ class TestUrls:
         ["memory://a", "ftp://127.0.0.1:1/a", "simplecache::file:///a", "no-such://a", "a::b"],
     )
     def test_url_of_a_remote_file_has_no_local_path(self, url):
-        """Nothing is connected to find out."""
+        """No connection is made to find that out."""
         assert local_path(url) is None

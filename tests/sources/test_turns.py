@@ -133,7 +133,7 @@ def test_file_systems_that_nobody_knows_wait_for_their_turn(layers):
 
 
 def test_connection_that_broke_is_made_again(ftp, contents):
-    """A server of FTP hangs up when nobody asked for minutes."""
+    """An FTP server hangs up when nothing was asked for some minutes."""
     (file,) = find_remote_files(f"{ftp}a.dcm", None)
     remotefile._heads.remake()
     file.file_system.ftp.sock.close()

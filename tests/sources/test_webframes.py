@@ -109,7 +109,7 @@ def test_frames_are_asked_for_in_batches(serve, monkeypatch):
 
 
 def test_frames_that_come_alone_are_not_read_far_ahead(serve):
-    """No request is spared by that, only a pause before it."""
+    """Reading ahead spares no request then, only a pause before it."""
     server = serve(frame_list_status=404)
     frames = open_frames(server)
     expected, most = server.archive.instances[0].frames, frames.batch_size
@@ -161,7 +161,7 @@ def test_frame_in_another_transfer_syntax_is_an_error(serve):
 
 @pytest.mark.parametrize("code", [400, 404, 406])
 def test_service_without_frames_is_an_error_when_frames_are_read(serve, code):
-    """The metadata can be of use still."""
+    """The metadata are of use without frames, too."""
     server = serve(tells_transfer_syntax=False)
     server.misbehave(status(code), "/frames/")
     frames = find_frames(server)

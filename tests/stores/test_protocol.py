@@ -161,7 +161,7 @@ def test_query_says_what_is_wanted(store):
 
 
 def test_images_that_are_not_wanted_are_left_out(store):
-    """Although the store gives it."""
+    """A store may give more images than a query asks for."""
     assert dicomslide.open_slide(store, include_derived=False).num_channels == 1
     study = store.datasets[0].StudyInstanceUID
     assert dicomslide.open_slide(store, study_instance_uid=study).num_levels == 2
