@@ -42,7 +42,7 @@ def test_search_that_a_limit_cuts_is_warned_of(write_kind, tmp_path):
     written = write_kind("derived")
     with run_orthanc(tmp_path, settings={"LimitFindResults": 2}) as server:
         server.upload(written.paths)
-        with pytest.warns(UserWarning, match=r"has \d+ series of study .* LimitFindResults"):
+        with pytest.warns(UserWarning, match=r"only \d+ of the \d+ series .* LimitFindResults"):
             open_slides(
                 f"dicomweb+{server.url}",
                 study_instance_uid=written.study_instance_uid,
