@@ -1,19 +1,17 @@
 """The ``dicomslide`` command, whose commands import their modules on use, to start quickly."""
 
 import argparse
-import json
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, TextIO
 
 import dicomslide
+from dicomslide.cli.options import make_parser
 from dicomslide.cli.terminal import printable
 from dicomslide.errors import DicomSlideError, StoreError
-from dicomslide.export.choices import COMPRESSORS, ERRORS, LEVELS, VERSIONS
 from dicomslide.metadata.words import counted
 
 __all__ = ["main"]
@@ -22,7 +20,6 @@ _FAILED = 2
 # Exit codes of shells for commands that SIGINT or SIGPIPE ended
 _INTERRUPTED = 130
 _CLOSED = 141
-_SIZES = "N, ROWS,COLUMNS or C,Z,Y,X"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,11 +35,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         Exit code: 0, 2 for bad input, or 128 plus the number of a signal that ended the command
     """
-    options = _parser().parse_args(arguments)
+    options = make_parser().parse_args(arguments)
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         try:
-            errors = options.run(options) or []
+            errors = _COMMANDS[options.command](options) or []
             sys.stdout.flush()
         except BrokenPipeError:
             # The reader of the output, such as `head`, has closed the pipe: the rest is discarded
@@ -58,258 +55,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for message in errors:
         print(f"dicomslide: error: {printable(message)}", file=sys.stderr)
     return _FAILED if errors else 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="dicomslide", description="Look at DICOM whole slide images, and convert them."
-    )
-    parser.add_argument(
-        "--version", action="version", version=f"dicomslide {dicomslide.__version__}"
-    )
-    parser.add_argument(
-        "--debug", action="store_true", help="show where in the code an error arises"
-    )
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-
-    info = _add(commands, "info", _info, "show what slides consist of")
-    thumbnail = _add(commands, "thumbnail", _thumbnail, "make a small picture of a slide")
-    export = _add(commands, "export", _export, "write a slide as OME-Zarr")
-    serve = _add(commands, "serve", _serve, "serve slides to readers of OME-Zarr and Deep Zoom")
-    view = _add(commands, "view", _view, "look at slides in the browser")
-    for command in (info, thumbnail, export, serve, view):
-        command.add_argument(
-            "source",
-            metavar="SOURCE",
-            nargs="+" if command in (info, serve, view) else None,
-            help="folder, DICOM file or URL of a slide",
-        )
-        command.add_argument(
-            "--container",
-            metavar="ID",
-            help="Container Identifier of the slide, where there are several",
-        )
-        command.add_argument(
-            "--series", metavar="UID", help="Series Instance UID of its images, likewise"
-        )
-        command.add_argument(
-            "--pyramid",
-            metavar="UID",
-            help="Pyramid UID of the slide, where one glass slide was scanned several times",
-        )
-        command.add_argument(
-            "--pyramid-tolerance",
-            type=float,
-            default=0.1,
-            metavar="MM",
-            help="how far apart the centres of levels may lie (%(default)s mm)",
-        )
-        command.add_argument(
-            "--no-derived",
-            dest="include_derived",
-            action="store_false",
-            help="leave Segmentations and Parametric Maps out",
-        )
-
-    info.add_argument(
-        "--json", action="store_true", help="print one JSON document, for other programs"
-    )
-    _add_view_options(view)
-    _add_serve_options(serve)
-    thumbnail.add_argument("out", metavar="OUT.png", type=Path, help="picture to write")
-    thumbnail.add_argument(
-        "--size",
-        type=int,
-        default=1024,
-        metavar="N",
-        help="pixels of the longer side (%(default)s)",
-    )
-    thumbnail.add_argument(
-        "--composite",
-        action="store_true",
-        default=None,
-        help="add channels in their display colours (the default for several channels)",
-    )
-    thumbnail.add_argument(
-        "--upright",
-        action="store_true",
-        help="turn the picture the way that the slide stands, instead of as it is stored",
-    )
-    thumbnail.add_argument(
-        "--overlay",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="segment to lay over the picture: its label or number, or all (several times for "
-        "several segments)",
-    )
-    _add_export_options(export)
-    for command in (thumbnail, export, serve, view):
-        command.add_argument(
-            "--no-color-correction",
-            dest="correct_color",
-            action="store_false",
-            help="leave the colours as they are stored, without applying the ICC profile",
-        )
-    for command in (thumbnail, export):
-        command.add_argument(
-            "--channel",
-            dest="channels",
-            action="append",
-            default=[],
-            metavar="NAME",
-            help="channel to take: its number as info lists it, or its marker or description "
-            "(several times for several channels)",
-        )
-        command.add_argument(
-            "--focal-plane",
-            type=int,
-            metavar="N",
-            help="number of the focal plane to take, from 0, the lowest, on",
-        )
-        command.add_argument(
-            "--max-projection",
-            action="store_true",
-            help="take the brightest pixel of all focal planes",
-        )
-
-    headers = _add(
-        commands, "headers", _headers, "write headers that name nobody, to report a fault with"
-    )
-    headers.add_argument("source", metavar="SOURCE", help="folder, DICOM file or URL of a slide")
-    headers.add_argument("out", metavar="OUT.zip", type=Path, help="archive to write")
-
-    demo = _add(commands, "demo", _demo, "write a synthetic slide, analyse and convert it")
-    demo.add_argument(
-        "folder",
-        metavar="FOLDER",
-        nargs="?",
-        type=Path,
-        default=Path("dicomslide-demo"),
-        help="new folder for the results (%(default)s)",
-    )
-    return parser
-
-
-def _add_export_options(export: argparse.ArgumentParser) -> None:
-    add = export.add_argument
-    add("out", metavar="OUT.ome.zarr", help="store to write: a folder, or a URL such as s3://...")
-    add(
-        "--out-option",
-        dest="out_options",
-        action="append",
-        type=_option,
-        metavar="KEY=VALUE",
-        help="option of the file system of the store, if that is a URL, such as "
-        "endpoint_url=https://...; VALUE is JSON or text (several times for several options)",
-    )
-    _add_zarr_options(export)
-    add("--shards", type=_sizes, metavar="N", help=f"size of a shard: {_SIZES} (none)")
-    add("--compressor", choices=COMPRESSORS, default="blosc", help="codec (%(default)s)")
-    add("--overwrite", action="store_true", help="replace a Zarr store that is there already")
-    add("--resume", action="store_true", help="finish a store that was interrupted")
-    add(
-        "--errors",
-        choices=ERRORS,
-        default="raise",
-        help="frames that cannot be decoded: stop, or fill them and tell (%(default)s)",
-    )
-
-
-def _add_serve_options(serve: argparse.ArgumentParser) -> None:
-    add = serve.add_argument
-    _add_zarr_options(serve)
-    add(
-        "--allow-origin",
-        dest="allow_origins",
-        action="append",
-        default=[],
-        metavar="ORIGIN",
-        help="origin whose pages may read the slides, such as https://example.org (several times "
-        "for several origins)",
-    )
-    add(
-        "--address",
-        default="127.0.0.1",
-        help="address to listen to; others than %(default)s are reached from other machines, "
-        "without encryption",
-    )
-    add("--port", type=int, default=0, help="port to listen to (one that is free)")
-
-
-def _add_zarr_options(command: argparse.ArgumentParser) -> None:
-    add = command.add_argument
-    add("--version", choices=VERSIONS, default="0.5", help="version of OME-Zarr (%(default)s)")
-    add("--chunks", type=_sizes, metavar="N", help=f"size of a chunk: {_SIZES} (whole frames)")
-    add(
-        "--levels",
-        choices=LEVELS,
-        default="stored",
-        help="levels of the slide, or all of factors 1, 2, 4, ... (%(default)s)",
-    )
-    add("--no-labels", dest="labels", action="store_false", help="leave segments out")
-    add(
-        "--associated",
-        action="store_true",
-        help="also LABEL and OVERVIEW images, which may show patient data",
-    )
-
-
-def _add_view_options(view: argparse.ArgumentParser) -> None:
-    add = view.add_argument
-    add(
-        "--overlay",
-        dest="overlays",
-        action="append",
-        default=[],
-        metavar="PATH",
-        help="Zarr store or image file of a mask to lay over the slide (repeat it for several)",
-    )
-    add(
-        "--show-label",
-        action="store_true",
-        help="also show the LABEL image, which may show patient data",
-    )
-    add(
-        "--no-browser",
-        dest="show",
-        action="store_false",
-        help="only print the address of the page",
-    )
-    add("--port", type=int, default=0, metavar="N", help="port to listen at (one that is free)")
-    add(
-        "--address",
-        default="127.0.0.1",
-        metavar="IP",
-        help="interface to listen at; others than this machine reach it unless it is %(default)s",
-    )
-
-
-def _sizes(text: str) -> tuple[int, ...]:
-    """Parse sizes that are separated by commas."""
-    try:
-        return tuple(int(size) for size in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected sizes such as 512,512") from None
-
-
-def _option(text: str) -> tuple[str, Any]:
-    """Parse the name of an option and its value, which is JSON or text."""
-    name, equals, value = text.partition("=")
-    if not name or not equals:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected KEY=VALUE")
-    try:
-        return name, json.loads(value)
-    except ValueError:
-        return name, value
-
-
-def _add(commands: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
-    command: argparse.ArgumentParser = commands.add_parser(
-        name, help=text, description=f"{text[0].upper()}{text[1:]}."
-    )
-    command.set_defaults(run=run)
-    return command
 
 
 def _open(options: argparse.Namespace) -> "dicomslide.Slide":
@@ -459,3 +204,14 @@ def _show_warning(
     line: str | None = None,
 ) -> None:
     print(f"dicomslide: warning: {printable(message)}", file=file or sys.stderr)
+
+
+_COMMANDS: dict[str, Callable[[argparse.Namespace], list[str] | None]] = {
+    "info": _info,
+    "thumbnail": _thumbnail,
+    "export": _export,
+    "serve": _serve,
+    "view": _view,
+    "headers": _headers,
+    "demo": _demo,
+}
