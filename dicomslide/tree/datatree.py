@@ -182,7 +182,9 @@ def _node(
 
 def _associated(image: TiledImage, form: ArrayForm) -> xr.Dataset:
     dataset = associated_image(image.get_total_pixel_matrix().array, form)
-    return dataset.assign_attrs({**_image_attributes(image), **_placement(image)})
+    # Specimen Label in Image (PS3.3 C.8.12.4): what shows the label may show patient data
+    label = {"specimen_label_in_image": str(image.metadata.get("SpecimenLabelInImage") or "")}
+    return dataset.assign_attrs({**_image_attributes(image), **label, **_placement(image)})
 
 
 def _placement(image: TiledImage) -> dict[str, Any]:

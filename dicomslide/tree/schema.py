@@ -7,7 +7,7 @@ Several variables of one kind are numbered, as are their dimensions and coordina
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,7 @@ __all__ = [
     "is_associated",
     "is_derived",
     "level_number",
+    "may_show_label",
     "numbered",
     "plane_dimension",
     "texts_of",
@@ -216,3 +217,15 @@ def associated_path(name: str, index: int) -> str:
 def is_associated(path: str) -> bool:
     """Whether a node is that of an associated image."""
     return path.startswith("/associated/")
+
+
+def may_show_label(path: str, attributes: Mapping[str, object]) -> bool:
+    """Whether an associated image may show the label of the slide, which may name a patient.
+
+    A LABEL image does, an OVERVIEW image unless it says that it does not, and others if they say
+    so.
+    """
+    stated = attributes.get("specimen_label_in_image")
+    if path.startswith(associated_path("label", 0)):
+        return True
+    return stated != "NO" if path.startswith(associated_path("overview", 0)) else stated == "YES"

@@ -102,7 +102,8 @@ def view(
     show : bool, optional
         Whether a browser opens, unless a notebook shows the viewer
     show_label : bool, optional
-        Whether the LABEL image is among the associated images: it may name a patient
+        Whether the LABEL image is among the associated images, and others that show the label: it
+        may name a patient
     address : str, optional
         Address of the interface to listen at; by default only programs of this machine reach it
     port : int, optional

@@ -19,7 +19,7 @@ from dicomslide.display.raster import Grid
 from dicomslide.display.tiles import Picture
 from dicomslide.errors import ArgumentTypeError, ArgumentValueError, SelectionError
 from dicomslide.slide import Slide
-from dicomslide.tree.schema import IMAGE, SLIDE_X, associated_path, is_associated
+from dicomslide.tree.schema import IMAGE, SLIDE_X, is_associated, may_show_label
 from dicomslide.viewing.axes import SlideAxes, place
 from dicomslide.viewing.layers import Layer, SlideLayer, Wishes
 from dicomslide.viewing.overlays import derived_layers, open_overlays
@@ -36,7 +36,6 @@ _RUN_LENGTHS = 3
 # Associated images are small pictures
 _MOST_PIXELS = 2**26
 _LARGEST_SIDE = 1600
-_LABEL = associated_path("label", 0)
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ class Scene:
     overlays : mapping, or one or a sequence of overlays, optional
         See `dicomslide.view`
     show_label : bool
-        Whether LABEL images are shown, which may name a patient
+        Whether associated images are shown that show the label, which may name a patient
     """
 
     def __init__(
@@ -95,7 +94,7 @@ class Scene:
         self._associated = {
             path.rpartition("/")[2]: node[IMAGE.name]
             for path, node in groups.items()
-            if is_associated(path) and (show_label or not path.startswith(_LABEL))
+            if is_associated(path) and (show_label or not may_show_label(path, node.attrs))
         }
 
     @property

@@ -2,6 +2,7 @@
 
 import dask.array as da
 import numpy as np
+import pydicom
 import pytest
 import xarray as xr
 from PIL import Image
@@ -289,9 +290,21 @@ class TestTrees:
 
 
 class TestAssociatedImages:
+    @pytest.mark.parametrize(("stated", "is_shown"), [("NO", True), ("YES", False), ("", False)])
+    def test_an_overview_is_shown_if_it_says_that_no_label_is_in_it(
+        self, make_slide, tmp_path, stated, is_shown
+    ):
+        for path in make_slide(size=SIZE, overview=True).paths:
+            dataset = pydicom.dcmread(path)
+            if "OVERVIEW" in dataset.ImageType:
+                dataset.SpecimenLabelInImage = stated
+            dataset.save_as(tmp_path / path.name)
+        assert (make_scene(tmp_path).describe()["associated"] == ["overview"]) is is_shown
+
     def test_the_label_is_shown_only_if_it_is_wanted(self, make_slide):
         folder = make_slide(size=SIZE, label=True, overview=True).folder
-        assert make_scene(folder).describe()["associated"] == ["overview"]
+        # This overview says that the label is in it
+        assert make_scene(folder).describe()["associated"] == []
         with pytest.raises(SelectionError):
             make_scene(folder).draw_associated("label")
         scene = make_scene(folder, show_label=True)
