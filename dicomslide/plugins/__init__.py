@@ -1,1 +1,1 @@
-"""What other programs find this package by."""
+"""Plugins for other programs, which find them by entry points of the package."""

@@ -1,7 +1,7 @@
-"""Who may read from a server of slides: who knows its address, and pages of origins that are named.
+"""Access to a server of slides: for programs with its token, and for pages of allowed origins.
 
-The address has a token in its path: readers of Zarr and of Deep Zoom put names after an address,
-and lose what is in its query.
+The token is in the path of URLs: readers of Zarr and of Deep Zoom append names to an address, and
+lose its query.
 """
 
 import asyncio
@@ -29,18 +29,18 @@ T = TypeVar("T")
 LOOPBACK = "127.0.0.1"
 _TOKEN_BYTES = 24
 _LARGEST_PORT = 65535
-# A browser keeps what it has seen only for the person who saw it
+# "private" keeps proxies from storing answers for other users
 _CACHING = "private, max-age=3600"
 
 
 def make_token() -> str:
-    """Make a token that nobody guesses, of characters that mean nothing in a URL."""
+    """Make a random token that cannot be guessed, of characters that need no escapes in a URL."""
     return secrets.token_urlsafe(_TOKEN_BYTES)
 
 
 @dataclass(frozen=True)
 class Access:
-    """What a request needs.
+    """Token and origins that requests are checked against.
 
     Parameters
     ----------
@@ -48,32 +48,32 @@ class Access:
         Origins, such as ``https://example.org``, whose pages may read answers; the server's own
         pages may anyway
     token : str, optional
-        Has to be the first part of the path of each URL; by default a random one
+        First part of the path of all URLs; by default a random one
     """
 
     origins: frozenset[str] = frozenset()
     token: str = field(default_factory=make_token, repr=False)
 
     def admits(self, token: str) -> bool:
-        """Whether a token is the right one; how long it takes tells nothing about it."""
+        """Whether a token is the right one, compared in constant time."""
         return hmac.compare_digest(token.encode(), self.token.encode())
 
 
 class GuardedHandler(RequestHandler):
-    """Answers requests whose path begins with the token.
+    """Handler of requests whose path begins with the token.
 
-    The first group of the pattern of a route is the token. Answers say nothing about the machine:
-    what went wrong is in the log.
+    The first group of the pattern of a route is the token. Answers reveal nothing about the
+    machine: errors are described in the log only.
 
     Parameters
     ----------
     access : Access
-        What a request needs
+        Token and origins that requests are checked against
     pool : Pool
-        Threads that work for it
+        Threads that read pixels and metadata
     """
 
-    # Headers are set for the first time before the access is known
+    # Tornado sets default headers before it calls `initialize`
     access: Access | None = None
 
     def initialize(self, access: Access, pool: Pool) -> None:
@@ -87,7 +87,7 @@ class GuardedHandler(RequestHandler):
         self.clear_header("Server")
         self.set_header("Cache-Control", _CACHING)
         self.set_header("X-Content-Type-Options", "nosniff")
-        # The token is in the address
+        # Pages that are linked to must not learn the token, which is in the URL
         self.set_header("Referrer-Policy", "no-referrer")
         self.set_header("Cross-Origin-Resource-Policy", "same-origin")
         self.set_header("Vary", "Origin")
@@ -111,12 +111,12 @@ class GuardedHandler(RequestHandler):
             raise HTTPError(HTTPStatus.FORBIDDEN)
 
     async def perform(self, work: Callable[[], T]) -> T:
-        """Have something done on another thread, unless nobody waits for it any more.
+        """Call a function on another thread, unless the client closes the connection before.
 
         Parameters
         ----------
         work : callable
-            What is done
+            Function without parameters
 
         Returns
         -------
@@ -137,30 +137,30 @@ class GuardedHandler(RequestHandler):
             raise HTTPError(HTTPStatus.SERVICE_UNAVAILABLE) from None
 
     def on_connection_close(self) -> None:
-        """Drop what nobody waits for any more."""
+        """Cancel the work for a client that has closed the connection."""
         if self._work is not None:
             self._work.cancel()
 
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
-        """Log what the answer does not say; what the request got wrong, it says."""
+        """Log the errors that answers do not describe; faults of requests are not logged."""
         if isinstance(value, DicomSlideError):
             logger.error("%s", value)
         elif not isinstance(value, HTTPError):
             logger.error("a request failed", exc_info=(typ, value, tb))
 
     def options(self, *_: str) -> None:
-        """Answer a browser that asks in advance whether a page may ask."""
+        """Answer the preflight request of a browser (CORS)."""
         self.set_header("Access-Control-Allow-Methods", "GET, HEAD")
         self.set_header("Access-Control-Allow-Headers", "Range")
-        # Pages of the internet that ask a server on this machine
+        # Browsers ask for this header before a public page may read from a loopback address
         self.set_header("Access-Control-Allow-Private-Network", "true")
         self.set_status(HTTPStatus.NO_CONTENT)
 
     def _log(self) -> None:
-        """Leave requests out of the log: the token is in their address."""
+        """Log no requests, as their URLs contain the token."""
 
     def write_error(self, status_code: int, **about: Any) -> None:
-        """Say what went wrong, and nothing about this machine."""
+        """Answer with the status and its reason, and nothing about this machine."""
         is_known = isinstance(about.get("exc_info", (None, None))[1], DicomSlideError)
         hint = ": pixels cannot be read, the log of the server says why" if is_known else ""
         self.set_header("Content-Type", "text/plain; charset=utf-8")
@@ -171,7 +171,7 @@ class GuardedHandler(RequestHandler):
 
 
 def is_loopback(address: str) -> bool:
-    """Whether only programs of this machine reach an address."""
+    """Whether an address can be reached from this machine only."""
     if address == "localhost":
         return True
     try:
@@ -188,14 +188,19 @@ def listen(address: str, port: int) -> socket.socket:
     address : str
         Address or name of an interface of this machine
     port : int
-        Port; 0 for one that is free
+        Port; 0 for a free one
+
+    Returns
+    -------
+    socket.socket
+        Listening socket, which does not block
 
     Raises
     ------
     ValueError
-        When there is no such port
+        When the port is not one of 0 to 65535
     StoreError
-        When that is not possible, as when the port is taken
+        When the socket cannot be opened, for instance as the port is in use
     """
     if not 0 <= port <= _LARGEST_PORT:
         raise ArgumentValueError(f"port: {port} is none, expected 0 to {_LARGEST_PORT}")

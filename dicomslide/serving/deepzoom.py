@@ -1,6 +1,6 @@
-"""Slides as Deep Zoom images, which OpenSeadragon and others show.
+"""Slides as Deep Zoom images, for viewers such as OpenSeadragon.
 
-Levels are counted from a single pixel on, each twice as large as the one before it, the last one of
+Level 0 has a single pixel, each level is twice as large as the one before it, and the last one has
 the size of the slide.
 """
 
@@ -14,9 +14,9 @@ from dicomslide.display.tiles import Picture
 __all__ = ["FORMAT", "DeepZoom"]
 
 FORMAT = "jpeg"
-# A tile has 256 pixels with its neighbours' pixels at its edges
+# With the overlap on both sides a tile has 256 x 256 pixels
 _TILE, _OVERLAP = 254, 1
-# As good as that of a scanner, and colours are not subsampled
+# JPEG quality, about that of scanners
 _QUALITY = 90
 
 
@@ -35,7 +35,7 @@ class DeepZoom:
 
     @property
     def descriptor(self) -> str:
-        """The file that describes the image."""
+        """Descriptor of the image (a .dzi file) as XML."""
         rows, columns = self._picture.grid.size
         return (
             '<?xml version="1.0" encoding="UTF-8"?>\n'
@@ -45,14 +45,14 @@ class DeepZoom:
         )
 
     def has(self, level: int, column: int, row: int) -> bool:
-        """Whether there is a tile."""
+        """Whether the image has this tile."""
         if not 0 <= level <= self._last:
             return False
         rows, columns = self._picture.grid.reduced(self._last - level).size
         return 0 <= row * _TILE < rows and 0 <= column * _TILE < columns
 
     def tile(self, level: int, column: int, row: int) -> bytes:
-        """Draw a tile that there is, and encode it.
+        """Draw and encode a tile, which has to exist.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""What a server of slides answers."""
+"""Handlers of HTTP requests, and their routes."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -13,12 +13,12 @@ from dicomslide.serving.slides import ServedSlide
 
 __all__ = ["ROUTES", "ZARR"]
 
-# The last part of the address is what readers look at to tell what it is
+# Readers recognize formats by the last part of an address
 ZARR, DEEP_ZOOM = "ome.zarr", "deepzoom"
 
 
 class _Handler(GuardedHandler):
-    """Answers for one of the slides.
+    """Base of handlers for one of the slides.
 
     Parameters
     ----------
@@ -39,19 +39,19 @@ class _Handler(GuardedHandler):
         Raises
         ------
         tornado.web.HTTPError
-            404 when there is none of this name
+            404 when no slide has this name
         """
         if name not in self.slides:
             raise HTTPError(HTTPStatus.NOT_FOUND)
         return self.slides[name]
 
     def compute_etag(self) -> str | None:
-        """Take no sum of what never changes, as it takes longer than to send it."""
+        """Compute no ETag, as hashing an answer takes longer than sending it again."""
         return None
 
 
 class _List(_Handler):
-    """What is served: names to the addresses of the slides, which follow the one that was asked."""
+    """Names of the slides with their addresses, which are relative to the requested URL."""
 
     def get(self, _: str) -> None:
         """Answer with JSON."""
@@ -69,7 +69,7 @@ class _Value(_Handler):
     """Values of a Zarr store, or parts of them."""
 
     async def head(self, _: str, name: str, key: str) -> None:
-        """Answer how large a value is."""
+        """Answer with the size of a value."""
         store = self.find(name).store
         size = await self.perform(lambda: store.size(key))
         if size is None:
@@ -111,7 +111,7 @@ class _Value(_Handler):
 
 
 class _Descriptor(_Handler):
-    """The files that describe Deep Zoom images."""
+    """Descriptors of Deep Zoom images."""
 
     async def get(self, _: str, name: str) -> None:
         """Answer with XML."""
@@ -145,10 +145,10 @@ class _Tile(_Handler):
 
 
 class _Nothing(_Handler):
-    """Answers whatever else is asked, to those who know the token."""
+    """Handler of all other paths, which also checks the token."""
 
     def get(self, *_: str) -> None:
-        """Answer that there is nothing.
+        """Answer that the path does not exist.
 
         Raises
         ------

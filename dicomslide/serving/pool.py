@@ -1,4 +1,4 @@
-"""The threads that work for requests: few at a time, and only while somebody waits."""
+"""Pool of threads that work for requests, as long as their clients wait."""
 
 import asyncio
 import os
@@ -13,23 +13,23 @@ __all__ = ["BusyError", "Pool"]
 
 T = TypeVar("T")
 
-# The tiles of several screens
+# Most requests that wait for a thread: the tiles of several screens
 _MOST_WAITING = 512
 
 
 class BusyError(DicomSlideError):
-    """So many requests wait already that one more is refused."""
+    """Raised for a request when too many others wait already."""
 
 
 class Pool:
-    """Threads that work for requests, used by one event loop.
+    """Pool of threads that work for the requests of one event loop.
 
     Parameters
     ----------
     threads : int, optional
         Number of threads; by default that of the processors, as each read decodes on its thread
     most_waiting : int, optional
-        How many requests may wait for a thread
+        Most requests that may wait for a thread
     """
 
     def __init__(self, threads: int | None = None, most_waiting: int = _MOST_WAITING) -> None:
@@ -40,15 +40,15 @@ class Pool:
         self._waiting = 0
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Have something done on another thread.
+        """Call a function on another thread.
 
-        Work is not begun when the caller is cancelled before there is a thread for it. What was
-        begun occupies its thread until it ends.
+        The function is not called if the caller is cancelled before a thread is free. A call that
+        has begun occupies its thread until it ends.
 
         Parameters
         ----------
         work : callable
-            What is done
+            Function without parameters
 
         Returns
         -------
@@ -58,7 +58,7 @@ class Pool:
         Raises
         ------
         BusyError
-            When too many wait already
+            When too many requests wait already
         """
         if self._free.locked() and self._waiting >= self._most_waiting:
             raise BusyError(f"{self._waiting} requests wait already")
@@ -70,7 +70,7 @@ class Pool:
         loop = asyncio.get_running_loop()
 
         def release(_: object) -> None:
-            # Nobody waits any more where the loop has ended in the meantime
+            # A loop that has ended in the meantime has no more requests, and raises RuntimeError
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(self._free.release)
 
@@ -79,5 +79,5 @@ class Pool:
         return await asyncio.wrap_future(begun)
 
     def close(self) -> None:
-        """Begin no more work; what was begun ends by itself."""
+        """Begin no more work, without waiting for work that has begun."""
         self._executor.shutdown(wait=False, cancel_futures=True)

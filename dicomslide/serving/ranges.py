@@ -1,20 +1,20 @@
-"""The parts of a value that a request asks for (RFC 9110, section 14)."""
+"""Ranges of bytes in HTTP requests (RFC 9110, section 14)."""
 
 import re
 
 __all__ = ["UnsatisfiableError", "find_range"]
 
-# More digits than any size has are no number of bytes
+# Ranges with more digits than any size has are ignored
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 
 
 class UnsatisfiableError(ValueError):
-    """There is nothing in the range that a request asks for.
+    """Raised for a requested range without any bytes of the value.
 
     Parameters
     ----------
     size : int
-        Number of bytes that there are
+        Number of bytes of the value
     """
 
     def __init__(self, size: int) -> None:
@@ -23,25 +23,25 @@ class UnsatisfiableError(ValueError):
 
 
 def find_range(header: str | None, size: int) -> slice | None:
-    """Find the part that a header ``Range`` asks for.
+    """Find the part of a value that a header ``Range`` requests.
 
     Parameters
     ----------
     header : str, optional
-        The header
+        Value of the header
     size : int
-        Number of bytes that there are
+        Number of bytes of the value
 
     Returns
     -------
     slice or None
-        The part; None for all of it, also where the header is not understood or asks for several
-        parts, as a server may answer then
+        Requested bytes; None for all of them, also where the header is invalid or requests several
+        ranges, which a server may ignore
 
     Raises
     ------
     UnsatisfiableError
-        When there is nothing in that range
+        When the range contains no bytes of the value
     """
     found = _RANGE.fullmatch(header or "")
     if found is None or not any(found.groups()):

@@ -19,27 +19,26 @@ from dicomslide.slide import Slide
 
 __all__ = ["SlideServer"]
 
-# Requests have short headers and no bodies, and those who look at a slide come back in minutes
+# Requests have short headers and no bodies; viewers use a connection again after minutes
 _LIMITS = {"max_header_size": 2**14, "max_body_size": 0, "idle_connection_timeout": 300}
 
 
 class SlideServer:
-    """Serves slides to readers and viewers, as long as it is used as a context manager.
+    """Server of slides for readers and viewers, which runs while its context is entered.
 
-    The address of a slide is ``http://127.0.0.1:PORT/TOKEN/NAME/``. Below it are ``ome.zarr/``,
-    what `as_zarr` makes of the slide, and ``deepzoom.dzi``, its picture in the colours of
-    `make_thumbnail`. Nothing else can be read, and nothing without the token, which is a random
-    one.
+    The address of a slide is ``http://127.0.0.1:PORT/TOKEN/NAME/``. Below it are ``ome.zarr/``, the
+    slide as the Zarr store of `as_zarr`, and ``deepzoom.dzi``, its picture in the colours of
+    `make_thumbnail`. Nothing else can be read, and nothing without the token, which is random.
 
     Parameters
     ----------
     slides : sequence of Slide
-        The slides. They are named by their Container Identifier
+        The slides, which are named by their Container Identifiers
     address : str, optional
-        Address of the interface that is listened to. By default only programs of this machine reach
-        the server; what goes through a network is not encrypted
+        Address of the network interface. By default only programs of this machine reach the server;
+        connections are not encrypted
     port : int, optional
-        Port; by default one that is free
+        Port; by default a free one
     allow_origins : iterable of str, optional
         Origins, such as ``https://example.org``, whose pages may read the slides
     **options
@@ -50,7 +49,7 @@ class SlideServer:
     TypeError
         When an argument has the wrong type
     ValueError
-        When an argument has no possible value, or a slide has no optical paths
+        When an argument has an invalid value, or a slide has no optical paths
     """
 
     def __init__(
@@ -80,18 +79,18 @@ class SlideServer:
 
     @property
     def urls(self) -> dict[str, str]:
-        """Names of the slides to their addresses, which end with a slash."""
+        """Addresses of the slides by their names; they end with a slash."""
         host = f"[{self._address}]" if ":" in self._address else self._address
         start = f"http://{host}:{self._port}/{self._access.token}"
         return {name: f"{start}/{name}/" for name in self._slides}
 
     def __enter__(self) -> Self:
-        """Begin to serve.
+        """Start to serve on a thread.
 
         Raises
         ------
         OSError
-            When the address cannot be listened to
+            When the server cannot listen at the address and port
         """
         opened = listen(self._address, self._port)
         self._port = opened.getsockname()[1]

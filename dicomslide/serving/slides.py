@@ -32,12 +32,12 @@ class ServedSlide:
 
     @cached_property
     def deep_zoom(self) -> DeepZoom:
-        """The slide as a Deep Zoom image, made when it is asked for."""
+        """The slide as a Deep Zoom image, made on first access."""
         return DeepZoom(Picture(self.slide.to_groups(chunks=None)))
 
 
 def name_slides(identifiers: Iterable[str]) -> list[str]:
-    """Make names of identifiers: characters that mean nothing in a URL, no name twice."""
+    """Make unique names of identifiers, of characters that need no escapes in a URL."""
     names: dict[str, None] = {}
     for identifier in identifiers:
         safe = re.sub(r"[^A-Za-z0-9._-]+", "_", identifier)[:_LONGEST_NAME].strip("._") or "slide"
