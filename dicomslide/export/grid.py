@@ -138,7 +138,7 @@ class BlockReader(Protocol):
 
     @property
     def grid(self) -> Grid:
-        """How it is divided."""
+        """Division of the array into blocks, chunks and shards."""
 
     def read(self, block: Block) -> NDArray:
         """Read a block of any size and place."""

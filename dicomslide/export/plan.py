@@ -1,4 +1,4 @@
-"""What a store holds: arrays, and the metadata that make an OME-Zarr image of them."""
+"""Plan of a store: its arrays, and the metadata that make an OME-Zarr image of them."""
 
 import hashlib
 import io
@@ -66,7 +66,7 @@ class PlannedArray:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a store holds, whether it is written or only looks as if it were.
+    """Content of a store, written or virtual: images, arrays and metadata.
 
     Parameters
     ----------
@@ -210,7 +210,7 @@ class Plan:
         return made
 
     def _facts(self, image: Image) -> dict[str, Any]:
-        """What OME-Zarr has no place for."""
+        """Collect facts about an image that OME-Zarr cannot express."""
         facts: dict[str, Any] = {}
         if image.planes:
             facts |= {

@@ -28,11 +28,11 @@ class VirtualArray:
     planned : PlannedArray
         What it holds, and how it is divided
     store : str
-        What tells its store from others of this process
+        Name of its store, unique in this process
     folder : str
         Path of the folder of its chunks
     siblings : mapping
-        The arrays of the store by their paths, which it may be computed from
+        Arrays of the store by their paths, from which this one may be computed
     """
 
     planned: PlannedArray
@@ -42,7 +42,7 @@ class VirtualArray:
 
     @property
     def grid(self) -> Grid:
-        """How it is divided."""
+        """Division of the array into chunks and shards."""
         return self.planned.grid
 
     @property
@@ -120,13 +120,13 @@ class VirtualArray:
             pixels, _ = source.read(block)
         # Samples of a pixel are neighbours in a frame, and far from each other in chunks
         pixels = np.ascontiguousarray(pixels)
-        # Those who read it share it
+        # Threads that read the block share the array
         pixels.flags.writeable = False
         return pixels
 
 
 def _is_number(text: str) -> bool:
-    """Whether a part of a key is written as the number of a chunk is."""
+    """Whether a part of a key has the form of the number of a chunk."""
     return _NUMBER.fullmatch(text) is not None
 
 
