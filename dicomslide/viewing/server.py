@@ -24,7 +24,8 @@ T = TypeVar("T")
 
 # Reads of a distant store wait more than they work
 _THREADS = 8
-_LONGEST_QUERY = 4096
+# Hundreds of channels with colours and windows
+_LONGEST_QUERY = 2**14
 _PAGE = {
     "": ("index.html", "text/html; charset=utf-8"),
     "viewer.css": ("viewer.css", "text/css; charset=utf-8"),
