@@ -60,7 +60,7 @@ def test_the_command_lists_derived_images(folder, capsys):
     lines = printed.splitlines()
     start = lines.index("Derived images") + 2
     rows = [line.split()[:3] for line in lines[start : lines.index("", start)]]
-    assert sorted(rows) == [["SEGMENT", "11", "7"], ["SEGMENT", "13", "6"]]
+    assert sorted(rows) == [["PARAMETER", "13", "6"], ["SEGMENT", "11", "7"]]
 
 
 def test_the_command_leaves_derived_images_out_where_asked_to(folder, tmp_path, capsys):

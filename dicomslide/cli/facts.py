@@ -6,11 +6,12 @@ from typing import Any
 
 from pydicom.uid import UID
 
+from dicomslide.enum import ChannelTypes
 from dicomslide.errors import InvalidImageError
 from dicomslide.image import TiledImage
 from dicomslide.metadata.channels import Channel, channel_items
 from dicomslide.metadata.codes import CodeItem
-from dicomslide.metadata.flavors import read_image_type
+from dicomslide.metadata.flavors import image_flavor, read_image_type
 from dicomslide.metadata.optional import optional_number, optional_text
 from dicomslide.metadata.transfer_syntaxes import TRANSFER_SYNTAXES
 from dicomslide.placement.arrangement import SlideChannel
@@ -39,7 +40,7 @@ class ImageFacts:
     name : str
         Name: that of its file, or its SOP Instance UID
     kind : str
-        Value 3 of Image Type, or the type of the channels where there is none
+        Value 3 of Image Type, or for derived images the type of their channels
     rows, columns : int
         Size of the total pixel matrix
     pixel_spacing_um : tuple of float, optional
@@ -278,13 +279,12 @@ def _levels(slide: Slide) -> tuple[LevelFacts, ...]:
 
 def _image(image: TiledImage) -> ImageFacts:
     dataset = image.metadata
-    image_type = tuple(read_image_type(dataset))
     rows, columns = image.size
     uid = image.transfer_syntax_uid
     syntax = TRANSFER_SYNTAXES.get(uid)
     return ImageFacts(
         name=image.label.removeprefix("image "),
-        kind=image_type[2] if len(image_type) > 2 else image.channel_type.value,
+        kind=_kind(image),
         rows=rows,
         columns=columns,
         pixel_spacing_um=_pixel_spacing(image),
@@ -292,13 +292,20 @@ def _image(image: TiledImage) -> ImageFacts:
         tile_columns=_integer(image, "Columns"),
         bits_stored=_bits(image),
         photometric_interpretation=optional_text(dataset, "PhotometricInterpretation"),
-        image_type=image_type,
+        image_type=tuple(read_image_type(dataset)),
         transfer_syntax=syntax.short_name if syntax else UID(uid).name if uid else "not stated",
         transfer_syntax_uid=uid,
         sop_class_uid=optional_text(dataset, "SOPClassUID"),
         sop_instance_uid=image.uid,
         series_instance_uid=optional_text(dataset, "SeriesInstanceUID"),
     )
+
+
+def _kind(image: TiledImage) -> str:
+    # Image Type of derived images has the values of the image that they were derived from
+    is_derived = image.channel_type is not ChannelTypes.OPTICAL_PATH
+    flavor = None if is_derived else image_flavor(image.metadata)
+    return flavor or image.channel_type.value
 
 
 def _pixel_spacing(image: TiledImage) -> tuple[float, float] | None:
