@@ -36,7 +36,7 @@ class TestHtml:
         error = np.abs(shown - image.values).mean()
         assert all(error < np.abs(shown - other).mean() / 2 for other in others)
 
-    def test_says_what_there_is(self, make_slide):
+    def test_html_says_what_there_is(self, make_slide):
         written = make_slide(
             factors=(1, 2),
             focal_planes=3,
@@ -91,7 +91,7 @@ class TestHtml:
 
 class TestThumbnail:
     @pytest.mark.parametrize("orientation", ORIENTATIONS)
-    def test_upright(self, make_slide, orientation):
+    def test_thumbnail_is_upright_where_that_is_wanted(self, make_slide, orientation):
         slide = open_slide(make_slide(orientation=orientation).folder)
         image = slide.to_datatree()["level_0/image"].slide.upright()[0, 0]
         np.testing.assert_array_equal(slide.get_thumbnail(90, upright=True), image)
@@ -125,7 +125,7 @@ class TestThumbnail:
         assert one.shape == other.shape
         assert np.abs(one - other).mean() < 3
 
-    def test_fluorescence_of_a_tree(self, make_slide):
+    def test_fluorescence_of_a_tree_is_shown(self, make_slide):
         slide = open_slide(make_slide(samples=1, optical_paths=3).folder)
         picture = slide.to_datatree(None).slide.thumbnail(90)
         assert picture.mode == "RGB"
@@ -134,7 +134,7 @@ class TestThumbnail:
         )
 
     @pytest.mark.parametrize("size", [0, -3, 1.5])
-    def test_what_is_no_size(self, make_slide, size):
+    def test_impossible_sizes_are_errors(self, make_slide, size):
         tree = open_slide(make_slide().folder).to_datatree()
         with pytest.raises((TypeError, ValueError), match=r"^size: "):
             tree.slide.thumbnail(size)

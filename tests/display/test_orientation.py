@@ -35,12 +35,12 @@ class TestUpright:
         assert (np.diff(level.slide_x) > 0).all()
         assert (np.diff(level.slide_y) < 0).all()
 
-    def test_what_is_upright_stays(self, make_slide, orientation, chunks):
+    def test_upright_arrays_stay_as_they_are(self, make_slide, orientation, chunks):
         tree = open_slide(make_slide(orientation=orientation).folder).to_datatree(chunks)
         once = tree["level_0/image"].slide.upright()
         xr.testing.assert_identical(once.slide.upright(), once)
 
-    def test_nothing_is_read(self, make_slide, orientation, chunks, monkeypatch):
+    def test_turning_reads_nothing(self, make_slide, orientation, chunks, monkeypatch):
         from dicomslide.pixels.array import FrameArray
 
         slide = open_slide(make_slide(orientation=orientation).folder)
@@ -154,7 +154,7 @@ class TestClip:
             image.slide.clip(x=bounds)
 
 
-def test_what_is_no_slide_says_so():
+def test_array_without_a_place_on_the_slide_is_an_error():
     array = xr.DataArray(np.zeros((3, 4)), dims=("y", "x"))
     import dicomslide.accessor  # noqa: F401
 

@@ -17,7 +17,7 @@ COLORS = st.text("0123456789ABCDEF", min_size=6, max_size=6)
 
 class TestLight:
     @pytest.mark.parametrize("dtype", DTYPES)
-    def test_runs_from_black_to_white_along_the_window(self, dtype):
+    def test_light_runs_from_black_to_white_along_the_window(self, dtype):
         values = np.array([0, 20, 70, 120, 127], dtype)
         assert light_of(values, (20, 120)).tolist() == [0, 0, 128, 255, 255]
         assert light_of(values, (20, 120), is_inverted=True).tolist() == [255, 255, 128, 0, 0]
@@ -25,13 +25,13 @@ class TestLight:
     def test_unknown_values_are_dark(self):
         assert light_of(np.array([np.nan, 5.0]), (0, 5)).tolist() == [0, 255]
 
-    def test_window_without_extent(self):
+    def test_window_without_extent_is_a_threshold(self):
         assert light_of(np.array([2, 3, 4], np.uint8), (3, 3)).tolist() == [0, 0, 255]
 
 
 class TestMix:
     @given(npst.arrays(np.uint8, (4, 5, 3)), st.lists(COLORS, min_size=3, max_size=3))
-    def test_is_the_sum_of_light_times_colour(self, lights, colors):
+    def test_mixture_is_the_sum_of_light_times_colour(self, lights, colors):
         mixed = mix_light(list(np.moveaxis(lights, -1, 0)), colors)
         parts = np.array([[int(c[k : k + 2], 16) for k in (0, 2, 4)] for c in colors]) / 255
         expected = np.minimum(lights @ parts, 255)
@@ -45,7 +45,7 @@ class TestMix:
 
 class TestOverlay:
     @given(npst.arrays(np.uint8, (3, 4, 3)), st.floats(0, 1), COLORS)
-    def test_is_between_picture_and_colour(self, picture, opacity, color):
+    def test_overlay_is_between_picture_and_colour(self, picture, opacity, color):
         over = [int(color[k : k + 2], 16) for k in (0, 2, 4)]
         mask = np.array([[True, False, True, False]] * 3)
         laid = lay_over(picture, mask, color, opacity)
@@ -66,7 +66,7 @@ def fluorescence(make_slide, **options):
 
 class TestToRgb:
     @pytest.mark.parametrize("chunks", ["frames", None])
-    def test_colours_are_what_they_are(self, make_slide, chunks):
+    def test_colours_stay_as_they_are(self, make_slide, chunks):
         tree = open_slide(make_slide(factors=(1, 2)).folder).to_datatree(chunks)
         rgb = tree.slide.to_rgb()
         for level in ("level_0", "level_1"):
@@ -120,7 +120,9 @@ class TestToRgb:
         found = tree.slide.to_rgb()["level_0/image"]
         np.testing.assert_array_equal(found, stated.slide.to_rgb())
 
-    def test_level_that_is_too_large_for_a_window(self, make_slide, monkeypatch):
+    def test_level_that_is_too_large_for_choosing_a_window_is_an_error(
+        self, make_slide, monkeypatch
+    ):
         from dicomslide.display import picture
 
         monkeypatch.setattr(picture, "_MOST_PIXELS", 100)
@@ -144,7 +146,7 @@ class TestToRgb:
         one = tree["level_0/image"][1]
         np.testing.assert_array_equal(one.slide.to_rgb(), one)
 
-    def test_what_is_no_image(self, make_slide):
+    def test_other_arrays_are_errors(self, make_slide):
         tree = open_slide(make_slide().folder).to_datatree()
         with pytest.raises(ValueError, match="there is no image 'mask'"):
             tree["level_0/image"].rename("mask").slide.to_rgb()

@@ -27,7 +27,7 @@ def ax():
 
 
 class TestLandmark:
-    def test_is_at_its_place(self, marked, ax):
+    def test_landmark_is_at_its_place(self, marked, ax):
         slide, place = marked
         slide.to_datatree(None).slide.plot(ax)
         assert colours_at(ax, [place]) == [RED]
@@ -35,7 +35,7 @@ class TestLandmark:
         assert ax.get_ylabel() == "Y [mm]"
         assert ax.get_aspect() == 1.0
 
-    def test_is_nowhere_else(self, marked, ax):
+    def test_landmark_is_nowhere_else(self, marked, ax):
         slide, (x, y) = marked
         slide.to_datatree(None).slide.plot(ax)
         beside = ((0.003, 0), (-0.003, 0), (0, 0.003), (0, -0.003))
@@ -78,7 +78,7 @@ class TestOverlay:
         assert colours_at(ax, [place]) == [GREEN]
         assert [text.get_text() for text in ax.get_legend().get_texts()] == ["mark"]
 
-    def test_mask_of_another_resolution_and_upright(self, marked, ax):
+    def test_mask_of_another_resolution_or_orientation_lies_at_its_place(self, marked, ax):
         slide, place = marked
         tree = slide.to_datatree()
         coarse = (
@@ -112,7 +112,7 @@ class TestOverlay:
             places = places[:, ::-1]
         assert set(colours_at(ax, places)) == {GREEN}
 
-    def test_all_segments_and_their_own_colours(self, make_slide, ax):
+    def test_all_segments_have_their_own_colours(self, make_slide, ax):
         written = make_slide(segmentations=(SegmentationOptions(),))
         open_slide(written.folder).to_datatree().slide.plot(ax, overlay=True)
         texts = [text.get_text() for text in ax.get_legend().get_texts()]
@@ -127,7 +127,7 @@ class TestOverlay:
         texts = [text.get_text() for text in ax.get_legend().get_texts()]
         assert texts == ["cell 3", "cell 7"]
 
-    def test_segment_that_is_not_there(self, make_slide, ax):
+    def test_missing_segment_is_an_error(self, make_slide, ax):
         written = make_slide(segmentations=(SegmentationOptions(),))
         tree = open_slide(written.folder).to_datatree()
         with pytest.raises(ValueError, match=r"no segment 'Fat', only 1 \(Nucleus\), 2 \(Epi"):
@@ -135,7 +135,7 @@ class TestOverlay:
         with pytest.raises(TypeError, match="overlay: expected True"):
             tree.slide.plot(ax, overlay=[1.5])
 
-    def test_array_without_a_place(self, make_slide, ax):
+    def test_array_without_a_place_is_an_error(self, make_slide, ax):
         tree = open_slide(make_slide().folder).to_datatree()
         with pytest.raises(ValueError, match="overlay: an array needs the coordinates"):
             tree.slide.plot(ax, overlay=xr.DataArray(np.ones((4, 4), bool), dims=("y", "x")))
@@ -143,7 +143,7 @@ class TestOverlay:
 
 class TestLevel:
     @pytest.mark.parametrize(("inches", "expected"), [(8, 0.5), (0.45, 1), (0.2, 2)])
-    def test_fits_the_pixels_of_the_axes(self, make_slide, inches, expected):
+    def test_level_fits_the_pixels_of_the_axes(self, make_slide, inches, expected):
         written = make_slide(size=(90, 90), factors=(1, 2, 4))
         tree = open_slide(written.folder).to_datatree()
         figure = plt.figure(figsize=(inches, inches), dpi=100)
@@ -151,7 +151,7 @@ class TestLevel:
         tree.slide.plot(ax)
         assert ax.get_title() == f"{written.container_identifier}, {expected:g} µm per pixel"
 
-    def test_of_a_node_or_array_is_that_one(self, make_slide, ax):
+    def test_node_or_array_is_plotted_itself(self, make_slide, ax):
         tree = open_slide(make_slide(factors=(1, 2)).folder).to_datatree()
         tree["level_1"].to_dataset().slide.plot(ax)
         assert ax.get_title() == "1 µm per pixel"
@@ -160,7 +160,7 @@ class TestLevel:
 
 
 class TestOtherArrays:
-    def test_one_channel_of_fluorescence(self, make_slide, ax):
+    def test_one_channel_of_fluorescence_is_plotted(self, make_slide, ax):
         tree = open_slide(make_slide(samples=1, optical_paths=2).folder).to_datatree()
         level = tree["level_0"].to_dataset().isel(channel=[1])
         level.assign_coords(
@@ -180,13 +180,13 @@ class TestOtherArrays:
         assert ax.figure.axes[1].get_ylabel() == "score"
         assert ax.images[0].get_cmap().name == "magma"
 
-    def test_dimension_that_is_left_over(self, make_slide, ax):
+    def test_dimension_that_is_left_over_is_an_error(self, make_slide, ax):
         tree = open_slide(make_slide(segmentations=(SegmentationOptions(),)).folder).to_datatree()
         with pytest.raises(ValueError, match=r"no place for the dimensions \['segment'\]"):
             tree.slide.plot(ax, "segmentation")
         tree["level_0/segmentation"][1].slide.plot(ax)
 
-    def test_what_is_not_there(self, make_slide, ax):
+    def test_impossible_choices_are_errors(self, make_slide, ax):
         tree = open_slide(make_slide().folder).to_datatree()
         with pytest.raises(ValueError, match="no level with the variable 'parametric_map'"):
             tree.slide.plot(ax, "parametric_map")
@@ -197,7 +197,7 @@ class TestOtherArrays:
         with pytest.raises(ValueError, match="no pixels to plot"):
             tree["level_0/image"].slide.clip(x=(0, 1)).slide.plot(ax)
 
-    def test_too_many_pixels_for_a_figure(self, make_slide, ax, monkeypatch):
+    def test_too_many_pixels_for_a_figure_are_an_error(self, make_slide, ax, monkeypatch):
         from dicomslide.display import plot
 
         monkeypatch.setattr(plot, "_MOST_PIXELS", 100)

@@ -18,7 +18,7 @@ class TestTree:
         image = slide.to_datatree(chunks).slide.at_spacing(spacing).image
         np.testing.assert_array_equal(image[0, 0], image_at_spacing(slide, spacing))
 
-    def test_a_stored_level_is_itself(self, make_slide, chunks):
+    def test_spacing_of_a_stored_level_gives_its_pixels(self, make_slide, chunks):
         tree = open_slide(make_slide(factors=(1, 2)).folder).to_datatree(chunks)
         assert tree.slide.at_spacing(1.0).equals(tree["level_1"].to_dataset())
 
@@ -32,7 +32,7 @@ class TestTree:
             assert coarse[0] == pytest.approx(fine[:4].mean(), abs=1e-9)
             assert np.abs(np.diff(coarse)) == pytest.approx(0.002, abs=1e-9)
 
-    def test_upright_arrays_too(self, make_slide, chunks):
+    def test_upright_arrays_are_resampled(self, make_slide, chunks):
         tree = open_slide(make_slide(orientation=ORIENTATIONS[2]).folder).to_datatree(chunks)
         once = tree["level_0/image"][:, :, :68, :88].slide.upright().slide.at_spacing(2.0)
         other = tree["level_0/image"][:, :, :68, :88].slide.at_spacing(2.0).slide.upright()
@@ -64,13 +64,13 @@ def test_large_sources_are_cut(make_slide, monkeypatch):
 
 
 @pytest.mark.parametrize("spacing", [0, -1.0, "a", float("nan")])
-def test_what_is_no_spacing(make_slide, spacing):
+def test_impossible_spacings_are_errors(make_slide, spacing):
     tree = open_slide(make_slide().folder).to_datatree()
     with pytest.raises((TypeError, ValueError), match=r"^spacing: "):
         tree.slide.at_spacing(spacing)
 
 
-def test_array_without_millimetres(make_slide):
+def test_array_without_millimetres_is_an_error(make_slide):
     image = open_slide(make_slide().folder).to_datatree()["level_0/image"]
     with pytest.raises(ValueError, match="coordinates in millimetres"):
         image.isel(x=[0]).slide.at_spacing(1)

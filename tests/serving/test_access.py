@@ -53,7 +53,7 @@ async def fetch(url: str, **options: object) -> HTTPResponse:
 
 class TestToken:
     @pytest.mark.parametrize("token", ["wrong", "righ", "right1", "%20right", "r%C3%ACght", ""])
-    def test_a_wrong_one_is_forbidden(self, token):
+    def test_a_wrong_token_is_forbidden(self, token):
         async def ask():
             async with serving(lambda: "pixels") as address:
                 return await fetch(f"{address}/{token}/answer")
@@ -61,7 +61,7 @@ class TestToken:
         response = asyncio.run(ask())
         assert (response.code, response.body) == (403, b"403 Forbidden\n")
 
-    def test_the_right_one_is_answered(self):
+    def test_the_right_token_is_answered(self):
         async def ask():
             async with serving(lambda: "pixels") as address:
                 return await fetch(f"{address}/right/answer")
@@ -70,7 +70,7 @@ class TestToken:
         assert (response.code, response.body) == (200, b"pixels")
         assert response.headers["Referrer-Policy"] == "no-referrer"
 
-    def test_each_server_has_another_one_which_is_not_shown(self):
+    def test_each_server_has_another_token_which_is_not_shown(self):
         tokens = {Access().token for _ in range(100)}
         assert len(tokens) == 100
         # 24 bytes, six bits a character

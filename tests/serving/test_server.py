@@ -109,7 +109,7 @@ class TestZarr:
 
 class TestRanges:
     @given(size=st.integers(0, 50), first=st.integers(0, 60), last=st.integers(0, 60))
-    def test_bytes_from_one_to_another(self, size, first, last):
+    def test_range_of_bytes_has_a_first_and_a_last_one(self, size, first, last):
         header = f"bytes={first}-{last}"
         wanted = [i for i in range(size) if first <= i <= last]
         if last < first:
@@ -121,7 +121,7 @@ class TestRanges:
                 find_range(header, size)
 
     @given(size=st.integers(0, 50), number=st.integers(0, 60))
-    def test_bytes_from_one_on_and_the_last_ones(self, size, number):
+    def test_range_of_bytes_may_be_open_at_either_end(self, size, number):
         for header, wanted in (
             (f"bytes={number}-", range(number, size)),
             (f"bytes=-{number}", range(max(size - number, 0), size)),
@@ -139,7 +139,7 @@ class TestRanges:
             *("bytes=-1-2", "bytes=0-" + "9" * 30, "bytes= 0-1", "bytes=+1-2"),
         ],
     )
-    def test_what_is_not_understood_asks_for_all(self, header):
+    def test_range_that_is_not_understood_asks_for_all(self, header):
         assert find_range(header, 10) is None
 
 
@@ -286,13 +286,13 @@ class TestAccess:
 
 class TestNames:
     @given(st.lists(st.text()))
-    def test_mean_nothing_in_a_url_and_are_different(self, identifiers):
+    def test_names_have_no_special_characters_of_urls_and_are_different(self, identifiers):
         names = name_slides(identifiers)
         assert len(names) == len(identifiers) == len(set(names))
         for name in names:
             assert re.fullmatch(r"[A-Za-z0-9-][A-Za-z0-9._-]*", name)
 
-    def test_are_those_of_the_containers(self):
+    def test_names_are_those_of_the_containers(self):
         names = name_slides(["S26-1/A 1", "S26-1", "S26-1", "", "..", "S26-1_2"])
         assert names == ["S26-1_A_1", "S26-1", "S26-1_2", "slide", "slide_2", "S26-1_2_2"]
 
