@@ -182,13 +182,7 @@ def _add_serve_options(serve: argparse.ArgumentParser) -> None:
         help="origin whose pages may read the slides, such as https://example.org (several times "
         "for several origins)",
     )
-    add(
-        "--address",
-        default="127.0.0.1",
-        help="address to listen to; others than %(default)s are reached from other machines, "
-        "without encryption",
-    )
-    add("--port", type=int, default=0, help="port to listen to (one that is free)")
+    _add_place_options(serve)
 
 
 def _add_zarr_options(command: argparse.ArgumentParser) -> None:
@@ -206,6 +200,18 @@ def _add_zarr_options(command: argparse.ArgumentParser) -> None:
         "--associated",
         action="store_true",
         help="also LABEL and OVERVIEW images, which may show patient data",
+    )
+
+
+def _add_place_options(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add("--port", type=int, default=0, metavar="N", help="port to listen at (one that is free)")
+    add(
+        "--address",
+        default="127.0.0.1",
+        metavar="IP",
+        help="interface to listen at; others than %(default)s are reached from other machines, "
+        "without encryption",
     )
 
 
@@ -230,13 +236,7 @@ def _add_view_options(view: argparse.ArgumentParser) -> None:
         action="store_false",
         help="only print the address of the page",
     )
-    add("--port", type=int, default=0, metavar="N", help="port to listen at (one that is free)")
-    add(
-        "--address",
-        default="127.0.0.1",
-        metavar="IP",
-        help="interface to listen at; others than this machine reach it unless it is %(default)s",
-    )
+    _add_place_options(view)
 
 
 def _sizes(text: str) -> tuple[int, ...]:
