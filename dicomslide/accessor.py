@@ -12,7 +12,7 @@ import xarray as xr
 from dicomslide.display import orientation, plot, spacing, thumbnail
 from dicomslide.display.picture import as_rgb, levels_of, with_windows
 from dicomslide.display.segments import Overlays
-from dicomslide.tree.schema import IMAGE
+from dicomslide.tree.schema import IMAGE, level_number, level_path
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -105,11 +105,20 @@ class SlideAccessor:
             large to choose a window from it
         """
         data = self._data
+        if isinstance(data, xr.DataTree) and not data.children:
+            data = data.to_dataset()
         if isinstance(data, xr.DataTree):
             levels = with_windows(levels_of(data, variable), variable)
-            names = [name for name, node in data.children.items() if variable in node]
-            made = [as_rgb(level, variable).to_dataset(name=variable) for level in levels]
-            return xr.DataTree.from_dict(dict(zip(names, made, strict=False)), name=data.name)
+            made = {"/": xr.Dataset(attrs=data.attrs)}
+            numbers = sorted(
+                number
+                for name, node in data.children.items()
+                if (number := level_number(f"/{name}")) is not None and variable in node
+            )
+            for number, level in zip(numbers, levels, strict=True):
+                rgb = as_rgb(level, variable).to_dataset(name=variable)
+                made[level_path(number)] = rgb.assign_attrs(level.attrs)
+            return xr.DataTree.from_dict(made, name=data.name)
         if isinstance(data, xr.DataArray):
             variable = str(data.name or variable)
             data = data.rename(variable).to_dataset()

@@ -11,7 +11,7 @@ from typing import Any, TextIO
 import dicomslide
 from dicomslide.cli.options import make_parser
 from dicomslide.cli.terminal import printable
-from dicomslide.errors import DicomSlideError, StoreError
+from dicomslide.errors import ArgumentValueError, DicomSlideError, StoreError
 from dicomslide.metadata.words import counted
 
 __all__ = ["main"]
@@ -168,17 +168,22 @@ def _serve(options: argparse.Namespace) -> None:
 
 
 def _view(options: argparse.Namespace) -> None:
-    with dicomslide.view(
-        _open_all(options),
-        options.overlays or None,
-        show=options.show,
-        show_label=options.show_label,
-        address=options.address,
-        port=options.port,
-    ) as viewer:
+    slides = _open_all(options)
+    if options.overlays and len(slides) > 1:
+        raise ArgumentValueError(f"--overlay: is of one slide, and there are {len(slides)}")
+    with (
+        dicomslide.view(
+            slides,
+            options.overlays or None,
+            show=options.show,
+            show_label=options.show_label,
+            address=options.address,
+            port=options.port,
+        ) as viewer,
+        suppress(KeyboardInterrupt),
+    ):
         print(f"{viewer.url}\nStop with Ctrl-C", flush=True)
-        with suppress(KeyboardInterrupt):
-            viewer.wait()
+        viewer.wait()
 
 
 def _headers(options: argparse.Namespace) -> None:

@@ -47,6 +47,6 @@ def serve(slides: Sequence[Slide], address: str, **options: Any) -> None:
             )
         for name, url in server.urls.items():
             print(f"{name}\n  OME-Zarr   {url}ome.zarr/\n  Deep Zoom  {url}deepzoom.dzi")
-        print("Stop with Ctrl-C", flush=True)
         with suppress(KeyboardInterrupt):
+            print("Stop with Ctrl-C", flush=True)
             threading.Event().wait()

@@ -8,13 +8,18 @@ import xarray as xr
 
 from dicomslide.arguments import number_pair
 from dicomslide.display.lazily import chunked
-from dicomslide.errors import UnsupportedError
-from dicomslide.tree.schema import ROWS, SAMPLE, SLIDE_X, SLIDE_Y
+from dicomslide.errors import ArgumentValueError, UnsupportedError
+from dicomslide.tree.schema import COLUMNS, ROWS, SAMPLE, SLIDE_X, SLIDE_Y
 
-__all__ = ["clip", "map_nodes", "on_slide", "step_along", "upright"]
+__all__ = ["clip", "in_order", "map_nodes", "on_slide", "step_along", "upright"]
 
 Data = TypeVar("Data", xr.DataArray, xr.Dataset, xr.DataTree)
 Node = TypeVar("Node", xr.DataArray, xr.Dataset)
+
+# Neighbours may be this much closer or farther than others, as a part of their distance
+_UNEVEN = 1e-3
+# Millimetres of a pixel of which nothing is known
+_SMALL = 1e-3
 
 
 def upright(data: Data) -> Data:
@@ -126,19 +131,38 @@ def require_parallel(data: xr.DataArray | xr.Dataset) -> None:
         )
 
 
-def step_along(coordinate: xr.DataArray) -> float:
-    """Distance from a pixel to the next one in millimetres; 1 where there is only one pixel."""
-    if coordinate.size < 2:
-        return 1.0
-    ends = coordinate[[0, -1]].values
-    return float((ends[1] - ends[0]) / (coordinate.size - 1))
+def step_along(coordinate: xr.DataArray, other: xr.DataArray | None = None) -> float:
+    """Get the distance from a pixel to the next one in millimetres.
+
+    Parameters
+    ----------
+    coordinate : xarray.DataArray
+        Positions of pixels along an axis
+    other : xarray.DataArray, optional
+        Those along the other axis, whose distance is taken where there is one pixel only
+
+    Raises
+    ------
+    ArgumentValueError
+        When pixels are not at even distances
+    """
+    if coordinate.size <= 1:
+        # Nothing is known of a single pixel but that it is a small one
+        return _SMALL if other is None else abs(step_along(other))
+    values = coordinate.values.astype(np.float64)
+    step = float((values[-1] - values[0]) / (values.size - 1))
+    if not step or not np.abs(np.diff(values) - step).max() <= _UNEVEN * abs(step):
+        raise ArgumentValueError(
+            f"{coordinate.name}: pixels are not at even distances, as those of an image are"
+        )
+    return step
 
 
 def _upright(node: Node) -> Node:
     require_parallel(node)
     across, down = (str(node[name].dims[0]) for name in (SLIDE_X, SLIDE_Y))
-    steps = {across: step_along(node[SLIDE_X]), down: -step_along(node[SLIDE_Y])}
-    flipped = [name for name, step in steps.items() if step < 0 and node.sizes[name] > 1]
+    runs = {across: node[SLIDE_X].values, down: -node[SLIDE_Y].values}
+    flipped = [name for name, values in runs.items() if values.size and values[0] > values[-1]]
     node = node.isel(dict.fromkeys(flipped, slice(None, None, -1)))
     if across == ROWS:
         # What is lazy without dask would be read pixel by pixel once its axes are swapped
@@ -146,24 +170,27 @@ def _upright(node: Node) -> Node:
     if across != SLIDE_X:
         node = node.swap_dims({across: SLIDE_X, down: SLIDE_Y})
     if isinstance(node, xr.Dataset):
-        return node.assign({name: _in_order(array) for name, array in node.data_vars.items()})
-    return _in_order(node)
+        return node.assign({name: in_order(array) for name, array in node.data_vars.items()})
+    return in_order(node)
 
 
-def _in_order(array: xr.DataArray) -> xr.DataArray:
-    """Put rows of the upright slide before columns, where the array has both."""
-    if not {SLIDE_X, SLIDE_Y} <= {*array.dims}:
+def in_order(array: xr.DataArray) -> xr.DataArray:
+    """Put rows, columns and samples last, in this order, where the array has them."""
+    axes = (SLIDE_Y, SLIDE_X) if SLIDE_X in array.dims else (ROWS, COLUMNS)
+    if not {*axes} <= {*array.dims}:
         return array
-    others = [name for name in array.dims if name not in (SLIDE_X, SLIDE_Y)]
+    others = [name for name in array.dims if name not in axes]
     samples = [name for name in others if str(name).startswith(SAMPLE)]
     before = [name for name in others if name not in samples]
-    return array.transpose(*before, SLIDE_Y, SLIDE_X, *samples)
+    order = (*before, *axes, *samples)
+    return array if order == array.dims else array.transpose(*order)
 
 
 def _inside(coordinate: xr.DataArray, low: float, high: float) -> slice:
     """Find the pixels whose centres lie in [low, high)."""
-    step = abs(step_along(coordinate))
+    values = coordinate.values
+    step = np.abs(np.diff(values)).min(initial=np.inf) if values.size > 1 else _SMALL
     # Sums and products leave noise in coordinates, which must not decide for an edge
-    places = [((coordinate.values - bound) / step).round(6) for bound in (low, high)]
+    places = [((values - bound) / step).round(6) for bound in (low, high)]
     (found,) = np.nonzero((places[0] >= 0) & (places[1] < 0))
     return slice(int(found[0]), int(found[-1]) + 1) if found.size else slice(0)

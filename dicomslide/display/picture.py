@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from dicomslide.display.channels import Display, choose_window, image_displays
 from dicomslide.display.composite import light_of, mix_light
 from dicomslide.display.lazily import chunked
+from dicomslide.display.orientation import in_order
 from dicomslide.errors import ArgumentValueError
-from dicomslide.tree.schema import IMAGE, SAMPLE, Variable, level_number, variables_of
+from dicomslide.tree.schema import IMAGE, SAMPLE, Variable, is_plane, level_number, variables_of
 
 __all__ = ["as_rgb", "levels_of", "with_windows"]
 
@@ -43,9 +44,13 @@ def as_rgb(node: xr.Dataset, name: str = IMAGE.name) -> xr.DataArray:
         When there is no such image, it has several channels of colours, or no window is stated and
         the level is too large to choose one
     """
+    if name in node and IMAGE.find(name) is None and SAMPLE in node[name].dims:
+        # An image under a name of the user's
+        node, name = node[[name]].rename({name: IMAGE.name}), IMAGE.name
     found = next((v for v in variables_of(node, IMAGE) if v.name == name), None)
     if found is None:
         raise ArgumentValueError(f"there is no image {name!r}, only {sorted(map(str, node))}")
+    node = node.assign({name: in_order(node[name])})
     image, displays = node[name], image_displays(node, found)
     sample = found.of(SAMPLE)
     if image.sizes.get(sample) == len(_COLORS):
@@ -75,6 +80,13 @@ def as_rgb(node: xr.Dataset, name: str = IMAGE.name) -> xr.DataArray:
 def levels_of(tree: xr.DataTree, name: str = IMAGE.name) -> list[xr.Dataset]:
     """Find the levels that have an image, from the largest to the smallest.
 
+    Parameters
+    ----------
+    tree : xarray.DataTree
+        Tree of a slide, or one of its levels
+    name : str, optional
+        Name of the image
+
     Raises
     ------
     ArgumentValueError
@@ -85,6 +97,8 @@ def levels_of(tree: xr.DataTree, name: str = IMAGE.name) -> list[xr.Dataset]:
         for child, node in tree.children.items()
         if (number := level_number(f"/{child}")) is not None and name in node
     }
+    if not levels and name in tree.data_vars:
+        return [tree.to_dataset()]
     if not levels:
         raise ArgumentValueError(f"the tree has no level with the variable {name!r}")
     return [levels[number] for number in sorted(levels)]
@@ -127,7 +141,8 @@ def _window(
     is_alone = all(image.sizes.get(name, 1) == 1 for name in channel)
     if display.limits and is_alone and image.dtype.itemsize == 1:
         return display.limits
-    pixels = image.isel(channel)
+    planes = {name: size // 2 for name, size in image.sizes.items() if is_plane(name)}
+    pixels = image.isel({**channel, **planes})
     if pixels.size > _MOST_PIXELS:
         raise ArgumentValueError(
             f"no window is stated for the channel {display.label!r}, and {pixels.size:,} pixels "
@@ -147,11 +162,13 @@ def _of_colors(image: xr.DataArray, variable: Variable, sample: str) -> xr.DataA
             )
         image = image.isel({variable.dimension: 0})
     if image.dtype != np.uint8:
+        # What was computed of colours, such as their means, is as large as they are
         bits = int(image.encoding.get("bits_stored", 8 * image.dtype.itemsize))
+        largest = 2.0**bits - 1 if image.dtype.kind == "u" else 255.0
         image = xr.apply_ufunc(
             light_of,
             chunked(image),
-            kwargs={"window": (0.0, 2.0**bits - 1)},
+            kwargs={"window": (0.0, largest)},
             dask="parallelized",
             output_dtypes=[np.uint8],
             keep_attrs=True,

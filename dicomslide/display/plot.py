@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from dicomslide.display.orientation import on_slide, step_along, upright
+from dicomslide.display.orientation import in_order, on_slide, step_along, upright
 from dicomslide.display.picture import as_rgb, levels_of, with_windows
-from dicomslide.display.segments import Overlays, find_overlays, one_plane
+from dicomslide.display.segments import Overlays, find_overlays, nodes_beside, one_plane
 from dicomslide.errors import ArgumentValueError
-from dicomslide.tree.schema import COLUMNS, IMAGE, ROWS, SAMPLE, SLIDE_X, SLIDE_Y, is_derived
+from dicomslide.tree.schema import COLUMNS, IMAGE, ROWS, SAMPLE, SLIDE_X, SLIDE_Y, is_plane
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,8 +44,13 @@ def plot(
         raise ArgumentValueError(f'axes: expected "slide" or "image", got {axes!r}')
     ax = ax or plt.gca()
     node, array, others = _chosen(data, variable, ax, axes)
-    is_picture = IMAGE.find(str(array.name)) is not None
-    array = _two_dimensional(as_rgb(node, str(array.name)) if is_picture else array)
+    name = str(array.name)
+    is_picture = IMAGE.find(name) is not None or SAMPLE in array.dims
+    if is_picture:
+        # Other planes need not be read
+        planes = {n: size // 2 for n, size in array.sizes.items() if is_plane(n)}
+        array = as_rgb(node.isel(planes), name)
+    array = _two_dimensional(array)
     if axes == "slide":
         array = upright(array)
     down, across = [str(name) for name in array.dims if name != SAMPLE]
@@ -54,10 +59,13 @@ def plot(
     if overlay is not False:
         if not is_picture:
             raise ArgumentValueError(f"overlay: {array.name} is not shown in colours of its own")
+        if isinstance(data, xr.DataTree) and not isinstance(overlay, xr.DataArray | Mapping):
+            others = [*others, *nodes_beside(node, data)]
         for one in find_overlays(others, overlay, colors):
             values, added = one.lay_over(values, array, alpha)
             entries |= added
-    extent = (*_edges(array[across]), *reversed(_edges(array[down])))
+    lines = array[across], array[down]
+    extent = (*_edges(*lines), *reversed(_edges(*lines[::-1])))
     shown = ax.imshow(
         values, **{"extent": extent, "interpolation": "nearest", "aspect": "equal"} | options
     )
@@ -101,13 +109,12 @@ def _chosen(
         if min(box.width / level[across].size, box.height / level[down].size) <= 1:
             node = level
     rest = [level for level in reversed(levels) if level is not node]
-    derived = [n.to_dataset() for n in data.subtree if is_derived(n.path)]
-    return node, node[variable], [node, *rest, *derived]
+    return node, node[variable], [node, *rest]
 
 
 def _two_dimensional(array: xr.DataArray) -> xr.DataArray:
     """Leave rows and columns: other dimensions need an index of the caller's choice."""
-    array = one_plane(array)
+    array = in_order(one_plane(array))
     samples = [name for name in array.dims if str(name).startswith(SAMPLE)]
     spatial = array.dims[-2 - len(samples) :]
     if others := [name for name in array.dims if name not in spatial]:
@@ -124,10 +131,13 @@ def _two_dimensional(array: xr.DataArray) -> xr.DataArray:
     return array
 
 
-def _edges(coordinate: xr.DataArray) -> tuple[float, float]:
-    """Find where the first pixel begins and the last one ends."""
+def _edges(coordinate: xr.DataArray, other: xr.DataArray) -> tuple[float, float]:
+    """Find where the first pixel begins and the last one ends, knowing those of the other axis."""
     first, last = coordinate[[0, -1]].values.astype(float)
-    half = step_along(coordinate) / 2
+    half = step_along(coordinate, other) / 2
+    if coordinate.size == 1 and coordinate.name == SLIDE_Y:
+        # Y descends from row to row of what is upright
+        half = -half
     return first - half, last + half
 
 
@@ -138,7 +148,8 @@ def _unit(array: xr.DataArray) -> str:
 
 def _title(data: xr.DataArray | xr.Dataset | xr.DataTree, array: xr.DataArray) -> str:
     """Say what is shown: the slide where it is known, and how far pixels are apart."""
-    steps = [abs(step_along(array[name])) for name in array.dims if name != SAMPLE]
+    lines = [array[name] for name in array.dims if name != SAMPLE]
+    steps = [abs(step_along(*pair)) for pair in (lines, lines[::-1])]
     parts = [f"{np.mean(steps) * 1000:.3g} µm per pixel"]
     if isinstance(data, xr.DataTree) and (name := data.root.attrs.get("container_identifier")):
         parts.insert(0, str(name))

@@ -43,9 +43,10 @@ def sample_onto(source: xr.DataArray, target: xr.DataArray) -> xr.DataArray:
                 "millimetres along its rows and columns"
             )
     picks, places, dims = {}, {}, {}
-    for name in names:
+    for name, opposite in zip(names, names[::-1], strict=True):
         own, other = source[name], target[name]
-        index = np.rint(((other.values - own.values[0]) / step_along(own)).round(6)).astype(int)
+        step = step_along(own, source[opposite])
+        index = np.rint(((other.values - own.values[0]) / step).round(6)).astype(int)
         found = (index >= 0) & (index < own.size)
         picks[own.dims[0]], places[other.dims[0]] = index[found], np.nonzero(found)[0]
         dims[own.dims[0]] = other.dims[0]

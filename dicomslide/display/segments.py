@@ -1,5 +1,6 @@
 """What is laid over a picture: segments and label maps of the tree, and arrays of the user."""
 
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -8,6 +9,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from dicomslide.arguments import require_type
+from dicomslide.display.orientation import on_slide
 from dicomslide.display.overlay import lay_over
 from dicomslide.display.sampling import sample_onto
 from dicomslide.errors import ArgumentTypeError, SelectionError
@@ -18,17 +20,22 @@ from dicomslide.tree.schema import (
     SEGMENTATION,
     SLIDE_X,
     SLIDE_Y,
+    is_derived,
     is_plane,
     texts_of,
     variables_of,
 )
 
-__all__ = ["Overlay", "Overlays", "find_overlays", "one_plane"]
+__all__ = ["Overlay", "Overlays", "find_overlays", "nodes_beside", "one_plane"]
 
 Overlays = bool | str | int | xr.DataArray | Sequence[str | int] | Mapping[str, xr.DataArray]
 """All segments; labels or numbers of some; an array or named ones with coordinates of the slide."""
 
 
+# Largest difference between the direction cosines of images that are parallel
+_SAME_DIRECTION = 1e-3
+# More labels are named together in a legend
+_MOST_ENTRIES = 24
 _SPATIAL = {ROWS, COLUMNS, SLIDE_X, SLIDE_Y}
 
 
@@ -78,13 +85,16 @@ class Overlay:
         amount = found.fillna(0).max(others).values
         if self.amount.dtype.kind not in "iu":
             return lay_over(pixels, amount, self.color, opacity), {self.name: self.color}
-        labels = [int(label) for label in np.unique(amount) if label]
-        entries = {}
-        for label in labels:
-            color = self.color if len(labels) == 1 else distinct_color(label)
-            pixels = lay_over(pixels, amount == label, color, opacity)
-            entries[self.name if len(labels) == 1 else f"{self.name} {label}"] = color
-        return pixels, entries
+        values, places = np.unique(amount, return_inverse=True)
+        labels = {int(value): distinct_color(int(value)) for value in values if value}
+        if len(labels) == 1:
+            return lay_over(pixels, amount != 0, self.color, opacity), {self.name: self.color}
+        table = np.array([list(bytes.fromhex(labels.get(int(v), "000000"))) for v in values])
+        colors = table[places.reshape(amount.shape)]
+        entries = {f"{self.name} {label}": color for label, color in labels.items()}
+        if len(entries) > _MOST_ENTRIES:
+            entries = {f"{self.name}, {len(entries):,} labels": self.color}
+        return lay_over(pixels, amount != 0, colors, opacity), entries
 
 
 def find_overlays(
@@ -121,7 +131,7 @@ def find_overlays(
         elif wanted is False:
             found = []
         else:
-            names = [wanted] if isinstance(wanted, str | int) else list(wanted)
+            names = [wanted] if isinstance(wanted, str | int | np.integer) else list(wanted)
             found = [_named(known, name) for name in names]
     return [
         Overlay(o.name, (colors or {}).get(o.name, o.color).removeprefix("#"), o.amount)
@@ -130,13 +140,13 @@ def find_overlays(
 
 
 def _named(known: Iterable[tuple[int, Overlay]], name: str | int) -> Overlay:
-    if isinstance(name, bool) or not isinstance(name, str | int):
+    if isinstance(name, bool) or not isinstance(name, str | int | np.integer):
         raise ArgumentTypeError(
             "overlay: expected True, labels or numbers of segments, or arrays, got "
             f"{type(name).__name__}"
         )
     for number, overlay in known:
-        if name == number or str(name).casefold() == overlay.name.casefold():
+        if str(name) == str(number) or str(name).casefold() == overlay.name.casefold():
             return overlay
     listed = ", ".join(f"{number} ({overlay.name})" for number, overlay in known) or "none"
     raise SelectionError(f"overlay: there is no segment {name!r}, only {listed}")
@@ -151,25 +161,55 @@ def _segments(nodes: Sequence[xr.Dataset]) -> Iterator[tuple[int, Overlay]]:
             if variable.dimension not in array.dims:
                 array = array.expand_dims(variable.dimension)
 
-            def texts(name: str, variable=variable, node=node) -> list[str]:  # type: ignore[no-untyped-def]
-                return texts_of(node, variable.of(name))
-
-            series = texts("segment_series") or [""] * array.sizes[variable.dimension]
-            for row, number in enumerate(np.atleast_1d(node[variable.of("segment")].values)):
-                identity = int(number), series[row], texts("label")[row]
+            count = array.sizes[variable.dimension]
+            # Coordinates may have been dropped
+            numbers, series, labels, colors = (
+                texts_of(node, variable.of(name)) or [""] * count
+                for name in ("segment", "segment_series", "label", "segment_color")
+            )
+            for row in range(count):
+                number = int(numbers[row] or row + 1)
+                identity = number, series[row], labels[row]
                 if identity in seen:
                     continue
                 seen.add(identity)
-                name = texts("label")[row] or f"segment {number}"
-                color = texts("segment_color")[row] or distinct_color(int(number))
-                amount = array.isel({variable.dimension: row}, drop=True)
-                yield int(number), Overlay(name, color, amount)
+                name = labels[row] or f"segment {number}"
+                color = colors[row] or distinct_color(number)
+                yield number, Overlay(name, color, array.isel({variable.dimension: row}, drop=True))
 
 
 def _given(arrays: Mapping[str, xr.DataArray]) -> Iterator[Overlay]:
     for index, (name, array) in enumerate(arrays.items()):
         require_type(f"overlay[{name!r}]", array, xr.DataArray)
         yield Overlay(name, distinct_color(index), array)
+
+
+def nodes_beside(base: xr.Dataset, tree: xr.DataTree) -> list[xr.Dataset]:
+    """Find the nodes of derived images that can be laid over a level.
+
+    Warns
+    -----
+    UserWarning
+        When there are others, which are turned against the level
+    """
+    found = []
+    for node in tree.subtree:
+        if not is_derived(node.path):
+            continue
+        derived = node.to_dataset()
+        own, other = (
+            np.array(data.attrs.get("image_orientation_slide", (0.0,) * 6))
+            for data in (base, derived)
+        )
+        is_parallel = bool(np.abs(own - other).max() <= _SAME_DIRECTION)
+        if is_parallel or (on_slide(base) and on_slide(derived)):
+            found.append(derived)
+        else:
+            warnings.warn(
+                f"{node.path.lstrip('/')} is not laid over the image: it is turned against it",
+                stacklevel=2,
+            )
+    return found
 
 
 def one_plane(array: xr.DataArray) -> xr.DataArray:

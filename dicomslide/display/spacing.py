@@ -1,8 +1,8 @@
 """Arrays of the tree at any distance between pixels."""
 
 import math
-from functools import partial
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -20,6 +20,8 @@ __all__ = ["at_spacing"]
 
 # Rows and columns of a chunk, and of what it is made from
 _SIDE, _SOURCE_SIDE = 1024, 4096
+# A graph of more blocks takes longer to make than anybody waits for
+_MOST_BLOCKS = 2**17
 # Pixels of one level are in the same places up to this part of a pixel, over its whole extent
 _SAME_PIXEL = 0.01
 
@@ -106,37 +108,70 @@ def _resampled(array: xr.DataArray, distance: float) -> xr.DataArray:
 
 
 def _blocks(source: Any, scales: tuple[float, float], sizes: tuple[int, ...], nearest: bool) -> Any:
-    """Make a dask array of blocks that are made of parts of another one."""
+    """Make a dask array whose blocks are made of the chunks that they cover of another one."""
     import dask.array as da
+    from dask.base import tokenize
+    from dask.highlevelgraph import HighLevelGraph
 
-    sides = [max(min(_SIDE, int(_SOURCE_SIDE / scale)), 1) for scale in scales]
-    rows = []
-    for top in range(0, sizes[0], sides[0]):
-        row = []
-        for left in range(0, sizes[1], sides[1]):
-            areas, parts = [], []
-            for start, side, size, scale, extent in zip(
-                (top, left), sides, sizes, scales, source.shape, strict=False
-            ):
-                found = areas_of(range(start, min(start + side, size)), scale, extent, nearest)
-                first, last = int(found.min()), math.ceil(found.max())
-                areas.append(found - first)
-                parts.append(slice(first, last))
-            block = source[tuple(parts)].rechunk({0: -1, 1: -1})
-            row.append(
-                block.map_blocks(
-                    partial(_means, down=areas[0], across=areas[1]),
-                    chunks=((len(areas[0]),), (len(areas[1]),), *block.chunks[2:]),
-                    dtype=source.dtype,
-                )
-            )
-        rows.append(row)
-    return da.concatenate([da.concatenate(row, axis=1) for row in rows], axis=0)
+    lines = [
+        list(_cut(size, scale, ends, nearest))
+        for size, scale, ends in zip(sizes, scales, source.chunks[:2], strict=True)
+    ]
+    rest = source.numblocks[2:]
+    if math.prod(map(len, lines)) * math.prod(rest) > _MOST_BLOCKS:
+        raise ArgumentValueError(
+            f"spacing: {sizes[0]:,} x {sizes[1]:,} pixels are more than can be computed: it is in "
+            "micrometres"
+        )
+    name = f"resampled-{tokenize(source.name, scales, sizes, nearest)}"
+    tasks = {
+        (name, row, column, *others): (
+            _means,
+            [[(source.name, i, j, *others) for j in across.chunks] for i in down.chunks],
+            down.areas,
+            across.areas,
+        )
+        for row, down in enumerate(lines[0])
+        for column, across in enumerate(lines[1])
+        for others in np.ndindex(*rest)
+    }
+    chunks = (*(tuple(len(part.areas) for part in line) for line in lines), *source.chunks[2:])
+    graph = HighLevelGraph.from_collections(name, tasks, dependencies=[source])
+    return da.Array(graph, name, chunks, dtype=source.dtype)
 
 
-def _means(pixels: NDArray, down: NDArray[np.float64], across: NDArray[np.float64]) -> NDArray:
-    rows, columns, *rest = pixels.shape
-    flat = np.array(pixels.reshape(rows, columns, -1))
-    means = AreaMeans(down, across, flat.shape[2], pixels.dtype)
-    means.add(flat, 0, 0)
+class _Part(NamedTuple):
+    """What a block covers of an axis of the source."""
+
+    chunks: range
+    """Chunks of the source"""
+    areas: NDArray[np.float64]
+    """Start and end of the area of each pixel, counted from the first pixel of these chunks"""
+
+
+def _cut(size: int, scale: float, lengths: Sequence[int], nearest: bool) -> Iterator[_Part]:
+    """Cut an axis into blocks: of about as many pixels of the source for each."""
+    side = max(min(_SIDE, int(_SOURCE_SIDE / scale)), 1)
+    starts = np.cumsum([0, *lengths])
+    for start in range(0, size, side):
+        areas = areas_of(range(start, min(start + side, size)), scale, int(starts[-1]), nearest)
+        first = int(np.searchsorted(starts, areas.min(), "right")) - 1
+        last = int(np.searchsorted(starts, areas.max(), "left"))
+        yield _Part(range(first, max(last, first + 1)), areas - starts[first])
+
+
+def _means(
+    parts: list[list[NDArray]], down: NDArray[np.float64], across: NDArray[np.float64]
+) -> NDArray:
+    """Compute the pixels of a block from the chunks that it covers."""
+    rest = parts[0][0].shape[2:]
+    means = AreaMeans(down, across, math.prod(rest), parts[0][0].dtype)
+    top = 0
+    for row in parts:
+        left = 0
+        for chunk in row:
+            # Floats are changed where they are added, and a chunk may be part of several blocks
+            means.add(np.array(chunk.reshape(*chunk.shape[:2], -1)), top, left)
+            left += chunk.shape[1]
+        top += row[0].shape[0]
     return means.take(0).reshape(len(down), len(across), *rest)

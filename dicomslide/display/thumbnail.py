@@ -10,10 +10,10 @@ from PIL import Image
 from dicomslide.arguments import integer
 from dicomslide.display.orientation import on_slide, step_along, upright
 from dicomslide.display.picture import as_rgb, levels_of, with_windows
-from dicomslide.display.segments import Overlays, find_overlays, one_plane
+from dicomslide.display.segments import Overlays, find_overlays, nodes_beside, one_plane
 from dicomslide.display.spacing import at_spacing
 from dicomslide.errors import ArgumentValueError
-from dicomslide.tree.schema import COLUMNS, IMAGE, ROWS, SAMPLE, is_derived
+from dicomslide.tree.schema import COLUMNS, IMAGE, ROWS, SAMPLE, is_plane
 
 __all__ = ["thumbnail", "with_segments"]
 
@@ -30,7 +30,11 @@ def thumbnail(data: Any, size: int = 1024, variable: str = IMAGE.name) -> Image.
     elif isinstance(data, xr.DataArray):
         data = data.rename(data.name or variable).to_dataset()
         variable = str(next(iter(data)))
-    picture = one_plane(as_rgb(data[[variable]], variable))
+    # Other planes need not be read
+    planes = {n: size // 2 for n, size in data[variable].sizes.items() if is_plane(n)}
+    picture = one_plane(as_rgb(data[[variable]].isel(planes), variable))
+    if 0 in picture.shape:
+        raise ArgumentValueError("there are no pixels to show")
     if on_slide(picture):
         picture = upright(picture)
     down, across = [name for name in picture.dims if name != SAMPLE]
@@ -39,7 +43,7 @@ def thumbnail(data: Any, size: int = 1024, variable: str = IMAGE.name) -> Image.
     shape = [max(int(picture.sizes[name] * ratio + 0.5), 1) for name in (across, down)]
     # Leaves a last step to a filter that is better than means, and never all pixels in memory
     factor = longest / wanted / 2
-    if factor > 1:
+    if factor > 1 and min(picture.sizes[down], picture.sizes[across]) > 1:
         picture = at_spacing(picture, abs(step_along(picture[across])) * 1000 * factor)
     made = Image.fromarray(picture.values)
     return made.resize((shape[0], shape[1]), Image.Resampling.HAMMING)
@@ -77,7 +81,7 @@ def with_segments(
     enough = [n for n in levels if all(n.sizes[name] >= count for name, count in size.items())]
     # The smallest level that is large enough first, and those that are nearest to it
     nodes = [*reversed(enough), *(n for n in levels if all(n is not other for other in enough))]
-    nodes += [node.to_dataset() for node in tree.subtree if is_derived(node.path)]
+    nodes += nodes_beside(base, tree)
     for overlay in find_overlays(nodes, wanted):
         pixels, _ = overlay.lay_over(pixels, picture, opacity)
     return pixels

@@ -20,13 +20,23 @@ from tornado.web import Finish, HTTPError, RequestHandler
 from dicomslide.errors import ArgumentValueError, DicomSlideError, StoreError
 from dicomslide.serving.pool import BusyError, Pool
 
-__all__ = ["LOOPBACK", "Access", "GuardedHandler", "is_loopback", "listen"]
+__all__ = [
+    "LIMITS",
+    "LOOPBACK",
+    "Access",
+    "GuardedHandler",
+    "NothingHandler",
+    "is_loopback",
+    "listen",
+]
 
 logger = logging.getLogger("dicomslide")
 
 T = TypeVar("T")
 
 LOOPBACK = "127.0.0.1"
+# Requests have short headers and no bodies; viewers use a connection again after minutes
+LIMITS = {"max_header_size": 2**16, "max_body_size": 0, "idle_connection_timeout": 300}
 _TOKEN_BYTES = 24
 _LARGEST_PORT = 65535
 # "private" keeps proxies from storing answers for other users
@@ -89,7 +99,10 @@ class GuardedHandler(RequestHandler):
         self.set_header("X-Content-Type-Options", "nosniff")
         # Pages that are linked to must not learn the token, which is in the URL
         self.set_header("Referrer-Policy", "no-referrer")
-        self.set_header("Cross-Origin-Resource-Policy", "same-origin")
+        # A browser asks for the pictures of a page without naming the origin of the page
+        is_open = self.access is not None and bool(self.access.origins)
+        policy = "cross-origin" if is_open else "same-origin"
+        self.set_header("Cross-Origin-Resource-Policy", policy)
         self.set_header("Vary", "Origin")
         origin = self.request.headers.get("Origin", "")
         if self.access is not None and origin in self.access.origins:
@@ -168,6 +181,22 @@ class GuardedHandler(RequestHandler):
         if status_code == HTTPStatus.SERVICE_UNAVAILABLE:
             self.set_header("Retry-After", "1")
         self.finish(f"{status_code} {self._reason}{hint}\n")
+
+
+class NothingHandler(GuardedHandler):
+    """Handler of all other paths, which also checks the token."""
+
+    def get(self, *_: str) -> None:
+        """Answer that the path does not exist.
+
+        Raises
+        ------
+        tornado.web.HTTPError
+            404, always
+        """
+        raise HTTPError(HTTPStatus.NOT_FOUND)
+
+    head = get
 
 
 def is_loopback(address: str) -> bool:

@@ -144,22 +144,6 @@ class _Tile(_Handler):
     head = get
 
 
-class _Nothing(_Handler):
-    """Handler of all other paths, which also checks the token."""
-
-    def get(self, *_: str) -> None:
-        """Answer that the path does not exist.
-
-        Raises
-        ------
-        tornado.web.HTTPError
-            404, always
-        """
-        raise HTTPError(HTTPStatus.NOT_FOUND)
-
-    head = get
-
-
 ROUTES = (
     ("/([^/]*)/", _List),
     (f"/([^/]*)/([^/]*)/{ZARR}/(.*)", _Value),
@@ -168,5 +152,4 @@ ROUTES = (
         rf"/([^/]*)/([^/]*)/{DEEP_ZOOM}_files/([0-9]{{1,3}})/([0-9]{{1,9}})_([0-9]{{1,9}})\.{FORMAT}",
         _Tile,
     ),
-    ("/([^/]*).*", _Nothing),
 )

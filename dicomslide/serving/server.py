@@ -11,16 +11,13 @@ from tornado.web import Application
 from dicomslide.arguments import require_type
 from dicomslide.errors import ArgumentValueError
 from dicomslide.export.virtual import as_zarr
-from dicomslide.serving.access import LOOPBACK, Access, listen
+from dicomslide.serving.access import LIMITS, LOOPBACK, Access, NothingHandler, listen
 from dicomslide.serving.handlers import ROUTES
 from dicomslide.serving.pool import Pool
 from dicomslide.serving.slides import ServedSlide, name_slides
 from dicomslide.slide import Slide
 
 __all__ = ["SlideServer"]
-
-# Requests have short headers and no bodies; viewers use a connection again after minutes
-_LIMITS = {"max_header_size": 2**14, "max_body_size": 0, "idle_connection_timeout": 300}
 
 
 class SlideServer:
@@ -103,8 +100,10 @@ class SlideServer:
         async def start() -> None:
             self._pool = Pool()
             settings = {"access": self._access, "pool": self._pool, "slides": self._slides}
-            application = Application([(*route, settings) for route in ROUTES])
-            self._server = HTTPServer(application, **_LIMITS)
+            guard = {"access": self._access, "pool": self._pool}
+            rest = ("/([^/]*).*", NothingHandler, guard)
+            application = Application([*((*route, settings) for route in ROUTES), rest])
+            self._server = HTTPServer(application, **LIMITS)
             self._server.add_socket(opened)
 
         asyncio.run_coroutine_threadsafe(start(), self._loop).result()

@@ -62,7 +62,8 @@ class View:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<View of {', '.join(self._names)}>"
+        names = ", ".join(self._names)
+        return f"<View of {names if names.isprintable() else repr(names)}>"
 
     def _repr_html_(self) -> str:
         return (

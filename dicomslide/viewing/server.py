@@ -13,7 +13,7 @@ from tornado.httpserver import HTTPServer
 from tornado.web import Application, HTTPError
 
 from dicomslide.errors import ArgumentValueError, SelectionError, UnsupportedError
-from dicomslide.serving.access import Access, GuardedHandler, listen
+from dicomslide.serving.access import LIMITS, Access, GuardedHandler, NothingHandler, listen
 from dicomslide.serving.pool import Pool
 from dicomslide.viewing.document import make_document
 from dicomslide.viewing.scene import Encoded, Scene
@@ -255,8 +255,10 @@ class Server:
                     (rf"{token}{number}/values{value}", _ValueHandler, shown),
                     (rf"{token}{number}/associated/([a-z_0-9]+)", _AssociatedHandler, shown),
                     (rf"{token}/([^/]*)", _PageHandler, guard),
+                    (rf"{token}.*", NothingHandler, guard),
                 ]
-            )
+            ),
+            **LIMITS,
         )
         server.add_socket(self._socket)
         await self._stop.wait()

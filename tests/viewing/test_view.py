@@ -1,5 +1,6 @@
 """A viewer that runs: who may look, and what of this machine can be reached."""
 
+import socket
 import threading
 import time
 from urllib.parse import urlsplit
@@ -77,6 +78,19 @@ class TestAccess:
 
         url = f"{viewer.url}slides/0/tiles/0/0/0/0?{quote(query, safe='=&:')}"
         assert fetch(url).status == 400
+
+    def test_bodies_are_refused_before_they_are_read(self, viewer):
+        address = urlsplit(viewer.url)
+        with socket.create_connection((address.hostname, address.port), timeout=20) as sent:
+            sent.sendall(b"POST /x/ HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n")
+            assert sent.recv(1000).startswith(b"HTTP/1.1 400")
+
+    def test_answers_about_nothing_tell_nothing(self, viewer, capfd):
+        answer = fetch(viewer.url + "a/b/c")
+        assert (answer.status, answer.body) == (404, b"404 Not Found\n")
+        assert "Server" not in answer.headers
+        # The address would be in the log of who reads standard error
+        assert capfd.readouterr().err == ""
 
     def test_long_queries_are_refused(self, viewer):
         assert fetch(f"{viewer.url}slides/0/tiles/0/0/0/0?channels={'0,' * 9000}").status == 414
