@@ -157,3 +157,16 @@ def test_environment_has_what_the_package_needs():
     bounds = {"openslide": ">=4.0.0"}
     expected = {names.get(name, name): bound for name, bound in wanted.items()} | bounds
     assert stated == expected
+
+
+def test_all_kinds_of_channels_are_known_wherever_they_are_listed():
+    from dicomslide.cli import info
+    from dicomslide.display import bands, html
+    from dicomslide.enum import ChannelTypes
+    from dicomslide.placement import arrangement
+    from dicomslide.tree.schema import KINDS
+
+    kinds = set(ChannelTypes)
+    listed = (KINDS, info._HEADINGS, html._HEADINGS, arrangement._CHANNEL_ORDER)
+    assert all(set(names) == kinds for names in listed)
+    assert {kind.name for kind in KINDS.values()} <= set(bands._IDENTITY)
