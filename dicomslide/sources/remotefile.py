@@ -226,12 +226,14 @@ def find_remote_files(url: str, storage_options: dict[str, Any] | None) -> list[
     found = _persist(lambda: _list(file_system, path, name, url.endswith("/")), file_system, name)
     if found.keys() == {path}:
         return [_file(file_system, path, found[path], name, access)]
-    base = name.rstrip("/")
+    # The file system of a chained URL, such as "zip://folder::https://...", follows the path in it
+    base, chain, outer = name.partition("::")
+    base = base if base.endswith("://") else base.rstrip("/") + "/"
     root = path.rstrip("/")
 
     def make(key: str) -> RemoteFile:
         below = key.removeprefix(root).lstrip("/")
-        return _file(file_system, key, found[key], f"{base}/{below}", access)
+        return _file(file_system, key, found[key], f"{base}{below}{chain}{outer}", access)
 
     keys = [key for key in sorted(found) if not _is_passed_over(key, root)]
     return side_by_side(make, keys)

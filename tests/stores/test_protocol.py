@@ -2,8 +2,10 @@
 
 import copy
 import pickle
+import zipfile
 from dataclasses import dataclass, replace
 
+import fsspec
 import numpy as np
 import pydicom
 import pytest
@@ -279,5 +281,19 @@ def test_frames_of_a_concatenation_lie_in_its_parts(make_slide):
     }
     for frame, location in enumerate(locations):
         with open(location.path, "rb") as file:
+            file.seek(location.offset)
+            assert file.read(location.length) == source.read([frame])[0]
+
+
+@pytest.mark.parametrize("folder", ["", "slides"])
+def test_frames_in_an_archive_lie_in_its_members(make_slide, tmp_path, folder):
+    written = make_slide(transfer_syntax=JPEGBaseline8Bit)
+    with zipfile.ZipFile(tmp_path / "slide.zip", "w") as archive:
+        for path in written.paths:
+            archive.write(path, f"slides/{path.name}")
+    url = f"zip://{folder}::{tmp_path / 'slide.zip'}"
+    source = dicomslide.open_slide(url).get_image(0).frame_source
+    for frame, location in enumerate(source.locate(range(20))):
+        with fsspec.open(location.path, "rb") as file:
             file.seek(location.offset)
             assert file.read(location.length) == source.read([frame])[0]
