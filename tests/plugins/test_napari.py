@@ -119,8 +119,10 @@ class TestPlugin:
         for path in (tmp_path / "empty.dcm", tmp_path, tmp_path / "nothing.dcm"):
             assert find_reader(str(path)) is None
 
+    @pytest.mark.napari
     def test_napari_makes_layers_of_it(self, make_slide):
-        layers = pytest.importorskip("napari.layers")
+        from napari import layers
+
         written = make_slide(
             factors=(1, 2), samples=1, optical_paths=PATHS, segmentations=("LABELMAP", "BINARY")
         )
