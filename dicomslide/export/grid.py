@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from typing import Any, Protocol
 
@@ -158,7 +158,7 @@ class Division:
 
     chunks: Shape | None = None
     shards: Shape | None = None
-    block_bytes: int = _BLOCK_BYTES
+    block_bytes: int = field(default_factory=lambda: _BLOCK_BYTES)
 
     @classmethod
     def of(cls, chunks: Any, shards: Any) -> "Division":

@@ -298,7 +298,12 @@ class TestNames:
 
 
 def test_the_command_serves_until_it_is_interrupted(written):
-    command = [sys.executable, "-m", "dicomslide", "serve", str(written.folder)]
+    # A process that was started in the background ignores the signal, and so would its children
+    program = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from dicomslide.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", program, "serve", str(written.folder)]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as process:
         lines = [process.stdout.readline().split() for _ in range(4)]
