@@ -23,7 +23,7 @@ from dicomslide.metadata.colors import distinct_color
 __all__ = ["Labels", "Layer", "Mask", "Quantity", "SlideLayer", "Wishes"]
 
 Wishes = Mapping[str, str]
-"""How somebody wants to see a layer: the query of a request."""
+"""Options for the display of a layer: the query of a request."""
 
 _OPAQUE = 255
 _COLOR = re.compile("[0-9A-Fa-f]{6}")
@@ -35,10 +35,10 @@ _STOPS = 15
 
 
 class Layer(Protocol):
-    """Something that is drawn."""
+    """Layer of the viewer, of which tiles are drawn."""
 
     def describe(self) -> dict[str, Any]:
-        """Tell the page about it."""
+        """Describe the layer for the page."""
 
     def draw(self, grid: Grid, height: float, wishes: Wishes) -> NDArray[np.uint8]:
         """Draw a part, in a focal plane in millimetres: three samples, or four of an overlay."""
@@ -60,7 +60,7 @@ class SlideLayer:
     picture: Picture
 
     def describe(self) -> dict[str, Any]:
-        """Tell the page about it."""
+        """Describe the layer for the page."""
         picture = self.picture
         shown = {item.index for item in picture.shown_at_first}
         channels = [
@@ -112,7 +112,7 @@ class SlideLayer:
 
 @dataclass(frozen=True)
 class Mask:
-    """Where something is.
+    """Layer of a mask or segment, in one colour.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ class Mask:
     band: Band
 
     def describe(self) -> dict[str, Any]:
-        """Tell the page about it."""
+        """Describe the layer for the page."""
         return {"kind": "mask", "name": self.band.name, "color": self.band.display.color}
 
     def draw(self, grid: Grid, height: float, wishes: Wishes) -> NDArray[np.uint8]:
@@ -137,7 +137,7 @@ class Mask:
         return tile
 
     def values(self, grid: Grid, height: float, wishes: Wishes) -> list[str]:
-        """Tell what is at a pixel."""
+        """Tell the name and value of a pixel in words."""
         ((pixels, inside),) = read_bands([self.band], grid, height)
         value = float(pixels.ravel()[0])
         if not inside.all() or not value:
@@ -147,7 +147,7 @@ class Mask:
 
 @dataclass(frozen=True)
 class Labels:
-    """Numbers that stand for something, 0 for nothing.
+    """Layer of labels: numbers of objects, 0 for none.
 
     Parameters
     ----------
@@ -164,7 +164,7 @@ class Labels:
     colors: dict[int, str] = field(default_factory=dict)
 
     def describe(self) -> dict[str, Any]:
-        """Tell the page about it."""
+        """Describe the layer for the page."""
         legend = [
             {"name": name, "color": self._color(number)}
             for number, name in list(self.names.items())[:_MOST_NAMES]
@@ -186,7 +186,7 @@ class Labels:
         return table[places.reshape(numbers.shape)]
 
     def values(self, grid: Grid, height: float, wishes: Wishes) -> list[str]:
-        """Tell what is at a pixel."""
+        """Tell the name and value of a pixel in words."""
         ((pixels, inside),) = read_bands([self.band], grid, height, is_averaged=False)
         number = int(pixels.ravel()[0])
         if not inside.all() or not number:
@@ -199,7 +199,7 @@ class Labels:
 
 @dataclass(frozen=True)
 class Quantity:
-    """Values of a map, in colours of a palette.
+    """Layer of the values of a map, in the colours of a palette.
 
     Parameters
     ----------
@@ -213,7 +213,7 @@ class Quantity:
     palette: tuple[str, ...]
 
     def describe(self) -> dict[str, Any]:
-        """Tell the page about it."""
+        """Describe the layer for the page."""
         window = self._window
         return {
             "kind": "quantity",

@@ -1,4 +1,4 @@
-"""What is laid over a slide: what was derived of it, and what a user computed."""
+"""Overlays of the viewer: derived images of a slide, and arrays that a user computed."""
 
 import os
 import warnings
@@ -118,7 +118,7 @@ def palette() -> tuple[str, ...]:
 
 
 def open_overlays(overlays: Any, axes: SlideAxes | None, grid: Grid) -> list[Layer]:
-    """Make layers of what a user gives.
+    """Make layers of the overlays that a user gives.
 
     Parameters
     ----------
@@ -154,7 +154,7 @@ def open_overlays(overlays: Any, axes: SlideAxes | None, grid: Grid) -> list[Lay
 
 
 def _open(overlay: Any) -> Any:
-    """Open what is at a path or a URL."""
+    """Open the overlay at a path or a URL."""
     if not isinstance(overlay, str | os.PathLike):
         return overlay
     path = os.fspath(overlay)

@@ -1,4 +1,4 @@
-"""What the viewer shows of a slide: its layers, where they lie, and its associated images."""
+"""Scene of the viewer: a slide with its layers and associated images."""
 
 import io
 import math
@@ -108,7 +108,7 @@ class Scene:
         return max(math.ceil(math.log2(max(self.grid.size) / TILE)), 0) + 1
 
     def describe(self) -> dict[str, Any]:
-        """Tell the page what there is. Windows may be chosen from pixels that are read for it."""
+        """Describe the scene for the page. Pixels may be read to choose windows."""
         grid, picture, axes = self.grid, self._picture, self._axes
         return {
             "name": self.name,
