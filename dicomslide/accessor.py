@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 
 from dicomslide.display import orientation, plot, spacing, thumbnail
-from dicomslide.display.picture import as_rgb, levels_of, with_windows
+from dicomslide.display.picture import as_rgb, with_windows
 from dicomslide.display.segments import Overlays
-from dicomslide.tree.schema import IMAGE, level_number, level_path
+from dicomslide.tree.schema import IMAGE, level_path
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -108,14 +108,8 @@ class SlideAccessor:
         if isinstance(data, xr.DataTree) and not data.children:
             data = data.to_dataset()
         if isinstance(data, xr.DataTree):
-            levels = with_windows(levels_of(data, variable), variable)
             made = {"/": xr.Dataset(attrs=data.attrs)}
-            numbers = sorted(
-                number
-                for name, node in data.children.items()
-                if (number := level_number(f"/{name}")) is not None and variable in node
-            )
-            for number, level in zip(numbers, levels, strict=True):
+            for number, level in with_windows(data, variable).items():
                 rgb = as_rgb(level, variable).to_dataset(name=variable)
                 made[level_path(number)] = rgb.assign_attrs(level.attrs)
             return xr.DataTree.from_dict(made, name=data.name)

@@ -1,6 +1,6 @@
 """Images of the tree as red, green and blue."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from dicomslide.display.orientation import in_order
 from dicomslide.errors import ArgumentValueError
 from dicomslide.tree.schema import IMAGE, SAMPLE, Variable, is_plane, level_number, variables_of
 
-__all__ = ["as_rgb", "levels_of", "with_windows"]
+__all__ = ["as_rgb", "levels_of", "middle_planes", "with_windows"]
 
 _COLORS = ("R", "G", "B")
 # Larger levels are not read as a whole to choose a window
@@ -77,13 +77,13 @@ def as_rgb(node: xr.Dataset, name: str = IMAGE.name) -> xr.DataArray:
     return mixed.assign_coords(sample=list(_COLORS)).rename(IMAGE.name)
 
 
-def levels_of(tree: xr.DataTree, name: str = IMAGE.name) -> list[xr.Dataset]:
-    """Find the levels that have an image, from the largest to the smallest.
+def levels_of(tree: xr.DataTree, name: str = IMAGE.name) -> dict[int, xr.Dataset]:
+    """Find the levels that have an image, by their numbers, from the largest to the smallest.
 
     Parameters
     ----------
     tree : xarray.DataTree
-        Tree of a slide, or one of its levels
+        Tree of a slide, or one of its levels, which has the number 0 then
     name : str, optional
         Name of the image
 
@@ -98,18 +98,27 @@ def levels_of(tree: xr.DataTree, name: str = IMAGE.name) -> list[xr.Dataset]:
         if (number := level_number(f"/{child}")) is not None and name in node
     }
     if not levels and name in tree.data_vars:
-        return [tree.to_dataset()]
+        return {0: tree.to_dataset()}
     if not levels:
         raise ArgumentValueError(f"the tree has no level with the variable {name!r}")
-    return [levels[number] for number in sorted(levels)]
+    return {number: levels[number] for number in sorted(levels)}
 
 
-def with_windows(levels: Sequence[xr.Dataset], name: str = IMAGE.name) -> list[xr.Dataset]:
-    """State the windows that no channel states, chosen from the pixels of the smallest level."""
-    smallest = levels[-1]
+def middle_planes(sizes: Mapping[Hashable, int]) -> dict[Hashable, int]:
+    """Choose the middle one of the focal planes, as indices of the dimensions that are planes."""
+    return {name: size // 2 for name, size in sizes.items() if is_plane(name)}
+
+
+def with_windows(tree: xr.DataTree, name: str = IMAGE.name) -> dict[int, xr.Dataset]:
+    """Find the levels of an image, with a window of each channel.
+
+    Those that no channel states are chosen from the pixels of the smallest level.
+    """
+    levels = levels_of(tree, name)
+    *_, smallest = levels.values()
     variable = IMAGE.find(name)
     if variable is None or smallest[name].sizes.get(variable.of(SAMPLE)) == len(_COLORS):
-        return list(levels)
+        return levels
     displays = image_displays(smallest, variable)
     image = smallest[name]
     many = variable.dimension in image.dims
@@ -119,17 +128,16 @@ def with_windows(levels: Sequence[xr.Dataset], name: str = IMAGE.name) -> list[x
     ]
     dims = (variable.dimension,) if many else ()
     starts, ends = (np.array(v).reshape([-1][: len(dims)]) for v in zip(*windows, strict=True))
-    return [
-        level.assign_coords(
-            {
-                variable.of("window_start"): (dims, starts),
-                variable.of("window_end"): (dims, ends),
-            }
-        )
+    coordinates = {
+        variable.of("window_start"): (dims, starts),
+        variable.of("window_end"): (dims, ends),
+    }
+    return {
+        number: level.assign_coords(coordinates)
         if level[name].sizes.get(variable.dimension, 1) == len(displays)
         else level
-        for level in levels
-    ]
+        for number, level in levels.items()
+    }
 
 
 def _window(
@@ -141,8 +149,7 @@ def _window(
     is_alone = all(image.sizes.get(name, 1) == 1 for name in channel)
     if display.limits and is_alone and image.dtype.itemsize == 1:
         return display.limits
-    planes = {name: size // 2 for name, size in image.sizes.items() if is_plane(name)}
-    pixels = image.isel({**channel, **planes})
+    pixels = image.isel({**channel, **middle_planes(image.sizes)})
     if pixels.size > _MOST_PIXELS:
         raise ArgumentValueError(
             f"no window is stated for the channel {display.label!r}, and {pixels.size:,} pixels "

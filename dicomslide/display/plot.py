@@ -7,10 +7,10 @@ import numpy as np
 import xarray as xr
 
 from dicomslide.display.orientation import in_order, on_slide, step_along, upright
-from dicomslide.display.picture import as_rgb, levels_of, with_windows
+from dicomslide.display.picture import as_rgb, middle_planes, with_windows
 from dicomslide.display.segments import Overlays, find_overlays, nodes_beside, one_plane
 from dicomslide.errors import ArgumentValueError
-from dicomslide.tree.schema import COLUMNS, IMAGE, ROWS, SAMPLE, SLIDE_X, SLIDE_Y, is_plane
+from dicomslide.tree.schema import COLUMNS, IMAGE, ROWS, SAMPLE, SLIDE_X, SLIDE_Y
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,8 +48,7 @@ def plot(
     is_picture = IMAGE.find(name) is not None or SAMPLE in array.dims
     if is_picture:
         # Other planes need not be read
-        planes = {n: size // 2 for n, size in array.sizes.items() if is_plane(n)}
-        array = as_rgb(node.isel(planes), name)
+        array = as_rgb(node.isel(middle_planes(array.sizes)), name)
     array = _two_dimensional(array)
     if axes == "slide":
         array = upright(array)
@@ -99,7 +98,7 @@ def _chosen(
         if variable not in data:
             raise ArgumentValueError(f"there is no {variable!r}, only {sorted(map(str, data))}")
         return data, data[variable], [data]
-    levels = with_windows(levels_of(data, variable), variable)
+    levels = list(with_windows(data, variable).values())
     levels = [level for level in levels if level[variable].size] or levels
     box = ax.get_window_extent()
     node = levels[0]

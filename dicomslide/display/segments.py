@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from dicomslide.arguments import require_type
 from dicomslide.display.orientation import on_slide
 from dicomslide.display.overlay import lay_over
+from dicomslide.display.picture import middle_planes
 from dicomslide.display.sampling import sample_onto
 from dicomslide.errors import ArgumentTypeError, SelectionError
 from dicomslide.metadata.colors import distinct_color
@@ -21,7 +22,6 @@ from dicomslide.tree.schema import (
     SLIDE_X,
     SLIDE_Y,
     is_derived,
-    is_plane,
     texts_of,
     variables_of,
 )
@@ -214,6 +214,6 @@ def nodes_beside(base: xr.Dataset, tree: xr.DataTree) -> list[xr.Dataset]:
 
 def one_plane(array: xr.DataArray) -> xr.DataArray:
     """Leave the middle focal plane, and no dimension of one element but rows and columns."""
-    array = array.isel({n: size // 2 for n, size in array.sizes.items() if is_plane(n)}, drop=True)
+    array = array.isel(middle_planes(array.sizes), drop=True)
     single = [n for n, size in array.sizes.items() if size == 1 and n not in _SPATIAL]
     return array.squeeze(single, drop=True)

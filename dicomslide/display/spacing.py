@@ -32,7 +32,7 @@ def at_spacing(data: xr.DataArray | xr.Dataset | xr.DataTree, spacing: float) ->
     if distance <= 0:
         raise ArgumentValueError(f"spacing: {spacing} micrometres are not positive")
     if isinstance(data, xr.DataTree):
-        finest, *coarser = levels_of(data)
+        finest, *coarser = levels_of(data).values()
         data = finest
         for level in coarser:
             if min(_scales(level, distance)) >= 1 or _is_level(level, distance):

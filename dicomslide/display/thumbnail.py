@@ -9,11 +9,11 @@ from PIL import Image
 
 from dicomslide.arguments import integer
 from dicomslide.display.orientation import on_slide, step_along, upright
-from dicomslide.display.picture import as_rgb, levels_of, with_windows
+from dicomslide.display.picture import as_rgb, levels_of, middle_planes, with_windows
 from dicomslide.display.segments import Overlays, find_overlays, nodes_beside, one_plane
 from dicomslide.display.spacing import at_spacing
 from dicomslide.errors import ArgumentValueError
-from dicomslide.tree.schema import COLUMNS, IMAGE, ROWS, SAMPLE, is_plane
+from dicomslide.tree.schema import COLUMNS, IMAGE, ROWS, SAMPLE
 
 __all__ = ["thumbnail", "with_segments"]
 
@@ -24,14 +24,14 @@ def thumbnail(data: Any, size: int = 1024, variable: str = IMAGE.name) -> Image.
     if wanted < 1:
         raise ArgumentValueError(f"size: {wanted} must be positive")
     if isinstance(data, xr.DataTree):
-        levels = with_windows(levels_of(data, variable), variable)
+        levels = list(with_windows(data, variable).values())
         enough = [n for n in levels if max(n[variable].sizes[d] for d in _lines(n)) >= wanted]
         data = enough[-1] if enough else levels[0]
     elif isinstance(data, xr.DataArray):
         data = data.rename(data.name or variable).to_dataset()
         variable = str(next(iter(data)))
     # Other planes need not be read
-    planes = {n: size // 2 for n, size in data[variable].sizes.items() if is_plane(n)}
+    planes = middle_planes(data[variable].sizes)
     picture = one_plane(as_rgb(data[[variable]].isel(planes), variable))
     if 0 in picture.shape:
         raise ArgumentValueError("there are no pixels to show")
@@ -70,7 +70,7 @@ def with_segments(
     numpy.ndarray
         Red, green and blue
     """
-    levels = levels_of(tree)
+    levels = list(levels_of(tree).values())
     base, size = levels[0], dict(zip((ROWS, COLUMNS), pixels.shape[:2], strict=True))
     lines = {
         name: (line.dims, _centres(line, size[str(line.dims[0])]))

@@ -168,10 +168,11 @@ class AreaMeans:
     ) -> None:
         self._down, self._across, self._dtype = down, across, dtype
         self._sums = np.zeros((len(down), len(across), samples))
-        self._weights = np.multiply.outer(np.diff(down)[:, 0], np.diff(across))
         if dtype.kind == "f":
-            # NaN does not count
+            # NaN does not count: weights are added up with the values
             self._weights = np.zeros(self._sums.shape)
+        else:
+            self._weights = np.multiply.outer(np.diff(down)[:, 0], np.diff(across))
 
     def add(self, pixels: NDArray, top: int, left: int) -> None:
         """Add a block of shape (rows, columns, samples) that begins at a pixel; it may change."""
