@@ -53,6 +53,9 @@ if TYPE_CHECKING:
     from dicomslide.tile import compute_frame_positions as compute_frame_positions
     from dicomslide.tile import disassemble_total_pixel_matrix as disassemble_total_pixel_matrix
     from dicomslide.viewing import view as view
+    from dicomslide.writing.identity import WrittenInstance as WrittenInstance
+    from dicomslide.writing.parametric_map import write_parametric_map as write_parametric_map
+    from dicomslide.writing.segmentation import write_segmentation as write_segmentation
 
     __version__: str
 
@@ -78,6 +81,7 @@ _PLACES = {
     "TotalPixelMatrix": "matrix",
     "TotalPixelMatrixSampler": "matrix",
     "VirtualStore": "export.virtual",
+    "WrittenInstance": "writing.identity",
     "as_zarr": "export.virtual",
     "assemble_total_pixel_matrix": "tile",
     "compute_frame_positions": "tile",
@@ -105,6 +109,8 @@ _PLACES = {
     "sort_images_by_size": "pyramid",
     "to_ome_zarr": "export.ome_zarr",
     "view": "viewing",
+    "write_parametric_map": "writing.parametric_map",
+    "write_segmentation": "writing.segmentation",
 }
 
 __all__ = sorted(_PLACES)

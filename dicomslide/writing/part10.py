@@ -32,6 +32,7 @@ __all__ = [
     "NativeElement",
     "OffsetTable",
     "Spool",
+    "encode_dataset",
     "open_spool",
     "write_encapsulated",
     "write_native",
@@ -270,17 +271,18 @@ def _serialize(dataset: Dataset, transfer_syntax: str, groups: Iterable[bytes]) 
     items = iter(groups)
     first = next(items, None)
     if first is None:
-        yield _encode(dataset, transfer_syntax)
+        yield encode_dataset(dataset, transfer_syntax)
         return
-    yield _encode(dataset[:_PER_FRAME_GROUPS], transfer_syntax)
+    yield encode_dataset(dataset[:_PER_FRAME_GROUPS], transfer_syntax)
     yield struct.pack("<HH", _PER_FRAME_GROUPS >> 16, _PER_FRAME_GROUPS & 0xFFFF)
     yield (b"" if transfer_syntax == IMPLICIT_LITTLE_ENDIAN else b"SQ\0\0") + _UNDEFINED
     for item in chain([first], items):
         yield _ITEM + struct.pack("<I", len(item)) + item
-    yield _SEQUENCE_END + _encode(dataset[_PER_FRAME_GROUPS + 1 :], transfer_syntax)
+    yield _SEQUENCE_END + encode_dataset(dataset[_PER_FRAME_GROUPS + 1 :], transfer_syntax)
 
 
-def _encode(dataset: Dataset, transfer_syntax: str) -> bytes:
+def encode_dataset(dataset: Dataset, transfer_syntax: str) -> bytes:
+    """Encode a data set, or a part of one (PS3.5 7.1)."""
     buffer = DicomBytesIO()
     buffer.is_implicit_VR = transfer_syntax == IMPLICIT_LITTLE_ENDIAN
     buffer.is_little_endian = transfer_syntax != EXPLICIT_BIG_ENDIAN
