@@ -262,5 +262,7 @@ def _make_dataset(
         **keywords,
     )
     shared = dataset.SharedFunctionalGroupsSequence[0]
-    shared.DerivationImageSequence = [derivation_of(placed, codes.DCM.PixelByPixelMapping)]
+    shared.DerivationImageSequence = [
+        derivation_of(placed, codes.DCM.UnspecifiedMethodOfCalculation)
+    ]
     return dataset

@@ -219,5 +219,7 @@ def _make_dataset(
         dataset.SegmentsOverlap = "UNDEFINED"
     dataset.PatientOrientation = None
     shared = dataset.SharedFunctionalGroupsSequence[0]
-    shared.DerivationImageSequence = [derivation_of(placed, codes.DCM.Segmentation)]
+    shared.DerivationImageSequence = [
+        derivation_of(placed, codes.cid7203.SegmentationImageDerivation)
+    ]
     return dataset
