@@ -56,6 +56,8 @@ if TYPE_CHECKING:
     from dicomslide.writing.identity import WrittenInstance as WrittenInstance
     from dicomslide.writing.parametric_map import write_parametric_map as write_parametric_map
     from dicomslide.writing.segmentation import write_segmentation as write_segmentation
+    from dicomslide.writing.storing import StoredInstance as StoredInstance
+    from dicomslide.writing.storing import store as store
 
     __version__: str
 
@@ -77,6 +79,7 @@ _PLACES = {
     "Slide": "slide",
     "SlideServer": "serving.server",
     "SourceError": "errors",
+    "StoredInstance": "writing.storing",
     "TiledImage": "image",
     "TotalPixelMatrix": "matrix",
     "TotalPixelMatrixSampler": "matrix",
@@ -107,6 +110,7 @@ _PLACES = {
     "set_threads": "pixels.threads",
     "sort_images_by_pixel_spacing": "pyramid",
     "sort_images_by_size": "pyramid",
+    "store": "writing.storing",
     "to_ome_zarr": "export.ome_zarr",
     "view": "viewing",
     "write_parametric_map": "writing.parametric_map",
