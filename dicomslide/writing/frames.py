@@ -22,7 +22,7 @@ from dicomslide.writing.pixel_format import PixelFormat
 __all__ = ["Form", "Places", "encode_frames", "joined_bits"]
 
 # Bytes of the frames, before compression, that are computed together
-_TOGETHER = 128 << 20
+_TOGETHER = 64 << 20
 
 Places = NDArray[np.int64]
 """Offset and length of each frame by layer, row and column of tiles; -1 for an empty frame."""

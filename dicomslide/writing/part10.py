@@ -45,7 +45,7 @@ _IMPLEMENTATION_CLASS_UID = "2.25.310421377203364153302152912033213113733"
 _ITEM = b"\xfe\xff\x00\xe0"
 _SEQUENCE_END = b"\xfe\xff\xdd\xe0" + bytes(4)
 _UNDEFINED = b"\xff\xff\xff\xff"
-_MEMORY = 1 << 26
+_MEMORY = 1 << 24
 # Most bytes of one element of defined length, and largest offset of a Basic Offset Table
 _LONGEST = 0xFFFFFFFE
 _PER_FRAME_GROUPS = 0x52009230
