@@ -25,7 +25,7 @@ from dicomslide.writing.placing import PlacedPixels, place_array
 from dicomslide.writing.reduction import mean_of_areas
 from dicomslide.writing.results import Levels, write_results
 from dicomslide.writing.segments import as_code
-from dicomslide.writing.sources import PATTERN, derivation_of, further_sources, make_pattern
+from dicomslide.writing.sources import PATTERN, complete_source, further_sources, make_pattern
 
 __all__ = ["write_parametric_map"]
 
@@ -261,8 +261,4 @@ def _make_dataset(
         dimension_organization_type="TILED_FULL" if is_full else "TILED_SPARSE",
         **keywords,
     )
-    shared = dataset.SharedFunctionalGroupsSequence[0]
-    shared.DerivationImageSequence = [
-        derivation_of(placed, codes.DCM.UnspecifiedMethodOfCalculation)
-    ]
-    return dataset
+    return complete_source(dataset, placed, codes.DCM.UnspecifiedMethodOfCalculation)

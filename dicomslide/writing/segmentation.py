@@ -26,7 +26,7 @@ from dicomslide.writing.segments import (
     choose_type,
     describe_segments,
 )
-from dicomslide.writing.sources import PATTERN, derivation_of, further_sources, make_pattern
+from dicomslide.writing.sources import PATTERN, complete_source, further_sources, make_pattern
 
 __all__ = ["write_segmentation"]
 
@@ -218,8 +218,4 @@ def _make_dataset(
     if len(form.numbers) > 1 and form.kind != "LABELMAP" and not form.is_label:
         dataset.SegmentsOverlap = "UNDEFINED"
     dataset.PatientOrientation = None
-    shared = dataset.SharedFunctionalGroupsSequence[0]
-    shared.DerivationImageSequence = [
-        derivation_of(placed, codes.cid7203.SegmentationImageDerivation)
-    ]
-    return dataset
+    return complete_source(dataset, placed, codes.cid7203.SegmentationImageDerivation)

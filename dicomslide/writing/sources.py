@@ -13,7 +13,7 @@ from pydicom.valuerep import format_number_as_ds
 
 from dicomslide.writing.placing import PlacedPixels
 
-__all__ = ["PATTERN", "derivation_of", "further_sources", "make_pattern"]
+__all__ = ["PATTERN", "complete_source", "further_sources", "make_pattern"]
 
 PATTERN = (4, 4)
 """Rows and columns of the image that stands for the source."""
@@ -24,17 +24,19 @@ _COPIED = (
     "AccessionNumber",
     "PatientBirthDate",
     "PatientID",
-    "PatientName",
     "PatientSex",
     "StudyDate",
     "StudyID",
     "StudyTime",
 )
+# highdicom warns of names that it takes for wrong, and that nobody can change here
+_NAME = "Pattern^"
 _REPLACED = (
     "Columns",
     "DimensionOrganizationType",
     "ImageOrientationSlide",
     "NumberOfFrames",
+    "PatientName",
     "Rows",
     "TotalPixelMatrixColumns",
     "TotalPixelMatrixOriginSequence",
@@ -54,6 +56,7 @@ def make_pattern(placed: PlacedPixels) -> Dataset:
         pattern.pop(keyword, None)
     for keyword in _COPIED:
         pattern.setdefault(keyword, "")
+    pattern.PatientName = _NAME
     pattern.Rows, pattern.Columns = PATTERN
     pattern.TotalPixelMatrixRows, pattern.TotalPixelMatrixColumns = PATTERN
     pattern.NumberOfFrames = 1
@@ -82,7 +85,25 @@ def further_sources(placed: PlacedPixels) -> list[Dataset]:
     return [other for other in others if other.StudyInstanceUID == first.StudyInstanceUID]
 
 
-def derivation_of(placed: PlacedPixels, code: Any) -> Dataset:
+def complete_source(dataset: Dataset, placed: PlacedPixels, code: Any) -> Dataset:
+    """Add to a data set what its pattern did not have: the patient's name, and the derivation.
+
+    Parameters
+    ----------
+    dataset : pydicom.Dataset
+        Data set that highdicom made of the pattern
+    placed : PlacedPixels
+        Pixels
+    code : pydicom.sr.coding.Code
+        How frames were derived (CID 7203)
+    """
+    dataset.PatientName = placed.sources[0].metadata.get("PatientName", "")
+    shared = dataset.SharedFunctionalGroupsSequence[0]
+    shared.DerivationImageSequence = [_derivation(placed, code)]
+    return dataset
+
+
+def _derivation(placed: PlacedPixels, code: Any) -> Dataset:
     """Make the item of the Derivation Image Sequence of all frames (PS3.3 C.7.6.16.2.6)."""
     item = Dataset()
     item.DerivationCodeSequence = [hd.sr.CodedConcept.from_code(code)]

@@ -309,3 +309,52 @@ class TestRefusals:
         assert path.read_text() == "mine"
         write(labels_on(slide, 0), path, slide, overwrite=True)
         assert pydicom.dcmread(path).Modality == "SEG"
+
+
+def test_every_second_pixel_cannot_be_told_from_a_level(make_slide, tmp_path):
+    """Levels that state one origin are placed by their corners, half a pixel away from it."""
+    slide = open_slide(make_slide(**LEVELS, level_origins="same").folder)
+    with pytest.raises(ValueError, match="cannot be told from those of a level"):
+        write(labels_on(slide, 0)[::2, ::2], tmp_path / "out.dcm", slide)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_all_images_of_the_level_are_sources(make_slide, tmp_path):
+    written = make_slide(**LEVELS, samples=1, bits=16, optical_paths=3, optical_paths_in="each")
+    slide = open_slide(written.folder)
+    plane = slide.to_datatree()["level_1/image"].isel(channel=2, focal_plane=0)
+    mask = plane.squeeze() > 0
+    (result,) = write(mask, tmp_path / "out.dcm", slide, segments={"a": (CATEGORY, NUCLEUS)})
+    stored = pydicom.dcmread(result.path)
+    sources = {str(pydicom.dcmread(path).SOPInstanceUID) for path in written.levels[1].paths}
+    assert len(sources) == 3
+    referenced = {str(item.ReferencedSOPInstanceUID) for item in stored.SourceImageSequence}
+    assert referenced == sources
+    derivation = stored.SharedFunctionalGroupsSequence[0].DerivationImageSequence[0]
+    items = derivation.SourceImageSequence
+    assert {str(item.ReferencedSOPInstanceUID) for item in items} == sources
+
+
+def test_what_was_read_can_be_written_again(written, slide, tmp_path):
+    labels = labels_on(slide, 1)
+    (first,) = write(labels, tmp_path / "first.dcm", slide)
+    opened = open_with(written, first.path)
+    for number, chunks in enumerate(("frames", None)):
+        read = opened.to_datatree(chunks)["level_1/label_map"]
+        (again,) = write(read, tmp_path / f"again-{number}.dcm", opened)
+        stored = [pydicom.dcmread(result.path) for result in (first, again)]
+        assert stored[0].PixelData == stored[1].PixelData
+        assert stored[0].FrameOfReferenceUID == stored[1].FrameOfReferenceUID
+
+
+def test_a_name_of_one_part_is_copied_without_a_warning(make_slide, tmp_path):
+    written = make_slide(**LEVELS, patient_name="Anonymous")
+    slide = open_slide(written.folder)
+    (result,) = write(labels_on(slide, 2), tmp_path / "out.dcm", slide)
+    assert pydicom.dcmread(result.path).PatientName == "Anonymous"
+
+
+def test_opening_writing_and_opening_changes_nothing_of_the_slide(written, slide, tmp_path):
+    before = slide.get_image(1).metadata.to_json()
+    write(labels_on(slide, 1), tmp_path / "out.dcm", slide)
+    assert slide.get_image(1).metadata.to_json() == before

@@ -62,7 +62,7 @@ def _sequence(item):
     return {"vr": "SQ", "Value": [item]}
 
 
-def test_a_stored_segmentation_opens_with_its_slide(orthanc, written, results):
+def test_a_stored_segmentation_opens_with_its_slide(orthanc, written, results, tmp_path):
     url = f"dicomweb+{orthanc.url}"
     orthanc.upload(written.paths)
     seen = []
@@ -74,6 +74,14 @@ def test_a_stored_segmentation_opens_with_its_slide(orthanc, written, results):
     opened = open_slide(url, study_instance_uid=written.study_instance_uid)
     found = opened.to_datatree()["level_1/label_map"].isel(focal_plane=0)
     np.testing.assert_array_equal(found, labels_on(open_slide(written.folder), 1))
+    # Metadata of a service are enough to write from
+    (again,) = write_segmentation(
+        found, tmp_path / "again.dcm", slide=opened, segments=SEGMENTS, algorithm=ALGORITHM
+    )
+    stored = [pydicom.dcmread(result.path) for result in (results[0], again)]
+    assert stored[0].PixelData == stored[1].PixelData
+    origins = [dataset.TotalPixelMatrixOriginSequence[0] for dataset in stored]
+    assert origins[0] == origins[1]
 
 
 def test_data_sets_are_stored_too(orthanc, results):
