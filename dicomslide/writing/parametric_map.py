@@ -14,9 +14,10 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import RLELossless
 
 from dicomslide.arguments import number_pair, require_type
+from dicomslide.enum import ChannelTypes
 from dicomslide.errors import ArgumentValueError
 from dicomslide.slide import Slide
-from dicomslide.tree.schema import PARAMETRIC_MAP
+from dicomslide.tree.schema import KINDS
 from dicomslide.writing.identity import WrittenInstance
 from dicomslide.writing.instance import Content, check_tile, check_transfer_syntax
 from dicomslide.writing.part10 import NativeElement
@@ -162,7 +163,7 @@ def write_parametric_map(
     ...     density, "density.dcm", slide=slide, parameters={"Density": codes.UCUM.NoUnits}
     ... )  # doctest: +SKIP
     """
-    placed = place_array(values, slide, level, PARAMETRIC_MAP.dimension)
+    placed = place_array(values, slide, level, KINDS[ChannelTypes.PARAMETER].dimension)
     dtype = str(placed.pixels.dtype)
     if dtype not in _ELEMENTS:
         raise ArgumentValueError(f"values: {dtype} is none of {', '.join(_ELEMENTS)}")
