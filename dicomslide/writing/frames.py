@@ -48,7 +48,7 @@ class Form(Protocol):
 
     @property
     def background(self) -> float:
-        """Value around the array, and of frames that are empty."""
+        """Value around the array, and of frames that are empty: 0 or NaN."""
 
     def read_back(self) -> "Form":
         """Return the form of arrays of what was stored, as this package reads them."""
@@ -82,12 +82,14 @@ class _Encoder:
 
     def _frame(self, layer: NDArray, row: int, column: int) -> bytes | None:
         inside = layer[row : row + self.tile[0], column : column + self.tile[1]]
-        background = self.form.background
-        has_values = ~np.isnan(inside) if math.isnan(background) else inside != background
-        return self.encode(inside) if has_values.any() else None
+        # The background is either NaN or 0
+        is_empty = np.isnan(inside).all() if math.isnan(self.form.background) else not inside.any()
+        return None if is_empty else self.encode(inside)
 
     def encode(self, inside: NDArray) -> bytes:
         """Encode a frame, which the background fills up to its size."""
+        if inside.shape == self.tile:
+            return encode_frame(inside[..., np.newaxis], self.form.pixel_format)
         frame = np.full((*self.tile, 1), self.form.background, self.form.pixel_format.dtype)
         frame[: inside.shape[0], : inside.shape[1], 0] = inside
         return encode_frame(frame, self.form.pixel_format)

@@ -5,8 +5,8 @@ import resource
 import signal
 import subprocess
 import sys
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import dask
@@ -88,17 +88,14 @@ def test_a_killed_worker_does_not_change_the_result(slide, tmp_path):
         return block
 
     pixels = da.from_array(labels.values, chunks=(16, 24)).map_blocks(slowly, dtype=np.uint8)
-    with start_cluster() as client, chosen(client):
-        running = threading.Thread(
-            target=write, args=(labels.copy(data=pixels), tmp_path / "out.dcm", slide)
-        )
+    with start_cluster() as client, chosen(client), ThreadPoolExecutor(1) as pool:
         victim, process = next(iter(client.run(os.getpid).items()))
-        running.start()
-        while not client.processing([victim])[victim]:
+        running = pool.submit(write, labels.copy(data=pixels), tmp_path / "out.dcm", slide)
+        while not running.done() and not client.processing([victim])[victim]:
             time.sleep(0.01)
         os.kill(process, signal.SIGKILL)
-        running.join(timeout=120)
-        assert not running.is_alive()
+        assert not running.done()
+        running.result(timeout=120)
     write(labels, tmp_path / "expected.dcm", slide)
     stored = [pydicom.dcmread(tmp_path / name) for name in ("out.dcm", "expected.dcm")]
     assert stored[0].PixelData == stored[1].PixelData
