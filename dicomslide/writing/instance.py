@@ -13,7 +13,7 @@ from dicomslide.arguments import integer_pair
 from dicomslide.errors import ArgumentValueError
 from dicomslide.metadata.transfer_syntaxes import TRANSFER_SYNTAXES
 from dicomslide.writing.encoding import ENCODINGS, check_pixel_format
-from dicomslide.writing.frames import Form, Places, encode_frames, joined_bits
+from dicomslide.writing.frames import Places, encode_frames, joined_bits
 from dicomslide.writing.groups import FrameGroups
 from dicomslide.writing.part10 import (
     EncodedFrames,
@@ -25,6 +25,7 @@ from dicomslide.writing.part10 import (
 )
 from dicomslide.writing.pixel_format import EXPLICIT_BIG_ENDIAN
 from dicomslide.writing.placing import PlacedPixels
+from dicomslide.writing.tiles import Form
 
 __all__ = ["Content", "MakeDataset", "check_tile", "check_transfer_syntax", "write_instance"]
 

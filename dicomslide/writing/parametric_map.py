@@ -1,14 +1,12 @@
 """Parametric maps of slides: `write_parametric_map` (PS3.3 A.75)."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import highdicom as hd
 import numpy as np
-from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import RLELossless
@@ -18,10 +16,11 @@ from dicomslide.enum import ChannelTypes
 from dicomslide.errors import ArgumentValueError
 from dicomslide.slide import Slide
 from dicomslide.tree.schema import KINDS
+from dicomslide.writing.forms import MapForm
 from dicomslide.writing.identity import WrittenInstance
 from dicomslide.writing.instance import Content, check_tile, check_transfer_syntax
 from dicomslide.writing.part10 import NativeElement
-from dicomslide.writing.pixel_format import EXPLICIT_LITTLE_ENDIAN, PixelFormat
+from dicomslide.writing.pixel_format import EXPLICIT_LITTLE_ENDIAN
 from dicomslide.writing.placing import PlacedPixels, place_array
 from dicomslide.writing.reduction import mean_of_areas
 from dicomslide.writing.results import Levels, write_results
@@ -38,55 +37,6 @@ _ELEMENTS: dict[str, NativeElement] = {
 }
 # Longest LUT Label, a Short String
 _LONGEST_LABEL = 16
-
-
-@dataclass(frozen=True)
-class MapForm:
-    """Form in which the values of parameters are stored.
-
-    Parameters
-    ----------
-    dtype : str
-        Data type of the stored values
-    count : int
-        Number of parameters
-    transfer_syntax : str
-        Transfer Syntax UID
-    is_layered : bool
-        Whether the array has an axis of parameters
-    """
-
-    dtype: str
-    count: int
-    transfer_syntax: str
-    is_layered: bool
-
-    @property
-    def is_joined(self) -> bool:
-        """Whether the array has no layers."""
-        return not self.is_layered
-
-    @property
-    def background(self) -> float:
-        """Value around the array: NaN where there is one."""
-        return np.nan if self.dtype.startswith("f") else 0
-
-    @property
-    def pixel_format(self) -> PixelFormat:
-        """Format of the stored pixels."""
-        dtype = np.dtype(self.dtype)
-        bits = dtype.itemsize * 8
-        return PixelFormat(
-            self.transfer_syntax, 1, bits, bits, False, "MONOCHROME2", floating=dtype.kind == "f"
-        )
-
-    def read_back(self) -> "MapForm":
-        """Return the form of arrays of what was stored, with a layer for each parameter."""
-        return replace(self, is_layered=True)
-
-    def stored(self, values: NDArray) -> Iterator[NDArray]:
-        """Yield each stored layer of a part of the array, of shape (rows, columns)."""
-        yield from values
 
 
 def write_parametric_map(

@@ -14,18 +14,14 @@ from pydicom.uid import RLELossless
 from dicomslide.errors import ArgumentValueError
 from dicomslide.slide import Slide
 from dicomslide.tree.schema import SEGMENTATION
+from dicomslide.writing.forms import SegmentationType, SegmentForm
 from dicomslide.writing.identity import WrittenInstance
 from dicomslide.writing.instance import Content, check_tile, check_transfer_syntax
 from dicomslide.writing.pixel_format import EXPLICIT_LITTLE_ENDIAN
 from dicomslide.writing.placing import PlacedPixels, place_array
 from dicomslide.writing.reduction import mean_of_areas, mode_of_areas
 from dicomslide.writing.results import Levels, write_results
-from dicomslide.writing.segments import (
-    SegmentationType,
-    SegmentForm,
-    choose_type,
-    describe_segments,
-)
+from dicomslide.writing.segments import choose_type, describe_segments
 from dicomslide.writing.sources import PATTERN, complete_source, further_sources, make_pattern
 
 __all__ = ["write_segmentation"]

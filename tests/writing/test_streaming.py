@@ -80,6 +80,20 @@ def test_memory_does_not_grow_with_the_mask(written, tmp_path):
     assert (stored.TotalPixelMatrixRows, stored.TotalPixelMatrixColumns) == (12288, 12288)
 
 
+def test_workers_import_nothing_that_makes_data_sets():
+    modules = "dicomslide.writing.forms", "dicomslide.writing.tiles"
+    code = f"import sys, {', '.join(modules)}; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+        env=dict(os.environ, PYTHONPATH=str(Path(dicomslide.__file__).parents[1])),
+    )
+    assert not {"highdicom", "pydicom", "xarray", "dask.array"} & {*done.stdout.split()}
+
+
 def test_a_killed_worker_does_not_change_the_result(slide, tmp_path):
     labels = labels_on(slide, 0)
 
@@ -95,7 +109,7 @@ def test_a_killed_worker_does_not_change_the_result(slide, tmp_path):
             time.sleep(0.01)
         os.kill(process, signal.SIGKILL)
         assert not running.done()
-        running.result(timeout=120)
+        running.result(timeout=240)
     write(labels, tmp_path / "expected.dcm", slide)
     stored = [pydicom.dcmread(tmp_path / name) for name in ("out.dcm", "expected.dcm")]
     assert stored[0].PixelData == stored[1].PixelData
