@@ -53,6 +53,11 @@ if TYPE_CHECKING:
     from dicomslide.tile import compute_frame_positions as compute_frame_positions
     from dicomslide.tile import disassemble_total_pixel_matrix as disassemble_total_pixel_matrix
     from dicomslide.viewing import view as view
+    from dicomslide.writing.identity import WrittenInstance as WrittenInstance
+    from dicomslide.writing.parametric_map import write_parametric_map as write_parametric_map
+    from dicomslide.writing.segmentation import write_segmentation as write_segmentation
+    from dicomslide.writing.storing import StoredInstance as StoredInstance
+    from dicomslide.writing.storing import store as store
 
     __version__: str
 
@@ -74,10 +79,12 @@ _PLACES = {
     "Slide": "slide",
     "SlideServer": "serving.server",
     "SourceError": "errors",
+    "StoredInstance": "writing.storing",
     "TiledImage": "image",
     "TotalPixelMatrix": "matrix",
     "TotalPixelMatrixSampler": "matrix",
     "VirtualStore": "export.virtual",
+    "WrittenInstance": "writing.identity",
     "as_zarr": "export.virtual",
     "assemble_total_pixel_matrix": "tile",
     "compute_frame_positions": "tile",
@@ -103,8 +110,11 @@ _PLACES = {
     "set_threads": "pixels.threads",
     "sort_images_by_pixel_spacing": "pyramid",
     "sort_images_by_size": "pyramid",
+    "store": "writing.storing",
     "to_ome_zarr": "export.ome_zarr",
     "view": "viewing",
+    "write_parametric_map": "writing.parametric_map",
+    "write_segmentation": "writing.segmentation",
 }
 
 __all__ = sorted(_PLACES)

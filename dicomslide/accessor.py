@@ -4,6 +4,7 @@ It is there as soon as a slide was opened in a process. For a tree that comes fr
 as a Zarr store, import this module.
 """
 
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,9 @@ from dicomslide.tree.schema import IMAGE, level_path
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from PIL import Image
+
+    from dicomslide.slide import Slide
+    from dicomslide.writing.identity import WrittenInstance
 
 __all__ = ["SlideAccessor"]
 
@@ -231,3 +235,63 @@ class SlideAccessor:
             axes=axes,
             **options,
         )
+
+    def write_segmentation(
+        self, path: str | os.PathLike[str], *, slide: "Slide", segments: Any, **options: Any
+    ) -> "tuple[WrittenInstance, ...]":
+        """Write this mask as a Segmentation.
+
+        Parameters
+        ----------
+        path : path or str
+            File whose name ends with ``.dcm``, or folder
+        slide : Slide
+            Slide that the mask was made from
+        segments : mapping, or sequence of highdicom.seg.SegmentDescription
+            Category and type of each segment by its label, or descriptions
+        **options
+            Keywords of `dicomslide.write_segmentation`
+
+        Returns
+        -------
+        tuple of WrittenInstance
+            Path and UIDs of each instance
+
+        Raises
+        ------
+        TypeError, ValueError, OSError
+            As in `dicomslide.write_segmentation`
+        """
+        from dicomslide.writing.segmentation import write_segmentation
+
+        return write_segmentation(self._data, path, slide=slide, segments=segments, **options)
+
+    def write_parametric_map(
+        self, path: str | os.PathLike[str], *, slide: "Slide", parameters: Any, **options: Any
+    ) -> "tuple[WrittenInstance, ...]":
+        """Write these values as a Parametric Map.
+
+        Parameters
+        ----------
+        path : path or str
+            File whose name ends with ``.dcm``, or folder
+        slide : Slide
+            Slide that the values were computed from
+        parameters : mapping, or sequence of highdicom.pm.RealWorldValueMapping
+            Unit of each parameter by its label, or mappings
+        **options
+            Keywords of `dicomslide.write_parametric_map`
+
+        Returns
+        -------
+        tuple of WrittenInstance
+            Path and UIDs of each instance
+
+        Raises
+        ------
+        TypeError, ValueError, OSError
+            As in `dicomslide.write_parametric_map`
+        """
+        from dicomslide.writing.parametric_map import write_parametric_map
+
+        return write_parametric_map(self._data, path, slide=slide, parameters=parameters, **options)

@@ -18,6 +18,7 @@ from dicomslide.metadata.kinds import KINDS
 from dicomslide.metadata.presentation import Presentation, Window, agreed
 from dicomslide.metadata.references import read_uid
 from dicomslide.pixels.array import FrameArray
+from dicomslide.placement.grids import Grids
 from dicomslide.placement.images import (
     Identity,
     PlacedImage,
@@ -144,6 +145,8 @@ class Arrangement:
         THUMBNAIL images that are not a level
     presentations : tuple of sequence of Presentation
         Presentations of images by each Presentation State
+    grids : Grids
+        Grids of pixels that derived images may lie on
     """
 
     levels: tuple[LevelGrid, ...]
@@ -153,6 +156,7 @@ class Arrangement:
     off_grid: tuple[TiledImage, ...]
     thumbnails: tuple[TiledImage, ...]
     presentations: tuple[Sequence[Presentation], ...]
+    grids: Grids
 
     @cached_property
     def descriptions(self) -> tuple[Channel, ...]:
@@ -221,6 +225,7 @@ def arrange(
         off_grid=tuple(i.image for i in everything if is_off_grid(i, placement.levels)),
         thumbnails=tuple(thumbnails),
         presentations=tuple(presentations),
+        grids=placement.grids,
     )
 
 

@@ -17,6 +17,7 @@ from dicomslide.image import TiledImage
 from dicomslide.metadata.channels import may_be_one_path, read_path_marks
 from dicomslide.metadata.flavors import is_thumbnail
 from dicomslide.metadata.geometry import ImageGeometry, are_of_one_level
+from dicomslide.placement.grids import Grids, KnownGrid
 from dicomslide.pyramid import LevelGrid, base_grid, check_fit, level_grid
 
 __all__ = [
@@ -31,8 +32,6 @@ __all__ = [
 
 Identity = tuple[str, str, tuple[str, ...]]
 """Type, identifier and marks of a channel."""
-_Known = tuple[int | None, LevelGrid, ImageGeometry]
-"""Level index or None, grid of pixels, and the geometry that its first image states."""
 
 
 @dataclass(frozen=True)
@@ -71,12 +70,15 @@ class Placement:
         Segmentations and Parametric Maps
     aside : tuple of TiledImage
         THUMBNAIL images that do not fit into the pyramid
+    grids : Grids
+        Grids of pixels that derived images may lie on
     """
 
     levels: tuple[LevelGrid, ...]
     scanned: tuple[PlacedImage, ...]
     derived: tuple[PlacedImage, ...]
     aside: tuple[TiledImage, ...]
+    grids: Grids
 
 
 def place_images(
@@ -135,15 +137,14 @@ def place_images(
     scanned = [
         replace(item, level=order.index(item.level)) for item in placed if item.level is not None
     ]
-    known: list[_Known] = [
-        (level, found.grids[i], found.stated[i]) for level, i in enumerate(order)
-    ]
-    known += [(None, i.grid, i.image.geometry) for i in scanned if is_off_grid(i, levels)]
-    others = [_place_derived(image, known) for image in rest]
+    known = [KnownGrid(level, found.grids[i], found.stated[i]) for level, i in enumerate(order)]
+    known += [KnownGrid(None, i.grid, i.image.geometry) for i in scanned if is_off_grid(i, levels)]
+    grids = Grids(tuple(known))
+    others = [_place_derived(image, grids) for image in rest]
     for item in (*scanned, *others):
         # Images get the position that was decided here, so that they agree with the slide
         item.image._place(item.grid.geometry.starting_at(item.offset))
-    return Placement(levels, tuple(scanned), tuple(others), tuple(aside))
+    return Placement(levels, tuple(scanned), tuple(others), tuple(aside), grids)
 
 
 class _Levels:
@@ -195,43 +196,29 @@ def is_off_grid(item: PlacedImage, levels: Sequence[LevelGrid]) -> bool:
     return item.level is None or not item.grid.is_same_as(levels[item.level])
 
 
-def _place_derived(image: TiledImage, known: Sequence[_Known]) -> PlacedImage:
+def _place_derived(image: TiledImage, grids: Grids) -> PlacedImage:
     """Place a derived image on the grid of a level, if its pixels are those of one.
-
-    A Segmentation that was made from an image repeats the position that the image states. It is
-    compared with that one, and moves with the image to the position that the slide gives it.
 
     Parameters
     ----------
     image : TiledImage
         Derived image
-    known : sequence of tuple
+    grids : Grids
         Levels, largest first, then images off the grids of the levels
     """
     own = image.geometry
-    for level, grid, stated in known:
-        offset = own.offset_on(stated, image.size)
-        if offset is None or not _overlaps(offset, image.size, grid.size):
-            continue
-        geometry = grid.geometry.at_height(own.origin[2])
-        if level is None:
-            return PlacedImage(image, None, LevelGrid(image.size, geometry.starting_at(offset)))
-        return PlacedImage(image, level, LevelGrid(grid.size, geometry), offset)
-    (left, bottom), (right, top) = own.bounds(image.size)
-    (low_x, low_y), (high_x, high_y) = known[0][1].geometry.bounds(known[0][1].size)
-    if right <= low_x or left >= high_x or top <= low_y or bottom >= high_y:
-        warnings.warn(
-            f"{image.label} lies outside of the area of the slide: from ({left:.6g}, {bottom:.6g}) "
-            f"to ({right:.6g}, {top:.6g}) mm",
-            stacklevel=2,
-        )
-    return PlacedImage(image, None, LevelGrid(image.size, own.squared()))
-
-
-def _overlaps(offset: tuple[int, int], size: tuple[int, int], whole: tuple[int, int]) -> bool:
-    return all(
-        -count < first < total for first, count, total in zip(offset, size, whole, strict=True)
-    )
+    place = grids.find(own, image.size)
+    if not place.is_known:
+        (left, bottom), (right, top) = own.bounds(image.size)
+        base = grids.known[0].grid
+        (low_x, low_y), (high_x, high_y) = base.geometry.bounds(base.size)
+        if right <= low_x or left >= high_x or top <= low_y or bottom >= high_y:
+            warnings.warn(
+                f"{image.label} lies outside of the area of the slide: from "
+                f"({left:.6g}, {bottom:.6g}) to ({right:.6g}, {top:.6g}) mm",
+                stacklevel=2,
+            )
+    return PlacedImage(image, place.level, place.grid, place.offset)
 
 
 def _area(image: TiledImage) -> int:

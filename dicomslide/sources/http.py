@@ -1,4 +1,4 @@
-"""GET requests to one HTTP service: retries, limits of sizes, and checks of origins."""
+"""Requests to one HTTP service: retries, limits of sizes, and checks of origins."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -35,6 +35,7 @@ __all__ = [
     "HttpService",
     "RefusedRequestError",
     "Reply",
+    "Upload",
 ]
 
 logger = logging.getLogger(__name__)
@@ -50,6 +51,12 @@ _TIMEOUT = (10.0, 60.0)
 _LONGEST_WAIT = 30.0
 _PIECE = 1 << 20
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+# Redirects that keep the method and the body (RFC 9110 15.4.8 and 15.4.9)
+_KEEPING = frozenset({307, 308})
+# Answer to an upload of which nothing was stored, which says why (PS3.18 10.5.3)
+_CONFLICT = 409
+# Fewest bytes that a service has to take in a second, as a whole upload has a time limit
+_SLOWEST = 1 << 17
 _MAX_REDIRECTS = 5
 # Most digits of a length that are converted, as Python refuses numbers of too many digits
 _MAX_DIGITS = 18
@@ -104,6 +111,25 @@ class Reply:
     url: str
     content_type: str
     body: bytes
+
+
+@dataclass(frozen=True)
+class Upload:
+    """Body of a request, which is sent again when the request is.
+
+    Parameters
+    ----------
+    content_type : str
+        Value of the header Content-Type
+    length : int
+        Number of bytes
+    open : callable
+        Opens the body: an object with a length and a method ``read``
+    """
+
+    content_type: str
+    length: int
+    open: Callable[[], Any]
 
 
 @dataclass(frozen=True)
@@ -210,13 +236,54 @@ class HttpService:
         SourceError
             When the service does not deliver
         """
+        return self._insist(url, accept, max_bytes, read, params, None)
+
+    def post(
+        self,
+        url: str,
+        accept: str,
+        max_bytes: int,
+        read: Callable[[Reply], T],
+        upload: Upload,
+    ) -> T:
+        """Make a POST request, and read the answer, also that nothing was stored (HTTP 409).
+
+        Parameters
+        ----------
+        url, accept, max_bytes, read
+            See `get`
+        upload : Upload
+            Body
+
+        Returns
+        -------
+        object
+            What `read` returns
+
+        Raises
+        ------
+        SourceError
+            When the service does not take the body
+        """
+        return self._insist(url, accept, max_bytes, read, None, upload)
+
+    def _insist(
+        self,
+        url: str,
+        accept: str,
+        max_bytes: int,
+        read: Callable[[Reply], T],
+        params: dict[str, Any] | None,
+        upload: Upload | None,
+    ) -> T:
         name = name_of_url(url)
         attempts = Attempts(name, _ATTEMPTS, logger)
+        longest = LONGEST + (0 if upload is None else upload.length / _SLOWEST)
         while True:
             try:
                 session = self.sessions.get(self.url)
-                with shut_in_time(name, LONGEST) as line:
-                    reply = self._ask(session, line, url, accept, max_bytes, params)
+                with shut_in_time(name, longest) as line:
+                    reply = self._ask(session, line, url, accept, max_bytes, params, upload)
                 return read(reply)
             except DicomSlideError:
                 raise
@@ -247,23 +314,30 @@ class HttpService:
         accept: str,
         max_bytes: int,
         params: dict[str, Any] | None,
+        upload: Upload | None,
     ) -> Reply:
+        headers = {"Accept": accept}
+        if upload is not None:
+            headers["Content-Type"] = upload.content_type
         for _ in range(_MAX_REDIRECTS + 1):
             # URLs may come from the server, such as BulkDataURIs: the session and its credentials
             # must not reach another origin
             if not self.is_own(url):
                 raise SourceError(f"{name_of_url(url)}: not a part of {self.url}")
-            with session.get(
+            with session.request(
+                "GET" if upload is None else "POST",
                 url,
                 params=params,
-                headers={"Accept": accept},
+                data=None if upload is None else upload.open(),
+                headers=headers,
                 timeout=self.timeout or _TIMEOUT,
                 stream=True,
                 allow_redirects=False,
             ) as response:
                 line.response = response.raw
                 if response.status_code not in _REDIRECTS:
-                    _check_status(response)
+                    if upload is None or response.status_code != _CONFLICT:
+                        _check_status(response)
                     content_type = response.headers.get("Content-Type", "")
                     return Reply(url, content_type, b"".join(_pieces(response, max_bytes)))
                 target = join_url(response.url, response.headers.get("Location", ""))
@@ -271,6 +345,11 @@ class HttpService:
                 raise SourceError(
                     f"{name_of_url(url)}: redirects to {name_of_url(target)}, which is not a part "
                     f"of {self.url}"
+                )
+            if upload is not None and response.status_code not in _KEEPING:
+                raise SourceError(
+                    f"{name_of_url(url)}: redirects to {name_of_url(target)} with HTTP "
+                    f"{response.status_code}, which is not for uploads"
                 )
             url, params = target, None
         raise SourceError(f"{name_of_url(url)}: redirects more than {_MAX_REDIRECTS} times")

@@ -1,7 +1,7 @@
 """Makes DICOM slides of every kind for tests, documentation and demonstrations.
 
 What they show looks like a section of tissue, and is known: every pixel is a function of its
-position. The files are written without the rest of the package, which can thus be tested with them.
+position. The files are written without what reads slides, which can thus be tested with them.
 
 >>> slide = write_slide("slide", size=(3000, 4000), segmentations=["BINARY"])
 >>> pixels = slide.levels[1].pixels()  # what a reader should see

@@ -7,7 +7,7 @@ from typing import Literal
 
 from dicomslide.testing.geometry import Orientation
 from dicomslide.testing.layout import Frame
-from dicomslide.testing.pixel_format import PixelFormat
+from dicomslide.writing.pixel_format import PixelFormat
 
 __all__ = ["Flavor", "Instance", "Part"]
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from dicomslide.testing.color import make_srgb_profile
-from dicomslide.testing.encoding import check_pixel_format, get_encoding
 from dicomslide.testing.geometry import Orientation, centre_on_slide
 from dicomslide.testing.layout import SPARSE_KINDS, Sparse
-from dicomslide.testing.part10 import OffsetTable
-from dicomslide.testing.pixel_format import EXPLICIT_LITTLE_ENDIAN, PixelFormat
+from dicomslide.writing.encoding import check_pixel_format, get_encoding
+from dicomslide.writing.part10 import OffsetTable
+from dicomslide.writing.pixel_format import EXPLICIT_LITTLE_ENDIAN, PixelFormat
 
 __all__ = ["OpticalPath", "SlideOptions"]
 
@@ -87,7 +87,7 @@ class SlideOptions:
         For each level, how many base pixels one of its pixels is wide. Level i has ceil(size /
         factors[i]) pixels
     transfer_syntax : str
-        Transfer Syntax UID of the images: a key of `dicomslide.testing.encoding.ENCODINGS`
+        Transfer Syntax UID of the images: a key of `dicomslide.writing.encoding.ENCODINGS`
     photometric : str, optional
         Photometric Interpretation; by default the usual one of the transfer syntax
     bits : int

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy.typing as npt
 
-from dicomslide.testing.encoding import encode_frame
 from dicomslide.testing.instance import Instance
 from dicomslide.testing.layout import Frame
 from dicomslide.testing.options import SlideOptions
-from dicomslide.testing.part10 import spool_frames, write_encapsulated, write_native
 from dicomslide.testing.wsi import build_dataset
+from dicomslide.writing.encoding import encode_frame
+from dicomslide.writing.part10 import open_spool, write_encapsulated, write_native
 
 __all__ = ["write_instance"]
 
@@ -52,20 +52,23 @@ def write_instance(
     frames = _encode_frames(instance, render, options.threads)
     if stored.is_native:
         length = len(instance.frames) * instance.frame_length
-        write_native(path, dataset, stored.transfer_syntax, frames, length)
+        with path.open("wb") as file:
+            write_native(file, dataset, stored.transfer_syntax, frames, length)
         return
-    with spool_frames(frames, folder) as encoded:
+    with open_spool(folder) as spool:
+        encoded = spool.take([spool.add(frame) for frame in frames])
         if dataset.LossyImageCompression == "01":
-            ratio = len(encoded.lengths) * instance.frame_length / sum(encoded.lengths)
+            ratio = len(encoded) * instance.frame_length / int(encoded.lengths.sum())
             dataset.LossyImageCompressionRatio = f"{ratio:.6g}"
-        write_encapsulated(
-            path,
-            dataset,
-            stored.transfer_syntax,
-            encoded,
-            options.offset_table,
-            options.fragments_per_frame,
-        )
+        with path.open("wb") as file:
+            write_encapsulated(
+                file,
+                dataset,
+                stored.transfer_syntax,
+                encoded,
+                options.offset_table,
+                options.fragments_per_frame,
+            )
 
 
 def _encode_frames(instance: Instance, render: Render, threads: int) -> Iterator[bytes]:

@@ -12,7 +12,7 @@ import pytest
 from pydicom.encaps import generate_frames
 
 from dicomslide.testing import SlideOptions, write_slide
-from dicomslide.testing.encoding import ENCODINGS
+from dicomslide.writing.encoding import ENCODINGS
 
 UID = "1.2.840.10008.1.2"
 SIZE, TILE = (75, 100), (48, 40)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 from pathlib import Path
@@ -11,7 +12,7 @@ import pydicom
 import pytest
 
 from dicomslide.testing import SlideOptions, write_slide
-from dicomslide.testing.part10 import write_native
+from dicomslide.writing.part10 import write_native
 
 ITEM, END = 0xE000FFFE, 0xE0DDFFFE
 FRAMES = 12
@@ -158,8 +159,6 @@ def test_native_pixel_data_of_odd_length_is_padded(tmp_path: Path) -> None:
     assert content[-1] == 0
 
 
-def test_native_pixel_data_longer_than_an_element_is_refused(tmp_path: Path) -> None:
+def test_native_pixel_data_longer_than_an_element_is_refused() -> None:
     with pytest.raises(ValueError, match="at most 4294967294"):
-        write_native(
-            tmp_path / "large.dcm", pydicom.Dataset(), "1.2.840.10008.1.2.1", [], 2**32 - 1
-        )
+        write_native(io.BytesIO(), pydicom.Dataset(), "1.2.840.10008.1.2.1", [], 2**32 - 1)

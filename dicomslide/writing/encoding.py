@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dicomslide.testing import encoders
-from dicomslide.testing.encoders import Pixels
-from dicomslide.testing.pixel_format import (
+from dicomslide.writing import encoders
+from dicomslide.writing.encoders import Pixels
+from dicomslide.writing.pixel_format import (
     DEFLATED_LITTLE_ENDIAN,
     EXPLICIT_BIG_ENDIAN,
     EXPLICIT_LITTLE_ENDIAN,

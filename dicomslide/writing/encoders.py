@@ -9,7 +9,7 @@ import imagecodecs
 import numpy as np
 import numpy.typing as npt
 
-from dicomslide.testing.pixel_format import EXPLICIT_BIG_ENDIAN, PixelFormat
+from dicomslide.writing.pixel_format import EXPLICIT_BIG_ENDIAN, PixelFormat
 
 __all__ = [
     "Pixels",
@@ -53,7 +53,9 @@ def _squeeze(pixels: Pixels) -> Pixels:
 
 
 def encode_native(pixels: Pixels, pixel_format: PixelFormat) -> bytes:
-    """Encode without compression."""
+    """Encode without compression; single bits are packed, the first one lowest (PS3.5 8.1.1)."""
+    if pixel_format.bits_allocated == 1:
+        return np.packbits(pixels, axis=None, bitorder="little").tobytes()
     pixels = _components(pixels, pixel_format)
     if pixel_format.planar_configuration == 1:
         pixels = np.moveaxis(pixels, 2, 0)

@@ -35,6 +35,8 @@ class PixelFormat:
         1 (small) to 100 (good), for lossy transfer syntaxes
     adobe_marker : bool
         Whether a JPEG stream of RGB components says so in an Adobe APP14 segment
+    floating : bool
+        Whether values are Float or Double Float Pixel Data
     """
 
     transfer_syntax: str
@@ -46,6 +48,7 @@ class PixelFormat:
     planar_configuration: int = 0
     quality: int = 90
     adobe_marker: bool = False
+    floating: bool = False
 
     @property
     def is_native(self) -> bool:
@@ -55,4 +58,7 @@ class PixelFormat:
     @property
     def dtype(self) -> np.dtype[Any]:
         """Type of the stored values."""
-        return np.dtype(f"{'int' if self.signed else 'uint'}{self.bits_allocated}")
+        if self.bits_allocated == 1:
+            return np.dtype(bool)
+        kind = "float" if self.floating else "int" if self.signed else "uint"
+        return np.dtype(f"{kind}{self.bits_allocated}")

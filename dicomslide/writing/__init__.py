@@ -1,0 +1,1 @@
+"""Results as DICOM: Segmentations and Parametric Maps, written frame by frame."""
