@@ -140,6 +140,10 @@ def ask(
 
     async def run() -> Any:
         asked.set(about)
+        if hasattr(file_system, "set_session"):
+            # Requests that begin before there is a session would each make one
+            async with _turn_to_connect(file_system, os.getpid()):
+                await file_system.set_session()
         if about is not None and hasattr(file_system, "get_s3"):
             await _check_answers_of_s3(file_system, args[0][0])
         return await call(*args, **kwargs)
@@ -161,8 +165,12 @@ def _is_async(file_system: AbstractFileSystem) -> bool:
     return bool(file_system.async_impl)
 
 
+@lru_cache(maxsize=_MAX_FILE_SYSTEMS)
+def _turn_to_connect(file_system: AbstractFileSystem, process: int) -> asyncio.Lock:
+    return asyncio.Lock()
+
+
 async def _check_answers_of_s3(file_system: Any, path: str) -> None:
-    await file_system.set_session()
     client = await file_system.get_s3(file_system.split_path(path)[0])
     client.meta.events.register(
         "after-call.s3.GetObject", _check_answer_of_s3, unique_id="dicomslide"

@@ -3,9 +3,10 @@
 import logging
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from ftplib import error_perm
+from itertools import accumulate, pairwise
 from typing import Any, TypeGuard, TypeVar
 
 from fsspec import AbstractFileSystem
@@ -22,7 +23,7 @@ from dicomslide.sources.filesystems import (
 )
 from dicomslide.sources.holding import Holder
 from dicomslide.sources.retries import Attempts
-from dicomslide.sources.sidebyside import side_by_side
+from dicomslide.sources.sidebyside import FILES_AT_ONCE, side_by_side
 from dicomslide.sources.turns import holds_connection, turn
 from dicomslide.sources.unreachable import why_unreachable
 from dicomslide.sources.urls import without_secrets
@@ -201,42 +202,98 @@ def local_path(url: str) -> str | None:
     return _open(url, {})[1] if is_local else None
 
 
-def find_remote_files(url: str, storage_options: dict[str, Any] | None) -> list[RemoteFile]:
-    """Find the files that a URL stands for: one file, or those below a folder.
+def find_remote_files(
+    urls: Sequence[str], storage_options: dict[str, Any] | None
+) -> list[list[RemoteFile]]:
+    """Find the files that URLs stand for, each for one file, or for those below a folder.
 
-    Hidden files are left out.
+    The URLs are looked up side by side. Hidden files are left out.
 
     Parameters
     ----------
-    url : str
-        URL of a file or of a folder
+    urls : sequence of str
+        URLs of files or of folders
     storage_options : dict, optional
-        Options for the file system
+        Options for the file systems
+
+    Returns
+    -------
+    list of list of RemoteFile
+        Files of each URL
 
     Raises
     ------
     ValueError
-        When no file system is known for the URL
+        When no file system is known for a URL
     SourceError
         When there is no such file or folder, or the server does not deliver
     """
-    file_system, path = _open(url, storage_options or {})
-    access = name_of_access(url, file_system, storage_options or {})
-    name = without_secrets(url)
-    found = _persist(lambda: _list(file_system, path, name, url.endswith("/")), file_system, name)
-    if found.keys() == {path}:
-        return [_file(file_system, path, found[path], name, access)]
-    # The file system of a chained URL, such as "zip://folder::https://...", follows the path in it
-    base, chain, outer = name.partition("::")
-    base = base if base.endswith("://") else base.rstrip("/") + "/"
-    root = path.rstrip("/")
+    places = [_Place.at(url, storage_options or {}) for url in urls]
+    found = side_by_side(_Place.list, places, FILES_AT_ONCE)
+    files = side_by_side(
+        lambda item: item[0].file(*item[1:]),
+        [(place, *item) for place, items in zip(places, found, strict=True) for item in items],
+        FILES_AT_ONCE,
+    )
+    ends = list(accumulate(map(len, found), initial=0))
+    return [files[start:end] for start, end in pairwise(ends)]
 
-    def make(key: str) -> RemoteFile:
-        below = key.removeprefix(root).lstrip("/")
-        return _file(file_system, key, found[key], f"{base}{below}{chain}{outer}", access)
 
-    keys = [key for key in sorted(found) if not _is_passed_over(key, root)]
-    return side_by_side(make, keys)
+@dataclass(frozen=True)
+class _Place:
+    """Place that a URL stands for: a file, or a folder.
+
+    Parameters
+    ----------
+    url : str
+        URL
+    file_system : fsspec.AbstractFileSystem
+        File system of the URL
+    path : str
+        Path in the file system
+    access : str
+        Key of the user and the endpoint
+    """
+
+    url: str
+    file_system: AbstractFileSystem
+    path: str
+    access: str
+
+    @classmethod
+    def at(cls, url: str, storage_options: dict[str, Any]) -> "_Place":
+        """Make the place of a URL; no request is made."""
+        file_system, path = _open(url, storage_options)
+        return cls(url, file_system, path, name_of_access(url, file_system, storage_options))
+
+    @property
+    def name(self) -> str:
+        """URL without secrets."""
+        return without_secrets(self.url)
+
+    def list(self) -> list[tuple[str, str, dict[str, Any]]]:
+        """Find the files: the path in the file system, the URL and the information of each."""
+        found = _persist(
+            lambda: _list(self.file_system, self.path, self.name, self.url.endswith("/")),
+            self.file_system,
+            self.name,
+        )
+        if found.keys() == {self.path}:
+            return [(self.path, self.name, found[self.path])]
+        # The file system of a chained URL, such as "zip://folder::https://...", follows the path
+        # in it
+        base, chain, outer = self.name.partition("::")
+        base = base if base.endswith("://") else base.rstrip("/") + "/"
+        root = self.path.rstrip("/")
+        return [
+            (key, f"{base}{key.removeprefix(root).lstrip('/')}{chain}{outer}", found[key])
+            for key in sorted(found)
+            if not _is_passed_over(key, root)
+        ]
+
+    def file(self, key: str, name: str, information: dict[str, Any]) -> RemoteFile:
+        """Make one of the files."""
+        return _file(self.file_system, key, information, name, self.access)
 
 
 def _open(url: str, storage_options: dict[str, Any]) -> tuple[AbstractFileSystem, str]:
