@@ -107,19 +107,19 @@ class TestRead:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(remotefile, "_GAP", gap)
             patch.setattr(remotefile, "_BLOCK", block)
-            patch.setattr(remotefile, "_HEAD", 100)
+            patch.setattr(remotefile, "_MOST_HEAD", 128)
             expect(file, ranges)
         longest = max((length for _, length in ranges), default=0)
         for start, end in place.asked:
             assert 0 <= start < end <= SIZE
-            assert end - start <= max(block, longest, 100)
+            assert end - start <= max(block, longest, 128)
 
     @given(ranges_of_any_kind)
     def test_only_ranges_and_small_gaps_are_fetched(self, ranges):
         place = CountingFileSystem()
         file = RemoteFile("counting://a", SIZE, "", place, "/a")
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(remotefile, "_HEAD", 0)
+            patch.setattr(remotefile, "_MOST_HEAD", 0)
             patch.setattr(remotefile, "_GAP", 1000)
             expect(file, ranges)
         wanted = {byte // 100 for a, length in ranges for byte in range(a, a + length, 100)}
