@@ -322,6 +322,7 @@ def _end_of_groups(reader: _FileElements, element: Element, frames: int) -> tupl
     _, _, start, length = element
     if length != UNDEFINED:
         end = start + length
+        reader.expect(end + frames * _TABLE_ROW)
         reader.need(end)
         return end, end
     _expect_items(reader, start, frames)

@@ -3,15 +3,23 @@
 What counts is how many round trips a program waits for, one after the other.
 """
 
+import pickle
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
+import numpy as np
+import pydicom
 import pytest
+from pydicom.encaps import encapsulate, generate_frames
+from pydicom.uid import JPEGBaseline8Bit
 
 from dicomslide import open_slide, open_slides
 from dicomslide.testing import SyntheticSlide, write_slide
 from tests.servers.buckets import BucketServer
-from tests.servers.distance import Waves, depth
+from tests.servers.distance import RoundTrips, Waves, depth
 from tests.servers.ranges import RangeServer
 
 TILE = (16, 16)
@@ -99,3 +107,126 @@ def test_a_missing_url_among_others_is_an_error(server, slides, urls):
     listed.insert(2, "s3://bucket/many/slide-0/none.dcm")
     with pytest.raises(OSError, match=r"none\.dcm: no such file"):
         open_slide(listed, storage_options=server.options)
+
+
+# One level of many frames
+
+SIDE = 64
+COUNT = SIDE**2
+
+
+@pytest.fixture(scope="module")
+def large(folder: Path) -> Callable[[str], Path]:
+    """Writes a slide of 4,096 frames whose header is longer than what is read of it at first."""
+
+    @cache
+    def written(organization: str) -> Path:
+        return write_slide(
+            folder / "written" / organization,
+            size=(SIDE * TILE[0], SIDE * TILE[1]),
+            tile=TILE,
+            factors=(1,),
+            transfer_syntax=JPEGBaseline8Bit,
+            organization=organization,
+            offset_table="extended",
+            icc_profile=False,
+            label=False,
+            overview=False,
+        ).paths[0]
+
+    @cache
+    def make(kind: str) -> Path:
+        path = folder / "bucket" / kind.replace(" ", "-") / "level-0.dcm"
+        path.parent.mkdir(parents=True)
+        dataset = pydicom.dcmread(
+            written("TILED_SPARSE" if kind.startswith("sparse") else "TILED_FULL")
+        )
+        if kind == "sparse, undefined length":
+            groups = dataset["PerFrameFunctionalGroupsSequence"]
+            groups.is_undefined_length = True
+            for item in groups.value:
+                item.is_undefined_length_sequence_item = True
+        elif kind in ("basic", "empty"):
+            frames = list(generate_frames(dataset.PixelData, number_of_frames=COUNT))
+            dataset.PixelData = encapsulate(frames, has_bot=kind == "basic")
+            del dataset.ExtendedOffsetTable, dataset.ExtendedOffsetTableLengths
+        dataset.save_as(path)
+        return path
+
+    return make
+
+
+KINDS = ("extended", "sparse", "sparse, undefined length", "basic", "empty")
+# A region of 3 x 3 frames
+REGION = (20 * TILE[0] + 1, 30 * TILE[1] + 1), (2 * TILE[0], 2 * TILE[1])
+
+
+@pytest.mark.parametrize(
+    ("kind", "opening", "region"),
+    [
+        # A listing, the first bytes, the rest of the header; then frames
+        ("extended", 3, 1),
+        ("sparse", 3, 1),
+        ("sparse, undefined length", 3, 1),
+        # The table is in the first bytes
+        ("basic", 2, 1),
+        # The items are looked for, in one read as the file is small
+        ("empty", 2, 2),
+    ],
+)
+def test_slides_of_many_frames_open_in_few_steps(server, large, kind, opening, region):
+    path = large(kind)
+    expected = open_slide(path).get_image_region(REGION[0], 0, REGION[1])
+    slide = open_slide(
+        f"s3://bucket/{path.parent.name}/", storage_options=server.options, max_frame_cache_size=0
+    )
+    assert depth(server.requests) <= opening
+    server.behave()
+    np.testing.assert_array_equal(slide.get_image_region(REGION[0], 0, REGION[1]), expected)
+    assert depth(server.requests) <= region
+
+
+def test_last_frame_has_an_end_of_its_own_to_find(server, large):
+    """Basic offset tables do not state where the last frame ends."""
+    path = large("basic")
+    last = (SIDE - 1) * TILE[0], (SIDE - 1) * TILE[1]
+    expected = open_slide(path).get_image_region(last, 0, TILE)
+    slide = open_slide(f"s3://bucket/{path.parent.name}/", storage_options=server.options)
+    server.behave()
+    np.testing.assert_array_equal(slide.get_image_region(last, 0, TILE), expected)
+    assert depth(server.requests) <= 2
+
+
+READ = """
+import pickle, sys
+array = pickle.load(sys.stdin.buffer)
+pickle.dump(array[320:352, 480:512], sys.stdout.buffer)
+"""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_other_processes_read_nothing_but_frames(server, large, kind):
+    path = large(kind)
+    slide = open_slide(f"s3://bucket/{path.parent.name}/", storage_options=server.options)
+    array = slide.get_total_pixel_matrix(0).array
+    if kind == "empty":
+        # Without an offset table it has to be read once where the frames are
+        array[:1, :1]
+    server.behave()
+    server.distance = RoundTrips(0)
+    done = subprocess.run(
+        [sys.executable, "-c", READ],
+        input=pickle.dumps(array),
+        capture_output=True,
+        check=True,
+        timeout=120,
+    )
+    expected = open_slide(path).get_total_pixel_matrix(0)[320:352, 480:512]
+    np.testing.assert_array_equal(pickle.loads(done.stdout), expected)
+    offsets = [
+        int(request.headers["Range"].removeprefix("bytes=").partition("-")[0])
+        for request in server.requests
+    ]
+    # One request for each of two rows of frames, which may be one where they are near
+    assert 1 <= len(offsets) <= 2
+    assert all(offset > array.source.start for offset in offsets)
