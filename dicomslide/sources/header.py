@@ -322,7 +322,7 @@ def _end_of_groups(reader: _FileElements, element: Element, frames: int) -> tupl
     _, _, start, length = element
     if length != UNDEFINED:
         end = start + length
-        reader.expect(end + frames * _TABLE_ROW)
+        reader.expect(end + _after_groups(frames))
         reader.need(end)
         return end, end
     _expect_items(reader, start, frames)
@@ -349,8 +349,13 @@ def _expect_items(reader: _FileElements, start: int, frames: int) -> None:
         item = reader.element(start)
         if item[0] == ITEM:
             expected = frames * (reader.end_of(item) - start)
-            expected += expected // _MARGIN + frames * _TABLE_ROW
+            expected += expected // _MARGIN + _after_groups(frames)
             reader.expect(start + min(expected, _MAX_SEARCH))
+
+
+def _after_groups(frames: int) -> int:
+    """Estimate the bytes between the functional groups and the first frame."""
+    return frames * _TABLE_ROW + _STEP
 
 
 def _frames(elements: Mapping[BaseTag, RawDataElement | DataElement]) -> int:

@@ -4,6 +4,7 @@ What counts is how many round trips a program waits for, one after the other.
 """
 
 import pickle
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -17,6 +18,8 @@ from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import JPEGBaseline8Bit
 
 from dicomslide import open_slide, open_slides
+from dicomslide.sources.remotefile import find_remote_files
+from dicomslide.sources.sidebyside import FILES_AT_ONCE
 from dicomslide.testing import SyntheticSlide, write_slide
 from tests.servers.buckets import BucketServer
 from tests.servers.distance import RoundTrips, Waves, depth
@@ -230,3 +233,60 @@ def test_other_processes_read_nothing_but_frames(server, large, kind):
     # One request for each of two rows of frames, which may be one where they are near
     assert 1 <= len(offsets) <= 2
     assert all(offset > array.source.start for offset in offsets)
+
+
+# Many bytes
+
+
+def test_long_ranges_are_read_in_blocks_side_by_side(server, folder):
+    content = np.random.default_rng(1).bytes(24 << 20)
+    (folder / "bucket" / "long.bin").write_bytes(content)
+    ((file,),) = find_remote_files(["s3://bucket/long.bin"], server.options)
+    server.behave()
+    (found,) = file.read([(1 << 20, 22 << 20)])
+    assert found == content[1 << 20 : 23 << 20]
+    assert depth(server.requests) == 1
+    # Blocks of 1 MiB at least, of which about 16 are read at a time
+    assert 8 <= len(server.requests) <= 22
+
+
+def test_level_is_read_in_one_wave(server, large):
+    """Batches of frames are on their way while others are decoded."""
+    path = large("extended")
+    matrix = open_slide(path).get_total_pixel_matrix(0)
+    # 4,096 frames are eight batches of 512, fewer than what is read ahead in bytes
+    slide = open_slide(f"s3://bucket/{path.parent.name}/", storage_options=server.options)
+    server.behave()
+    np.testing.assert_array_equal(slide.get_total_pixel_matrix(0)[:], matrix[:])
+    assert depth(server.requests) == 1
+    assert server.bytes_sent <= path.stat().st_size
+
+
+def test_other_files_beside_a_slide_cost_few_bytes(server, slides, folder):
+    beside = folder / "bucket" / "beside"
+    shutil.copytree(slides[0].folder, beside / "slide")
+    for number in range(120):
+        (beside / f"{number:03}.json").write_bytes(b'{"some": "text"}' * 10_000)
+        (beside / f"{number:03}.txt").write_bytes(b"too short")
+    expected = open_slide(slides[0].folder).container_identifier
+    server.behave()
+    slide = open_slide("s3://bucket/beside/", storage_options=server.options)
+    assert slide.container_identifier == expected
+    # The listing, whose pages have a thousand objects; files that are too short are not read
+    assert len(server.requests) <= 1 + 120 + len(slides[0].paths)
+    listing = sum(request.sent for request in server.matching("list-type"))
+    heads = sum(path.stat().st_size for path in slides[0].paths)
+    assert server.bytes_sent - listing <= 120 * 1024 + heads
+    # Side by side, 64 at a time
+    assert depth(server.requests) <= 1 + -(-(120 + len(slides[0].paths)) // FILES_AT_ONCE)
+
+
+def test_dicom_files_may_have_any_name(server, slides, folder):
+    odd = folder / "bucket" / "odd"
+    odd.mkdir()
+    for number, path in enumerate(slides[1].paths):
+        name = [f"{number}.jpg", f"1.2.3.{number}", f"{number}", f"{number}.DCM"][number % 4]
+        shutil.copy(path, odd / name)
+    slide = open_slide("s3://bucket/odd/", storage_options=server.options)
+    assert slide.container_identifier == "S26-1"
+    assert len(slide.get_volume_images()) == 3
