@@ -17,7 +17,7 @@ import pytest
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import JPEGBaseline8Bit
 
-from dicomslide import open_slide, open_slides
+from dicomslide import iter_slides, open_slide, open_slides
 from dicomslide.sources.remotefile import find_remote_files
 from dicomslide.sources.sidebyside import FILES_AT_ONCE
 from dicomslide.testing import SyntheticSlide, write_slide
@@ -290,3 +290,15 @@ def test_dicom_files_may_have_any_name(server, slides, folder):
     slide = open_slide("s3://bucket/odd/", storage_options=server.options)
     assert slide.container_identifier == "S26-1"
     assert len(slide.get_volume_images()) == 3
+
+
+def test_slides_of_many_prefixes_are_opened_side_by_side(server, slides):
+    prefixes = [f"s3://bucket/many/{slide.folder.name}/" for slide in slides]
+    found = [
+        slide.container_identifier
+        for slide in iter_slides(prefixes, storage_options=server.options)
+    ]
+    assert found == [f"S26-{number}" for number in range(10)]
+    assert len(server.requests) == 10 + sum(len(slide.paths) for slide in slides)
+    # All listings, then all headers
+    assert depth(server.requests) == 2
