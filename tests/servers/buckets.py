@@ -32,7 +32,9 @@ class BucketServer(RangeServer):
     def _send(self, request: Request) -> Answer:
         path = self.folder / request.path.lstrip("/")
         if path.is_dir():
-            return self._list_objects(path, dict(request.query))
+            # There are no folders in a bucket, only names with slashes
+            is_bucket = path.parent == self.folder
+            return self._list_objects(path, dict(request.query)) if is_bucket else Answer(404)
         return super()._send(request)
 
     def _send_file(self, request: Request, path: Path) -> Answer:

@@ -18,7 +18,7 @@ __all__ = ["Distance", "RoundTrips", "Waves", "depth"]
 
 # A wave is complete after so many windows of seconds without a request, in which the client
 # computes only for this share of the time, and which do not last longer, as on a busy machine
-_WINDOWS, _WINDOW, _IDLE, _LATE = 4, 0.05, 0.3, 1.4
+_WINDOWS, _WINDOW, _IDLE, _LATE = 8, 0.05, 0.3, 1.4
 
 
 class Distance(Protocol):

@@ -65,5 +65,7 @@ def test_bucket_lists_its_objects_page_by_page(tmp_path):
         assert files.ls("bucket", detail=False) == ["bucket/folder 0", "bucket/folder 1"]
         assert files.cat_file(f"bucket/{names[0]}", start=2, end=6) == names[0][2:6].encode()
         assert files.info(f"bucket/{names[1]}")["size"] == len(names[1])
-        with pytest.raises(FileNotFoundError):
-            files.cat_file("bucket/none")
+        assert files.info("bucket/folder 0")["type"] == "directory"
+        for missing in ("bucket/none", "bucket/folder 0"):
+            with pytest.raises(FileNotFoundError):
+                files.cat_file(missing)
