@@ -302,3 +302,35 @@ def test_slides_of_many_prefixes_are_opened_side_by_side(server, slides):
     assert len(server.requests) == 10 + sum(len(slide.paths) for slide in slides)
     # All listings, then all headers
     assert depth(server.requests) == 2
+
+
+# Services
+
+
+@pytest.mark.parametrize(
+    ("kind", "most"),
+    [
+        # A search, which also counts; then metadata
+        ("plain", 2),
+        # Modality does not tell what the Parametric Map is
+        ("derived", 3),
+        # ICC profiles are bulk data
+        ("brightfield", 3),
+    ],
+)
+def test_studies_open_in_few_steps(serve, write_kind, kind, most):
+    server = serve(kind, counts_series=True)
+    server.distance = Waves()
+    study = write_kind(kind).study_instance_uid
+    slide = open_slide(f"dicomweb+{server.url}", study_instance_uid=study)
+    assert slide.num_levels == len(write_kind(kind).levels)
+    assert depth(server.requests) <= most
+
+
+@pytest.mark.parametrize("counts_series", [False, True])
+def test_further_pages_are_asked_for_where_there_are_more_series(serve, write_kind, counts_series):
+    study = write_kind("derived").study_instance_uid
+    server = serve("derived", page_size=1, counts_series=counts_series)
+    slide = open_slide(f"dicomweb+{server.url}", study_instance_uid=study)
+    assert len(slide.to_datatree()["level_0"].segment) > 0
+    assert server.matching("offset=1")
