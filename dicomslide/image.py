@@ -15,7 +15,7 @@ from dicomslide.errors import ArgumentTypeError, ArgumentValueError, SelectionEr
 from dicomslide.errors.damage import reading
 from dicomslide.instance import ImageInstance
 from dicomslide.matrix import TotalPixelMatrix
-from dicomslide.metadata.channels import Channel
+from dicomslide.metadata.channel_kind import Channel
 from dicomslide.metadata.flavors import read_image_type
 from dicomslide.metadata.geometry import ImageGeometry
 from dicomslide.metadata.references import read_references

@@ -16,7 +16,8 @@ from dicomslide.errors import (
     SelectionError,
     UnsupportedError,
 )
-from dicomslide.metadata.channels import Channel, channel_type, read_channels, read_identifiers
+from dicomslide.metadata.channel_kind import Channel
+from dicomslide.metadata.channels import channel_type, read_channels, read_identifiers
 from dicomslide.metadata.flavors import is_label_map, is_tiled_image
 from dicomslide.metadata.frames import focal_plane_offsets, matrix_size
 from dicomslide.metadata.geometry import ImageGeometry, read_geometry

@@ -33,7 +33,8 @@ from dicomslide.errors.damage import reading
 from dicomslide.image import TiledImage, coordinates, find_focal_plane
 from dicomslide.instance import ImageInstance
 from dicomslide.matrix import TotalPixelMatrix
-from dicomslide.metadata.channels import Channel, channel_items, channel_type
+from dicomslide.metadata.channel_kind import Channel
+from dicomslide.metadata.channels import channel_items, channel_type
 from dicomslide.metadata.flavors import (
     SLIDE_MICROSCOPY,
     image_flavor,

@@ -1,5 +1,6 @@
 """Configuration of Sphinx: ``sphinx-build -W -b html docs docs/_build/html``."""
 
+import logging
 from typing import Any
 
 from sphinx.application import Sphinx
@@ -16,8 +17,25 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.napoleon",
+    "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build", "_drawings"]
+exclude_patterns = [
+    "_build",
+    "_drawings",
+    "gallery",
+    "built_gallery/**/*.ipynb",
+    "built_gallery/*.py",
+]
+# Sphinx shows messages of level INFO of all packages
+logging.getLogger("highdicom").setLevel(logging.WARNING)
+sphinx_gallery_conf = {
+    "examples_dirs": "gallery",
+    "gallery_dirs": "built_gallery",
+    "abort_on_example_error": True,
+    "download_all_examples": False,
+    "show_signature": False,
+    "within_subsection_order": "FileNameSortKey",
+}
 
 myst_heading_anchors = 3
 # Names in single backticks of docstrings are links where they name something documented

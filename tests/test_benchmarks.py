@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+# The first test waits for the program, which measures everything once
+pytestmark = pytest.mark.timeout(900)
+
 ROOT = Path(__file__).parents[1]
 NAMES = (
     "machine",

@@ -159,14 +159,19 @@ def test_environment_has_what_the_package_needs():
     assert stated == expected
 
 
-def test_all_kinds_of_channels_are_known_wherever_they_are_listed():
-    from dicomslide.cli import info
-    from dicomslide.display import bands, html
+def test_every_type_of_channels_has_a_kind_with_names_of_its_own():
     from dicomslide.enum import ChannelTypes
-    from dicomslide.placement import arrangement
-    from dicomslide.tree.schema import KINDS
+    from dicomslide.metadata.kinds import KINDS
 
-    kinds = set(ChannelTypes)
-    listed = (KINDS, info._HEADINGS, html._HEADINGS, arrangement._CHANNEL_ORDER)
-    assert all(set(names) == kinds for names in listed)
-    assert {kind.name for kind in KINDS.values()} <= set(bands._IDENTITY)
+    assert set(KINDS) == set(ChannelTypes)
+    assert all(kind.type is key for key, kind in KINDS.items())
+    names = [
+        name
+        for kind in KINDS.values()
+        for name in (kind.variable, *(c.name for c in kind.coordinates), kind.series)
+        if name
+    ]
+    assert len(set(names)) == len(names)
+    for kind in KINDS.values():
+        along = {kind.series, *(coordinate.name for coordinate in kind.coordinates)}
+        assert {kind.dimension, *kind.identity} <= along

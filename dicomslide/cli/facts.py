@@ -9,7 +9,8 @@ from pydicom.uid import UID
 from dicomslide.enum import ChannelTypes
 from dicomslide.errors import InvalidImageError
 from dicomslide.image import TiledImage
-from dicomslide.metadata.channels import Channel, channel_items
+from dicomslide.metadata.channel_kind import Channel
+from dicomslide.metadata.channels import channel_items
 from dicomslide.metadata.codes import CodeItem
 from dicomslide.metadata.flavors import image_flavor, read_image_type
 from dicomslide.metadata.optional import optional_number, optional_text

@@ -10,14 +10,10 @@ from dicomslide.cli.facts import ChannelFacts, Code, ImageFacts, LevelFacts, Sli
 from dicomslide.cli.table import Column, cut, lines_of_table
 from dicomslide.cli.terminal import printable
 from dicomslide.enum import ChannelTypes
+from dicomslide.metadata.kinds import KINDS
 
 __all__ = ["describe_slide", "list_slides", "print_slides"]
 
-_HEADINGS = {
-    ChannelTypes.OPTICAL_PATH: "Optical paths",
-    ChannelTypes.SEGMENT: "Segments",
-    ChannelTypes.PARAMETER: "Parameters",
-}
 # Number of focal planes of which each offset is shown
 _MOST_OFFSETS = 5
 _WIDTH_WITHOUT_TERMINAL = 80
@@ -59,8 +55,9 @@ def describe_slide(facts: SlideFacts, width: int) -> Iterator[str]:
         if value:
             yield cut(f"  {name:14}{printable(value)}", width)
     tables = {"Levels": _levels(facts.levels)}
-    for kind, heading in _HEADINGS.items():
-        tables[heading] = _channels([c for c in facts.channels if c.type == kind.value])
+    for kind in KINDS.values():
+        shown = [channel for channel in facts.channels if channel.type == kind.type.value]
+        tables[kind.heading] = _channels(shown)
     tables["Associated images"] = _images(facts.associated_images)
     tables["Derived images"] = _images(facts.derived_images)
     for heading, columns in tables.items():

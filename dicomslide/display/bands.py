@@ -15,9 +15,8 @@ from dicomslide.display.channels import (
 from dicomslide.display.raster import Grid, Raster, Values, coarsest
 from dicomslide.metadata.colors import WHITE, distinct_color
 from dicomslide.tree.schema import (
-    IMAGE,
     LABEL_MAP,
-    PARAMETRIC_MAP,
+    MAPS,
     SAMPLE,
     SEGMENTATION,
     Kind,
@@ -32,13 +31,6 @@ __all__ = ["Band", "Groups", "choose_windows", "find_bands", "levels_of", "read_
 Groups = Mapping[str, xr.Dataset]
 
 _COLORS = 3
-# Coordinates that tell the channels of a kind apart at all levels
-_IDENTITY = {
-    IMAGE.name: ("channel",),
-    SEGMENTATION.name: ("segment", "label", "segment_series"),
-    PARAMETRIC_MAP.name: ("parameter", "parameter_series"),
-    LABEL_MAP.name: (),
-}
 # Rows and columns of the smallest level that a window is chosen from
 _MOST_SAMPLED = 2048
 
@@ -175,7 +167,7 @@ def choose_windows(bands: Sequence[Band]) -> tuple[tuple[float, float], ...]:
 
 
 def _identities(level: xr.Dataset, variable: Variable, count: int) -> Iterator[tuple[str, ...]]:
-    names = [variable.of(name) for name in _IDENTITY[variable.kind.name]]
+    names = [variable.of(name) for name in variable.kind.identity]
     values = [texts for name in names if (texts := texts_of(level, name))]
     return zip(*values, strict=True) if values else iter([()] * count)
 
@@ -189,7 +181,7 @@ def _bands(level: xr.Dataset, variable: Variable) -> Iterator[Band]:
         for number, label, color in zip(numbers, labels, colors, strict=True):
             name = label or f"segment {number}"
             yield Band(name, Display(name, color or distinct_color(int(number))))
-    elif variable.kind is PARAMETRIC_MAP:
+    elif variable.kind in MAPS:
         displays = parameter_displays(level, variable)
         units = texts_of(level, variable.of("units")) or [""] * len(displays)
         for display, unit in zip(displays, units, strict=True):

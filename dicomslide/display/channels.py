@@ -89,8 +89,8 @@ def image_displays(level: xr.Dataset, variable: Variable) -> tuple[Display, ...]
 
 
 def parameter_displays(level: xr.Dataset, variable: Variable) -> tuple[Display, ...]:
-    """Choose the display of the parameters of a parametric map of the tree."""
-    names = texts_of(level, variable.of("parameter"))
+    """Choose the display of the channels of a map of the tree, such as parameters."""
+    names = texts_of(level, variable.dimension)
     colors = [color_among(index, len(names)) for index in range(len(names))]
     return tuple(map(Display, names, colors))
 

@@ -4,11 +4,13 @@ import base64
 import io
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from html import escape
 
-from dicomslide.enum import ChannelTypes
 from dicomslide.errors import SelectionError
 from dicomslide.matrix import TotalPixelMatrix
+from dicomslide.metadata.channel_kind import ChannelKind
+from dicomslide.metadata.kinds import KINDS
 from dicomslide.slide import Slide
 
 __all__ = ["describe_slide"]
@@ -24,11 +26,6 @@ _COLOR = (
     "display:inline-block;width:.8em;height:.8em;margin-right:.4em;border:1px solid #8888;"
     "vertical-align:-.05em;background:#"
 )
-_HEADINGS = {
-    ChannelTypes.OPTICAL_PATH: "Channels",
-    ChannelTypes.SEGMENT: "Segments",
-    ChannelTypes.PARAMETER: "Parameters",
-}
 
 
 def describe_slide(slide: Slide) -> str:
@@ -54,7 +51,7 @@ def describe_slide(slide: Slide) -> str:
         f"<div><strong>Slide {escape(name)}</strong> {width:.3g} {_TIMES} {height:.3g} mm"
         f"{_planes(slide)}</div>",
         _levels(slide),
-        *(_channels(slide, kind, heading) for kind, heading in _HEADINGS.items()),
+        *map(partial(_channels, slide), KINDS.values()),
         _associated(slide),
     ]
     return (
@@ -129,8 +126,8 @@ def _levels(slide: Slide) -> str:
     return _table(("level", f"rows {_TIMES} columns", "µm per pixel", "magnification"), rows)
 
 
-def _channels(slide: Slide, kind: ChannelTypes, heading: str) -> str:
-    channels = [channel for channel in slide.channels if channel.type is kind]
+def _channels(slide: Slide, kind: ChannelKind) -> str:
+    channels = [channel for channel in slide.channels if channel.type is kind.type]
     if not any(channel.label or channel.color or channel.markers for channel in channels):
         # One optical path that has nothing but a number
         return ""
@@ -143,7 +140,7 @@ def _channels(slide: Slide, kind: ChannelTypes, heading: str) -> str:
         rows.append((f"{color}{label}", about))
     if len(channels) > _MOST_CHANNELS:
         rows.append((f"… and {len(channels) - _MOST_CHANNELS} more", ""))
-    return _table((heading, ""), rows, is_safe=True)
+    return _table((kind.heading, ""), rows, is_safe=True)
 
 
 def _associated(slide: Slide) -> str:

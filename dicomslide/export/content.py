@@ -23,7 +23,8 @@ from dicomslide.export.labels import Label, find_labels
 from dicomslide.export.levels import Level, aligned_levels, dyadic_levels, stored_levels
 from dicomslide.tree.schema import (
     IMAGE,
-    PARAMETRIC_MAP,
+    KINDS,
+    MAPS,
     Kind,
     Variable,
     is_associated,
@@ -42,10 +43,8 @@ _Key = tuple[str, ...]
 
 _AXES = ("c", "z", "y", "x")
 _SMALLEST_LEVEL = 512
-# Coordinates that identify channels at all levels
-_IDENTITY = {IMAGE.name: ("channel",), PARAMETRIC_MAP.name: ("parameter", "parameter_series")}
 # Coordinates with names for the content of an image
-_MEANINGS = ("label", "parameter", "channel")
+_MEANINGS = ("label", *(kind.dimension for kind in KINDS.values()))
 
 
 @dataclass(frozen=True)
@@ -119,7 +118,8 @@ def find_images(groups: Groups, *, dyadic: bool, labels: bool, associated: bool)
     if not images:
         raise ArgumentValueError("slide_or_tree: there are no optical paths")
     _warn_of_off_grid(groups, labels)
-    images += _channel_images(PARAMETRIC_MAP, levels, name, dyadic)
+    for kind in MAPS:
+        images += _channel_images(kind, levels, name, dyadic)
     if labels:
         images += _label_images(find_labels(levels), images[0])
     if associated:
@@ -147,7 +147,7 @@ def _warn_of_off_grid(groups: Groups, labels: bool) -> None:
     """Warn of images off the grids of the levels, as a store has only one pyramid."""
     names = []
     for path, group in groups.items():
-        if not is_derived(path) or not (labels or _IDENTITY.keys() & group.data_vars):
+        if not is_derived(path) or not (labels or _has_channels(group)):
             continue
         found = [name for name in _MEANINGS if name in group.coords]
         about = ", ".join(texts_of(group, found[0])) if found else ""
@@ -157,6 +157,10 @@ def _warn_of_off_grid(groups: Groups, labels: bool) -> None:
             f"left out, as their pixels do not lie on those of a level: {'; '.join(names)}",
             stacklevel=2,
         )
+
+
+def _has_channels(group: xr.Dataset) -> bool:
+    return any(True for kind in (IMAGE, *MAPS) for _ in variables_of(group, kind))
 
 
 def _channel_images(
@@ -189,7 +193,7 @@ def _keys(level: xr.Dataset, kind: Kind) -> dict[Variable, list[_Key]]:
     counts: Counter[_Key] = Counter()
     found: dict[Variable, list[_Key]] = {}
     for variable in variables_of(level, kind):
-        names = [variable.of(name) for name in _IDENTITY[kind.name]]
+        names = [variable.of(name) for name in kind.identity]
         values = [texts for name in names if (texts := texts_of(level, name))]
         count = level[variable.name].sizes.get(variable.dimension, 1)
         found[variable] = []

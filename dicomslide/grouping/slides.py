@@ -16,7 +16,8 @@ from dicomslide.errors.damage import reads_image
 from dicomslide.grouping.areas import Areas, Bounds
 from dicomslide.grouping.missing import share_frame_of_reference, supply_missing
 from dicomslide.grouping.summary import Summary, summarize
-from dicomslide.metadata.flavors import DERIVED, is_volume_image
+from dicomslide.metadata.flavors import is_volume_image
+from dicomslide.metadata.kinds import DERIVED
 from dicomslide.pyramid import get_image_size
 
 __all__ = [

@@ -10,7 +10,7 @@ from dicomslide.enum import ImageFlavors
 from dicomslide.errors.damage import reads_image
 from dicomslide.grouping.areas import Bounds
 from dicomslide.metadata.channels import may_be_one_path, read_identifiers, read_path_marks
-from dicomslide.metadata.flavors import DERIVED, image_flavor, is_image
+from dicomslide.metadata.flavors import image_flavor, is_image
 from dicomslide.metadata.frames import matrix_size
 from dicomslide.metadata.geometry import (
     ImageGeometry,
@@ -20,6 +20,7 @@ from dicomslide.metadata.geometry import (
     read_geometry,
     spacing_between_planes,
 )
+from dicomslide.metadata.kinds import DERIVED
 from dicomslide.metadata.references import referenced_instances
 
 __all__ = ["Summary", "summarize"]

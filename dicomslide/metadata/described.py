@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from dicomslide.enum import ChannelTypes
-from dicomslide.metadata.channels import Channel
+from dicomslide.metadata.channel_kind import Channel
 from dicomslide.metadata.colors import color_among, light_color
 from dicomslide.metadata.presentation import Window
 

@@ -1,23 +1,18 @@
 """Kinds of images: SOP Classes of slides, and flavors such as VOLUME and LABEL."""
 
-from pydicom.config import IGNORE
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
-from pydicom.uid import UID
 
 from dicomslide.enum import ImageFlavors
 from dicomslide.errors.damage import reads_image
 
 __all__ = [
-    "belongs_to_slide",
-    "has_slide_class",
     "image_flavor",
     "is_image",
     "is_label_image",
     "is_label_map",
     "is_overview_image",
     "is_presentation_state",
-    "is_standard_class",
     "is_tiled_image",
     "is_volume_image",
 ]
@@ -28,10 +23,7 @@ SLIDE_MICROSCOPY = frozenset(
         "1.2.840.10008.5.1.4.1.1.77.1.9",  # Confocal Microscopy Tiled Pyramidal Image
     }
 )
-SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
 LABEL_MAP_SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.7"
-PARAMETRIC_MAP = "1.2.840.10008.5.1.4.1.1.30"
-DERIVED = frozenset({SEGMENTATION, LABEL_MAP_SEGMENTATION, PARAMETRIC_MAP})
 PRESENTATION_STATES = frozenset(
     {
         "1.2.840.10008.5.1.4.1.1.11.1",  # Grayscale Softcopy Presentation State
@@ -41,11 +33,10 @@ PRESENTATION_STATES = frozenset(
         "1.2.840.10008.5.1.4.1.1.11.8",  # Advanced Blending Presentation State
     }
 )
-SLIDE_CLASSES = SLIDE_MICROSCOPY | DERIVED
 _PIXEL_DESCRIPTION = frozenset(
     map(Tag, ("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation"))
 )
-_MATRIX_SIZE = frozenset(map(Tag, ("TotalPixelMatrixRows", "TotalPixelMatrixColumns")))
+MATRIX_SIZE = frozenset(map(Tag, ("TotalPixelMatrixRows", "TotalPixelMatrixColumns")))
 
 
 def is_image(dataset: Dataset) -> bool:
@@ -78,39 +69,13 @@ def is_tiled_image(dataset: Dataset) -> bool:
     bool
         Whether the data set is an image with a total pixel matrix (PS3.3 C.8.12.14)
     """
-    return is_image(dataset) and dataset.keys() >= _MATRIX_SIZE
-
-
-@reads_image
-def belongs_to_slide(dataset: Dataset) -> bool:
-    """Whether an image is of a slide; derived ones only if they have a total pixel matrix."""
-    sop_class = dataset.get("SOPClassUID")
-    has_matrix = not dataset.keys().isdisjoint(_MATRIX_SIZE)
-    return sop_class in SLIDE_MICROSCOPY or (sop_class in DERIVED and has_matrix)
+    return is_image(dataset) and dataset.keys() >= MATRIX_SIZE
 
 
 @reads_image
 def is_presentation_state(dataset: Dataset) -> bool:
     """Whether a data set is a Presentation State, which describes how images are displayed."""
     return dataset.get("SOPClassUID") in PRESENTATION_STATES
-
-
-@reads_image
-def has_slide_class(dataset: Dataset) -> bool:
-    """Whether the SOP Class is one of images of slides.
-
-    A SOP Class UID that is not of the standard may be damaged: then the Media Storage SOP Class UID
-    of the file decides.
-    """
-    sop_class = dataset.get("SOPClassUID")
-    if not is_standard_class(sop_class):
-        sop_class = getattr(dataset, "file_meta", Dataset()).get("MediaStorageSOPClassUID")
-    return sop_class in SLIDE_CLASSES
-
-
-def is_standard_class(uid: str | None) -> bool:
-    """Whether a UID is that of a SOP Class of the standard."""
-    return bool(uid) and UID(uid, validation_mode=IGNORE).type == "SOP Class"
 
 
 @reads_image

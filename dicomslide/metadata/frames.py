@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 
 from dicomslide.enum import ChannelTypes
 from dicomslide.errors import InvalidImageError
 from dicomslide.errors.damage import reads_image
-from dicomslide.metadata.channels import channel_items, channel_type, parameter_identifier
+from dicomslide.metadata.channels import channel_items, channel_type
 from dicomslide.metadata.flavors import is_label_map
 from dicomslide.metadata.functional_groups import (
     PER_FRAME_GROUPS,
@@ -21,6 +22,7 @@ from dicomslide.metadata.functional_groups import (
     read_frame_values,
 )
 from dicomslide.metadata.geometry import origin_of, spacing_between_planes
+from dicomslide.metadata.kinds import kind_of
 from dicomslide.metadata.words import counted
 
 __all__ = [
@@ -41,9 +43,6 @@ _MAX_SIDE = 2**32 - 1
 _PLANE_POSITION = 0x0048021A
 _ROW_COLUMN = (0x0048021F, 0x0048021E)
 _SLIDE_OFFSETS = (0x0040072A, 0x0040073A, 0x0040074A)
-_OPTICAL_PATH_IDENTIFICATION = 0x00480207
-_SEGMENT_IDENTIFICATION = 0x0062000A
-_REAL_WORLD_VALUE_MAPPING = 0x00409096
 
 
 @dataclass(frozen=True, eq=False)
@@ -333,14 +332,11 @@ def _fast_positions(dataset: Dataset, values: FrameValues) -> Positions | None:
 def _fast_channel_keys(dataset: Dataset, values: FrameValues) -> list[str | None] | None:
     if _one_stored_channel(dataset):
         return [None] * number_of_frames(dataset)
-    kind = channel_type(dataset)
-    if kind is ChannelTypes.SEGMENT:
-        numbers = values.integers(_SEGMENT_IDENTIFICATION, 0x0062000B, dtype="<u2")
+    sequence, attribute = map(tag_for_keyword, kind_of(dataset).reference)
+    if dictionary_VR(attribute) == "US":
+        numbers = values.integers(sequence, attribute, dtype="<u2")
         return None if numbers is None else [str(number) for number in numbers.tolist()]
-    if kind is ChannelTypes.OPTICAL_PATH:
-        texts = values.texts(_OPTICAL_PATH_IDENTIFICATION, 0x00480106)
-    else:
-        texts = values.texts(_REAL_WORLD_VALUE_MAPPING, 0x00409210)
+    texts = values.texts(sequence, attribute)
     return None if texts is None else [text.decode("ascii", "replace") for text in texts]
 
 
@@ -400,8 +396,9 @@ def _channel_indices(dataset: Dataset, keys: Sequence[str | None]) -> NDArray[np
     if _one_stored_channel(dataset):
         return np.zeros(len(keys), dtype=np.int64)
     items = channel_items(dataset)
+    attribute = kind_of(dataset).attribute
     index_of: dict[str | None, int] = {
-        _channel_key(dataset, item): n for n, item in enumerate(items)
+        str(item.get(attribute, "")): n for n, item in enumerate(items)
     }
     unknown = set(keys) - set(index_of)
     if unknown:
@@ -413,22 +410,7 @@ def _channel_indices(dataset: Dataset, keys: Sequence[str | None]) -> NDArray[np
     return np.array([index_of[key] for key in keys], dtype=np.int64)
 
 
-def _channel_key(dataset: Dataset, item: Dataset) -> str:
-    kind = channel_type(dataset)
-    if kind is ChannelTypes.OPTICAL_PATH:
-        return str(item.get("OpticalPathIdentifier", ""))
-    if kind is ChannelTypes.SEGMENT:
-        return str(item.get("SegmentNumber", ""))
-    return parameter_identifier(item)
-
-
 def _frame_channel_key(dataset: Dataset, group: Dataset) -> str | None:
-    kind = channel_type(dataset)
-    if kind is ChannelTypes.OPTICAL_PATH:
-        items = group.get("OpticalPathIdentificationSequence")
-        return str(items[0].get("OpticalPathIdentifier", "")) if items else None
-    if kind is ChannelTypes.SEGMENT:
-        items = group.get("SegmentIdentificationSequence")
-        return str(items[0].get("ReferencedSegmentNumber", "")) if items else None
-    items = group.get("RealWorldValueMappingSequence")
-    return parameter_identifier(items[0]) if items else None
+    sequence, attribute = kind_of(dataset).reference
+    items = group.get(sequence)
+    return str(items[0].get(attribute, "")) if items else None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from pydicom.dataset import Dataset
 
-from dicomslide.metadata.channels import Channel
+from dicomslide.metadata.channel_kind import Channel
 from dicomslide.metadata.codes import CodeItem, code_of
 from dicomslide.metadata.stains import stainings_of_specimen
 

@@ -9,10 +9,12 @@ from dicomslide.enum import ChannelTypes
 from dicomslide.errors import InvalidImageError
 from dicomslide.image import TiledImage
 from dicomslide.matrix import TotalPixelMatrix
-from dicomslide.metadata.channels import Channel, may_be_one_path, read_path_marks
+from dicomslide.metadata.channel_kind import Channel
+from dicomslide.metadata.channels import may_be_one_path, read_path_marks
 from dicomslide.metadata.described import describe_channels
 from dicomslide.metadata.flavors import has_colors, is_thumbnail
 from dicomslide.metadata.geometry import ImageGeometry
+from dicomslide.metadata.kinds import KINDS
 from dicomslide.metadata.presentation import Presentation, Window, agreed
 from dicomslide.metadata.references import read_uid
 from dicomslide.pixels.array import FrameArray
@@ -28,7 +30,6 @@ from dicomslide.pyramid import LevelGrid
 
 __all__ = ["Arrangement", "Plane", "SlideChannel", "arrange"]
 
-_CHANNEL_ORDER = (ChannelTypes.OPTICAL_PATH, ChannelTypes.SEGMENT, ChannelTypes.PARAMETER)
 # Focal planes that are closer than this, in micrometres, are one
 _SAME_PLANE = 1e-3
 
@@ -211,7 +212,7 @@ def arrange(
             template.setdefault(item.level, item.image)
         if not used:
             thumbnails.append(item.image)
-    channels.sort(key=lambda channel: _CHANNEL_ORDER.index(channel.type))
+    channels.sort(key=lambda channel: list(KINDS).index(channel.type))
     return Arrangement(
         levels=placement.levels,
         template=tuple(template[level] for level in range(len(placement.levels))),

@@ -13,8 +13,9 @@ from dicomslide.errors import (
     NoSlideError,
 )
 from dicomslide.errors.damage import reading
-from dicomslide.metadata.flavors import has_slide_class, is_image
+from dicomslide.metadata.flavors import is_image
 from dicomslide.metadata.frames import number_of_frames, tiles_across
+from dicomslide.metadata.kinds import has_slide_class
 from dicomslide.metadata.pixel_format import read_pixel_format
 from dicomslide.metadata.transfer_syntaxes import is_encapsulated
 from dicomslide.sources.base import File, FrameLocation, check_frames

@@ -25,8 +25,8 @@ from dicomslide.errors import (
 from dicomslide.errors.damage import reading
 from dicomslide.errors.failures import Failure, Failures, Marks, collecting, marks_of
 from dicomslide.grouping.summary import summarize
-from dicomslide.metadata.flavors import (
-    PRESENTATION_STATES,
+from dicomslide.metadata.flavors import PRESENTATION_STATES
+from dicomslide.metadata.kinds import (
     SLIDE_CLASSES,
     belongs_to_slide,
     has_slide_class,

@@ -9,12 +9,8 @@ from pydicom.dataset import Dataset
 from dicomslide.errors import ArgumentTypeError, ArgumentValueError, SourceError
 from dicomslide.errors.damage import name_of_image, reading
 from dicomslide.errors.failures import collecting, marks_of
-from dicomslide.metadata.flavors import (
-    DERIVED,
-    SLIDE_MICROSCOPY,
-    belongs_to_slide,
-    is_presentation_state,
-)
+from dicomslide.metadata.flavors import SLIDE_MICROSCOPY, is_presentation_state
+from dicomslide.metadata.kinds import DERIVED, belongs_to_slide
 from dicomslide.sources.base import FrameSource
 from dicomslide.sources.urls import is_service_url
 from dicomslide.stores.files import FileStore, Paths, holds_images

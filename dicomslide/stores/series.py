@@ -13,8 +13,9 @@ from pydicom.datadict import tag_for_keyword
 
 from dicomslide.errors import SourceError
 from dicomslide.errors.failures import Failures, Marks, collecting
-from dicomslide.metadata.flavors import SLIDE_CLASSES, SLIDE_MICROSCOPY
+from dicomslide.metadata.flavors import SLIDE_MICROSCOPY
 from dicomslide.metadata.json_model import text_of_json
+from dicomslide.metadata.kinds import SLIDE_CLASSES
 from dicomslide.sources.refusals import is_refused, remember_refusal, status_of
 from dicomslide.sources.service import InstanceUids, Json, Service
 from dicomslide.sources.urls import without_secrets

@@ -7,20 +7,14 @@ from pydicom.dataset import Dataset
 
 from dicomslide.errors import SourceError
 from dicomslide.errors.failures import Marks, collecting
-from dicomslide.metadata.flavors import (
-    DERIVED,
-    PRESENTATION_STATES,
-    SLIDE_CLASSES,
-    SLIDE_MICROSCOPY,
-    belongs_to_slide,
-    is_presentation_state,
-)
+from dicomslide.metadata.flavors import PRESENTATION_STATES, SLIDE_MICROSCOPY, is_presentation_state
 from dicomslide.metadata.json_model import (
     ICC_PROFILE,
     bulk_data_urls,
     dataset_of_json,
     text_of_json,
 )
+from dicomslide.metadata.kinds import DERIVED, SLIDE_CLASSES, belongs_to_slide
 from dicomslide.metadata.storage import InstanceStorage
 from dicomslide.sources.base import FrameSource
 from dicomslide.sources.service import InstanceUids, Json, Service

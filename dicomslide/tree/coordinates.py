@@ -8,11 +8,10 @@ import xarray as xr
 from xarray.coding.strings import create_vlen_dtype
 from xarray.indexes import RangeIndex
 
-from dicomslide.metadata.channels import Channel
-from dicomslide.metadata.codes import CodeItem
+from dicomslide.metadata.channel_kind import Channel, Coordinate
 from dicomslide.metadata.geometry import ImageGeometry
 from dicomslide.pyramid import LevelGrid
-from dicomslide.tree.schema import IMAGE, SEGMENTATION, SERIES, Variable, is_plane
+from dicomslide.tree.schema import SERIES, Variable, is_plane
 
 __all__ = ["channel_coordinates", "other_coordinates", "pixel_coordinates"]
 
@@ -138,54 +137,24 @@ def channel_coordinates(
     series : sequence of str
         Pyramid UID of each channel, or Series Instance UID where there is none
     """
+    kind, dimension = variable.kind.channels, variable.dimension
+    if kind is None:
+        return {}
+    found = {
+        coordinate.name: _along(dimension, coordinate, channels) for coordinate in kind.coordinates
+    }
+    if kind.series:
+        found[kind.series] = _texts(dimension, series, long_name=SERIES)
+    return {variable.of(name): values for name, values in found.items()}
 
-    def text(values: Sequence[str], **attributes: str) -> HeldVariable:
+
+def _along(dimension: str, coordinate: Coordinate, channels: Sequence[Channel]) -> HeldVariable:
+    stated = {"units": coordinate.unit, "long_name": coordinate.long_name}
+    attributes = {name: text for name, text in stated.items() if text}
+    values = [coordinate.value(channel) for channel in channels]
+    if coordinate.type is str:
         return _texts(dimension, values, **attributes)
-
-    def numbers(values: Sequence[float | None], **attributes: str) -> HeldVariable:
-        return HeldVariable(dimension, np.array(values, float), attributes)
-
-    def codes(name: str, values: Sequence[tuple[CodeItem, ...]]) -> dict[str, HeldVariable]:
-        parts = {name: "meaning", f"{name}_code": "value", f"{name}_scheme": "scheme_designator"}
-        return {
-            key: text([", ".join(getattr(code, part) for code in own) for own in values])
-            for key, part in parts.items()
-        }
-
-    dimension = variable.dimension
-    if variable.kind is IMAGE:
-        windows = [c.window or (None, None) for c in channels]
-        coordinates = {
-            "channel": text([c.identifier for c in channels], long_name="optical path"),
-            "description": text([c.label for c in channels]),
-            **codes("marker", [c.markers for c in channels]),
-            **codes("stain", [c.stains for c in channels]),
-            "wavelength": numbers([c.wavelength for c in channels], units="nm"),
-            "emission": numbers([c.emission for c in channels], units="nm"),
-            "color": text([c.color for c in channels], long_name="sRGB, hexadecimal"),
-            "window_start": numbers([w[0] for w in windows], long_name="shown as black"),
-            "window_end": numbers([w[1] for w in windows], long_name="shown as white"),
-        }
-    elif variable.kind is SEGMENTATION:
-        segments = [int(c.identifier) for c in channels]
-        coordinates = {
-            "segment": HeldVariable(dimension, segments, {"long_name": "segment number"}),
-            "label": text([c.label for c in channels]),
-            **codes("category", [c.categories for c in channels]),
-            **codes("type", [c.property_types for c in channels]),
-            "algorithm": text([c.algorithm for c in channels]),
-            "segment_color": text([c.color for c in channels], long_name="sRGB, hexadecimal"),
-            "segmentation_type": text([c.segmentation_type for c in channels]),
-            "segment_series": text(series, long_name=SERIES),
-        }
-    else:
-        coordinates = {
-            "parameter": text([c.identifier for c in channels]),
-            "explanation": text([c.label for c in channels]),
-            "units": text([c.unit for c in channels]),
-            "parameter_series": text(series, long_name=SERIES),
-        }
-    return {variable.of(name): values for name, values in coordinates.items()}
+    return HeldVariable(dimension, np.array(values, coordinate.type), attributes)
 
 
 def _texts(dimension: str, values: Sequence[str], **attributes: str) -> HeldVariable:

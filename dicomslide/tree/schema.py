@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dicomslide.enum import ChannelTypes
+from dicomslide.metadata.channel_kind import ChannelKind
+from dicomslide.metadata.kinds import KINDS as CHANNEL_KINDS
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -52,13 +54,26 @@ class Kind:
         Name of the first variable of the kind
     dimension : str
         Name of the dimension of its channels; empty where it has none
-    coordinates : dict
-        Descriptions of the coordinates along that dimension by name
+    channels : ChannelKind, optional
+        What the channels are along that dimension
     """
 
     name: str
-    dimension: str
-    coordinates: dict[str, str]
+    dimension: str = ""
+    channels: ChannelKind | None = None
+
+    @property
+    def coordinates(self) -> dict[str, str]:
+        """Descriptions of the coordinates along the channels by name."""
+        if self.channels is None:
+            return {}
+        found = {coordinate.name: coordinate.about for coordinate in self.channels.coordinates}
+        return found | ({self.channels.series: SERIES} if self.channels.series else {})
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """Names of the coordinates that tell the channels apart at all levels."""
+        return () if self.channels is None else self.channels.identity
 
     def variable(self, number: int = 1) -> Variable:
         """Return the variable of this kind with a number."""
@@ -100,60 +115,12 @@ class Variable:
         return numbered(name, self.number)
 
 
-_CODED = {"_code": "Code Value", "_scheme": "Coding Scheme Designator"}
-
-
-def _coded(name: str, about: str) -> dict[str, str]:
-    return {name: about} | {name + end: f"{part} of `{name}`" for end, part in _CODED.items()}
-
-
 SERIES = "Pyramid UID, or Series Instance UID where there is none"
-
-IMAGE = Kind(
-    "image",
-    "channel",
-    {
-        "channel": "Optical Path Identifier",
-        "description": "Optical Path Description",
-        **_coded("marker", "target that the channel shows, such as an antigen"),
-        **_coded("stain", "substance that the specimen was stained with for the channel"),
-        "wavelength": "wavelength of the illumination, in nm",
-        "emission": "wavelength of the image path, in nm",
-        "color": "display colour, sRGB, hexadecimal; empty for colour images",
-        "window_start": "stored value that is shown as black",
-        "window_end": "stored value that is shown as white",
-    },
-)
-SEGMENTATION = Kind(
-    "segmentation",
-    "segment",
-    {
-        "segment": "Segment Number",
-        "label": "Segment Label",
-        **_coded("category", "Segmented Property Category"),
-        **_coded("type", "Segmented Property Type"),
-        "algorithm": "Segment Algorithm Type",
-        "segment_color": "Recommended Display CIELab Value as sRGB, hexadecimal",
-        "segmentation_type": "Segmentation Type",
-        "segment_series": SERIES,
-    },
-)
-PARAMETRIC_MAP = Kind(
-    "parametric_map",
-    "parameter",
-    {
-        "parameter": "LUT Label",
-        "explanation": "LUT Explanation",
-        "units": "Code Value of the Measurement Units",
-        "parameter_series": SERIES,
-    },
-)
-LABEL_MAP = Kind("label_map", "", {})
-KINDS = {
-    ChannelTypes.OPTICAL_PATH: IMAGE,
-    ChannelTypes.SEGMENT: SEGMENTATION,
-    ChannelTypes.PARAMETER: PARAMETRIC_MAP,
-}
+KINDS = {found: Kind(kind.variable, kind.dimension, kind) for found, kind in CHANNEL_KINDS.items()}
+IMAGE = KINDS[ChannelTypes.OPTICAL_PATH]
+SEGMENTATION = KINDS[ChannelTypes.SEGMENT]
+LABEL_MAP = Kind("label_map")
+MAPS = tuple(kind for kind in KINDS.values() if kind not in (IMAGE, SEGMENTATION))
 
 
 def describe() -> str:

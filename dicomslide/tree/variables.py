@@ -11,8 +11,9 @@ from xarray.core import indexing
 
 from dicomslide.enum import ChannelTypes
 from dicomslide.image import TiledImage
-from dicomslide.metadata.channels import Channel
+from dicomslide.metadata.channel_kind import Channel
 from dicomslide.metadata.flavors import is_label_map
+from dicomslide.metadata.kinds import KINDS as CHANNEL_KINDS
 from dicomslide.pixels.array import FrameArray
 from dicomslide.pixels.stack import FrameStack
 from dicomslide.placement.arrangement import Plane
@@ -175,10 +176,10 @@ def _stacked(
     channels = [channel.description for channel, _ in members]
     kind, slope, intercept = channels[0].type, channels[0].slope, channels[0].intercept
     stack = FrameStack(tuple(planes for _, planes in members), kind is ChannelTypes.OPTICAL_PATH)
-    is_parameter = kind is ChannelTypes.PARAMETER
+    has_real_values = CHANNEL_KINDS[kind].has_real_values
     is_decoded = form.decodes(name)
     # Integers become floats where the map has gaps, as only floats have NaN for missing pixels
-    has_gaps = is_parameter and stack.dtype.kind in "iu" and not stack.is_complete
+    has_gaps = has_real_values and stack.dtype.kind in "iu" and not stack.is_complete
     attributes: dict[str, Any] = {"long_name": name.replace("_", " ").strip()}
     if is_decoded and has_gaps:
         stack = replace(stack, scale=(slope, intercept))
@@ -187,7 +188,7 @@ def _stacked(
         attributes |= {"scale_factor": slope} if slope != 1.0 else {}
         attributes |= {"add_offset": intercept} if intercept != 0.0 else {}
     units = {channel.unit for channel in channels}
-    if is_parameter and len(units) == 1:
+    if has_real_values and len(units) == 1:
         attributes["units"] = units.pop()
     variable = _variable(dims[: stack.ndim], stack, attributes, form.chunks)
     return _decoded(variable) if is_decoded else variable

@@ -17,7 +17,7 @@ from dicomslide.metadata.colors import distinct_color
 from dicomslide.tree.schema import (
     COLUMNS,
     LABEL_MAP,
-    PARAMETRIC_MAP,
+    MAPS,
     ROWS,
     SEGMENTATION,
     is_derived,
@@ -74,8 +74,9 @@ def _layers_of(levels: Sequence[xr.Dataset]) -> Iterator[Layer]:
             if (series, number) in known:
                 names[number], colors[number] = known[series, number]
         yield Labels(band, names, {number: color for number, color in colors.items() if color})
-    for band in find_bands(levels, PARAMETRIC_MAP):
-        yield Quantity(band, palette())
+    for kind in MAPS:
+        for band in find_bands(levels, kind):
+            yield Quantity(band, palette())
 
 
 def _without_label_maps(level: xr.Dataset) -> xr.Dataset:

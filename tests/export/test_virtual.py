@@ -5,7 +5,7 @@ import inspect
 import json
 import pickle
 import shutil
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from functools import wraps
 from itertools import chain
 from multiprocessing import get_context
@@ -19,6 +19,7 @@ import pytest
 import zarr
 from ngff_zarr.validate import validate
 from pydicom.uid import JPEGBaseline8Bit
+from toolz import compose
 from zarr.core.buffer import Buffer, cpu, default_buffer_prototype
 from zarr.testing.store import StoreTests
 
@@ -262,9 +263,11 @@ class TestTravelling:
     def test_a_copy_in_another_process_reads_the_same(self, make_slide):
         store = as_zarr(open_slide(make_slide(**SLIDES["colour"]).folder))
         keys = list(store.list_keys())
-        with get_context("spawn").Pool(1) as pool:
-            found = pool.map(_Read(store), keys)
-        assert found == [bytes(store.read(key)) for key in keys]
+        read = compose(bytes, store.read)
+        # Executors tell when a worker ends, where pools wait for ever
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            found = list(pool.map(read, keys))
+        assert found == [*map(read, keys)]
 
     def test_two_stores_of_one_slide_are_equal_and_others_are_not(self, make_slide):
         folder = make_slide(**SLIDES["colour"]).folder
@@ -294,16 +297,6 @@ class TestTravelling:
         written = make_slide(size=(640, 640), tile=(16, 16))
         # As many bytes as a single chunk has
         assert len(pickle.dumps(as_zarr(open_slide(written.folder)))) < 2**15
-
-
-class _Read:
-    """Reads values of a store, in any process."""
-
-    def __init__(self, store: VirtualStore) -> None:
-        self.store = store
-
-    def __call__(self, key: str) -> bytes:
-        return bytes(self.store.read(key))
 
 
 class TestArguments:
