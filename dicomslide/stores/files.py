@@ -175,9 +175,10 @@ def holds_images(paths: Paths) -> bool:
     try:
         # xarray asks all engines in turn whether they can open a source, so none may wait for a
         # network
-        if is_url(paths) and local_path(paths) is None:
+        store = FileStore(paths)
+        if any(_is_remote(os.fspath(path)) for path in store._paths):
             return False
-        files = islice(FileStore(paths)._files(), _PROBE_LIMIT)
+        files = islice(store._files(), _PROBE_LIMIT)
         return any(_is_slide_file(file) for file, _ in files)
     except (DicomSlideError, OSError):
         return False

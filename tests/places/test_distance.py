@@ -20,6 +20,7 @@ from pydicom.uid import JPEGBaseline8Bit
 from dicomslide import iter_slides, open_slide, open_slides
 from dicomslide.sources.remotefile import find_remote_files
 from dicomslide.sources.sidebyside import FILES_AT_ONCE
+from dicomslide.stores.places import holds_slide
 from dicomslide.testing import SyntheticSlide, write_slide
 from tests.servers.buckets import BucketServer
 from tests.servers.distance import RoundTrips, Waves, depth
@@ -103,6 +104,13 @@ def test_clients_make_one_session_for_requests_that_begin_together(slides):
         open_slide([server.url(path) for path in slide.paths])
         # Each session has its own connections, and the second requests of all use them again
         assert server.connections <= len(slide.paths)
+
+
+def test_engines_are_asked_without_a_request(server, slides, urls):
+    listed = urls(slides[0])
+    assert not holds_slide(listed)
+    assert not holds_slide(listed[0])
+    assert server.requests == []
 
 
 def test_a_missing_url_among_others_is_an_error(server, slides, urls):
