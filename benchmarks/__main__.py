@@ -13,6 +13,7 @@ from pathlib import Path
 from benchmarks.compare import FIGURES, PEERS, compare, growth
 from benchmarks.formats import formats
 from benchmarks.published import published_python
+from benchmarks.remote import remote
 from benchmarks.report import (
     costs_table,
     formats_table,
@@ -23,6 +24,7 @@ from benchmarks.report import (
     rates_table,
     ratios,
     times,
+    traffic_table,
     uses_table,
 )
 from benchmarks.slides import PROFILES, SIZES, frames, make_slide
@@ -46,6 +48,7 @@ PARTS = (
     "memory",
     "growth",
     "startup",
+    "remote",
 )
 
 
@@ -113,6 +116,8 @@ def main(arguments: list[str] | None = None) -> None:
         tell("growth", growth_table(found_by_size, {s: frames(s) for s in sizes}, OWN))
     if "startup" in options.parts:
         tell("startup", costs_table(startup(slide, folder / "compiled", rounds)))
+    if "remote" in options.parts:
+        tell("remote", traffic_table(remote(folder.resolve(), size, max(rounds // 5, 1))))
     if options.write is not None:
         insert(options.write, tables)
 

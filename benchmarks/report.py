@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.compare import Results
+from benchmarks.remote import Traffic
 
 __all__ = [
     "costs_table",
@@ -19,6 +20,7 @@ __all__ = [
     "rates_table",
     "ratios",
     "times",
+    "traffic_table",
     "uses_table",
 ]
 
@@ -115,6 +117,15 @@ def costs_table(results: Mapping[str, tuple[float, float]]) -> str:
     """A table of seconds of the processor and memory in MiB, by what a process does."""
     rows = [[n, f"{seconds:.2f}", f"{size:.0f}"] for n, (seconds, size) in results.items()]
     return table(["a process that begins", "s", "MiB"], rows)
+
+
+def traffic_table(results: Mapping[str, Traffic]) -> str:
+    """A table of requests, their depth, bytes and milliseconds, by what is done."""
+    rows = [
+        [name, f"{t.requests}", f"{t.depth}", f"{t.size / 1e6:.2f}", milliseconds(t.seconds)]
+        for name, t in results.items()
+    ]
+    return table(["30 ms away", "requests", "one after the other", "MB", "ms"], rows)
 
 
 def milliseconds(seconds: float) -> str:

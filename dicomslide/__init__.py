@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     )
     from dicomslide.opening import open_slide as open_slide
     from dicomslide.opening import open_slides as open_slides
+    from dicomslide.opening.many import iter_slides as iter_slides
     from dicomslide.opening.search import find_slides as find_slides
     from dicomslide.openslide import OpenSlide as OpenSlide
     from dicomslide.pixels.slices import optimize_slices as optimize_slices
@@ -101,6 +102,7 @@ _PLACES = {
     "is_overview_image": "metadata.flavors",
     "is_tiled_image": "metadata.flavors",
     "is_volume_image": "metadata.flavors",
+    "iter_slides": "opening.many",
     "make_thumbnail": "thumbnail",
     "open_slide": "opening",
     "open_slides": "opening",

@@ -19,7 +19,7 @@ T = TypeVar("T")
 _DEFAULTS = {
     "decoded-frames": "64 MiB",
     "read-ahead": "128 MiB",
-    "file-starts": "4 MiB",
+    "file-starts": "32 MiB",
     "inflated": "1 GiB",
     "bulk-pixels": "512 MiB",
     "colors": "256 MiB",

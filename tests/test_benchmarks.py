@@ -28,6 +28,7 @@ NAMES = (
     "memory",
     "growth",
     "startup",
+    "remote",
 )
 
 TABLES = """
@@ -182,6 +183,17 @@ def test_tiles_of_the_viewer_are_drawn_from_near_and_far(page):
     for row in found.values():
         assert list(row) == ["local", "50 ms away"]
         assert all(float(cell.replace(",", "")) > 0 for cell in row.values())
+
+
+def test_requests_to_a_bucket_are_counted(page):
+    found = table(page, "remote")
+    assert len(found) == 11
+    for row in found.values():
+        requests, deep, size, milliseconds = (float(v.replace(",", "")) for v in row.values())
+        assert 1 <= deep <= requests
+        assert size > 0
+        # Each request takes 30 ms at least
+        assert milliseconds >= 30
 
 
 @pytest.mark.parametrize("name", ["color", "views", "reductions", "growth"])

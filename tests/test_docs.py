@@ -8,8 +8,10 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import NAMESPACE_OID, uuid5
 
 import dask
+import pydicom
 import pytest
 import xarray as xr
 
@@ -19,6 +21,7 @@ import dicomslide.testing
 from dicomslide.cli import main
 from dicomslide.testing import write_slide
 from tests.servers.archive import Archive
+from tests.servers.buckets import BucketServer
 from tests.servers.dicomweb import DicomwebServer
 from tests.servers.s3 import run_s3
 
@@ -148,6 +151,58 @@ def s3_service(
         yield bucket.server.origin
 
 
+# Folders of series in the bucket that the page about the Imaging Data Commons reads
+IDC_SERIES = (
+    "0f9c4a52-0b39-4d57-8d7e-6c1a3f0e9b11",
+    "2b7e1516-28ae-4d2a-a6ab-f7158809cf4f",
+    "3ad77bb4-0d7a-4660-a89e-caf32466ef97",
+    "f5d3d585-03b9-4699-9de7-85895a96fdba",
+)
+
+
+@pytest.fixture
+def idc_bucket(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[BucketServer]:
+    """Runs a bucket with the layout of the Imaging Data Commons, and writes its tables here."""
+    root = tmp_path_factory.mktemp("idc")
+    by_series: dict[str, list[Path]] = {}
+    for number in (1, 2, 3):
+        slide = write_slide(
+            root / "written" / f"{number}",
+            size=(600, 800),
+            factors=(1, 2),
+            container_identifier=f"S26-{number}",
+            accession_number=f"idc {number}",
+            segmentations=["BINARY"] * (number == 1),
+        )
+        for path in sorted(slide.paths, key=lambda path: "seg" in path.name):
+            series = pydicom.dcmread(path, stop_before_pixels=True).SeriesInstanceUID
+            by_series.setdefault(series, []).append(path)
+    rows = ["collection_id,PatientID,Modality,SeriesInstanceUID,series_aws_url"]
+    manifest = ["# Commands for s5cmd"]
+    for folder, (series, paths) in zip(IDC_SERIES, by_series.items(), strict=True):
+        target = root / "buckets" / "idc-open-data" / folder
+        target.mkdir(parents=True)
+        for number, path in enumerate(paths):
+            path.rename(target / f"{uuid5(NAMESPACE_OID, f'{folder} {number}')}.dcm")
+        modality = "SEG" if "seg" in paths[0].name else "SM"
+        url = f"s3://idc-open-data/{folder}/*"
+        rows.append(f"example,P-1,{modality},{series},{url}")
+        if modality == "SM":
+            manifest.append(f"cp {url} .")
+    Path("index.csv").write_text("\n".join(rows) + "\n")
+    Path("manifest.s5cmd").write_text("\n".join(manifest) + "\n")
+    # Keys that are there must not be used
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "nothing")
+    with BucketServer(root / "buckets") as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.origin)
+        yield server
+        assert server.requests
+        assert all("Authorization" not in request.headers for request in server.requests)
+
+
 # Services that pages speak of, and the fixtures that run them
 SERVICES = {
     "https://pacs.example.org/dicom-web": "dicomweb_service",
@@ -178,6 +233,8 @@ def test_page_runs_and_prints_what_it_shows(
         shutil.copytree(request.getfixturevalue("slide_folder"), "slide")
     if page.name == "command-line.md":
         shutil.copytree(request.getfixturevalue("archive_folder"), "archive")
+    if page.name == "idc.md":
+        request.getfixturevalue("idc_bucket")
     namespace: dict[str, object] = {"__name__": "__main__"}
     printed = ""
     code = page.read_text(encoding="utf-8")

@@ -25,9 +25,11 @@ def interrupted(seconds: float) -> Iterator[None]:
     before = signal.signal(signal.SIGALRM, interrupt)
     try:
         with suppress(KeyboardInterrupt):
-            signal.setitimer(signal.ITIMER_REAL, seconds)
+            # Again after a second: an exception in a function that is no Python code may be lost
+            signal.setitimer(signal.ITIMER_REAL, seconds, 1)
             yield
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
 
 

@@ -140,6 +140,6 @@ def test_bounds_that_are_set_before_the_first_slide_are_used():
 import dask, dicomslide
 dask.config.set({"dicomslide.keep.open-files": 3})
 from dicomslide.bounds import bound
-assert (bound("open-files"), bound("file-starts")) == (3, 4 * 2**20)
+assert (bound("open-files"), bound("file-starts")) == (3, 32 * 2**20)
 """
     assert "dicomslide.bounds" in modules_after(code)

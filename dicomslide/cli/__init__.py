@@ -59,8 +59,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _open(options: argparse.Namespace) -> "dicomslide.Slide":
     return dicomslide.open_slide(
-        options.source, correct_color=options.correct_color, **_choices(options)
+        _joined(options.source), correct_color=options.correct_color, **_choices(options)
     )
+
+
+def _joined(sources: list[str]) -> str | list[str]:
+    """Make the source of one slide from all that were named."""
+    return sources if len(sources) > 1 else sources[0]
 
 
 def _open_all(options: argparse.Namespace) -> "list[dicomslide.Slide]":
@@ -81,6 +86,7 @@ def _choices(options: argparse.Namespace) -> dict[str, Any]:
         "pyramid_uid": options.pyramid,
         "pyramid_tolerance": options.pyramid_tolerance,
         "include_derived": options.include_derived,
+        "storage_options": dict(options.storage_options) or None,
     }
 
 
@@ -189,7 +195,8 @@ def _view(options: argparse.Namespace) -> None:
 def _headers(options: argparse.Namespace) -> None:
     from dicomslide.cli.headers import write_headers
 
-    count = write_headers(options.source, options.out)
+    storage_options = dict(options.storage_options) or None
+    count = write_headers(_joined(options.source), options.out, storage_options)
     print(f"{options.out}: headers of {counted(count, 'image')}; look at them before you send them")
 
 

@@ -5,6 +5,7 @@ import io
 import re
 import warnings
 from pathlib import Path
+from typing import Any
 from zipfile import ZIP_DEFLATED, ZipFile
 
 from pydicom.datadict import keyword_for_tag
@@ -51,7 +52,9 @@ _OF_PERSONS = re.compile(
 _REPLACED = {"ContainerIdentifier", "SpecimenIdentifier"}
 
 
-def write_headers(source: Source, target: Path) -> int:
+def write_headers(
+    source: Source, target: Path, storage_options: dict[str, Any] | None = None
+) -> int:
     """Write the headers of all images of slides of a source into a ZIP archive.
 
     Parameters
@@ -60,6 +63,8 @@ def write_headers(source: Source, target: Path) -> int:
         See `dicomslide.open_slide`
     target : path
         Archive to write, which must not exist. It gets a DICOM file without pixels for each image
+    storage_options : dict, optional
+        Options of the file system of a URL
 
     Returns
     -------
@@ -78,7 +83,7 @@ def write_headers(source: Source, target: Path) -> int:
     """
     failures: list[Failure] = []
     query = ImageQuery(correct_color=False, failures=failures)
-    datasets = find_images(open_store(source, Access()), query)
+    datasets = find_images(open_store(source, Access(storage_options=storage_options)), query)
     if failures and not datasets:
         raise failures[0].error
     for failure in failures:

@@ -34,12 +34,8 @@ def make_parser() -> argparse.ArgumentParser:
     serve = _add(commands, "serve", "serve slides to readers of OME-Zarr and Deep Zoom")
     view = _add(commands, "view", "look at slides in the browser")
     for command in (info, thumbnail, export, serve, view):
-        command.add_argument(
-            "source",
-            metavar="SOURCE",
-            nargs="+" if command in (info, serve, view) else None,
-            help="folder, DICOM file or URL of a slide",
-        )
+        one = command in (thumbnail, export)
+        _add_source_options(command, "; all of them are one slide" if one else "")
         command.add_argument(
             "--container",
             metavar="ID",
@@ -130,7 +126,7 @@ def make_parser() -> argparse.ArgumentParser:
         )
 
     headers = _add(commands, "headers", "write headers that name nobody, to report a fault with")
-    headers.add_argument("source", metavar="SOURCE", help="folder, DICOM file or URL of a slide")
+    _add_source_options(headers, "")
     headers.add_argument("out", metavar="OUT.zip", type=Path, help="archive to write")
 
     demo = _add(commands, "demo", "write a synthetic slide, analyse and convert it")
@@ -143,6 +139,33 @@ def make_parser() -> argparse.ArgumentParser:
         help="new folder for the results (%(default)s)",
     )
     return parser
+
+
+def _add_source_options(command: argparse.ArgumentParser, meaning: str) -> None:
+    add = command.add_argument
+    add(
+        "source",
+        metavar="SOURCE",
+        nargs="+",
+        help=f"folder, DICOM file or URL of a slide, or several of them{meaning}",
+    )
+    add(
+        "--storage-option",
+        dest="storage_options",
+        action="append",
+        default=[],
+        type=_option,
+        metavar="KEY=VALUE",
+        help="option of the file system of a URL, such as endpoint_url=https://...; VALUE is JSON "
+        "or text (several times for several options)",
+    )
+    add(
+        "--anon",
+        dest="storage_options",
+        action="append_const",
+        const=("anon", True),
+        help="read a public bucket without credentials: --storage-option anon=true",
+    )
 
 
 def _add_export_options(export: argparse.ArgumentParser) -> None:

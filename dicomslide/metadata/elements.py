@@ -10,10 +10,11 @@ from dicomslide.errors import InvalidImageError
 __all__ = ["Element", "Elements", "is_standard_sequence"]
 
 UNDEFINED = 0xFFFFFFFF
+ITEM = 0xFFFEE000
 _LONG_VRS = frozenset(
     (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")
 )
-_ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
+_ITEM_END, _SEQUENCE_END = 0xFFFEE00D, 0xFFFEE0DD
 _MAX_DEPTH = 64
 # Parsers by whether the order is big endian: of group, element, VR and a length of two bytes, and
 # of a length of four bytes
@@ -112,7 +113,7 @@ class Elements:
         end = value + length
         if end > len(self.data):
             self.need(end)
-        if vr == b"SQ" or (not vr and (tag == _ITEM or is_standard_sequence(tag))):
+        if vr == b"SQ" or (not vr and (tag == ITEM or is_standard_sequence(tag))):
             self._walk(element, end, depth + 1)
         return end
 
@@ -130,7 +131,7 @@ class Elements:
             tag = item[0]
             if tag == _SEQUENCE_END:
                 return
-            if tag != _ITEM:
+            if tag != ITEM:
                 raise self._unexpected(tag, position)
             position = self.end_of(item)
 
@@ -150,7 +151,7 @@ class Elements:
             tag, _, value, length = inner
             if stop is None and tag in (_ITEM_END, _SEQUENCE_END):
                 return value
-            if (tag == _ITEM) == (outer_tag == _ITEM):
+            if (tag == ITEM) == (outer_tag == ITEM):
                 raise self._unexpected(tag, position)
             if outer_vr in (b"OB", b"OW"):
                 # The items of encapsulated pixel data are fragments, which hold no elements

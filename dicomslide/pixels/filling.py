@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dicomslide.pixels.color import ColorTransform
 from dicomslide.pixels.frames import ImageFrames
-from dicomslide.pixels.threads import for_each, one_ahead
+from dicomslide.pixels.threads import ahead, for_each
 from dicomslide.sources.sidebyside import AT_ONCE, side_by_side
 
 __all__ = ["Inner", "Piece", "fill"]
@@ -18,6 +18,9 @@ __all__ = ["Inner", "Piece", "fill"]
 # Each thread reads the frames of local sources itself, in _BATCHES batches so that all threads end
 # together, or in as few as _LEAST_BATCHES so that a batch has at least _LEAST_BATCH frames
 _BATCHES, _LEAST_BATCHES, _LEAST_BATCH = 16, 4, 8
+
+# About how many encoded bytes of remote sources are on their way while others are decoded
+_AHEAD_BYTES = 48 * 2**20
 
 Inner = tuple[slice | NDArray, slice | NDArray]
 
@@ -147,7 +150,7 @@ def fill(pieces: Sequence[Piece], threads: int) -> None:
     size = min(source.batch_size for source in sources)
     total = sum(len(image.pieces) for image in images)
     if total <= size or any(source.remote for source in sources):
-        for items in one_ahead(_read_together, _rounds(images)):
+        for items in ahead(_read_together, _rounds(images), _rounds_ahead(images)):
             for_each(_paste, items, threads)
         return
     share = total // threads
@@ -171,6 +174,14 @@ def _rounds(images: Sequence[_Needed]) -> list[list[_Batch]]:
     in_turn = [batch for turn in zip_longest(*batches) for batch in turn if batch is not None]
     at_once = min(len(images), AT_ONCE)
     return [in_turn[i : i + at_once] for i in range(0, len(in_turn), at_once)]
+
+
+def _rounds_ahead(images: Sequence[_Needed]) -> int:
+    """Choose how many rounds are read while one is decoded, of remote sources."""
+    if not any(image.frames.source.remote for image in images):
+        return 1
+    expected = sum(image.frames.batch_bytes for image in images[:AT_ONCE])
+    return min(max(_AHEAD_BYTES // max(expected, 1), 1), AT_ONCE)
 
 
 def _read_together(batches: Sequence[_Batch]) -> list[_Item]:

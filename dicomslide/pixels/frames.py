@@ -17,6 +17,7 @@ from dicomslide.pixels.cache import FrameCache
 from dicomslide.pixels.codecs import decode_frame, find_contradiction
 from dicomslide.pixels.notice import Notice
 from dicomslide.sources.base import FrameSource, PartSource, part_source
+from dicomslide.sources.readahead import encoded_bytes
 
 __all__ = ["ImageFrames"]
 
@@ -70,6 +71,12 @@ class ImageFrames:
     def frame_bytes(self) -> int:
         """Size of a decoded frame in bytes."""
         return math.prod(self.pixel_format.shape) * self.pixel_format.dtype.itemsize
+
+    @property
+    def batch_bytes(self) -> int:
+        """Expected size in bytes of the encoded frames that are best read with one call."""
+        encapsulated = self.pixel_format.is_encapsulated
+        return self.source.batch_size * encoded_bytes(self.frame_bytes, encapsulated)
 
     @cached_property
     def _parts(self) -> PartSource | None:

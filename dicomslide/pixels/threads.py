@@ -3,10 +3,11 @@
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from functools import cache
+from itertools import chain, islice
 from multiprocessing import parent_process
 from typing import TypeVar
 
@@ -14,7 +15,7 @@ from dicomslide.arguments import integer
 from dicomslide.errors import ArgumentValueError
 from dicomslide.sources.waiting import in_background
 
-__all__ = ["default_threads", "for_each", "one_ahead", "set_threads"]
+__all__ = ["ahead", "default_threads", "for_each", "set_threads"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -117,20 +118,31 @@ def _take(own: deque[T], parts: list[deque[T]]) -> Iterator[T]:
             continue
 
 
-def one_ahead(function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
-    """Yield the result for each item, while the next one is computed in the background.
+def ahead(function: Callable[[T], R], items: Iterable[T], count: int = 1) -> Iterator[R]:
+    """Yield the result for each item, while those of the next items are computed.
 
-    A caller that stops early, as at Ctrl-C, does not wait for that one.
+    A caller that stops early, as at Ctrl-C, does not wait for these.
+
+    Parameters
+    ----------
+    function : callable
+        Computes the result for an item; called on other threads
+    items : iterable
+        Arguments of the calls, which are taken as they are needed
+    count : int, optional
+        Number of items that are ahead of the one that the caller has
     """
-    if len(items) < 2:
-        yield from map(function, items)
+    rest = iter(items)
+    first = list(islice(rest, 2))
+    if len(first) < 2:
+        yield from map(function, first)
         return
-    coming = in_background(function, items[0])
-    for item in items[1:]:
-        result = coming.result()
-        coming = in_background(function, item)
+    rest = chain(first, rest)
+    coming = deque(in_background(function, item) for item in islice(rest, count))
+    while coming:
+        result = coming.popleft().result()
+        coming.extend(in_background(function, item) for item in islice(rest, 1))
         yield result
-    yield coming.result()
 
 
 @cache

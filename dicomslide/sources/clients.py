@@ -80,9 +80,9 @@ class ClientService:
         )
         return next(iter(found), None)
 
-    def count_series(self, _study: str) -> int | None:
-        """Return None: clients fetch all pages of results, so there is no count to compare."""
-        return None
+    def search_in_study(self, study: str) -> tuple[list[Json], int | None]:
+        """Search for the series of a study; clients fetch all pages of results, without a count."""
+        return self.search_for_series(study), None
 
     def retrieve_series_metadata(self, study: str, series: str) -> list[Json]:
         """Retrieve the metadata of all instances of a series."""

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
@@ -113,7 +114,26 @@ class WebService:
         """Search for any instance of a series (PS3.18 10.6)."""
         return next(iter(self._search(f"{_path(study, series)}/instances", limit=1)), None)
 
-    def count_series(self, study: str, /) -> int | None:
+    def search_in_study(self, study: str) -> tuple[list[Json], int | None]:
+        """Search for the series of a study, and read Number of Study Related Series meanwhile.
+
+        Returns
+        -------
+        found : list of dict
+            Series
+        count : int or None
+            How many there are; None where the service does not tell
+        """
+        path = f"{_path(study)}/series"
+        asks: list[Callable[[], Any]] = [
+            partial(self._page, path, {}),
+            partial(self._count_series, study),
+        ]
+        first, count = self.each(lambda ask: ask(), asks)
+        # There is no need to ask for a second page if the first one has all of them
+        return first if count == len(first) else self._search(path, known=first), count
+
+    def _count_series(self, study: str) -> int | None:
         """Read Number of Study Related Series; None where the service does not tell it."""
         try:
             found = self._search("/studies", {"StudyInstanceUID": study}, limit=1)
@@ -127,16 +147,21 @@ class WebService:
         return int(counts[0][:18]) if counts and counts[0].isdecimal() else None
 
     def _search(
-        self, path: str, filters: Mapping[str, str] | None = None, limit: int | None = None
+        self,
+        path: str,
+        filters: Mapping[str, str] | None = None,
+        limit: int | None = None,
+        known: Sequence[Json] = (),
     ) -> list[Json]:
+        """Search for all results, page by page, after those that are known."""
         url = f"{self.base_url}{self.search_prefix}{path}"
         params: dict[str, Any] = {**(filters or {}), **({"limit": limit} if limit else {})}
-        results: list[Json] = []
+        results = list(known)
         for _ in range(_MAX_PAGES):
             if results:
                 params["offset"] = len(results)
             try:
-                page = self.http.get(url, _JSON, _MAX_METADATA, _read_json, params)
+                page = self._page(path, params)
             except RefusedRequestError as error:
                 if not results or error.status not in _NO_MORE:
                     raise
@@ -152,6 +177,10 @@ class WebService:
         else:
             raise SourceError(f"{without_secrets(url)}: has over {_MAX_PAGES} pages of results")
         return results
+
+    def _page(self, path: str, params: dict[str, Any]) -> list[Json]:
+        url = f"{self.base_url}{self.search_prefix}{path}"
+        return self.http.get(url, _JSON, _MAX_METADATA, _read_json, params)
 
     def retrieve_series_metadata(self, study: str, series: str) -> list[Json]:
         """Retrieve the metadata of all instances of a series (PS3.18 10.4.1.1.2).

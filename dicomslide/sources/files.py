@@ -4,7 +4,6 @@ import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from pydicom.dataset import Dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian
@@ -19,17 +18,16 @@ from dicomslide.metadata.frames import number_of_frames, tiles_across
 from dicomslide.metadata.kinds import has_slide_class
 from dicomslide.metadata.pixel_format import read_pixel_format
 from dicomslide.metadata.transfer_syntaxes import is_encapsulated
-from dicomslide.processes import make_lock
 from dicomslide.sources.base import File, FrameLocation, check_frames
 from dicomslide.sources.header import Header, read_header
 from dicomslide.sources.localfile import LocalFile
 from dicomslide.sources.native import read_native_frames
-from dicomslide.sources.offsets import EncapsulatedOffsets, encapsulated_offsets, join_fragments
+from dicomslide.sources.offsets import EncapsulatedOffsets, FrameIndex, join_fragments
 from dicomslide.sources.readahead import ReadAhead, frames_per_request
 
 __all__ = ["FileFrames", "open_image_file"]
 
-_REMOTE_STEP = 1 << 22
+_REMOTE_STEP = 1 << 25
 # Larger batches of a local file are read no faster, and stay in memory until they are decoded
 _LOCAL_BATCH = 64
 
@@ -52,8 +50,8 @@ class FileFrames:
         Number of frames
     frame_bits : int
         Size of an uncompressed frame in bits; 0 for compressed frames of a local file
-    extended : tuple of bytes, optional
-        Values of Extended Offset Table and Extended Offset Table Lengths
+    index : FrameIndex, optional
+        Index of encapsulated frames
     ahead : ReadAhead, optional
         Frames of a remote file that are read before they are asked for
     """
@@ -65,7 +63,7 @@ class FileFrames:
     length: int
     count: int
     frame_bits: int
-    extended: tuple[bytes, bytes] | None = None
+    index: FrameIndex | None = None
     ahead: ReadAhead | None = None
 
     @property
@@ -91,30 +89,11 @@ class FileFrames:
             return _LOCAL_BATCH
         return frames_per_request(self.frame_bits // 8, is_encapsulated(self.transfer_syntax_uid))
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if not name.startswith("_")}
-
-    @property
-    def _offsets(self) -> EncapsulatedOffsets:
-        known = vars(self)
-        if "_known_offsets" not in known:
-            # The lock keeps threads that read for the first time from each walking the items
-            with known.setdefault("_lock", make_lock()):
-                if "_known_offsets" not in known:
-                    known["_known_offsets"] = self._find_offsets()
-        return known["_known_offsets"]
-
-    def _find_offsets(self) -> EncapsulatedOffsets:
-        return encapsulated_offsets(
-            self.file.read,
-            self.file.path,
-            self.start,
-            self.file.size,
-            self.count,
-            self.extended,
-            # One request for each item header would take longer than reading a whole remote file
-            step=_REMOTE_STEP if self.remote else 8,
-        )
+    def _offsets(self, frames: Sequence[int]) -> EncapsulatedOffsets:
+        assert self.index is not None
+        # One request for each item header would take longer than reading a whole remote file
+        step = _REMOTE_STEP if self.remote else 8
+        return self.index.offsets(self.file.read, self.file.size, self.file.path, step, frames)
 
     def close(self) -> None:
         """Close the file, which is opened again when it is read, and drop frames read ahead."""
@@ -154,9 +133,10 @@ class FileFrames:
                 FrameLocation(self.file.path, self.start + frame * size, size) for frame in frames
             ]
         found: list[FrameLocation | None] = []
-        lengths = self.file.read([(int(self._offsets.starts[frame]) + 4, 4) for frame in frames])
+        offsets = self._offsets(frames)
+        lengths = self.file.read([(int(offsets.starts[frame]) + 4, 4) for frame in frames])
         for frame, length in zip(frames, lengths, strict=True):
-            start, end = int(self._offsets.starts[frame]) + 8, int(self._offsets.ends[frame])
+            start, end = int(offsets.starts[frame]) + 8, int(offsets.ends[frame])
             whole = int.from_bytes(length, "little") == end - start
             found.append(FrameLocation(self.file.path, start, end - start) if whole else None)
         return found
@@ -164,7 +144,8 @@ class FileFrames:
     def _read(self, frames: Sequence[int]) -> list[bytes]:
         if not is_encapsulated(self.transfer_syntax_uid):
             return read_native_frames(self.file.read, self.start, self.frame_bits, frames)
-        starts, ends = self._offsets.starts, self._offsets.ends
+        offsets = self._offsets(frames)
+        starts, ends = offsets.starts, offsets.ends
         items = self.file.read([(int(starts[f]), int(ends[f] - starts[f])) for f in frames])
         return [join_fragments(item, self.file.path) for item in items]
 
@@ -219,16 +200,17 @@ def _find_frames(header: Header) -> FileFrames:
         dataset.BitsAllocated = 32 if header.keyword == "FloatPixelData" else 64
     if not dataset.get("SOPInstanceUID"):
         raise InvalidImageError(f"{file.path}: there is no SOP Instance UID")
-    extended = _extended_offset_table(dataset)
     count = number_of_frames(dataset)
     # The size of decoded frames sets the number of compressed frames in a request to a server
     sized = file.remote or not is_encapsulated(syntax)
     frame_bits = read_pixel_format(dataset, syntax).frame_bits if sized else 0
+    index = None
     if is_encapsulated(syntax):
         if header.length >= 0:
             raise InvalidImageError(f"{file.path}: compressed Pixel Data with a length")
+        index = _index(header, count)
         # The item of each frame has a header of 8 bytes
-        end = header.start + max(_last_offset(header, extended), 8 * count) + 8
+        end = header.start + max(_last_offset(index), 8 * count) + 8
     else:
         end = header.start + -(-count * frame_bits // 8)
         if header.start + header.length < end:
@@ -251,7 +233,7 @@ def _find_frames(header: Header) -> FileFrames:
         length=header.length,
         count=count,
         frame_bits=frame_bits,
-        extended=extended,
+        index=index,
     )
     if not file.remote:
         return frames
@@ -271,13 +253,27 @@ def _extended_offset_table(dataset: Dataset) -> tuple[bytes, bytes] | None:
     return offsets, lengths
 
 
-def _last_offset(header: Header, extended: tuple[bytes, bytes] | None) -> int:
+def _index(header: Header, count: int) -> FrameIndex:
+    """Make the index of compressed frames from the offset tables that there are."""
+    extended = _extended_offset_table(header.dataset)
+    first = _first_bytes(header, 8)
+    length = int.from_bytes(first[4:], "little")
+    # A basic offset table of another length is not used
+    if extended is None and length == 4 * count:
+        first = _first_bytes(header, 8 + length)
+    return FrameIndex(header.start, count, first, extended)
+
+
+def _first_bytes(header: Header, count: int) -> bytes:
+    """Get the first bytes of Pixel Data, as many as the file has; those of the header are known."""
+    known = header.first[:count]
+    start = header.start + len(known)
+    missing = min(count - len(known), header.file.size - start)
+    return known + header.file.read([(start, missing)])[0] if missing > 0 else known
+
+
+def _last_offset(index: FrameIndex) -> int:
     """Read the last offset of the offset table of compressed frames; 0 where there is no table."""
-    if extended is not None:
-        return int.from_bytes(extended[0][-8:], "little")
-    (item,) = header.file.read([(header.start, 8)])
-    length = int.from_bytes(item[4:], "little")
-    if length < 4 or header.start + 8 + length > header.file.size:
-        return 0
-    (last,) = header.file.read([(header.start + 4 + length, 4)])
-    return int.from_bytes(last, "little")
+    if index.extended is not None:
+        return int.from_bytes(index.extended[0][-8:], "little")
+    return int.from_bytes(index.first[8:][-4:], "little")

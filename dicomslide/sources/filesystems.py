@@ -16,7 +16,13 @@ from dicomslide.sources.asked import Asked, asked, check_answer
 from dicomslide.sources.urls import secrets_of
 from dicomslide.sources.waiting import LONGEST, stopped_in_time
 
-__all__ = ["ask", "name_of_access", "of_this_process", "open_file_system"]
+__all__ = [
+    "ask",
+    "name_of_access",
+    "of_this_process",
+    "open_file_system",
+    "reads_side_by_side",
+]
 
 # Most seconds to connect to a web server, and between two pieces of its answer
 _TIMEOUT = 10, 60
@@ -132,14 +138,16 @@ def ask(
     SourceError
         When the call takes too long, an answer is not what was requested, or the program ends
     """
-    # `isinstance` would take a cache for the file system behind it, and DirFileSystem is a subclass
-    # of AsyncFileSystem whatever is behind it
-    if not (issubclass(type(file_system), AsyncFileSystem) and _is_async(file_system)):
+    if not reads_side_by_side(file_system):
         return getattr(file_system, method)(*args, **kwargs)
     call: Callable[..., Awaitable[Any]] = getattr(file_system, f"_{method}")
 
     async def run() -> Any:
         asked.set(about)
+        if hasattr(file_system, "set_session"):
+            # Requests that begin before there is a session would each make one
+            async with _turn_to_connect(file_system, os.getpid()):
+                await file_system.set_session()
         if about is not None and hasattr(file_system, "get_s3"):
             await _check_answers_of_s3(file_system, args[0][0])
         return await call(*args, **kwargs)
@@ -154,15 +162,24 @@ def ask(
         raise
 
 
-def _is_async(file_system: AbstractFileSystem) -> bool:
+def reads_side_by_side(file_system: AbstractFileSystem) -> bool:
+    """Whether a file system makes the requests of one call at the same time."""
+    # `isinstance` would take a cache for the file system behind it, and DirFileSystem is a subclass
+    # of AsyncFileSystem whatever is behind it
+    if not issubclass(type(file_system), AsyncFileSystem):
+        return False
     inner = getattr(file_system, "fs", None)
     while isinstance(inner, AbstractFileSystem):
         file_system, inner = inner, getattr(inner, "fs", None)
     return bool(file_system.async_impl)
 
 
+@lru_cache(maxsize=_MAX_FILE_SYSTEMS)
+def _turn_to_connect(file_system: AbstractFileSystem, process: int) -> asyncio.Lock:
+    return asyncio.Lock()
+
+
 async def _check_answers_of_s3(file_system: Any, path: str) -> None:
-    await file_system.set_session()
     client = await file_system.get_s3(file_system.split_path(path)[0])
     client.meta.events.register(
         "after-call.s3.GetObject", _check_answer_of_s3, unique_id="dicomslide"

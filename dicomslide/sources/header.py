@@ -5,6 +5,8 @@ elements, which it parses on access: the Per-Frame Functional Groups can be tens
 items.
 """
 
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
 
@@ -26,7 +28,7 @@ from pydicom.uid import (
 
 from dicomslide.errors import InvalidImageError, NoSlideError, UnsupportedError
 from dicomslide.errors.damage import reading
-from dicomslide.metadata.elements import UNDEFINED, Element, Elements, is_standard_sequence
+from dicomslide.metadata.elements import ITEM, UNDEFINED, Element, Elements, is_standard_sequence
 from dicomslide.metadata.functional_groups import PER_FRAME_GROUPS
 from dicomslide.sources.base import File
 from dicomslide.sources.inflated import InflatedFile
@@ -40,8 +42,17 @@ _PIXEL_DATA = {
 }
 _PREFIX = 132
 _CHARACTER_SET = 0x00080005
+_NUMBER_OF_FRAMES = BaseTag(0x00280008)
+# Digits of Number of Frames, an Integer String (PS3.5 6.2)
+_MAX_DIGITS = 12
+# Items may be longer than the first one by a part in so many
+_MARGIN = 8
 # Extended Offset Table and its lengths, the only values that may be as long as they are
 _OFFSET_TABLES = 0x7FE00001, 0x7FE00002
+# Bytes of both tables for each frame
+_TABLE_ROW = 16
+# Bytes of the headers of the second table, of the pixel data and of their first item
+_BEFORE_PIXELS = 12 + 12 + 8
 # A plain integer, as tags of pydicom are slow to compare
 _GROUPS = int(PER_FRAME_GROUPS)
 # Sequence Delimitation Item in front of an element of group 7FE0, with which a header can end
@@ -72,6 +83,8 @@ class Header:
         PixelData, FloatPixelData or DoubleFloatPixelData; None where there are no pixels
     start, length : int
         Offset and length in bytes of the value of the pixel data; -1 for an undefined length
+    first : bytes
+        First bytes of the value of encapsulated pixel data, as far as they were read, too
     """
 
     dataset: Dataset
@@ -80,6 +93,7 @@ class Header:
     keyword: str | None
     start: int
     length: int
+    first: bytes
 
 
 class _FileElements(Elements):
@@ -120,6 +134,10 @@ class _FileElements(Elements):
         stop = min(max(stop, len(self.data) + ahead), self.end, self.limit)
         start = len(self.data)
         self.data += self.file.read([(self.origin + start, stop - start)])[0]
+
+    def expect(self, stop: int) -> None:
+        """Read up to a position that will probably be needed, as far as the file has it."""
+        self.need(min(stop, self.end, self.limit))
 
     def skip_to(self, position: int) -> None:
         """Drop the bytes before a position, from which positions are counted afterwards."""
@@ -187,8 +205,9 @@ def read_sop_class(file: File) -> str | None:
 def _is_dicom(reader: _FileElements) -> bool:
     if reader.file.size < _PREFIX + 8:
         return False
-    reader.need(_PREFIX)
-    return reader.data[_PREFIX - 4 : _PREFIX] == b"DICM"
+    # Only the prefix is read at first: most of many other files beside a slide may be large
+    (prefix,) = reader.file.read([(0, _PREFIX)])
+    return prefix.endswith(b"DICM")
 
 
 def _file_meta(reader: _FileElements) -> tuple[int, str, str]:
@@ -207,7 +226,9 @@ def _file_meta(reader: _FileElements) -> tuple[int, str, str]:
     return position, syntax, sop_class
 
 
-def _walk(reader: _FileElements, position: int) -> tuple[Dataset, tuple[str | None, int, int]]:
+def _walk(
+    reader: _FileElements, position: int
+) -> tuple[Dataset, tuple[str | None, int, int, bytes]]:
     """Walk the top level of the data set to its pixel data, or to the end of the file.
 
     Returns
@@ -215,18 +236,20 @@ def _walk(reader: _FileElements, position: int) -> tuple[Dataset, tuple[str | No
     dataset : pydicom.dataset.Dataset
         Elements before the pixel data
     pixels : tuple
-        Keyword of the pixel data (None for a data set without), offset and length of its value
+        Keyword of the pixel data (None for a data set without), offset and length of its value,
+        and its first bytes
     """
     elements: dict[BaseTag, RawDataElement | DataElement] = {}
     encoding: str | list[str] = default_encoding
-    pixels: tuple[str | None, int, int] | None = None
+    pixels: tuple[str | None, int, int, bytes] | None = None
     count = 0
     while position < reader.end:
         element = reader.element(position)
         number, vr, value, length = element
         if number in _PIXEL_DATA:
-            start = reader.origin + value
-            pixels = _PIXEL_DATA[number], start, -1 if length == UNDEFINED else length
+            start, encapsulated = reader.origin + value, length == UNDEFINED
+            first = bytes(memoryview(reader.data)[value:]) if encapsulated else b""
+            pixels = _PIXEL_DATA[number], start, -1 if encapsulated else length, first
             break
         if (count := count + 1) > _MAX_TOP_LEVEL:
             raise InvalidImageError(f"{reader.name}: has more than {_MAX_TOP_LEVEL} attributes")
@@ -234,9 +257,12 @@ def _walk(reader: _FileElements, position: int) -> tuple[Dataset, tuple[str | No
             reader.skip_to(value + length)
             position = 0
             continue
+        if number == _OFFSET_TABLES[0]:
+            # The lengths that follow, and the begin of the pixel data, are read with the offsets
+            reader.expect(value + 2 * length + _BEFORE_PIXELS)
         tag = BaseTag(number)
         if number == _GROUPS:
-            position, stop = _end_of_groups(reader, element)
+            position, stop = _end_of_groups(reader, element, _frames(elements))
             elements[tag] = _raw(reader, tag, b"SQ", value, stop)
         elif length != UNDEFINED:
             position = reader.end_of(element)
@@ -248,7 +274,7 @@ def _walk(reader: _FileElements, position: int) -> tuple[Dataset, tuple[str | No
             encoding = convert_encodings(convert_raw_data_element(elements[tag]).value)
     dataset = Dataset(elements)
     dataset.set_original_encoding(reader.implicit, not reader.big_endian, encoding)
-    return dataset, pixels or (None, reader.origin + position, 0)
+    return dataset, pixels or (None, reader.origin + position, 0, b"")
 
 
 def _is_passed_over(element: Element) -> bool:
@@ -281,13 +307,25 @@ def _parse(
     )
 
 
-def _end_of_groups(reader: _FileElements, element: Element) -> tuple[int, int]:
-    """Find the end of the Per-Frame Functional Groups Sequence, and the end of its items."""
+def _end_of_groups(reader: _FileElements, element: Element, frames: int) -> tuple[int, int]:
+    """Find the end of the Per-Frame Functional Groups Sequence, and the end of its items.
+
+    Parameters
+    ----------
+    reader : _FileElements
+        Elements of the file
+    element : Element
+        Header of the sequence
+    frames : int
+        Number of frames, each of which should have an item
+    """
     _, _, start, length = element
     if length != UNDEFINED:
         end = start + length
+        reader.expect(end + _after_groups(frames))
         reader.need(end)
         return end, end
+    _expect_items(reader, start, frames)
     if not reader.big_endian:
         # Searching for the end is a hundred times as fast as walking the items; a wrong match is
         # noticed when the items are parsed
@@ -302,3 +340,26 @@ def _end_of_groups(reader: _FileElements, element: Element) -> tuple[int, int]:
             searched = max(len(reader.data) - len(_END_BEFORE_PIXELS), searched)
     end = reader.end_of(element)
     return end, end - 8
+
+
+def _expect_items(reader: _FileElements, start: int, frames: int) -> None:
+    """Read about as many bytes as the items of all frames, and offset tables behind them, have."""
+    # An error of a damaged item is raised where the items are needed
+    with suppress(InvalidImageError):
+        item = reader.element(start)
+        if item[0] == ITEM:
+            expected = frames * (reader.end_of(item) - start)
+            expected += expected // _MARGIN + _after_groups(frames)
+            reader.expect(start + min(expected, _MAX_SEARCH))
+
+
+def _after_groups(frames: int) -> int:
+    """Estimate the bytes between the functional groups and the first frame."""
+    return frames * _TABLE_ROW + _STEP
+
+
+def _frames(elements: Mapping[BaseTag, RawDataElement | DataElement]) -> int:
+    """Read Number of Frames; 1 where it is missing or damaged."""
+    value = getattr(elements.get(_NUMBER_OF_FRAMES), "value", None)
+    text = value.strip(b" \0") if isinstance(value, bytes) else b""
+    return int(text) if text.isdigit() and len(text) <= _MAX_DIGITS else 1

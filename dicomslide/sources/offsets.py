@@ -1,21 +1,25 @@
 """Byte ranges of the encapsulated frames of a Part 10 file (PS3.5 8.2 and A.4)."""
 
 import struct
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dicomslide.errors import FrameError
 from dicomslide.metadata.words import counted
+from dicomslide.processes import make_lock
 from dicomslide.sources.base import Ranges
 
-__all__ = ["EncapsulatedOffsets", "encapsulated_offsets", "join_fragments"]
+__all__ = ["EncapsulatedOffsets", "FrameIndex", "encapsulated_offsets", "join_fragments"]
 
 _ITEM = b"\xfe\xff\x00\xe0"
 _DELIMITER = b"\xfe\xff\xdd\xe0"
 _UNDEFINED = 0xFFFFFFFF
+# Bytes that are read at once for the end of the last frame, which mostly has a single fragment
+_LAST_STEP = 1 << 16
 # First bytes of codestreams: JPEG and JPEG-LS, JPEG 2000, JPEG XL, and boxes of the last two
 _CODESTREAM_STARTS = (b"\xff\xd8", b"\xff\x4f", b"\xff\x0a", b"\x00\x00\x00\x0c")
 
@@ -28,11 +32,107 @@ class EncapsulatedOffsets:
     ----------
     starts, ends : numpy.ndarray
         Offset in the file of each frame's first item header, and of the byte after its last
-        fragment; shape (number of frames,)
+        fragment; shape (number of frames,). The end of the last frame is -1 where it is not known,
+        as basic offset tables do not state it
     """
 
     starts: NDArray[np.int64]
     ends: NDArray[np.int64]
+
+    def know(self, frames: Sequence[int]) -> bool:
+        """Whether starts and ends of frames are known."""
+        return bool(self.ends[-1] >= 0) or len(self.ends) - 1 not in frames
+
+    def with_last_end(self, read: Ranges, end: int, name: str, step: int) -> "EncapsulatedOffsets":
+        """Find the end of the last frame in a file of `end` bytes, by its items."""
+        start = int(self.starts[-1])
+        items = list(_walk(read, start, end, name, step))
+        if not items:
+            raise FrameError(f"{name}: the file is truncated; frame {len(self.starts)} is missing")
+        return replace(self, ends=np.append(self.ends[:-1], items[-1][1]))
+
+
+@dataclass(frozen=True)
+class FrameIndex:
+    """Index of the encapsulated frames of a file, which is made when it is needed.
+
+    What was found in the file travels with a pickled index, so that other processes need not look
+    for it again.
+
+    Parameters
+    ----------
+    start : int
+        Offset of the value of Pixel Data in bytes
+    count : int
+        Number of frames
+    first : bytes
+        First bytes of the value, as far as they are known
+    extended : tuple of bytes, optional
+        Values of Extended Offset Table and Extended Offset Table Lengths
+    """
+
+    start: int
+    count: int
+    first: bytes = field(default=b"", repr=False, compare=False)
+    extended: tuple[bytes, bytes] | None = field(default=None, repr=False, compare=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = {name: value for name, value in vars(self).items() if name != "_lock"}
+        if "_found" in state:
+            # The tables are not needed any more
+            state |= {"first": b"", "extended": None}
+        return state
+
+    def offsets(
+        self, read: Ranges, size: int, name: str, step: int, frames: Sequence[int]
+    ) -> EncapsulatedOffsets:
+        """Find the byte ranges of frames, unless they are known.
+
+        Parameters
+        ----------
+        read : callable
+            Reads (offset, length) ranges of the file
+        size : int
+            Size of the file in bytes
+        name : str
+            Name of the file for messages
+        step : int
+            Number of bytes that are read at once to walk the items
+        frames : sequence of int
+            Frames whose ranges are needed
+
+        Raises
+        ------
+        FrameError
+            When an offset table or an item is damaged, or frames cannot be told apart without one
+        """
+        known = vars(self)
+        found: EncapsulatedOffsets | None = known.get("_found")
+        if found is not None and found.know(frames):
+            return found
+        # The lock keeps threads that read for the first time from each walking the items
+        with known.setdefault("_lock", make_lock()):
+            found = known.get("_found")
+            if found is None:
+                found = encapsulated_offsets(
+                    self._after_first(read), name, self.start, size, self.count, self.extended, step
+                )
+            if not found.know(frames):
+                found = found.with_last_end(read, size, name, min(step, _LAST_STEP))
+            known["_found"] = found
+        return found
+
+    def _after_first(self, read: Ranges) -> Ranges:
+        """Make a function that reads ranges which are among the first bytes from there."""
+
+        def read_rest(ranges: list[tuple[int, int]]) -> list[bytes]:
+            stop = self.start + len(self.first)
+            if any(offset < self.start or offset + length > stop for offset, length in ranges):
+                return read(ranges)
+            places = [(offset - self.start, length) for offset, length in ranges]
+            return [self.first[place : place + length] for place, length in places]
+
+        return read_rest
 
 
 def encapsulated_offsets(
@@ -84,15 +184,13 @@ def encapsulated_offsets(
         starts = base + offsets
         # Items have even lengths: a frame of an odd number of bytes is padded
         return _checked(starts, starts + 8 + lengths + lengths % 2, base, end, name)
-    if length:
+    if length and length == 4 * count:
         (table,) = read([(start + 8, length)])
         offsets = np.frombuffer(table, "<u4").astype(np.int64)
-        if len(offsets) == count and offsets[0] == 0 and (np.diff(offsets) > 0).all():
+        if offsets[0] == 0 and (np.diff(offsets) > 0).all():
             starts = base + offsets
-            items = list(_walk(read, int(starts[-1]), end, name, step))
-            if not items:
-                raise FrameError(f"{name}: the file is truncated; frame {count} is missing")
-            return _checked(starts, np.append(starts[1:], items[-1][1]), base, end, name)
+            _checked(starts, np.append(starts[1:], end), base, end, name)
+            return EncapsulatedOffsets(starts, np.append(starts[1:], -1))
     return _walked(read, name, base, end, count, step)
 
 

@@ -18,7 +18,7 @@ from dicomslide.bounds import bound
 from dicomslide.errors import DicomSlideError
 from dicomslide.processes import make_lock, remake_after_fork
 
-__all__ = ["ReadAhead", "frames_per_request"]
+__all__ = ["ReadAhead", "encoded_bytes", "frames_per_request"]
 
 Fetch = Callable[[Sequence[int]], list[bytes]]
 
@@ -34,6 +34,11 @@ _MAX_FRAMES, _REQUEST_BYTES = 512, 32 * 2**20
 _USUAL_COMPRESSION = 8
 
 
+def encoded_bytes(frame_bytes: int, encapsulated: bool) -> int:
+    """Estimate the size of an encoded frame from that of the decoded one, both in bytes."""
+    return frame_bytes // (_USUAL_COMPRESSION if encapsulated else 1)
+
+
 def frames_per_request(frame_bytes: int, encapsulated: bool) -> int:
     """Choose the number of frames of a request.
 
@@ -44,7 +49,7 @@ def frames_per_request(frame_bytes: int, encapsulated: bool) -> int:
     encapsulated : bool
         Whether frames are compressed
     """
-    expected = frame_bytes // (_USUAL_COMPRESSION if encapsulated else 1)
+    expected = encoded_bytes(frame_bytes, encapsulated)
     return min(max(_REQUEST_BYTES // max(expected, 1), 1), _MAX_FRAMES)
 
 

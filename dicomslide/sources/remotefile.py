@@ -3,9 +3,10 @@
 import logging
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from ftplib import error_perm
+from itertools import accumulate, chain, islice, pairwise
 from typing import Any, TypeGuard, TypeVar
 
 from fsspec import AbstractFileSystem
@@ -19,10 +20,11 @@ from dicomslide.sources.filesystems import (
     name_of_access,
     of_this_process,
     open_file_system,
+    reads_side_by_side,
 )
 from dicomslide.sources.holding import Holder
 from dicomslide.sources.retries import Attempts
-from dicomslide.sources.sidebyside import side_by_side
+from dicomslide.sources.sidebyside import FILES_AT_ONCE, side_by_side
 from dicomslide.sources.turns import holds_connection, turn
 from dicomslide.sources.unreachable import why_unreachable
 from dicomslide.sources.urls import without_secrets
@@ -33,10 +35,17 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-# Number of first bytes of a file that are kept, as its header is read in several steps
-_HEAD = 1 << 16
-# Ranges with gaps of up to _GAP bytes are merged into one request, of up to _BLOCK bytes
+# First bytes of a file are kept, as its header is read in several steps. Large files have long
+# headers, with offsets and positions of frames: a part in _HEAD_PART, within these bounds
+_HEAD, _MOST_HEAD, _HEAD_PART = 1 << 16, 1 << 19, 1 << 9
+# Number of first bytes that tell whether a file is DICOM, where its name says that it is none
+_PROBE = 1 << 10
+# Extensions of names that begin with a letter and may be those of DICOM files
+_EXTENSIONS = ("", ".dcm", ".dicom", ".dic", ".ima", ".img")
+# Ranges with gaps of up to _GAP bytes are merged into blocks of up to _BLOCK bytes
 _GAP, _BLOCK = 1 << 16, 1 << 24
+# File systems that read blocks side by side get about so many of them at once, of so many bytes
+_SIDE_BY_SIDE, _LEAST_BLOCK, _MOST_BLOCK = 16, 1 << 20, 1 << 22
 _ATTEMPTS = 4
 # Keys in the information of file systems whose values change when a file does
 _MARKS = ("ETag", "etag", "mtime", "LastModified", "Last-Modified", "created")
@@ -116,26 +125,60 @@ class RemoteFile:
         """
         ranges = list(ranges)
         check_ranges(self.path, self.size, ranges)
-        if ranges and all(offset + length <= _HEAD for offset, length in ranges):
-            head = _heads.get(self, self._read_head)
-            return [head[offset : offset + length] for offset, length in ranges]
-        return self._fetch(ranges)
+        stop = max((offset + length for offset, length in ranges if length), default=0)
+        if not 0 < stop <= self._head_size:
+            return self._fetch(ranges)
+        head = self._head(stop)
+        return [head[offset : offset + length] for offset, length in ranges]
 
-    def _read_head(self) -> bytes:
-        (data,) = self._fetch([(0, min(_HEAD, self.size))])
-        return data
+    @property
+    def _head_size(self) -> int:
+        """Number of first bytes that are kept."""
+        size = min(max(self.size // _HEAD_PART, _HEAD), _MOST_HEAD)
+        # A power of two, as readers of headers double the number of bytes that they ask for
+        return min(1 << max(size - 1, 0).bit_length(), self.size)
+
+    def _head(self, stop: int) -> bytes:
+        """Get the first bytes, at least up to `stop`."""
+        size = _PROBE if self._is_named_otherwise and stop <= _PROBE else self._head_size
+        head = _heads.get(self, lambda: self._fetch([(0, min(size, self.size))])[0])
+        if stop > len(head):
+            # It was only looked at before whether the file is DICOM
+            _heads.drop(self)
+            head = _heads.get(self, lambda: self._fetch([(0, self._head_size)])[0])
+        return head
+
+    @property
+    def _is_named_otherwise(self) -> bool:
+        """Whether the name of the file says that it is not DICOM, which need not be true."""
+        extension = os.path.splitext(self.key)[1].lower()
+        return extension not in _EXTENSIONS and extension[1:2].isalpha()
 
     def close(self) -> None:
         """Drop the first bytes of the file, which are kept; reading it later fetches them again."""
         _heads.drop(self)
 
     def _fetch(self, ranges: list[tuple[int, int]]) -> list[bytes]:
-        blocks, places = _merged(ranges)
+        file_system = of_this_process(self.file_system, self.process)
+        if not reads_side_by_side(file_system):
+            return self._fetch_blocks(file_system, ranges, _BLOCK)
+        most = _block_size(ranges)
+        # Long ranges are read in parts
+        parts = [
+            [(start, min(most, stop - start)) for start in range(offset, stop, most)]
+            for offset, stop in ((offset, offset + length) for offset, length in ranges)
+        ]
+        found = iter(self._fetch_blocks(file_system, list(chain.from_iterable(parts)), most))
+        return [b"".join(islice(found, len(part))) for part in parts]
+
+    def _fetch_blocks(
+        self, file_system: AbstractFileSystem, ranges: list[tuple[int, int]], most: int
+    ) -> list[bytes]:
+        """Read ranges; those of up to `most` bytes are merged into blocks of up to as many."""
+        blocks, places = _merged(ranges, most)
         if not blocks:
             return [b"" for _ in ranges]
         starts, ends = zip(*blocks, strict=True)
-
-        file_system = of_this_process(self.file_system, self.process)
 
         def fetch() -> list[bytes]:
             found = ask(
@@ -161,8 +204,14 @@ class RemoteFile:
         ]
 
 
-def _merged(ranges: list[tuple[int, int]]) -> tuple[list[tuple[int, int]], list[int]]:
-    """Merge (offset, length) ranges that are close together.
+def _block_size(ranges: list[tuple[int, int]]) -> int:
+    """Choose the size of blocks that are read side by side."""
+    total = sum(length for _, length in ranges)
+    return min(max(total // _SIDE_BY_SIDE, _LEAST_BLOCK), _MOST_BLOCK)
+
+
+def _merged(ranges: list[tuple[int, int]], most: int) -> tuple[list[tuple[int, int]], list[int]]:
+    """Merge (offset, length) ranges that are close together into blocks of at most so many bytes.
 
     Returns
     -------
@@ -180,7 +229,7 @@ def _merged(ranges: list[tuple[int, int]]) -> tuple[list[tuple[int, int]], list[
         end = start + length
         if blocks and start - blocks[-1][1] <= _GAP:
             merged = blocks[-1][0], max(blocks[-1][1], end)
-            if merged[1] - merged[0] <= _BLOCK:
+            if merged[1] - merged[0] <= most:
                 blocks[-1] = merged
                 places[index] = len(blocks) - 1
                 continue
@@ -201,42 +250,98 @@ def local_path(url: str) -> str | None:
     return _open(url, {})[1] if is_local else None
 
 
-def find_remote_files(url: str, storage_options: dict[str, Any] | None) -> list[RemoteFile]:
-    """Find the files that a URL stands for: one file, or those below a folder.
+def find_remote_files(
+    urls: Sequence[str], storage_options: dict[str, Any] | None
+) -> list[list[RemoteFile]]:
+    """Find the files that URLs stand for, each for one file, or for those below a folder.
 
-    Hidden files are left out.
+    The URLs are looked up side by side. Hidden files are left out.
 
     Parameters
     ----------
-    url : str
-        URL of a file or of a folder
+    urls : sequence of str
+        URLs of files or of folders
     storage_options : dict, optional
-        Options for the file system
+        Options for the file systems
+
+    Returns
+    -------
+    list of list of RemoteFile
+        Files of each URL
 
     Raises
     ------
     ValueError
-        When no file system is known for the URL
+        When no file system is known for a URL
     SourceError
         When there is no such file or folder, or the server does not deliver
     """
-    file_system, path = _open(url, storage_options or {})
-    access = name_of_access(url, file_system, storage_options or {})
-    name = without_secrets(url)
-    found = _persist(lambda: _list(file_system, path, name, url.endswith("/")), file_system, name)
-    if found.keys() == {path}:
-        return [_file(file_system, path, found[path], name, access)]
-    # The file system of a chained URL, such as "zip://folder::https://...", follows the path in it
-    base, chain, outer = name.partition("::")
-    base = base if base.endswith("://") else base.rstrip("/") + "/"
-    root = path.rstrip("/")
+    places = [_Place.at(url, storage_options or {}) for url in urls]
+    found = side_by_side(_Place.list, places, FILES_AT_ONCE)
+    files = side_by_side(
+        lambda item: item[0].file(*item[1:]),
+        [(place, *item) for place, items in zip(places, found, strict=True) for item in items],
+        FILES_AT_ONCE,
+    )
+    ends = list(accumulate(map(len, found), initial=0))
+    return [files[start:end] for start, end in pairwise(ends)]
 
-    def make(key: str) -> RemoteFile:
-        below = key.removeprefix(root).lstrip("/")
-        return _file(file_system, key, found[key], f"{base}{below}{chain}{outer}", access)
 
-    keys = [key for key in sorted(found) if not _is_passed_over(key, root)]
-    return side_by_side(make, keys)
+@dataclass(frozen=True)
+class _Place:
+    """Place that a URL stands for: a file, or a folder.
+
+    Parameters
+    ----------
+    url : str
+        URL
+    file_system : fsspec.AbstractFileSystem
+        File system of the URL
+    path : str
+        Path in the file system
+    access : str
+        Key of the user and the endpoint
+    """
+
+    url: str
+    file_system: AbstractFileSystem
+    path: str
+    access: str
+
+    @classmethod
+    def at(cls, url: str, storage_options: dict[str, Any]) -> "_Place":
+        """Make the place of a URL; no request is made."""
+        file_system, path = _open(url, storage_options)
+        return cls(url, file_system, path, name_of_access(url, file_system, storage_options))
+
+    @property
+    def name(self) -> str:
+        """URL without secrets."""
+        return without_secrets(self.url)
+
+    def list(self) -> list[tuple[str, str, dict[str, Any]]]:
+        """Find the files: the path in the file system, the URL and the information of each."""
+        found = _persist(
+            lambda: _list(self.file_system, self.path, self.name, self.url.endswith("/")),
+            self.file_system,
+            self.name,
+        )
+        if found.keys() == {self.path}:
+            return [(self.path, self.name, found[self.path])]
+        # The file system of a chained URL, such as "zip://folder::https://...", follows the path
+        # in it
+        base, chain, outer = self.name.partition("::")
+        base = base if base.endswith("://") else base.rstrip("/") + "/"
+        root = self.path.rstrip("/")
+        return [
+            (key, f"{base}{key.removeprefix(root).lstrip('/')}{chain}{outer}", found[key])
+            for key in sorted(found)
+            if not _is_passed_over(key, root)
+        ]
+
+    def file(self, key: str, name: str, information: dict[str, Any]) -> RemoteFile:
+        """Make one of the files."""
+        return _file(self.file_system, key, information, name, self.access)
 
 
 def _open(url: str, storage_options: dict[str, Any]) -> tuple[AbstractFileSystem, str]:

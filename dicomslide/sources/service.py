@@ -62,8 +62,8 @@ class Service(Protocol):
     def search_for_instance(self, study: str, series: str) -> Json | None:
         """Search for any instance of a series."""
 
-    def count_series(self, study: str, /) -> int | None:
-        """Number of series of a study; None where the service does not tell."""
+    def search_in_study(self, study: str, /) -> tuple[list[Json], int | None]:
+        """Search for the series of a study, and count them; None where the service does not."""
 
     def retrieve_series_metadata(self, study: str, series: str) -> list[Json]:
         """Retrieve the metadata of all instances of a series."""

@@ -7,16 +7,19 @@ from typing import TypeVar
 
 from dicomslide.sources.waiting import in_background
 
-__all__ = ["AT_ONCE", "side_by_side"]
+__all__ = ["AT_ONCE", "FILES_AT_ONCE", "side_by_side"]
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 AT_ONCE = 8
-"""Number of requests of one caller that run at the same time."""
+"""Number of requests of one caller to a service that run at the same time."""
+
+FILES_AT_ONCE = 64
+"""Number of files that are looked up, or whose headers are read, at the same time."""
 
 
-def side_by_side(function: Callable[[T], R], items: Sequence[T]) -> list[R]:
+def side_by_side(function: Callable[[T], R], items: Sequence[T], at_once: int = AT_ONCE) -> list[R]:
     """Call a function that makes a request for each item, several at once.
 
     After an exception no further call begins. The exception is raised when the running calls have
@@ -28,6 +31,8 @@ def side_by_side(function: Callable[[T], R], items: Sequence[T]) -> list[R]:
         Makes a request for an item; called from several threads
     items : sequence
         Arguments of the calls
+    at_once : int, optional
+        Most calls that run at the same time
 
     Returns
     -------
@@ -52,7 +57,7 @@ def side_by_side(function: Callable[[T], R], items: Sequence[T]) -> list[R]:
                 todo.clear()
                 raise
 
-    workers = [in_background(work) for _ in range(min(AT_ONCE, len(items)))]
+    workers = [in_background(work) for _ in range(min(at_once, len(items)))]
     try:
         wait(workers)
     finally:

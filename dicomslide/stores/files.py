@@ -41,7 +41,7 @@ from dicomslide.sources.header import read_header, read_sop_class
 from dicomslide.sources.localfile import LocalFile
 from dicomslide.sources.patterns import expand_path
 from dicomslide.sources.remotefile import find_remote_files, is_url, local_path
-from dicomslide.sources.sidebyside import side_by_side
+from dicomslide.sources.sidebyside import FILES_AT_ONCE, side_by_side
 from dicomslide.sources.urls import without_secrets
 from dicomslide.stores.protocol import ImageQuery
 
@@ -153,7 +153,18 @@ class FileStore:
 
     def _files(self) -> Iterator[tuple[File, bool]]:
         """Find the files, and whether the caller named each of them."""
-        return chain.from_iterable(_files_of(path, self._options) for path in self._paths)
+        paths = [os.fspath(path) for path in self._paths]
+        urls = [path for path in paths if _is_remote(path)]
+        # A folder stands for all of its files, with or without /* at its end
+        plain = [url.removesuffix("*") if url.endswith("/*") else url for url in urls]
+        found = find_remote_files(plain, self._options)
+        remote = dict(zip(urls, found, strict=True))
+        for path in paths:
+            if path in remote:
+                name = without_secrets(path)
+                yield from ((file, file.path == name) for file in remote[path])
+            else:
+                yield from _local_files(path)
 
 
 def holds_images(paths: Paths) -> bool:
@@ -164,9 +175,10 @@ def holds_images(paths: Paths) -> bool:
     try:
         # xarray asks all engines in turn whether they can open a source, so none may wait for a
         # network
-        if is_url(paths) and local_path(paths) is None:
+        store = FileStore(paths)
+        if any(_is_remote(os.fspath(path)) for path in store._paths):
             return False
-        files = islice(FileStore(paths)._files(), _PROBE_LIMIT)
+        files = islice(store._files(), _PROBE_LIMIT)
         return any(_is_slide_file(file) for file, _ in files)
     except (DicomSlideError, OSError):
         return False
@@ -182,24 +194,25 @@ def _is_slide_file(file: File) -> bool:
         return False
 
 
-def _files_of(
-    item: str | os.PathLike[str], options: dict[str, Any] | None
-) -> Iterator[tuple[File, bool]]:
-    path = os.fspath(item)
+def _is_remote(path: str) -> bool:
+    """Whether a path is the URL of files that are not local.
+
+    Raises
+    ------
+    ArgumentValueError
+        When it looks like the URL of a DICOMweb service
+    """
     if is_url(path) and "/studies/" in path and path.startswith(("http://", "https://")):
         raise ArgumentValueError(
             f"source: {without_secrets(path)}: this is read as the URL of files; put dicomweb+ in "
             "front of the URL of a DICOMweb service"
         )
+    return is_url(path) and not os.path.exists(path) and local_path(path) is None
+
+
+def _local_files(path: str) -> Iterator[tuple[File, bool]]:
     if is_url(path) and not os.path.exists(path):
-        local = local_path(path)
-        if local is None:
-            # A folder stands for all of its files, with or without /* at its end
-            found = find_remote_files(
-                path.removesuffix("*") if path[-2:] == "/*" else path, options
-            )
-            return ((file, file.path == without_secrets(path)) for file in found)
-        path = local
+        path = local_path(path) or path
     files = chain.from_iterable(map(find_files, expand_path(path)))
     return ((LocalFile.at(file), file == os.path.expanduser(path)) for file in files)
 
@@ -213,7 +226,9 @@ def _each_image(files: Iterator[tuple[File, bool]], failures: Failures) -> Itera
         for file, named in rest:
             yield _try_image(file, named, failures)
         return
-    yield from side_by_side(lambda item: _try_image(item[0], item[1], failures), list(rest))
+    yield from side_by_side(
+        lambda item: _try_image(item[0], item[1], failures), list(rest), FILES_AT_ONCE
+    )
 
 
 def _try_image(file: File, named: bool, failures: Failures) -> _Found:

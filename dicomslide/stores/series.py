@@ -148,21 +148,16 @@ def _search_in_study(
     service: Service, study_uid: str, filters: Mapping[str, str] | None = None
 ) -> dict[Uids, str]:
     """Search for the series of a study that match attributes; return their Modality by UIDs."""
-    found = service.search_for_series(study_uid)
-    _warn_where_cut(service, study_uid, len(found))
-    return _by_uids(service, found, study_uid, filters or {})
-
-
-def _warn_where_cut(service: Service, study_uid: str, found: int) -> None:
-    """Warn if a study has more series than a search found, as services may limit results."""
-    count = service.count_series(study_uid)
-    if count is not None and count > found:
+    found, count = service.search_in_study(study_uid)
+    if count is not None and count > len(found):
+        # Services may limit the number of results
         warnings.warn(
-            f"{_name_of(service)}: a search found only {found} of the {count} series of study "
+            f"{_name_of(service)}: a search found only {len(found)} of the {count} series of study "
             f"{study_uid}: images may be missing. Raise the limit of the service for results, such "
             "as LimitFindResults of Orthanc",
             stacklevel=2,
         )
+    return _by_uids(service, found, study_uid, filters or {})
 
 
 def _by_uids(

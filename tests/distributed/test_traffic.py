@@ -11,6 +11,7 @@ from pydicom.uid import JPEGBaseline8Bit
 
 from dicomslide import open_slide
 from dicomslide.pixels.stack import FrameStack
+from dicomslide.sources.offsets import FrameIndex
 from dicomslide.tile import FullTiling, SparseTiling
 
 # The frames of a slide of 32,640 x 46,080 pixels with frames of 240 x 240 pixels
@@ -35,7 +36,8 @@ def large(request, make_slide):
     """The array of a slide of 26,112 frames, and how many bytes its frame index has."""
     tiling, extended, index = LAYOUTS[request.param]
     array = array_of(make_slide().folder)
-    source = replace(array.source, count=FRAMES, extended=extended)
+    known = extended and FrameIndex(0, FRAMES, extended=extended)
+    source = replace(array.source, count=FRAMES, index=known)
     size = GRID[0] * TILE[0], GRID[1] * TILE[1]
     frames = replace(array.frames, source=source)
     return replace(array, frames=frames, size=size, tiling=tiling), index * FRAMES

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from dicomslide.pixels.threads import default_threads, for_each, one_ahead, set_threads
+from dicomslide.pixels.threads import ahead, default_threads, for_each, set_threads
 
 
 class TestForEach:
@@ -96,10 +96,16 @@ class TestForEach:
         assert len(taken) == 40
 
 
-class TestOneAhead:
+class TestAhead:
+    @pytest.mark.parametrize("most", [1, 2, 7])
     @pytest.mark.parametrize("count", [0, 1, 2, 3, 50])
-    def test_results_come_in_order(self, count):
-        assert list(one_ahead(str, range(count))) == [str(item) for item in range(count)]
+    def test_results_come_in_order(self, count, most):
+        assert list(ahead(str, range(count), most)) == [str(item) for item in range(count)]
+
+    def test_several_are_made_at_the_same_time(self):
+        # Passes only when three items are made together
+        barrier = threading.Barrier(3, timeout=10)
+        assert list(ahead(lambda item: item + 0 * barrier.wait(), range(6), 3)) == [*range(6)]
 
     def test_next_is_made_while_the_caller_uses_one(self):
         # Passes only when making an item and using the one before happen together
@@ -111,24 +117,31 @@ class TestOneAhead:
             return item
 
         used = []
-        for item in one_ahead(make, range(5)):
+        for item in ahead(make, range(5)):
             if item < 4:
                 barrier.wait()
             used.append(item)
         assert used == list(range(5))
 
-    def test_never_more_than_one_ahead(self):
-        made = []
-        for used, _ in enumerate(one_ahead(made.append, range(20)), 1):
+    @pytest.mark.parametrize("count", [1, 4])
+    def test_never_more_than_so_many_are_ahead(self, count):
+        made, taken = [], []
+
+        def items():
+            for item in range(20):
+                taken.append(item)
+                yield item
+
+        for used, _ in enumerate(ahead(made.append, items(), count), 1):
             time.sleep(0.002)
-            assert used <= len(made) <= used + 1
+            assert used <= len(made) <= len(taken) <= used + count
 
     def test_single_item_stays_on_the_thread_of_the_caller(self):
-        assert list(one_ahead(lambda _: threading.get_ident(), [1])) == [threading.get_ident()]
+        assert list(ahead(lambda _: threading.get_ident(), [1])) == [threading.get_ident()]
 
     @pytest.mark.parametrize("count", [1, 2, 5])
     def test_exception_comes_after_the_results_before_it(self, count):
-        results = one_ahead(lambda item: 1 / (count - 1 - item), range(count))
+        results = ahead(lambda item: 1 / (count - 1 - item), range(count))
         assert [next(results) for _ in range(count - 1)] == [
             1 / (count - 1 - item) for item in range(count - 1)
         ]
@@ -142,7 +155,7 @@ class TestOneAhead:
             time.sleep(0.01)
             made.append(item)
 
-        results = one_ahead(make, range(20))
+        results = ahead(make, range(20))
         next(results)
         results.close()
         time.sleep(0.05)

@@ -28,7 +28,7 @@ SLOW = ("s3", "closed")
 @pytest.fixture(autouse=True)
 def keep_little(monkeypatch: pytest.MonkeyPatch, slept: list[float]) -> None:
     """Keeps no frames with the first bytes of a file."""
-    monkeypatch.setattr(remotefile, "_HEAD", 256)
+    monkeypatch.setattr(remotefile, "_MOST_HEAD", 256)
 
 
 @pytest.fixture(scope="session")

@@ -91,7 +91,7 @@ def test_child_does_not_wait_for_what_its_parent_waits_for(serve, write_kind, cr
 def test_child_does_not_wait_for_the_offsets_that_its_parent_looks_for(
     write_kind, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(remotefile, "_HEAD", 256)
+    monkeypatch.setattr(remotefile, "_MOST_HEAD", 256)
     written = write_kind("sparse")
     expected = READ(open_slide(written.folder))
     with RangeServer(written.folder) as server:
@@ -126,7 +126,7 @@ def waiting_for(
 
 @pytest.mark.parametrize("place", ["dicomweb", "http"])
 def test_end_of_a_child_leaves_its_parent_alone(serve, write_kind, monkeypatch, place):
-    monkeypatch.setattr(remotefile, "_HEAD", 256)
+    monkeypatch.setattr(remotefile, "_MOST_HEAD", 256)
     written = write_kind("brightfield")
     expected = READ(open_slide(written.folder))
     with RangeServer(written.folder) as files:

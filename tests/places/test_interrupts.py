@@ -26,7 +26,7 @@ from dicomslide.sources import remotefile
 # What runs in the background of a shell ignores Ctrl-C, and so does what it starts
 signal.signal(signal.SIGINT, signal.default_int_handler)
 # No frames are kept with the first bytes of a file
-remotefile._HEAD = 256
+remotefile._MOST_HEAD = 256
 source = sys.argv[1].split()
 
 def open_slide():

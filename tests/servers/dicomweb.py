@@ -98,6 +98,8 @@ class DicomwebServer(HttpServer):
         Keywords of attributes that are passed over, with a warning
     untold : iterable of str
         Keywords of attributes that results of a search lack
+    counts_series : bool
+        Whether results of a search for studies have Number of Study Related Series
     frame_list_status : int
         Status of the answer to a request for several frames, where it is not 200
     """
@@ -120,6 +122,7 @@ class DicomwebServer(HttpServer):
         refused_keys: Mapping[str, int] = MappingProxyType({}),
         ignored_keys: Iterable[str] = (),
         untold: Iterable[str] = (),
+        counts_series: bool = False,
         frame_list_status: int = 200,
     ) -> None:
         super().__init__(self._route, authorization)
@@ -137,6 +140,7 @@ class DicomwebServer(HttpServer):
         self.refused_keys = refused_keys
         self.ignored_keys = tuple(ignored_keys)
         self.untold = tuple(untold)
+        self.counts_series = counts_series
         self.frame_list_status = frame_list_status
         self._bulk: dict[str, bytes] = {}
         self._metadata: dict[str, dict[str, Any]] = {}
@@ -209,6 +213,8 @@ class DicomwebServer(HttpServer):
         parts = instances[0].place.split("/")
         depth = 2 * (list(_LEVELS).index(level) + 1) + 1
         dataset.RetrieveURL = self.url + "/".join(parts[:depth])
+        if level == "studies" and self.counts_series:
+            dataset.NumberOfStudyRelatedSeries = len({instance.series for instance in instances})
         if level == "series":
             dataset.NumberOfSeriesRelatedInstances = len(instances)
         return dataset.to_json_dict()

@@ -12,7 +12,8 @@ __all__ = ["Answer", "Fault", "Part", "Request"]
 class Request:
     """A request that arrived, and what became of it.
 
-    `sent` counts the bytes of the body of the answer; `connection` tells connections apart.
+    `sent` counts the bytes of the body of the answer; `connection` tells connections apart; `time`
+    and `ended` are when it arrived, and when the last piece of the answer was sent.
     """
 
     method: str
@@ -23,6 +24,7 @@ class Request:
     time: float
     status: int = 0
     sent: int = 0
+    ended: float = float("inf")
 
     @property
     def path(self) -> str:

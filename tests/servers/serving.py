@@ -16,6 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Lock, Thread
 from typing import Any, Self
 
+from tests.servers.distance import Distance, RoundTrips
 from tests.servers.messages import Answer, Fault, Request
 
 __all__ = ["HttpServer"]
@@ -49,6 +50,8 @@ class HttpServer:
         All requests so far
     errors : list of Exception
         What went wrong in `answer`: a mistake of the tests
+    distance : Distance
+        What delays the answers; nothing, unless it is set
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class HttpServer:
         self._connections: set[socket.socket] = set()
         self.requests: list[Request] = []
         self.errors: list[Exception] = []
+        self.distance: Distance = RoundTrips(0)
         self.stopping = Event()
         self.connections = 0
         self._server = _bind(self)
@@ -214,7 +218,10 @@ class _Handler(BaseHTTPRequestHandler):
         answer = owner.respond(request)
         if answer.delay:
             owner.stopping.wait(answer.delay)
+        owner.distance.travel(owner.stopping)
         request.status = answer.status
+        # Set before the answer is sent: the client may be done before this thread goes on
+        request.ended = time.monotonic()
         if answer.status and not owner.stopping.is_set():
             self._send(request, answer)
         else:
@@ -244,11 +251,14 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if answer.stop_after is not None:
             body = body[: int(answer.stop_after * len(body))]
+        start, distance = request.ended, self.server.owner.distance
         for piece in _split(body, 1 if answer.pause else _PIECE) if whole else body:
-            if self.server.owner.stopping.wait(answer.pause):
+            due = start + distance.seconds(request.sent + len(piece))
+            if self.server.owner.stopping.wait(max(answer.pause, due - time.monotonic())):
                 break
             # Counted first: the client may be done before this thread goes on
             request.sent += len(piece)
+            request.ended = time.monotonic()
             self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece) if chunked else piece)
         if answer.stop_after is not None or answer.announced is not None:
             self._close(answer)

@@ -33,7 +33,7 @@ from dicomslide.errors import (
     NoSlideError,
     SourceError,
 )
-from dicomslide.sources import files
+from dicomslide.sources import offsets
 from dicomslide.sources.base import FrameSource
 from dicomslide.sources.files import open_image_file
 from dicomslide.sources.offsets import encapsulated_offsets
@@ -95,7 +95,7 @@ class TestFrames:
             time.sleep(0.05)
             return encapsulated_offsets(*arguments, **options)
 
-        monkeypatch.setattr(files, "encapsulated_offsets", locate)
+        monkeypatch.setattr(offsets, "encapsulated_offsets", locate)
         with ThreadPoolExecutor(8) as pool:
             found = list(pool.map(frames.read, [[n] for n in range(FRAMES)]))
         assert [data for (data,) in found] == expected_frames(path)
@@ -157,13 +157,17 @@ class TestSource:
         assert frames.sop_instance_uid == dataset.SOPInstanceUID
 
     @pytest.mark.parametrize("offset_table", ["basic", "empty"])
-    def test_pickled_source_has_no_frames_and_offsets(self, make_slide, offset_table):
+    def test_pickled_source_has_no_frames_but_what_was_found_of_them(
+        self, make_slide, offset_table
+    ):
         path = make_slide(transfer_syntax=JPEGBaseline8Bit, offset_table=offset_table).paths[0]
         _, frames = open_image_file(path)
         fresh = len(pickle.dumps(frames))
         expected = frames.read(range(FRAMES))
         data = pickle.dumps(frames)
-        assert len(data) == fresh < 1000
+        assert fresh < 1000 + 4 * FRAMES
+        # Starts and ends of eight bytes each
+        assert len(data) < fresh + 16 * FRAMES + 500
         assert pickle.loads(data).read(range(FRAMES)) == expected
 
     def test_token_is_that_of_the_file(self, make_slide, tmp_path):

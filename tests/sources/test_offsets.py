@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydicom.encaps import encapsulate, encapsulate_extended
 
 from dicomslide.errors import FrameError
-from dicomslide.sources.offsets import encapsulated_offsets, join_fragments
+from dicomslide.sources.offsets import FrameIndex, encapsulated_offsets, join_fragments
 
 HEAD = b"head of the file"
 ITEM, DELIMITER = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0\x00\x00\x00\x00"
@@ -31,7 +31,8 @@ class Bytes:
 
 def find(file: Bytes, count: int, extended=None) -> list[bytes]:
     """Frames of a file in memory."""
-    found = encapsulated_offsets(file.read, NAME, len(HEAD), len(file.data), count, extended)
+    index = FrameIndex(len(HEAD), count, extended=extended)
+    found = index.offsets(file.read, len(file.data), NAME, 8, range(count))
     return [
         join_fragments(file.data[start:end], NAME)
         for start, end in zip(found.starts, found.ends, strict=True)

@@ -50,7 +50,7 @@ def server(folder):
 
 @pytest.fixture
 def file(server, folder) -> RemoteFile:
-    (found,) = find_remote_files(server.url(folder / "a.dcm"), None)
+    (found,) = find_remote_files([server.url(folder / "a.dcm")], None)[0]
     server.behave()
     return found
 
@@ -107,19 +107,19 @@ class TestRead:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(remotefile, "_GAP", gap)
             patch.setattr(remotefile, "_BLOCK", block)
-            patch.setattr(remotefile, "_HEAD", 100)
+            patch.setattr(remotefile, "_MOST_HEAD", 128)
             expect(file, ranges)
         longest = max((length for _, length in ranges), default=0)
         for start, end in place.asked:
             assert 0 <= start < end <= SIZE
-            assert end - start <= max(block, longest, 100)
+            assert end - start <= max(block, longest, 128)
 
     @given(ranges_of_any_kind)
     def test_only_ranges_and_small_gaps_are_fetched(self, ranges):
         place = CountingFileSystem()
         file = RemoteFile("counting://a", SIZE, "", place, "/a")
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(remotefile, "_HEAD", 0)
+            patch.setattr(remotefile, "_MOST_HEAD", 0)
             patch.setattr(remotefile, "_GAP", 1000)
             expect(file, ranges)
         wanted = {byte // 100 for a, length in ranges for byte in range(a, a + length, 100)}
@@ -147,12 +147,12 @@ class TestRead:
     def test_small_file_is_read_as_a_whole(self, memory):
         url, put = memory
         put("small.dcm", b"0123456789")
-        (file,) = find_remote_files(f"{url}/small.dcm", None)
+        (file,) = find_remote_files([f"{url}/small.dcm"], None)[0]
         assert file.read([(2, 3), (9, 1), (10, 0)]) == [b"234", b"9", b""]
 
     def test_empty_file_can_be_read(self, server, folder):
         (folder / "empty.dcm").write_bytes(b"")
-        (file,) = find_remote_files(server.url(folder / "empty.dcm"), None)
+        (file,) = find_remote_files([server.url(folder / "empty.dcm")], None)[0]
         assert file.read([(0, 0)]) == [b""]
         with pytest.raises(SourceError, match="truncated"):
             file.read([(0, 1)])
@@ -208,7 +208,7 @@ class TestFaults:
 
     def test_server_without_ranges_is_an_error(self, folder):
         with RangeServer(folder, ranges=False) as server:
-            (file,) = find_remote_files(server.url(folder / "a.dcm"), None)
+            (file,) = find_remote_files([server.url(folder / "a.dcm")], None)[0]
             server.behave()
             with pytest.raises(SourceError, match="simplecache::"):
                 file.read([(150_000, 5000)])
@@ -223,14 +223,14 @@ class TestFaults:
     def test_file_that_is_gone_from_memory_is_an_error(self, memory):
         url, put = memory
         put("a.dcm", CONTENT)
-        (file,) = find_remote_files(f"{url}/a.dcm", None)
+        (file,) = find_remote_files([f"{url}/a.dcm"], None)[0]
         fsspec.filesystem("memory").rm(file.key)
         with pytest.raises(SourceError, match=f"^{url}/a.dcm: "):
             file.read([(150_000, 5)])
 
     def test_message_has_no_signature(self, server, folder):
         url = f"{server.url(folder / 'a.dcm')}?signature=s3cret&user=Doe"
-        (file,) = find_remote_files(url, None)
+        (file,) = find_remote_files([url], None)[0]
         assert file.path == server.url(folder / "a.dcm")
         assert server.requests[-1].query == [("signature", "s3cret"), ("user", "Doe")]
         for fault in (status(400), status(403), status(500), hang_up(), cut(0.5)):
@@ -323,7 +323,7 @@ class TestReplacedFile:
         dated = with_headers(Last_Modified="Mon, 23 Nov 2026 10:00:00 GMT")
         with RangeServer(folder, tags=False) as server:
             server.misbehave(dated)
-            (file,) = find_remote_files(server.url(folder / "a.dcm"), None)
+            (file,) = find_remote_files([server.url(folder / "a.dcm")], None)[0]
             expect(file, [(150_000, 5000)])
             server.behave()
             server.misbehave(with_headers(Last_Modified="Tue, 24 Nov 2026 10:00:00 GMT"))
@@ -334,7 +334,7 @@ class TestReplacedFile:
     def test_weak_or_bare_entity_tags_are_understood(self, folder, tag):
         with RangeServer(folder, tags=False) as server:
             server.misbehave(with_headers(ETag=tag, Last_Modified="Mon, 23 Nov 2026 10:00:00 GMT"))
-            (file,) = find_remote_files(server.url(folder / "a.dcm"), None)
+            (file,) = find_remote_files([server.url(folder / "a.dcm")], None)[0]
             expect(file, [(150_000, 5000)])
             server.behave()
             server.misbehave(with_headers(ETag=tag.replace("5f3a", "77aa")))
@@ -343,7 +343,7 @@ class TestReplacedFile:
 
     def test_file_replaced_in_a_bucket_is_an_error(self, bucket, folder):
         url = bucket.upload(folder, "replaced")
-        (file,) = find_remote_files(f"{url}a.dcm", bucket.options)
+        (file,) = find_remote_files([f"{url}a.dcm"], bucket.options)[0]
         expect(file, [(150_000, 5000), (280_000, 100)])
         (folder / "a.dcm").write_bytes(CONTENT[::-1])
         bucket.upload(folder, "replaced")
@@ -354,7 +354,7 @@ class TestReplacedFile:
 
     def test_bucket_that_ignores_ranges_is_an_error(self, bucket, folder):
         url = bucket.upload(folder, "whole")
-        (file,) = find_remote_files(f"{url}a.dcm", bucket.options)
+        (file,) = find_remote_files([f"{url}a.dcm"], bucket.options)[0]
         bucket.server.misbehave(
             lambda _, answer: replace(answer, status=200, body=CONTENT), "/a.dcm", times=1
         )
@@ -369,7 +369,7 @@ def test_ranges_of_a_bucket_are_asked_for_all_at_once(bucket, tmp_path):
     folder.mkdir()
     content = CONTENT * 10
     (folder / "a.dcm").write_bytes(content)
-    (file,) = find_remote_files(f"{bucket.upload(folder, 'far')}a.dcm", bucket.options)
+    (file,) = find_remote_files([f"{bucket.upload(folder, 'far')}a.dcm"], bucket.options)[0]
     bucket.server.behave()
     # Each request waits for so long that another one needs a connection of its own
     bucket.server.misbehave(silence(1), "/a.dcm")
@@ -396,7 +396,9 @@ def test_header_that_drips_is_given_up(monkeypatch, start, drop):
 
 class TestFind:
     def found(self, url: str) -> dict[str, int]:
-        return {file.path.removeprefix(url): file.size for file in find_remote_files(url, None)}
+        return {
+            file.path.removeprefix(url): file.size for file in find_remote_files([url], None)[0]
+        }
 
     @pytest.mark.parametrize("slash", ["", "/"])
     def test_files_of_a_folder_are_found_without_hidden_ones(self, memory, slash):
@@ -418,7 +420,7 @@ class TestFind:
         url, put = memory
         put("a.dcm", b"12345")
         put("a.dcm.txt")
-        (file,) = find_remote_files(f"{url}/a.dcm", None)
+        (file,) = find_remote_files([f"{url}/a.dcm"], None)[0]
         assert (file.path, file.size) == (f"{url}/a.dcm", 5)
 
     def test_folder_with_one_file_has_it(self, memory):
@@ -429,25 +431,25 @@ class TestFind:
     def test_empty_folder_has_no_files(self, memory):
         url, _ = memory
         fsspec.filesystem("memory").makedirs(url.removeprefix("memory:/"))
-        assert find_remote_files(url, None) == []
+        assert find_remote_files([url], None)[0] == []
 
     @pytest.mark.parametrize("slash", ["", "/"])
     def test_missing_file_or_folder_is_an_error(self, memory, server, slash):
         for url in (f"{memory[0]}/no", f"{server.origin}/no"):
             with pytest.raises(SourceError, match=f"^{url}{slash}: no such file or folder"):
-                find_remote_files(url + slash, None)
+                find_remote_files([url + slash], None)[0]
 
     @pytest.mark.parametrize("url", ["no-such-protocol://a/b", "simplecache::no-such://a"])
     def test_unknown_protocol_is_an_error(self, url):
         with pytest.raises(ValueError, match="source: ") as caught:
-            find_remote_files(url, None)
+            find_remote_files([url], None)[0]
         assert isinstance(caught.value, DicomSlideError)
 
     def test_file_system_that_cannot_connect_is_an_error(self):
         """The file system for FTP connects when it is made."""
         url = "ftp://u:s3cret@127.0.0.1:1/a"
         with pytest.raises(SourceError, match=r"^ftp://127\.0\.0\.1:1/a: nothing listens at"):
-            find_remote_files(url, None)
+            find_remote_files([url], None)[0]
 
     def test_file_has_the_time_or_tag_of_its_last_change(self, memory, server, folder):
         url, put = memory
@@ -457,16 +459,16 @@ class TestFind:
             (server.url(path), lambda: path.write_bytes(b"1234")),
         ):
             change()
-            (before,) = find_remote_files(place, None)
-            assert find_remote_files(place, None) == [before]
+            (before,) = find_remote_files([place], None)[0]
+            assert find_remote_files([place], None)[0] == [before]
             path.unlink()
             change()
-            assert find_remote_files(place, None) != [before]
+            assert find_remote_files([place], None)[0] != [before]
 
 
 class TestListingsOfWebServers:
     def find(self, server: RangeServer, path: str = "/") -> list[str]:
-        found = find_remote_files(server.origin + path, None)
+        found = find_remote_files([server.origin + path], None)[0]
         return [file.path.removeprefix(server.origin) for file in found]
 
     def test_files_and_folders_of_a_listing_are_found(self, server, folder):

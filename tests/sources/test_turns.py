@@ -68,7 +68,7 @@ def test_ranges_that_many_threads_read_are_those_asked_for(request, folder, cont
     files = {}
     for name in NAMES:
         url = URLS[kind].format(folder=folder, ftp=ftp).replace("*", name)
-        (files[name],) = find_remote_files(url, None)
+        (files[name],) = find_remote_files([url], None)[0]
 
     def read(seed: int) -> int:
         chance = random.Random(seed)
@@ -134,7 +134,7 @@ def test_file_systems_that_nobody_knows_wait_for_their_turn(layers):
 
 def test_connection_that_broke_is_made_again(ftp, contents):
     """An FTP server hangs up when nothing was asked for some minutes."""
-    (file,) = find_remote_files(f"{ftp}a.dcm", None)
+    (file,) = find_remote_files([f"{ftp}a.dcm"], None)[0]
     remotefile._heads.remake()
     file.file_system.ftp.sock.close()
     assert file.read([(100_000, 50)]) == [contents["a.dcm"][100_000:100_050]]
@@ -143,4 +143,4 @@ def test_connection_that_broke_is_made_again(ftp, contents):
 def test_file_that_is_not_there_is_said_at_once(ftp, folder):
     for url in (f"{ftp}none.dcm", f"tar://none.dcm::{folder}/slide.tar"):
         with pytest.raises(OSError, match=r"none\.dcm.*: no such file or folder$"):
-            find_remote_files(url, None)
+            find_remote_files([url], None)[0]
