@@ -4,6 +4,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dicomslide.annotations.group import Annotation as Annotation
+    from dicomslide.annotations.group import AnnotationGroup as AnnotationGroup
     from dicomslide.enum import ChannelTypes as ChannelTypes
     from dicomslide.enum import ImageFlavors as ImageFlavors
     from dicomslide.errors import DicomSlideError as DicomSlideError
@@ -60,6 +62,8 @@ if TYPE_CHECKING:
 # dask.array, dicomweb_client, highdicom, pydicom.sr, rich, xarray and zarr are slow to import, and
 # few programs need all: modules that nearly all programs use import these in functions
 _PLACES = {
+    "Annotation": "annotations.group",
+    "AnnotationGroup": "annotations.group",
     "ChannelTypes": "enum",
     "DicomSlideError": "errors",
     "FrameError": "errors",

@@ -259,14 +259,17 @@ def _segment(segmentation_type: str, slope: float, identifier: str, item: Datase
         categories=_codes(item, "SegmentedPropertyCategoryCodeSequence"),
         property_types=_codes(item, "SegmentedPropertyTypeCodeSequence"),
         algorithm=str(item.get("SegmentAlgorithmType") or ""),
-        color=_color(item),
+        color=read_display_color(item),
         segmentation_type=segmentation_type,
         slope=slope,
     )
 
 
-def _color(item: Dataset) -> str:
-    """Read the display colour of a segment (PS3.3 C.8.20.2); empty where there is none."""
+def read_display_color(item: Dataset) -> str:
+    """Read Recommended Display CIELab Value as six hexadecimal digits; empty where there is none.
+
+    Segments have it (PS3.3 C.8.20.2), and groups of annotations (PS3.3 C.37.1.2).
+    """
     value = item.get("RecommendedDisplayCIELabValue")
     if value is None or len(value) != 3:
         return ""

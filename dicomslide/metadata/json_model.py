@@ -6,7 +6,7 @@ together: see `dicomslide.metadata.functional_groups`.
 """
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -17,6 +17,12 @@ from pydicom.valuerep import format_number_as_ds
 
 from dicomslide.errors import InvalidImageError
 from dicomslide.errors.damage import reading
+from dicomslide.metadata.deferred import (
+    DeferredValue,
+    deferred_element,
+    is_bulk,
+    may_hold_bulk,
+)
 from dicomslide.metadata.functional_groups import PER_FRAME_GROUPS
 from dicomslide.metadata.storage import ADDED_BY_SERVICES
 
@@ -100,7 +106,12 @@ def _elements(item: Json, depth: int = 0) -> Iterator[tuple[str, Json]]:
                     yield from _elements(value, depth + 1)
 
 
-def dataset_of_json(item: Json, bulk_data: Mapping[str, bytes], name: str) -> Dataset:
+def dataset_of_json(
+    item: Json,
+    bulk_data: Mapping[str, bytes],
+    name: str,
+    defer: Callable[[str], DeferredValue] | None = None,
+) -> Dataset:
     """Convert a data set from the DICOM JSON Model.
 
     Parameters
@@ -111,6 +122,8 @@ def dataset_of_json(item: Json, bulk_data: Mapping[str, bytes], name: str) -> Da
         Values of bulk data by URL. Attributes with other URLs are left out
     name : str
         Name of the image in messages
+    defer : callable, optional
+        Makes the values of annotations from their URLs; without it they are left out
 
     Raises
     ------
@@ -139,7 +152,23 @@ def dataset_of_json(item: Json, bulk_data: Mapping[str, bytes], name: str) -> Da
         elif encoded:
             tag = BaseTag(PER_FRAME_GROUPS)
             dataset[tag] = RawDataElement(tag, "SQ", len(encoded), encoded, 0, False, True)
+        if defer is not None:
+            _defer(dataset, item, defer)
         return dataset
+
+
+def _defer(dataset: Dataset, item: Json, defer: Callable[[str], DeferredValue]) -> None:
+    """Add values of annotations that are not in memory."""
+    for tag, element in item.items():
+        number = int(tag, 16)
+        if may_hold_bulk(number):
+            for inner, value in zip(dataset[number], _values(element), strict=True):
+                _defer(inner, value or {}, defer)
+        elif is_bulk(number) and "BulkDataURI" in element:
+            url = element["BulkDataURI"]
+            dataset[number] = deferred_element(
+                number, defer(str(url[0] if isinstance(url, list) else url))
+            )
 
 
 def _without_bulk_data(item: Json, bulk_data: Mapping[str, bytes], depth: int = 0) -> Json:

@@ -14,7 +14,7 @@ from dicomslide.metadata.geometry import ImageGeometry
 from dicomslide.pyramid import LevelGrid
 from dicomslide.tree.schema import IMAGE, SEGMENTATION, SERIES, Variable, is_plane
 
-__all__ = ["channel_coordinates", "other_coordinates", "pixel_coordinates"]
+__all__ = ["channel_coordinates", "other_coordinates", "pixel_coordinates", "texts"]
 
 # Longer coordinates are computed on access, as an array of their values would take over 8 MiB
 _MOST_VALUES = 2**20
@@ -120,7 +120,7 @@ def other_coordinates(
             about = {"units": "mm", "long_name": "Z offset in the slide coordinate system"}
             found[str(name)] = HeldVariable(name, heights, about)
         elif str(name).startswith("sample") and length == len(_COLORS):
-            found[str(name)] = _texts(str(name), _COLORS)
+            found[str(name)] = texts(str(name), _COLORS)
     return found
 
 
@@ -140,7 +140,7 @@ def channel_coordinates(
     """
 
     def text(values: Sequence[str], **attributes: str) -> HeldVariable:
-        return _texts(dimension, values, **attributes)
+        return texts(dimension, values, **attributes)
 
     def numbers(values: Sequence[float | None], **attributes: str) -> HeldVariable:
         return HeldVariable(dimension, np.array(values, float), attributes)
@@ -188,7 +188,7 @@ def channel_coordinates(
     return {variable.of(name): values for name, values in coordinates.items()}
 
 
-def _texts(dimension: str, values: Sequence[str], **attributes: str) -> HeldVariable:
+def texts(dimension: str, values: Sequence[str], **attributes: str) -> HeldVariable:
     """Make a variable of texts along a dimension, of the type that xarray reads from files.
 
     Texts of a fixed length would be written to Zarr with a warning, and cannot be appended to
