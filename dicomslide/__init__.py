@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dicomslide.annotations.group import Annotation as Annotation
     from dicomslide.annotations.group import AnnotationGroup as AnnotationGroup
+    from dicomslide.annotations.writing import write_annotations as write_annotations
     from dicomslide.enum import ChannelTypes as ChannelTypes
     from dicomslide.enum import ImageFlavors as ImageFlavors
     from dicomslide.errors import DicomSlideError as DicomSlideError
@@ -109,6 +110,7 @@ _PLACES = {
     "sort_images_by_size": "pyramid",
     "to_ome_zarr": "export.ome_zarr",
     "view": "viewing",
+    "write_annotations": "annotations.writing",
 }
 
 __all__ = sorted(_PLACES)

@@ -20,6 +20,9 @@ from dicomslide.errors import ArgumentTypeError, PixelIndexError
 from dicomslide.metadata.codes import CodeItem
 
 if TYPE_CHECKING:
+    import geopandas as gpd
+    import xarray as xr
+
     pass
 
 __all__ = ["Annotation", "AnnotationGroup"]
@@ -198,6 +201,81 @@ class AnnotationGroup:
                 low, high = sorted(number_pair(name, bounds))
                 inside &= (boxes[:, axis + 2] >= low) & (boxes[:, axis] <= high)
         return self._some(np.flatnonzero(inside))
+
+    def to_geodataframe(self, level: int | None = None) -> gpd.GeoDataFrame:
+        """Make a table with a geometry and the measurements of each annotation.
+
+        It needs the extra ``annotations``: geopandas and shapely.
+
+        Parameters
+        ----------
+        level : int, optional
+            Level whose pixels the coordinates are: (column, row) from the corner of the top left
+            pixel. By default they are (x, y) on the slide in millimetres
+
+        Returns
+        -------
+        geopandas.GeoDataFrame
+            Points, lines or polygons; ellipses are polygons of 64 points. Columns are named as
+            measurements; ``attrs`` has their ``units``, and what the coordinates are
+
+        Raises
+        ------
+        ValueError
+            When there is no such level, or geopandas is not installed
+        """
+        from dicomslide.annotations.tables import to_geodataframe
+
+        return to_geodataframe(self, None if level is None else self._level(level))
+
+    def to_geojson(self, level: int = 0) -> dict[str, Any]:
+        """Make a GeoJSON FeatureCollection, as QuPath reads it.
+
+        Parameters
+        ----------
+        level : int, optional
+            Level whose pixels the coordinates are; QuPath expects those of the base level
+
+        Returns
+        -------
+        dict
+            Features with classifications and measurements, for `json.dump`
+
+        Raises
+        ------
+        ValueError
+            When there is no such level
+        """
+        from dicomslide.annotations.geojson import to_features
+
+        features = list(to_features([self], self._level(level)))
+        return {"type": "FeatureCollection", "features": features}
+
+    def rasterize(self, level: int = 0) -> xr.DataArray:
+        """Draw the annotations on the pixels of a level.
+
+        Parameters
+        ----------
+        level : int, optional
+            Zero-based index of the level
+
+        Returns
+        -------
+        xarray.DataArray
+            Array of shape (y, x), uint32, with the coordinates of the level: 0, or the number of
+            the annotation, counted from 1; the last one where several overlap. An area has the
+            pixels whose centres lie in it, a line those that it passes through, and a point the one
+            that it lies in. It is a dask array with the chunks of the level, each made from the
+            annotations that touch it
+
+        Raises
+        ------
+        ValueError
+            When there is no such level
+        """
+        from dicomslide.annotations.raster import rasterize
+
+        return rasterize(self, self._level(level))
 
     def _level(self, level: int) -> int:
         return selection("level", level, len(self._place.levels))

@@ -19,7 +19,7 @@ from dicomslide.metadata.geometry import ImageGeometry
 from dicomslide.placement.arrangement import Arrangement
 from dicomslide.pyramid import LevelGrid
 
-__all__ = ["Affine", "Level", "Place", "Places"]
+__all__ = ["Affine", "Level", "Place", "Places", "from_pixels", "to_pixels"]
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,11 @@ class Affine:
         return Affine.of(
             matrix @ np.array(first.matrix), matrix @ np.array(first.offset) + self.offset
         )
+
+    @property
+    def without_noise(self) -> "Affine":
+        """The same for pixels, without errors of rounding: those of one grid stay what they are."""
+        return Affine.of(np.round(self.matrix, 12) + 0.0, np.round(self.offset, 9) + 0.0)
 
     def axis(self, index: int, points: NDArray[np.floating]) -> NDArray[np.float64]:
         """Compute one coordinate of points, which have shape (n, d), with shape (n,)."""
@@ -104,19 +109,17 @@ class Place:
     def to_slide(self) -> Affine:
         """Transformation of stored coordinates to (x, y, z) in millimetres."""
         if self.geometry is not None:
-            return _from_pixels(self.geometry)
+            return from_pixels(self.geometry)
         if self.height is None:
             return Affine.of(np.eye(3), np.zeros(3))
         return Affine.of(np.eye(3, 2), np.array([0, 0, self.height]))
 
     def to_level(self, level: int) -> Affine:
         """Return the transformation of stored coordinates to (column, row) of a level."""
-        found = _to_pixels(self.levels[level].grid.geometry).after(self.to_slide)
-        # Noise is dropped, so that pixels of the level itself stay what they are
-        return Affine.of(np.round(found.matrix, 12) + 0.0, np.round(found.offset, 9) + 0.0)
+        return to_pixels(self.levels[level].grid.geometry).after(self.to_slide).without_noise
 
 
-def _from_pixels(geometry: ImageGeometry) -> Affine:
+def from_pixels(geometry: ImageGeometry) -> Affine:
     """Make the transformation of (column, row), from the corner on, to (x, y, z)."""
     between_rows, between_columns = geometry.spacing
     columns = geometry.row_direction * between_columns
@@ -125,7 +128,7 @@ def _from_pixels(geometry: ImageGeometry) -> Affine:
     return Affine.of(matrix, np.array(geometry.origin) - matrix @ [0.5, 0.5])
 
 
-def _to_pixels(geometry: ImageGeometry) -> Affine:
+def to_pixels(geometry: ImageGeometry) -> Affine:
     """Make the transformation of (x, y, z) to (column, row), from the corner on."""
     zero = geometry.to_pixels(np.zeros(3))[::-1]
     matrix = (geometry.to_pixels(np.eye(3))[:, ::-1] - zero).T
