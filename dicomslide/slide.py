@@ -983,7 +983,7 @@ class Slide:
         """Make the nodes of the tree, with all optical paths or those of given channel indices."""
         # Importing the module registers its accessor with xarray
         import dicomslide.accessor  # noqa: F401
-        from dicomslide.tree.datatree import build_groups
+        from dicomslide.tree.datatree import build_groups, check_dimensions
         from dicomslide.tree.variables import ArrayForm
 
         associated = {
@@ -999,6 +999,7 @@ class Slide:
             from dicomslide.annotations.nodes import build_annotations
 
             groups |= build_annotations(self.annotations, chunks)
+        check_dimensions(chunks, groups)
         return groups
 
     def close(self) -> None:
@@ -1030,11 +1031,13 @@ class Slide:
 
     def __repr__(self) -> str:
         rows, columns = self.size
+        groups = len(self.annotations)
+        annotated = f", {counted(groups, 'group')} of annotations" if groups else ""
         return (
             f"<Slide {self.container_identifier or self.frame_of_reference_uid!r}: "
             f"{rows} x {columns}, {counted(self.num_levels, 'level')}, "
             f"{counted(self.num_channels, 'channel')}, "
-            f"{counted(self.num_focal_planes, 'focal plane')}>"
+            f"{counted(self.num_focal_planes, 'focal plane')}{annotated}>"
         )
 
     def _repr_html_(self) -> str:

@@ -31,6 +31,8 @@ __all__ = ["ICC_PROFILE", "bulk_data_urls", "dataset_of_json", "text_of_json"]
 Json = dict[str, Any]
 
 ICC_PROFILE = "00282000"
+# Study, Series and SOP Instance UID
+_UIDS = "0020000D", "0020000E", "00080018"
 _GROUPS = f"{PER_FRAME_GROUPS:08X}"
 # Palette Color Lookup Table Data, plain and segmented
 _PALETTES = frozenset(f"00281{table}{color}" for table in ("20", "22") for color in "1234")
@@ -153,19 +155,23 @@ def dataset_of_json(
             tag = BaseTag(PER_FRAME_GROUPS)
             dataset[tag] = RawDataElement(tag, "SQ", len(encoded), encoded, 0, False, True)
         if defer is not None:
-            _defer(dataset, item, defer)
+            uids = (text_of_json(item, tag) for tag in _UIDS)
+            url = "studies/{}/series/{}/instances/{}/bulk".format(*uids)
+            _defer(dataset, item, defer, url)
         return dataset
 
 
-def _defer(dataset: Dataset, item: Json, defer: Callable[[str], DeferredValue]) -> None:
+def _defer(dataset: Dataset, item: Json, defer: Callable[[str], DeferredValue], place: str) -> None:
     """Add values of annotations that are not in memory."""
     for tag, element in item.items():
-        number = int(tag, 16)
+        number, here = int(tag, 16), f"{place}/{tag.lower()}"
         if may_hold_bulk(number):
-            for inner, value in zip(dataset[number], _values(element), strict=True):
-                _defer(inner, value or {}, defer)
-        elif is_bulk(number) and "BulkDataURI" in element:
-            url = element["BulkDataURI"]
+            pairs = zip(dataset[number], _values(element), strict=True)
+            for index, (inner, value) in enumerate(pairs, 1):
+                _defer(inner, value or {}, defer, f"{here}/{index}")
+        elif is_bulk(number) and "InlineBinary" not in element:
+            # Orthanc states the first number as the value of all, and has the whole one at a URL
+            url = element.get("BulkDataURI", here)
             dataset[number] = deferred_element(
                 number, defer(str(url[0] if isinstance(url, list) else url))
             )
@@ -179,6 +185,8 @@ def _without_bulk_data(item: Json, bulk_data: Mapping[str, bytes], depth: int = 
     for tag, element in item.items():
         url = element.get("BulkDataURI")
         if url is not None and (url[0] if isinstance(url, list) else url) not in bulk_data:
+            continue
+        if is_bulk(int(tag, 16)) and "InlineBinary" not in element:
             continue
         if element.get("vr") == "SQ" and element.get("Value"):
             values = [

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from pydicom.dataset import Dataset
 
 from dicomslide.errors.damage import reads_image
+from dicomslide.metadata.flavors import BULK_ANNOTATIONS
 
 __all__ = [
     "Reference",
@@ -98,8 +99,8 @@ def annotated_frames_of_reference(dataset: Dataset) -> set[str]:
 
 @reads_image
 def has_regions(dataset: Dataset) -> bool:
-    """Whether annotations have any, or a Structured Report has coordinates."""
-    if dataset.get("AnnotationGroupSequence"):
+    """Whether a data set is made of annotations, or is a Structured Report with coordinates."""
+    if dataset.get("SOPClassUID") == BULK_ANNOTATIONS:
         return True
     return any(item.get("ValueType") in COORDINATES for item in content_items(dataset))
 

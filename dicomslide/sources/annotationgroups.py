@@ -131,6 +131,9 @@ class _Walk:
                 elements[tag] = deferred_element(number, Sequence(items))
             elif is_bulk(number) and _MOST_KEPT < length < UNDEFINED:
                 start, place = reader.origin + value, reader.origin + value + length
+                if value + length > reader.end:
+                    # Raises that the file is truncated
+                    reader.need(value + length)
                 bulk = FileValue(reader.file, start, length, reader.big_endian)
                 elements[tag] = deferred_element(number, bulk)
             else:
