@@ -91,7 +91,7 @@ def _ellipses(
 
 def counterclockwise(
     x: NDArray[np.float64], y: NDArray[np.float64], starts: NDArray[np.int64]
-) -> NDArray[np.int64]:
+) -> NDArray[np.int64] | slice:
     """Find the order of points in which all rings run counterclockwise.
 
     Parameters
@@ -103,19 +103,26 @@ def counterclockwise(
 
     Returns
     -------
-    numpy.ndarray
-        Indices of corners, shape (number of corners,); each ring begins with its first corner
+    numpy.ndarray or slice
+        Indices of corners, shape (number of corners,); each ring begins with its first corner. A
+        slice of all where none is turned
     """
-    order = np.arange(len(x))
     if not len(x):
-        return order
+        return slice(None)
     counts = np.diff(starts)
-    following = order + 1
-    following[starts[1:] - 1] = starts[:-1]
-    # Coordinates count from the first corner, as those of a slide are large against a cell
+    # Coordinates count from the first corner, as those of a slide are large against a cell. The
+    # corner after the last one is then (0, 0), so that the last term of each ring vanishes
     x, y = (values - np.repeat(values[starts[:-1]], counts) for values in (x, y))
-    areas = np.add.reduceat(x * y[following] - x[following] * y, starts[:-1])
-    turned = np.repeat(areas < 0, counts)
-    first, own = np.repeat(starts[:-1], counts), np.repeat(counts, counts)
-    backwards = first + (own - (order - first)) % own
-    return np.where(turned, backwards, order)
+    terms = np.zeros(len(x))
+    terms[:-1] = x[:-1] * y[1:] - x[1:] * y[:-1]
+    terms[starts[1:] - 1] = 0
+    clockwise = np.add.reduceat(terms, starts[:-1]) < 0
+    if not clockwise.any():
+        return slice(None)
+    order = np.arange(len(x))
+    own = counts[clockwise]
+    first = np.repeat(starts[:-1][clockwise], own)
+    place = np.arange(len(first)) - np.repeat(np.cumsum(own) - own, own)
+    size = np.repeat(own, own)
+    order[first + place] = first + (size - place) % size
+    return order

@@ -52,8 +52,8 @@ class DeferredValue(Protocol):
     def token(self) -> Hashable:
         """Key that is equal in all processes for the same bytes and the same user."""
 
-    def fetch(self) -> bytes:
-        """Fetch the value.
+    def fetch(self) -> bytes | memoryview:
+        """Fetch the value, as bytes or memory that cannot be written to.
 
         Raises
         ------

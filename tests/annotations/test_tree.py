@@ -100,7 +100,7 @@ def test_coordinates_are_read_when_they_are_needed(annotate, monkeypatch):
     sizes = {"size": np.arange(21000.0)}
     annotated = annotate(AnnotationOptions("POLYGON", points, "cells", sizes))
     reads = []
-    read = LocalFile.read
+    read, read_into = LocalFile.read, LocalFile.read_into
 
     def counted(self, ranges):
         ranges = list(ranges)
@@ -108,7 +108,12 @@ def test_coordinates_are_read_when_they_are_needed(annotate, monkeypatch):
             reads.extend(ranges)
         return read(self, ranges)
 
+    def counted_into(self, offset, out):
+        reads.append((offset, len(out)))
+        read_into(self, offset, out)
+
     monkeypatch.setattr(LocalFile, "read", counted)
+    monkeypatch.setattr(LocalFile, "read_into", counted_into)
     slide = annotated.open()
     tree = slide.to_datatree()
     (group,) = slide.annotations
