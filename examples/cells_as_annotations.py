@@ -29,11 +29,11 @@ def outlines(slide: dicomslide.Slide) -> Iterator[NDArray]:
         for column in range(0, columns, PART):
             pixels = slide.get_image_region((row, column), 0, (PART, PART))
             # Contours count from the centre of a pixel and rows come first; annotations count from
-            # its corner
-            for found in find_contours(pixels[..., 0] < MOST_RED, 0.5):
-                is_closed = (found[0] == found[-1]).all()
-                if is_closed and len(found) > FEWEST_POINTS:
-                    yield found[:-1, ::-1] + (column + 0.5, row + 0.5)
+            # its corner. With a margin of one pixel all contours are closed
+            dark = np.pad(pixels[..., 0] < MOST_RED, 1)
+            for found in find_contours(dark, 0.5):
+                if len(found) > FEWEST_POINTS:
+                    yield found[:-1, ::-1] + (column - 0.5, row - 0.5)
 
 
 def main(source: Path, target: Path) -> None:

@@ -78,7 +78,8 @@ def draw_annotations(folder: Path) -> plt.Figure:
     level = slide.to_datatree()["level_0"].isel(focal_plane=0)
     part = {"y": slice(400, 520), "x": slice(400, 640)}
     mask = level["segmentation"].sel(segment=1).isel(part).values
-    outlines = [found[:-1, ::-1] + 400.5 for found in find_contours(mask, 0.5) if len(found) > 9]
+    contours = find_contours(np.pad(mask, 1), 0.5)
+    outlines = [found[:-1, ::-1] + 399.5 for found in contours if len(found) > 9]
     dicomslide.write_annotations(
         (np.concatenate(outlines), np.array([len(one) for one in outlines])),
         folder / "cells.dcm",
