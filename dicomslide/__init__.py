@@ -4,6 +4,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dicomslide.annotations.group import Annotation as Annotation
+    from dicomslide.annotations.group import AnnotationGroup as AnnotationGroup
+    from dicomslide.annotations.writing import write_annotations as write_annotations
     from dicomslide.enum import ChannelTypes as ChannelTypes
     from dicomslide.enum import ImageFlavors as ImageFlavors
     from dicomslide.errors import DicomSlideError as DicomSlideError
@@ -66,6 +69,8 @@ if TYPE_CHECKING:
 # dask.array, dicomweb_client, highdicom, pydicom.sr, rich, xarray and zarr are slow to import, and
 # few programs need all: modules that nearly all programs use import these in functions
 _PLACES = {
+    "Annotation": "annotations.group",
+    "AnnotationGroup": "annotations.group",
     "ChannelTypes": "enum",
     "DicomSlideError": "errors",
     "FrameError": "errors",
@@ -115,6 +120,7 @@ _PLACES = {
     "store": "writing.storing",
     "to_ome_zarr": "export.ome_zarr",
     "view": "viewing",
+    "write_annotations": "annotations.writing",
     "write_parametric_map": "writing.parametric_map",
     "write_segmentation": "writing.segmentation",
 }

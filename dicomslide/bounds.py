@@ -21,6 +21,7 @@ _DEFAULTS = {
     "read-ahead": "128 MiB",
     "file-starts": "32 MiB",
     "inflated": "1 GiB",
+    "annotations": "1 GiB",
     "bulk-pixels": "512 MiB",
     "colors": "256 MiB",
     "virtual-chunks": "64 MiB",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Self
 
@@ -38,6 +39,7 @@ from dicomslide.metadata.channels import channel_items, channel_type
 from dicomslide.metadata.flavors import (
     SLIDE_MICROSCOPY,
     image_flavor,
+    is_annotations,
     is_label_image,
     is_overview_image,
     is_presentation_state,
@@ -62,7 +64,7 @@ from dicomslide.pyramid import LevelGrid, make_levels
 from dicomslide.region import nearest_pixels, read_annotated_region, read_slide_region
 from dicomslide.resampling import level_at_spacing
 from dicomslide.sources.base import FrameSource, image_name
-from dicomslide.sources.concatenation import join_concatenations, join_frames
+from dicomslide.sources.concatenation import JoinedImage, join_concatenations, join_frames
 from dicomslide.stores.places import frame_sources
 from dicomslide.stores.protocol import ImageStore
 from dicomslide.tree.chunks import TreeChunks
@@ -72,6 +74,8 @@ if TYPE_CHECKING:
     import xarray as xr
     from dicomweb_client.api import DICOMClient
     from PIL import Image
+
+    from dicomslide.annotations.group import Annotation, AnnotationGroup
 
 __all__ = ["Slide"]
 
@@ -107,7 +111,7 @@ class Slide:
     image_metadata : sequence of pydicom.dataset.Dataset
         Metadata of DICOM VL Whole Slide Microscopy Image instances, or of Segmentation or
         Parametric Map instances derived from them, that belong to the slide; also Presentation
-        States, which set display colours and windows of its channels
+        States, which set display colours and windows of its channels, and annotations
     max_frame_cache_size : int, optional
         Number of decoded frames that are kept for each image instance; with None the frames of all
         images are bounded together, in bytes: ``dicomslide.keep.decoded-frames``
@@ -144,8 +148,13 @@ class Slide:
         tolerance = number("pyramid_tolerance", pyramid_tolerance)
         if tolerance < 0:
             raise ArgumentValueError(f"pyramid_tolerance: {tolerance} mm is negative")
-        datasets, states = _without_states(image_metadata)
-        found = _find_frames(client, _one_slide(datasets))
+        datasets, states, self._annotation_metadata = _by_kind(image_metadata)
+        joined = join_concatenations(_one_slide(datasets))
+        found = _find_frames(client, joined)
+        # Annotations may refer to any part of an image
+        self._image_uids = {
+            read_uid(p): read_uid(image.dataset) for image in joined for p in image.parts
+        }
 
         def images(condition: Callable[[Dataset], bool]) -> list[TiledImage]:
             return [
@@ -204,6 +213,25 @@ class Slide:
         or shifted by a part of a pixel, and optical paths that are not aligned with the others.
         """
         return self._arrangement.off_grid
+
+    @cached_property
+    def annotations(self) -> tuple[AnnotationGroup, ...]:
+        """Groups of annotations: outlined cells, regions that people drew, points.
+
+        They are from Microscopy Bulk Simple Annotations, and from Structured Reports with regions
+        (PS3.16 TID 1500), in the order of their instances. Coordinates are read when they are
+        needed.
+
+        Warns
+        -----
+        UserWarning
+            When a group cannot be used, which is left out
+        """
+        from dicomslide.annotations.places import Places
+        from dicomslide.annotations.reading import read_annotations
+
+        places = Places(self._arrangement, self._images, self._image_uids)
+        return tuple(read_annotations(self._annotation_metadata, places))
 
     @property
     def num_channels(self) -> int:
@@ -701,7 +729,7 @@ class Slide:
 
     def get_slide_region_for_annotation(
         self,
-        annotation: hd.sr.Scoord3DContentItem,
+        annotation: hd.sr.Scoord3DContentItem | Annotation,
         level: int,
         channel_index: int = 0,
         padding: float | tuple[float, float] | tuple[float, float, float, float] = 0.0,
@@ -710,8 +738,9 @@ class Slide:
 
         Parameters
         ----------
-        annotation : highdicom.sr.Scoord3DContentItem
-            Graphic annotation that defines the region of interest in the slide coordinate system.
+        annotation : highdicom.sr.Scoord3DContentItem or dicomslide.Annotation
+            Graphic annotation that defines the region of interest in the slide coordinate system,
+            such as one of a group of `annotations`.
             Its Z selects the focal plane: the nearest one within half the distance between planes
         level, channel_index : int
             See `Slide`
@@ -730,10 +759,24 @@ class Slide:
         Raises
         ------
         TypeError
-            When `annotation` is not a three-dimensional annotation
+            When `annotation` is neither
         ValueError
             When the annotation lies in another frame of reference or between all focal planes
         """
+        from dicomslide.annotations.group import Annotation
+
+        if isinstance(annotation, Annotation):
+            graphic_type, points = annotation.graphic_type, annotation.points
+        else:
+            graphic_type, points = self._graphic(annotation)
+        plane = self._plane(level, channel_index, self._nearest_focal_plane(points))
+        low, high = _bounding_box(graphic_type, points)
+        return read_annotated_region(
+            plane.matrix, plane.geometry, low[:2], high[:2], *_padding(padding)
+        )
+
+    def _graphic(self, annotation: hd.sr.Scoord3DContentItem) -> tuple[str, NDArray[np.float64]]:
+        """Read the graphic type and the points of an annotation, shape (k, 3)."""
         from highdicom.sr import Scoord3DContentItem
 
         require_type("annotation", annotation, Scoord3DContentItem)
@@ -744,11 +787,7 @@ class Slide:
                 f"{self.frame_of_reference_uid}"
             )
         points = np.asarray(annotation.value, dtype=np.float64).reshape(-1, 3)
-        plane = self._plane(level, channel_index, self._nearest_focal_plane(points))
-        low, high = _bounding_box(annotation.graphic_type.value, points)
-        return read_annotated_region(
-            plane.matrix, plane.geometry, low[:2], high[:2], *_padding(padding)
-        )
+        return annotation.graphic_type.value, points
 
     def map_pixel_indices_to_slide_coordinates(
         self,
@@ -945,7 +984,7 @@ class Slide:
         """Make the nodes of the tree, with all optical paths or those of given channel indices."""
         # Importing the module registers its accessor with xarray
         import dicomslide.accessor  # noqa: F401
-        from dicomslide.tree.datatree import build_groups
+        from dicomslide.tree.datatree import build_groups, check_dimensions
         from dicomslide.tree.variables import ArrayForm
 
         associated = {
@@ -956,7 +995,13 @@ class Slide:
         arrangement = self._arrangement
         if paths is not None:
             arrangement = arrangement.with_paths(paths)
-        return build_groups(arrangement, associated, ArrayForm(chunks, mask_and_scale))
+        groups = build_groups(arrangement, associated, ArrayForm(chunks, mask_and_scale))
+        if self.annotations:
+            from dicomslide.annotations.nodes import build_annotations
+
+            groups |= build_annotations(self.annotations, chunks)
+        check_dimensions(chunks, groups)
+        return groups
 
     def close(self) -> None:
         """Close files and drop all frames that are held for the images of the slide.
@@ -966,6 +1011,8 @@ class Slide:
         """
         for image in self._images:
             image._instance.close()
+        for group in vars(self).get("annotations", ()):
+            group._source.close()
 
     def __enter__(self) -> Self:
         return self
@@ -985,11 +1032,13 @@ class Slide:
 
     def __repr__(self) -> str:
         rows, columns = self.size
+        groups = len(self.annotations)
+        annotated = f", {counted(groups, 'group')} of annotations" if groups else ""
         return (
             f"<Slide {self.container_identifier or self.frame_of_reference_uid!r}: "
             f"{rows} x {columns}, {counted(self.num_levels, 'level')}, "
             f"{counted(self.num_channels, 'channel')}, "
-            f"{counted(self.num_focal_planes, 'focal plane')}>"
+            f"{counted(self.num_focal_planes, 'focal plane')}{annotated}>"
         )
 
     def _repr_html_(self) -> str:
@@ -1082,10 +1131,9 @@ def _is_scanned(dataset: Dataset) -> bool:
 
 
 def _find_frames(
-    client: DICOMClient | ImageStore, datasets: Iterable[Dataset]
+    client: DICOMClient | ImageStore, images: Sequence[JoinedImage]
 ) -> list[tuple[Dataset, FrameSource]]:
-    """Join the parts of concatenations, and find the frame sources of all images together."""
-    images = join_concatenations(datasets)
+    """Find the frame sources of all images together."""
     parts = [part for image in images for part in image.parts]
     sources = iter(frame_sources(client, parts))
     return [
@@ -1105,18 +1153,24 @@ def _warn_of_others(images: Iterable[tuple[Dataset, FrameSource]]) -> None:
             )
 
 
-def _without_states(image_metadata: Sequence[Dataset]) -> tuple[list[Dataset], list[Dataset]]:
-    """Separate images from Presentation States."""
+def _by_kind(
+    image_metadata: Sequence[Dataset],
+) -> tuple[list[Dataset], list[Dataset], list[Dataset]]:
+    """Separate images, Presentation States and annotations."""
     if isinstance(image_metadata, Dataset) or not isinstance(image_metadata, Sequence):
         raise ArgumentTypeError(
             f"image_metadata: expected a sequence, got {type(image_metadata).__name__}"
         )
     images: list[Dataset] = []
     states: list[Dataset] = []
+    annotations: list[Dataset] = []
     for dataset in image_metadata:
         require_type("image_metadata", dataset, Dataset)
-        (states if is_presentation_state(dataset) else images).append(dataset)
-    return images, states
+        if is_presentation_state(dataset):
+            states.append(dataset)
+        else:
+            (annotations if is_annotations(dataset) else images).append(dataset)
+    return images, states, annotations
 
 
 def _one_slide(image_metadata: Iterable[Dataset]) -> list[Dataset]:

@@ -136,11 +136,12 @@ def requirements(lines: Iterable[str]) -> dict[str, str]:
 def test_environment_has_what_the_package_needs():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
+    used = "annotations", "distributed", "http", "s3", "view"
     wanted = requirements(
         line
         for line in (
             *project["dependencies"],
-            *(line for name in ("distributed", "http", "s3", "view") for line in extras[name]),
+            *(line for name in used for line in extras[name]),
             *extras["test"],
         )
         if not line.startswith("dicomslide")
@@ -150,6 +151,7 @@ def test_environment_has_what_the_package_needs():
     assert stated.pop("python") == project["requires-python"]
     # Names that these have on conda-forge
     names = {
+        "cf-xarray": "cf_xarray",
         "dask": "dask-core",
         "matplotlib": "matplotlib-base",
         "openslide-bin": "openslide",

@@ -192,6 +192,39 @@ def _view(options: argparse.Namespace) -> None:
         viewer.wait()
 
 
+def _annotations(options: argparse.Namespace) -> None:
+    from dicomslide.cli import annotations
+    from dicomslide.cli.facts import read_annotation_facts
+    from dicomslide.cli.info import print_annotations
+
+    groups = _open(options).annotations
+    for write, path in (
+        (annotations.write_csv, options.csv),
+        (annotations.write_geojson, options.geojson),
+        (annotations.write_parquet, options.parquet),
+    ):
+        if path is not None:
+            if not groups:
+                raise ArgumentValueError(f"{options.source}: there are no annotations")
+            write(groups, path)
+            print(f"{path}: {counted(sum(map(len, groups)), 'annotation')}")
+            return
+    print_annotations([read_annotation_facts(group) for group in groups])
+
+
+def _annotate(options: argparse.Namespace) -> None:
+    dicomslide.write_annotations(
+        options.cells,
+        options.out,
+        slide=_open(options),
+        coordinate_type="3D" if options.is_3d else "2D",
+        precision="double" if options.double else "float",
+        label=options.label,
+        algorithm=options.algorithm and tuple(options.algorithm),
+        overwrite=options.overwrite,
+    )
+
+
 def _headers(options: argparse.Namespace) -> None:
     from dicomslide.cli.headers import write_headers
 
@@ -224,6 +257,8 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], list[str] | None]] = {
     "export": _export,
     "serve": _serve,
     "view": _view,
+    "annotations": _annotations,
+    "annotate": _annotate,
     "headers": _headers,
     "demo": _demo,
 }

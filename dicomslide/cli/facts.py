@@ -6,6 +6,7 @@ from typing import Any
 
 from pydicom.uid import UID
 
+from dicomslide.annotations.group import AnnotationGroup
 from dicomslide.enum import ChannelTypes
 from dicomslide.errors import InvalidImageError
 from dicomslide.image import TiledImage
@@ -152,6 +153,40 @@ class ChannelFacts:
 
 
 @dataclass(frozen=True)
+class AnnotationFacts:
+    """A group of annotations.
+
+    Parameters
+    ----------
+    label : str
+        Annotation Group Label, or the finding
+    graphic_type, coordinate_type : str
+        Graphic Type, and Annotation Coordinate Type
+    count : int
+        Number of annotations
+    categories, property_types : tuple of Code
+        Category and type of what is annotated
+    algorithm : str
+        Annotation Group Generation Type
+    measurements : tuple of str
+        Names of the measurements
+    sop_instance_uid, series_instance_uid : str
+        UIDs of the instance that has the group
+    """
+
+    label: str
+    graphic_type: str
+    coordinate_type: str
+    count: int
+    categories: tuple[Code, ...]
+    property_types: tuple[Code, ...]
+    algorithm: str
+    measurements: tuple[str, ...]
+    sop_instance_uid: str
+    series_instance_uid: str
+
+
+@dataclass(frozen=True)
 class SlideFacts:
     """A slide.
 
@@ -183,6 +218,8 @@ class SlideFacts:
         LABEL and OVERVIEW images, and THUMBNAIL images that are no level
     derived_images : tuple of ImageFacts
         Images with pixels of their own: see `Slide.derived_images`
+    annotations : tuple of AnnotationFacts
+        Groups of annotations
     study_instance_uids, series_instance_uids, pyramid_uids : tuple of str
         UIDs of the images of the levels
     frame_of_reference_uid : str
@@ -205,6 +242,7 @@ class SlideFacts:
     channels: tuple[ChannelFacts, ...]
     associated_images: tuple[ImageFacts, ...]
     derived_images: tuple[ImageFacts, ...]
+    annotations: tuple[AnnotationFacts, ...]
     study_instance_uids: tuple[str, ...]
     series_instance_uids: tuple[str, ...]
     pyramid_uids: tuple[str, ...]
@@ -249,10 +287,27 @@ def read_facts(slide: Slide, source: str) -> SlideFacts:
             map(_image, (*slide.label_images, *slide.overview_images, *arrangement.thumbnails))
         ),
         derived_images=tuple(map(_image, slide.derived_images)),
+        annotations=tuple(map(read_annotation_facts, slide.annotations)),
         study_instance_uids=_values(images, "StudyInstanceUID"),
         series_instance_uids=_values(images, "SeriesInstanceUID"),
         pyramid_uids=_values(images, "PyramidUID"),
         frame_of_reference_uid=slide.frame_of_reference_uid,
+    )
+
+
+def read_annotation_facts(group: AnnotationGroup) -> AnnotationFacts:
+    """Gather what is known of a group of annotations; no coordinates are read."""
+    return AnnotationFacts(
+        label=group.label,
+        graphic_type=group.graphic_type,
+        coordinate_type=group.coordinate_type,
+        count=len(group),
+        categories=_codes([group.category] if group.category.value else []),
+        property_types=_codes([group.property_type] if group.property_type.value else []),
+        algorithm=group.generation_type,
+        measurements=tuple(found.name.meaning for found in group.measurements),
+        sop_instance_uid=group.sop_instance_uid,
+        series_instance_uid=group.series_instance_uid,
     )
 
 

@@ -17,6 +17,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 from dicomslide.errors import InvalidImageError, StoreError
 from dicomslide.errors.damage import name_of_image, reading
 from dicomslide.errors.failures import Failure
+from dicomslide.metadata.flavors import is_annotations
 from dicomslide.stores.places import Access, Source, find_images, open_store
 from dicomslide.stores.protocol import ImageQuery
 
@@ -83,7 +84,9 @@ def write_headers(
     """
     failures: list[Failure] = []
     query = ImageQuery(correct_color=False, failures=failures)
-    datasets = find_images(open_store(source, Access(storage_options=storage_options)), query)
+    found = find_images(open_store(source, Access(storage_options=storage_options)), query)
+    # Annotations are what people found, and say little about how they were stored
+    datasets = [dataset for dataset in found if not is_annotations(dataset)]
     if failures and not datasets:
         raise failures[0].error
     for failure in failures:

@@ -6,13 +6,20 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 
-from dicomslide.cli.facts import ChannelFacts, Code, ImageFacts, LevelFacts, SlideFacts
+from dicomslide.cli.facts import (
+    AnnotationFacts,
+    ChannelFacts,
+    Code,
+    ImageFacts,
+    LevelFacts,
+    SlideFacts,
+)
 from dicomslide.cli.table import Column, cut, lines_of_table
 from dicomslide.cli.terminal import printable
 from dicomslide.enum import ChannelTypes
 from dicomslide.metadata.kinds import KINDS
 
-__all__ = ["describe_slide", "list_slides", "print_slides"]
+__all__ = ["describe_slide", "list_slides", "print_annotations", "print_slides"]
 
 # Number of focal planes of which each offset is shown
 _MOST_OFFSETS = 5
@@ -35,15 +42,23 @@ def print_slides(slides: Sequence[SlideFacts], errors: Sequence[str], *, as_json
         document = {"slides": [asdict(facts) for facts in slides], "errors": list(errors)}
         print(json.dumps(document, indent=2))
         return
-    width = _WIDTH_WITHOUT_TERMINAL
-    if sys.stdout.isatty():
-        width = shutil.get_terminal_size().columns
+    width = _width()
     if len(slides) > 1:
         lines = list_slides(slides, width)
     else:
         lines = (line for facts in slides for line in describe_slide(facts, width))
     for line in lines:
         print(line)
+
+
+def print_annotations(groups: Sequence[AnnotationFacts]) -> None:
+    """Print a line for each group of annotations."""
+    for line in lines_of_table(_annotations(groups), _width()) if groups else ["no annotations"]:
+        print(line)
+
+
+def _width() -> int:
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else _WIDTH_WITHOUT_TERMINAL
 
 
 def describe_slide(facts: SlideFacts, width: int) -> Iterator[str]:
@@ -60,6 +75,7 @@ def describe_slide(facts: SlideFacts, width: int) -> Iterator[str]:
         tables[kind.heading] = _channels(shown)
     tables["Associated images"] = _images(facts.associated_images)
     tables["Derived images"] = _images(facts.derived_images)
+    tables["Annotations"] = _annotations(facts.annotations)
     for heading, columns in tables.items():
         if columns[0].cells:
             yield ""
@@ -83,6 +99,7 @@ def list_slides(slides: Sequence[SlideFacts], width: int) -> Iterator[str]:
         kind: [_count(facts, kind) for facts in slides]
         for kind in (ChannelTypes.OPTICAL_PATH, ChannelTypes.SEGMENT)
     }
+    annotated = [sum(group.count for group in facts.annotations) for facts in slides]
     return lines_of_table(
         [
             Column("slide", containers, "text"),
@@ -96,6 +113,7 @@ def list_slides(slides: Sequence[SlideFacts], width: int) -> Iterator[str]:
             Column("planes", planes if max(planes) > 1 else [], "number", rank=3),
             Column("levels", [len(facts.levels) for facts in slides], "number", rank=4),
             Column("segments", counts[ChannelTypes.SEGMENT], "number", rank=1),
+            Column("annotations", annotated, "number", rank=1),
         ],
         width,
     )
@@ -140,6 +158,18 @@ def _images(images: Sequence[ImageFacts]) -> list[Column]:
             "µm/pixel", [_spacing(image.pixel_spacing_um) for image in images], "number", rank=1
         ),
         *_storage(images),
+    ]
+
+
+def _annotations(groups: Sequence[AnnotationFacts]) -> list[Column]:
+    return [
+        Column("number", [str(group.count) for group in groups], "number"),
+        Column("graphic", [group.graphic_type for group in groups]),
+        Column("label", [group.label for group in groups], "text"),
+        Column("type", [_meanings(group.property_types) for group in groups], "text", rank=1),
+        Column("category", [_meanings(group.categories) for group in groups], "text", rank=2),
+        Column("by", [group.algorithm for group in groups], rank=3),
+        Column("measured", [", ".join(group.measurements) for group in groups], "text"),
     ]
 
 

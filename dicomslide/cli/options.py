@@ -33,8 +33,10 @@ def make_parser() -> argparse.ArgumentParser:
     export = _add(commands, "export", "write a slide as OME-Zarr")
     serve = _add(commands, "serve", "serve slides to readers of OME-Zarr and Deep Zoom")
     view = _add(commands, "view", "look at slides in the browser")
-    for command in (info, thumbnail, export, serve, view):
-        one = command in (thumbnail, export)
+    annotations = _add(commands, "annotations", "list the annotations of a slide, or write them")
+    annotate = _add(commands, "annotate", "make annotations of a GeoJSON file, as QuPath writes it")
+    for command in (info, thumbnail, export, serve, view, annotations, annotate):
+        one = command not in (info, serve, view)
         _add_source_options(command, "; all of them are one slide" if one else "")
         command.add_argument(
             "--container",
@@ -60,7 +62,7 @@ def make_parser() -> argparse.ArgumentParser:
             "--no-derived",
             dest="include_derived",
             action="store_false",
-            help="leave Segmentations and Parametric Maps out",
+            help="leave Segmentations, Parametric Maps and annotations out",
         )
 
     info.add_argument(
@@ -125,6 +127,8 @@ def make_parser() -> argparse.ArgumentParser:
             help="take the brightest pixel of all focal planes",
         )
 
+    _add_annotation_options(annotations, annotate)
+
     headers = _add(commands, "headers", "write headers that name nobody, to report a fault with")
     _add_source_options(headers, "")
     headers.add_argument("out", metavar="OUT.zip", type=Path, help="archive to write")
@@ -166,6 +170,40 @@ def _add_source_options(command: argparse.ArgumentParser, meaning: str) -> None:
         const=("anon", True),
         help="read a public bucket without credentials: --storage-option anon=true",
     )
+
+
+def _add_annotation_options(
+    annotations: argparse.ArgumentParser, annotate: argparse.ArgumentParser
+) -> None:
+    for command in (annotations, annotate):
+        # No pixels are read, so that no ICC profiles are needed
+        command.set_defaults(correct_color=False)
+    forms = annotations.add_mutually_exclusive_group()
+    forms.add_argument(
+        "--csv", metavar="OUT.csv", type=Path, help="a line for each, with what was measured"
+    )
+    forms.add_argument(
+        "--geojson",
+        metavar="OUT.geojson",
+        type=Path,
+        help="outlines in pixels of the largest level, for QuPath",
+    )
+    forms.add_argument(
+        "--parquet", metavar="OUT.parquet", type=Path, help="outlines in millimetres on the slide"
+    )
+    add = annotate.add_argument
+    add("cells", metavar="CELLS.geojson", type=Path, help="outlines in pixels of the largest level")
+    add("out", metavar="OUT.dcm", type=Path, help="Microscopy Bulk Simple Annotations to write")
+    add("--label", default="annotations", help="label of what has none (%(default)s)")
+    add(
+        "--algorithm",
+        nargs=2,
+        metavar=("NAME", "VERSION"),
+        help="what made them; without it people did",
+    )
+    add("--3d", dest="is_3d", action="store_true", help="store millimetres instead of pixels")
+    add("--double", action="store_true", help="store coordinates as 64-bit floats")
+    add("--overwrite", action="store_true", help="replace OUT.dcm")
 
 
 def _add_export_options(export: argparse.ArgumentParser) -> None:

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from pydicom.dataset import Dataset
 
-__all__ = ["CodeItem", "code_of"]
+__all__ = ["CodeItem", "code_in", "code_of"]
 
 
 class CodeItem(NamedTuple):
@@ -38,3 +38,9 @@ def code_of(item: Dataset) -> CodeItem:
         str(item.get("CodeMeaning", "")),
         str(item["CodingSchemeVersion"].value) if item.get("CodingSchemeVersion") else None,
     )
+
+
+def code_in(dataset: Dataset, keyword: str) -> CodeItem:
+    """Read the first item of a code sequence; its parts are empty where there is none."""
+    items = dataset.get(keyword) or ()
+    return code_of(items[0]) if items else CodeItem("", "", "")

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import numpy as np
+from pydicom.dataset import Dataset
 
 from dicomslide.metadata.words import find_words
 
@@ -20,6 +21,7 @@ __all__ = [
     "light_color",
     "named_color",
     "named_emission",
+    "read_display_color",
 ]
 
 T = TypeVar("T")
@@ -160,3 +162,18 @@ def _first(name: str, table: Mapping[str, T]) -> T | None:
         if found := find_words(pattern, name):
             places[found.start()] = meaning
     return places[min(places)] if places else None
+
+
+def read_display_color(item: Dataset) -> str:
+    """Read Recommended Display CIELab Value as six hexadecimal digits; empty where there is none.
+
+    Segments have it (PS3.3 C.8.20.2), and groups of annotations (PS3.3 C.37.1.2).
+    """
+    value = item.get("RecommendedDisplayCIELabValue")
+    if value is None or len(value) != 3:
+        return ""
+    from highdicom.color import CIELabColor
+
+    stated = CIELabColor.from_dicom_value(tuple(map(int, value)))
+    # CIELab has colours outside of sRGB, which become the nearest one inside
+    return hexadecimal(*(part / 255 for part in stated.to_rgb(clip=True)))

@@ -7,7 +7,9 @@ from dicomslide.enum import ImageFlavors
 from dicomslide.errors.damage import reads_image
 
 __all__ = [
+    "accompanies_images",
     "image_flavor",
+    "is_annotations",
     "is_image",
     "is_label_image",
     "is_label_map",
@@ -33,6 +35,15 @@ PRESENTATION_STATES = frozenset(
         "1.2.840.10008.5.1.4.1.1.11.8",  # Advanced Blending Presentation State
     }
 )
+BULK_ANNOTATIONS = "1.2.840.10008.5.1.4.1.1.91.1"
+STRUCTURED_REPORTS = frozenset(
+    {
+        "1.2.840.10008.5.1.4.1.1.88.22",  # Enhanced SR
+        "1.2.840.10008.5.1.4.1.1.88.33",  # Comprehensive SR
+        "1.2.840.10008.5.1.4.1.1.88.34",  # Comprehensive 3D SR
+    }
+)
+ANNOTATIONS = STRUCTURED_REPORTS | {BULK_ANNOTATIONS}
 _PIXEL_DESCRIPTION = frozenset(
     map(Tag, ("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation"))
 )
@@ -76,6 +87,17 @@ def is_tiled_image(dataset: Dataset) -> bool:
 def is_presentation_state(dataset: Dataset) -> bool:
     """Whether a data set is a Presentation State, which describes how images are displayed."""
     return dataset.get("SOPClassUID") in PRESENTATION_STATES
+
+
+@reads_image
+def is_annotations(dataset: Dataset) -> bool:
+    """Whether a data set has annotations of images: a Structured Report may have some."""
+    return dataset.get("SOPClassUID") in ANNOTATIONS
+
+
+def accompanies_images(dataset: Dataset) -> bool:
+    """Whether a data set is no image, but may be of a slide with the images that it refers to."""
+    return is_presentation_state(dataset) or is_annotations(dataset)
 
 
 @reads_image

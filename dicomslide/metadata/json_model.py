@@ -6,7 +6,7 @@ together: see `dicomslide.metadata.functional_groups`.
 """
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -17,6 +17,12 @@ from pydicom.valuerep import format_number_as_ds
 
 from dicomslide.errors import InvalidImageError
 from dicomslide.errors.damage import reading
+from dicomslide.metadata.deferred import (
+    DeferredValue,
+    deferred_element,
+    is_bulk,
+    may_hold_bulk,
+)
 from dicomslide.metadata.functional_groups import PER_FRAME_GROUPS
 from dicomslide.metadata.storage import ADDED_BY_SERVICES
 
@@ -25,6 +31,8 @@ __all__ = ["ICC_PROFILE", "bulk_data_urls", "dataset_of_json", "text_of_json"]
 Json = dict[str, Any]
 
 ICC_PROFILE = "00282000"
+# Study, Series and SOP Instance UID
+_UIDS = "0020000D", "0020000E", "00080018"
 _GROUPS = f"{PER_FRAME_GROUPS:08X}"
 # Palette Color Lookup Table Data, plain and segmented
 _PALETTES = frozenset(f"00281{table}{color}" for table in ("20", "22") for color in "1234")
@@ -100,7 +108,12 @@ def _elements(item: Json, depth: int = 0) -> Iterator[tuple[str, Json]]:
                     yield from _elements(value, depth + 1)
 
 
-def dataset_of_json(item: Json, bulk_data: Mapping[str, bytes], name: str) -> Dataset:
+def dataset_of_json(
+    item: Json,
+    bulk_data: Mapping[str, bytes],
+    name: str,
+    defer: Callable[[str], DeferredValue] | None = None,
+) -> Dataset:
     """Convert a data set from the DICOM JSON Model.
 
     Parameters
@@ -111,6 +124,8 @@ def dataset_of_json(item: Json, bulk_data: Mapping[str, bytes], name: str) -> Da
         Values of bulk data by URL. Attributes with other URLs are left out
     name : str
         Name of the image in messages
+    defer : callable, optional
+        Makes the values of annotations from their URLs; without it they are left out
 
     Raises
     ------
@@ -139,7 +154,27 @@ def dataset_of_json(item: Json, bulk_data: Mapping[str, bytes], name: str) -> Da
         elif encoded:
             tag = BaseTag(PER_FRAME_GROUPS)
             dataset[tag] = RawDataElement(tag, "SQ", len(encoded), encoded, 0, False, True)
+        if defer is not None:
+            uids = (text_of_json(item, tag) for tag in _UIDS)
+            url = "studies/{}/series/{}/instances/{}/bulk".format(*uids)
+            _defer(dataset, item, defer, url)
         return dataset
+
+
+def _defer(dataset: Dataset, item: Json, defer: Callable[[str], DeferredValue], place: str) -> None:
+    """Add values of annotations that are not in memory."""
+    for tag, element in item.items():
+        number, here = int(tag, 16), f"{place}/{tag.lower()}"
+        if may_hold_bulk(number):
+            pairs = zip(dataset[number], _values(element), strict=True)
+            for index, (inner, value) in enumerate(pairs, 1):
+                _defer(inner, value or {}, defer, f"{here}/{index}")
+        elif is_bulk(number) and "InlineBinary" not in element:
+            # Orthanc states the first number as the value of all, and has the whole one at a URL
+            url = element.get("BulkDataURI", here)
+            dataset[number] = deferred_element(
+                number, defer(str(url[0] if isinstance(url, list) else url))
+            )
 
 
 def _without_bulk_data(item: Json, bulk_data: Mapping[str, bytes], depth: int = 0) -> Json:
@@ -150,6 +185,8 @@ def _without_bulk_data(item: Json, bulk_data: Mapping[str, bytes], depth: int = 
     for tag, element in item.items():
         url = element.get("BulkDataURI")
         if url is not None and (url[0] if isinstance(url, list) else url) not in bulk_data:
+            continue
+        if is_bulk(int(tag, 16)) and "InlineBinary" not in element:
             continue
         if element.get("vr") == "SQ" and element.get("Value"):
             values = [

@@ -6,7 +6,7 @@ from pydicom.uid import UID
 
 from dicomslide.errors.damage import reads_image
 from dicomslide.metadata.channel_kind import ChannelKind
-from dicomslide.metadata.flavors import MATRIX_SIZE, SLIDE_MICROSCOPY
+from dicomslide.metadata.flavors import ANNOTATIONS, MATRIX_SIZE, SLIDE_MICROSCOPY
 from dicomslide.metadata.optical_paths import OPTICAL_PATHS
 from dicomslide.metadata.parameters import PARAMETERS
 from dicomslide.metadata.segments import SEGMENTS
@@ -14,6 +14,7 @@ from dicomslide.metadata.segments import SEGMENTS
 __all__ = [
     "DERIVED",
     "KINDS",
+    "RESULTS",
     "SLIDE_CLASSES",
     "belongs_to_slide",
     "has_slide_class",
@@ -27,6 +28,7 @@ KINDS = {kind.type: kind for kind in _LISTED}
 _BY_CLASS = {uid: kind for kind in _LISTED for uid in kind.sop_classes}
 SLIDE_CLASSES = frozenset(_BY_CLASS)
 DERIVED = SLIDE_CLASSES - SLIDE_MICROSCOPY
+RESULTS = DERIVED | ANNOTATIONS
 
 
 def kind_of(dataset: Dataset) -> ChannelKind:

@@ -10,7 +10,7 @@ from dicomslide.enum import ChannelTypes
 from dicomslide.errors import InvalidImageError
 from dicomslide.metadata.channel_kind import Channel, ChannelKind, Coordinate, coded
 from dicomslide.metadata.codes import CodeItem, code_of
-from dicomslide.metadata.colors import hexadecimal
+from dicomslide.metadata.colors import read_display_color
 from dicomslide.metadata.flavors import LABEL_MAP_SEGMENTATION, is_label_map
 
 __all__ = ["SEGMENTS"]
@@ -56,22 +56,10 @@ def _segment(segmentation_type: str, slope: float, identifier: str, item: Datase
         categories=_codes(item, "SegmentedPropertyCategoryCodeSequence"),
         property_types=_codes(item, "SegmentedPropertyTypeCodeSequence"),
         algorithm=str(item.get("SegmentAlgorithmType") or ""),
-        color=_color(item),
+        color=read_display_color(item),
         segmentation_type=segmentation_type,
         slope=slope,
     )
-
-
-def _color(item: Dataset) -> str:
-    """Read the display colour of a segment (PS3.3 C.8.20.2); empty where there is none."""
-    value = item.get("RecommendedDisplayCIELabValue")
-    if value is None or len(value) != 3:
-        return ""
-    from highdicom.color import CIELabColor
-
-    stated = CIELabColor.from_dicom_value(tuple(map(int, value)))
-    # CIELab has colours outside of sRGB, which become the nearest one inside
-    return hexadecimal(*(part / 255 for part in stated.to_rgb(clip=True)))
 
 
 def _codes(item: Dataset, keyword: str) -> tuple[CodeItem, ...]:

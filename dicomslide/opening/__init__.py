@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset
 from dicomslide.errors import ArgumentValueError, NoSlideError
 from dicomslide.errors.failures import Failure, Failures
 from dicomslide.grouping.slides import pyramid_uids_of, series_of, shows_only_labels
-from dicomslide.metadata.flavors import is_presentation_state
+from dicomslide.metadata.flavors import accompanies_images
 from dicomslide.opening.assembly import assemble, choose_whole, container_of, leave_out, make_slides
 from dicomslide.slide import Slide
 from dicomslide.stores.places import Access, Source, find_images, open_store
@@ -59,7 +59,7 @@ def open_slide(
         Largest tolerated distance in millimetres between the centres of images at different
         pyramid levels; one pixel of the coarser image is always tolerated
     include_derived : bool, optional
-        Whether Segmentations and Parametric Maps are included
+        Whether Segmentations, Parametric Maps and annotations are included
     container_identifier : str, optional
         Container Identifier of the slide, where `source` holds several slides
     study_instance_uid, series_instance_uid : str, optional
@@ -253,7 +253,7 @@ def _find_groups(
         failures=failures,
     )
     datasets = find_images(store, query)
-    if all(map(is_presentation_state, datasets)) and not failures:
+    if all(map(accompanies_images, datasets)) and not failures:
         raise NoSlideError(
             f"{store.name}: there is no image of a slide{f' of study {study!r}' if study else ''}"
         )

@@ -6,7 +6,8 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 
-from dicomslide.errors.damage import name_of_image, naming
+from dicomslide.errors import InvalidImageError
+from dicomslide.errors.damage import name_of_image, naming, reading
 from dicomslide.errors.failures import (
     Failure,
     Failures,
@@ -17,10 +18,15 @@ from dicomslide.errors.failures import (
     slides_hit_by,
 )
 from dicomslide.grouping.slides import group_summaries
-from dicomslide.grouping.summary import summarize
-from dicomslide.metadata.flavors import is_presentation_state
+from dicomslide.grouping.summary import Summary, summarize
+from dicomslide.metadata.flavors import accompanies_images, is_presentation_state
 from dicomslide.metadata.presentation import read_presentations
-from dicomslide.metadata.references import read_uid
+from dicomslide.metadata.references import (
+    annotated_frames_of_reference,
+    annotated_instances,
+    has_regions,
+    read_uid,
+)
 from dicomslide.slide import Slide
 from dicomslide.stores.protocol import ImageStore
 
@@ -38,12 +44,13 @@ def assemble(
 ) -> list[Images]:
     """Group images by slides, without those that cannot be grouped.
 
-    Presentation States come after the images that they show.
+    Presentation States and annotations come after the images that they refer to.
 
     Parameters
     ----------
     datasets : iterable of pydicom.dataset.Dataset
-        Metadata of images, which may be changed: see `dicomslide.grouping.missing`
+        Metadata of images, which may be changed: see `dicomslide.grouping.missing`; of Presentation
+        States and annotations
     name : str
         Name of the source of the images in messages
     failures : list of Failure, optional
@@ -54,12 +61,19 @@ def assemble(
     Returns
     -------
     list of list of pydicom.dataset.Dataset
-        Metadata of the images and Presentation States of each slide
+        Metadata of the images, Presentation States and annotations of each slide
+
+    Warns
+    -----
+    UserWarning
+        When a Presentation State is damaged, or annotations belong to none of the images
     """
-    sound, states = [], []
+    sound: list[Summary] = []
+    states: list[Dataset] = []
+    annotations: list[Dataset] = []
     for dataset in datasets:
-        if is_presentation_state(dataset):
-            states.append(dataset)
+        if accompanies_images(dataset):
+            (states if is_presentation_state(dataset) else annotations).append(dataset)
             continue
         image = name_of_image(dataset)
         with collecting(failures, image, marks_of(dataset)), naming(name):
@@ -72,7 +86,43 @@ def assemble(
         uids = {uid for part in parts for uid in part.uids}
         for number in sorted(set().union(*(places.get(uid, ()) for uid in uids))):
             slides[number].append(state)
+    _add_annotations(annotations, slides, sound, name)
     return slides
+
+
+def _add_annotations(
+    annotations: Iterable[Dataset], slides: Sequence[Images], images: Sequence[Summary], name: str
+) -> None:
+    """Add annotations to the slides whose images they refer to, or else share their coordinates."""
+    by_uid: dict[str, set[int]] = {}
+    by_reference: dict[str, set[int]] = {}
+    for image in images:
+        by_uid[image.uid], by_reference[image.frame_of_reference] = set(), set()
+    for number, members in enumerate(slides):
+        for member in members:
+            by_uid.setdefault(read_uid(member), set()).add(number)
+            reference = str(member.get("FrameOfReferenceUID") or "")
+            by_reference.setdefault(reference, set()).add(number)
+    for dataset in annotations:
+        stated = name_of_image(dataset).replace("image", "annotations", 1)
+        try:
+            with reading(stated):
+                known = [by_uid[uid] for uid in annotated_instances(dataset) if uid in by_uid]
+                known = known or [
+                    by_reference[uid]
+                    for uid in annotated_frames_of_reference(dataset)
+                    if uid in by_reference
+                ]
+                is_lost = not known and has_regions(dataset)
+        except InvalidImageError as error:
+            warnings.warn(f"{name}: {error}; they are left out", stacklevel=2)
+            continue
+        if is_lost:
+            warnings.warn(
+                f"{name}: {stated} are left out, as they refer to none of the images", stacklevel=2
+            )
+        for number in sorted(set().union(*known)):
+            slides[number].append(dataset)
 
 
 def _places(slides: Iterable[Images]) -> dict[str, set[int]]:

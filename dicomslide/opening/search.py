@@ -64,7 +64,7 @@ def find_slides(
         the slide is left out, and the logger ``dicomslide`` states which, and why
     include_derived : bool, optional
         Whether derived images (Segmentation or Parametric Map instances, whatever Modality they
-        declare) are included in their slides
+        declare) and annotations are included in their slides
     specimen_stains : sequence of pydicom.sr.coding.Code or highdicom.sr.CodedConcept, optional
         Only VOLUME and THUMBNAIL images of specimens that were stained with one of these
     optical_path_ids : sequence of str, optional

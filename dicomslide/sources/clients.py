@@ -57,6 +57,11 @@ class ClientService:
         """URL of the service; empty where the client has none."""
         return str(getattr(self.client, "base_url", ""))
 
+    @property
+    def identity(self) -> str:
+        """Key of the service, as far as the client tells it."""
+        return self.base_url
+
     def each(self, function: Callable[[T], R], items: Sequence[T]) -> list[R]:
         """Call a function for each item, one after the other."""
         # Clients of other packages may not be safe to use from several threads
@@ -97,8 +102,8 @@ class ClientService:
         found: Json = self._ask("retrieve_instance_metadata", **_addressed(uids))
         return found
 
-    def retrieve_bulkdata(self, url: str) -> bytes:
-        """Retrieve the value of an attribute as bytes."""
+    def retrieve_bulkdata(self, url: str, _max_bytes: int = 0) -> bytes:
+        """Retrieve the value of an attribute as bytes; clients cannot limit their number."""
         return b"".join(self._ask("retrieve_bulkdata", url=url))
 
     def _all(self, method: str, **arguments: Any) -> list[Json]:

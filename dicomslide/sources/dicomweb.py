@@ -92,6 +92,12 @@ class WebService:
         """URL of the service, without credentials."""
         return self.http.url
 
+    @property
+    def identity(self) -> str:
+        """Key that is equal in all processes for the same service and the same user."""
+        # The user counts, as what one may see must not be shared with another
+        return f"{self.http.sessions.key} {self.base_url}"
+
     def instance_url(self, uids: InstanceUids) -> str:
         """URL of an instance."""
         return f"{self.base_url}{self.retrieve_prefix}{_path(*uids)}"

@@ -11,12 +11,7 @@ from dataclasses import dataclass
 from io import BytesIO
 
 from pydicom.charset import convert_encodings, default_encoding
-from pydicom.dataelem import (
-    DataElement,
-    RawDataElement,
-    convert_raw_data_element,
-    empty_value_for_VR,
-)
+from pydicom.dataelem import DataElement, RawDataElement, convert_raw_data_element
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
@@ -28,9 +23,17 @@ from pydicom.uid import (
 
 from dicomslide.errors import InvalidImageError, NoSlideError, UnsupportedError
 from dicomslide.errors.damage import reading
-from dicomslide.metadata.elements import ITEM, UNDEFINED, Element, Elements, is_standard_sequence
+from dicomslide.metadata.deferred import ANNOTATION_GROUPS
+from dicomslide.metadata.elements import ITEM, UNDEFINED, Element, is_standard_sequence
 from dicomslide.metadata.functional_groups import PER_FRAME_GROUPS
+from dicomslide.sources.annotationgroups import read_groups
 from dicomslide.sources.base import File
+from dicomslide.sources.fileelements import (
+    MAX_VALUE,
+    FileElements,
+    parsed_element,
+    raw_element,
+)
 from dicomslide.sources.inflated import InflatedFile
 
 __all__ = ["Header", "read_header", "read_sop_class"]
@@ -57,14 +60,9 @@ _BEFORE_PIXELS = 12 + 12 + 8
 _GROUPS = int(PER_FRAME_GROUPS)
 # Sequence Delimitation Item in front of an element of group 7FE0, with which a header can end
 _END_BEFORE_PIXELS = b"\xfe\xff\xdd\xe0\x00\x00\x00\x00\xe0\x7f"
-_STEP, _MAX_STEP = 1 << 16, 1 << 20
-_MAX_SEARCH, _MAX_HEADER = 1 << 28, 1 << 30
-# Longer values are skipped, as no attribute that is read here has such values
-_MAX_VALUE = 1 << 24
-# Bounds of the elements at the top level and of all elements: a few bytes of a deflated data set
-# can hold very many
-_MAX_TOP_LEVEL, _MAX_ELEMENTS = 1 << 14, 1 << 18
-_MAX_RATIO = 64
+_STEP, _MAX_SEARCH = 1 << 16, 1 << 28
+# Bound of the elements at the top level: a few bytes of a deflated data set can hold very many
+_MAX_TOP_LEVEL = 1 << 14
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,57 +94,6 @@ class Header:
     first: bytes
 
 
-class _FileElements(Elements):
-    """Elements in the first bytes of a file, which are read as they are needed."""
-
-    def __init__(self, file: File) -> None:
-        super().__init__(file.path, bytearray())
-        self.file = file
-        self.limit = _MAX_VALUE
-        self.origin = 0
-        """Offset in the file of position 0."""
-
-    def allow_for(self, stored: int) -> None:
-        """Bound elements and bytes of the header by the stored size of the file in bytes."""
-        self.most = _MAX_ELEMENTS + stored // 8
-        self.limit = min(_MAX_VALUE + _MAX_RATIO * stored, _MAX_HEADER)
-
-    @property
-    def end(self) -> int:
-        """Position of the end of the file."""
-        return self.file.size - self.origin
-
-    def need(self, stop: int) -> None:
-        if stop <= len(self.data):
-            return
-        if stop > self.end:
-            raise InvalidImageError(
-                f"{self.name}: the header needs {self.origin + stop} bytes, the file has "
-                f"{self.file.size}; it is damaged or truncated"
-            )
-        if stop > self.limit:
-            raise InvalidImageError(
-                f"{self.name}: the header has more than {self.limit} bytes, which are the most "
-                "for a file of its size"
-            )
-        # Doubling keeps the number of reads small; its bound keeps it from reading many pixels
-        ahead = min(max(len(self.data), _STEP), _MAX_STEP)
-        stop = min(max(stop, len(self.data) + ahead), self.end, self.limit)
-        start = len(self.data)
-        self.data += self.file.read([(self.origin + start, stop - start)])[0]
-
-    def expect(self, stop: int) -> None:
-        """Read up to a position that will probably be needed, as far as the file has it."""
-        self.need(min(stop, self.end, self.limit))
-
-    def skip_to(self, position: int) -> None:
-        """Drop the bytes before a position, from which positions are counted afterwards."""
-        if position > self.end:
-            self.need(position)
-        self.origin += position
-        self.data = bytearray()
-
-
 def read_header(file: File) -> Header:
     """Read the header of a file.
 
@@ -161,7 +108,7 @@ def read_header(file: File) -> Header:
     SourceError
         When the file cannot be read
     """
-    reader = _FileElements(file)
+    reader = FileElements(file)
     if not _is_dicom(reader):
         raise NoSlideError(f"{file.path}: not a DICOM file")
     start, syntax, _ = _file_meta(reader)
@@ -171,7 +118,7 @@ def read_header(file: File) -> Header:
     place: File = file
     if syntax == DeflatedExplicitVRLittleEndian:
         place, start = InflatedFile(file, start), 0
-        reader = _FileElements(place)
+        reader = FileElements(place)
     reader.allow_for(file.size)
     # All other transfer syntaxes of DICOM, even future ones, are explicit and little endian
     # (PS3.5 10)
@@ -198,11 +145,11 @@ def read_sop_class(file: File) -> str | None:
     SourceError
         When the file cannot be read
     """
-    reader = _FileElements(file)
+    reader = FileElements(file)
     return _file_meta(reader)[2] if _is_dicom(reader) else None
 
 
-def _is_dicom(reader: _FileElements) -> bool:
+def _is_dicom(reader: FileElements) -> bool:
     if reader.file.size < _PREFIX + 8:
         return False
     # Only the prefix is read at first: most of many other files beside a slide may be large
@@ -210,7 +157,7 @@ def _is_dicom(reader: _FileElements) -> bool:
     return prefix.endswith(b"DICM")
 
 
-def _file_meta(reader: _FileElements) -> tuple[int, str, str]:
+def _file_meta(reader: FileElements) -> tuple[int, str, str]:
     """Read the end, the Transfer Syntax and the SOP Class UID of the File Meta Information."""
     position = _PREFIX
     values = {0x00020010: b"", 0x00020002: b""}
@@ -227,7 +174,7 @@ def _file_meta(reader: _FileElements) -> tuple[int, str, str]:
 
 
 def _walk(
-    reader: _FileElements, position: int
+    reader: FileElements, position: int
 ) -> tuple[Dataset, tuple[str | None, int, int, bytes]]:
     """Walk the top level of the data set to its pixel data, or to the end of the file.
 
@@ -261,15 +208,17 @@ def _walk(
             # The lengths that follow, and the begin of the pixel data, are read with the offsets
             reader.expect(value + 2 * length + _BEFORE_PIXELS)
         tag = BaseTag(number)
-        if number == _GROUPS:
+        if number == ANNOTATION_GROUPS:
+            elements[tag], position = read_groups(reader, element, encoding)
+        elif number == _GROUPS:
             position, stop = _end_of_groups(reader, element, _frames(elements))
-            elements[tag] = _raw(reader, tag, b"SQ", value, stop)
+            elements[tag] = raw_element(reader, tag, b"SQ", value, stop)
         elif length != UNDEFINED:
             position = reader.end_of(element)
-            elements[tag] = _raw(reader, tag, vr, value, position)
+            elements[tag] = raw_element(reader, tag, vr, value, position)
         else:
             start, position = position, reader.end_of(element)
-            elements[tag] = _parse(reader, tag, start, position, encoding)
+            elements[tag] = parsed_element(reader, tag, start, position, encoding)
         if number == _CHARACTER_SET:
             encoding = convert_encodings(convert_raw_data_element(elements[tag]).value)
     dataset = Dataset(elements)
@@ -280,39 +229,18 @@ def _walk(
 def _is_passed_over(element: Element) -> bool:
     """Whether the value of an element is too long to be an attribute that is read here."""
     number, vr, _, length = element
-    if not _MAX_VALUE < length < UNDEFINED or number in _OFFSET_TABLES:
+    if not MAX_VALUE < length < UNDEFINED or number in _OFFSET_TABLES:
         return False
     # Long sequences are read if they are of the standard; private ones are never looked into
     return bool(number >> 16 & 1) or not (vr == b"SQ" or is_standard_sequence(number))
 
 
-def _raw(
-    reader: _FileElements, tag: BaseTag, encoded_vr: bytes, start: int, stop: int
-) -> RawDataElement:
-    """Make an element that pydicom parses on access."""
-    vr = encoded_vr.decode("ascii") or None
-    value = bytes(memoryview(reader.data)[start:stop]) or empty_value_for_VR(vr, raw=True)
-    little_endian = not reader.big_endian
-    return RawDataElement(tag, vr, stop - start, value, 0, reader.implicit, little_endian)
-
-
-def _parse(
-    reader: _FileElements, tag: BaseTag, start: int, stop: int, encoding: str | list[str]
-) -> RawDataElement | DataElement:
-    """Parse an element of undefined length with pydicom."""
-    data = BytesIO(reader.data[start:stop])
-    little_endian = not reader.big_endian
-    return read_dataset(data, reader.implicit, little_endian, parent_encoding=encoding).get_item(
-        tag
-    )
-
-
-def _end_of_groups(reader: _FileElements, element: Element, frames: int) -> tuple[int, int]:
+def _end_of_groups(reader: FileElements, element: Element, frames: int) -> tuple[int, int]:
     """Find the end of the Per-Frame Functional Groups Sequence, and the end of its items.
 
     Parameters
     ----------
-    reader : _FileElements
+    reader : FileElements
         Elements of the file
     element : Element
         Header of the sequence
@@ -342,7 +270,7 @@ def _end_of_groups(reader: _FileElements, element: Element, frames: int) -> tupl
     return end, end - 8
 
 
-def _expect_items(reader: _FileElements, start: int, frames: int) -> None:
+def _expect_items(reader: FileElements, start: int, frames: int) -> None:
     """Read about as many bytes as the items of all frames, and offset tables behind them, have."""
     # An error of a damaged item is raised where the items are needed
     with suppress(InvalidImageError):

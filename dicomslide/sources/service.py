@@ -48,6 +48,10 @@ class Service(Protocol):
     def base_url(self) -> str:
         """URL of the service, without credentials; a client may have none."""
 
+    @property
+    def identity(self) -> str:
+        """Key that is equal in all processes for the same service and the same user."""
+
     def each(self, function: Callable[[T], R], items: Sequence[T]) -> list[R]:
         """Call a function that asks the service for each item, several at once if possible."""
 
@@ -71,5 +75,5 @@ class Service(Protocol):
     def retrieve_instance_metadata(self, uids: InstanceUids) -> Json:
         """Retrieve the metadata of an instance."""
 
-    def retrieve_bulkdata(self, url: str) -> bytes:
-        """Retrieve the value of an attribute as bytes."""
+    def retrieve_bulkdata(self, url: str, max_bytes: int = ...) -> bytes:
+        """Retrieve the value of an attribute as bytes, of which there may be so many."""

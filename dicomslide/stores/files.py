@@ -1,6 +1,7 @@
 """Store of images in files: on disks, in buckets, on web servers."""
 
 import os
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -25,7 +26,7 @@ from dicomslide.errors import (
 from dicomslide.errors.damage import reading
 from dicomslide.errors.failures import Failure, Failures, Marks, collecting, marks_of
 from dicomslide.grouping.summary import summarize
-from dicomslide.metadata.flavors import PRESENTATION_STATES
+from dicomslide.metadata.flavors import ANNOTATIONS, PRESENTATION_STATES
 from dicomslide.metadata.kinds import (
     SLIDE_CLASSES,
     belongs_to_slide,
@@ -52,7 +53,7 @@ Paths = Path | Sequence[Path]
 """Path of a folder, a file or a DICOMDIR, a URL that fsspec knows, or several of them."""
 
 _Found: TypeAlias = tuple[Dataset, FileFrames] | Dataset | str
-"""Content of a file: an image with its frames, a Presentation State, or the name of another kind"""
+"""Content of a file: an image with its frames, what accompanies images, or the name of its kind"""
 
 # Attributes by which images are grouped into slides
 _GROUPING = (
@@ -122,22 +123,22 @@ class FileStore:
             When a file cannot be read
         """
         images: list[tuple[Dataset, FileFrames]] = []
-        states: list[Dataset] = []
-        others = Counter[str]()
+        others: list[Dataset] = []
+        kinds = Counter[str]()
         for found in _each_image(self._files(), query.failures):
             if isinstance(found, str):
-                others[found] += 1
+                kinds[found] += 1
             elif isinstance(found, Dataset):
-                states.append(found)
-                others["Presentation State"] += 1
+                others.append(found)
+                kinds[_name_of_class(str(found.get("SOPClassUID")))] += 1
             else:
                 images.append(found)
         if not images and not query.failures:
-            kinds = ", ".join(f"{count} x {kind}" for kind, count in others.items())
-            raise NoSlideError(f"{self.name}: no slide in it; it holds {kinds or 'no files'}")
+            listed = ", ".join(f"{count} x {kind}" for kind, count in kinds.items())
+            raise NoSlideError(f"{self.name}: no slide in it; it holds {listed or 'no files'}")
         # Of several files with one SOP Instance UID the first one counts
         self._frames = {frames.sop_instance_uid: frames for _, frames in reversed(images)}
-        return [dataset for dataset, _ in images] + states
+        return [dataset for dataset, _ in images] + others
 
     def frame_sources(self, datasets: Sequence[Dataset]) -> list[FileFrames]:
         """Find the frames of images; see `ImageStore.frame_sources`."""
@@ -255,12 +256,13 @@ def _read_image(file: File, named: bool) -> _Found:
         When a file that the caller named is not an image of a slide
     """
     sop_class = read_sop_class(file)
-    if sop_class in PRESENTATION_STATES:
+    if sop_class in PRESENTATION_STATES | ANNOTATIONS:
         try:
             return read_header(file).dataset
-        except InvalidImageError:
-            # A damaged Presentation State is skipped, as the pixels do not depend on it
-            return "damaged Presentation State"
+        except InvalidImageError as error:
+            # The pixels do not depend on it
+            warnings.warn(f"{error}; it is left out", stacklevel=2)
+            return f"damaged {_name_of_class(str(sop_class))}"
     if not named and (kind := _kind_of_file(sop_class)) is not None:
         return kind
     try:

@@ -9,8 +9,8 @@ from pydicom.dataset import Dataset
 from dicomslide.errors import ArgumentTypeError, ArgumentValueError, SourceError
 from dicomslide.errors.damage import name_of_image, reading
 from dicomslide.errors.failures import collecting, marks_of
-from dicomslide.metadata.flavors import SLIDE_MICROSCOPY, is_presentation_state
-from dicomslide.metadata.kinds import DERIVED, belongs_to_slide
+from dicomslide.metadata.flavors import SLIDE_MICROSCOPY, accompanies_images
+from dicomslide.metadata.kinds import RESULTS, belongs_to_slide
 from dicomslide.sources.base import FrameSource
 from dicomslide.sources.urls import is_service_url
 from dicomslide.stores.files import FileStore, Paths, holds_images
@@ -144,7 +144,7 @@ def find_images(store: ImageStore, query: ImageQuery) -> list[Dataset]:
     Returns
     -------
     list of pydicom.dataset.Dataset
-        Metadata of images and Presentation States
+        Metadata of images, Presentation States and annotations
 
     Raises
     ------
@@ -155,7 +155,7 @@ def find_images(store: ImageStore, query: ImageQuery) -> list[Dataset]:
     for dataset in store.images(query):
         name = name_of_image(dataset)
         with collecting(query.failures, name, marks_of(dataset)), reading(name):
-            is_part = belongs_to_slide(dataset) or is_presentation_state(dataset)
+            is_part = belongs_to_slide(dataset) or accompanies_images(dataset)
             if is_part and _is_wanted(dataset, query):
                 wanted.append(dataset)
     return wanted
@@ -163,7 +163,7 @@ def find_images(store: ImageStore, query: ImageQuery) -> list[Dataset]:
 
 def _is_wanted(dataset: Dataset, query: ImageQuery) -> bool:
     sop_class = dataset.get("SOPClassUID")
-    if sop_class in DERIVED and not query.include_derived:
+    if sop_class in RESULTS and not query.include_derived:
         return False
     study = query.study_instance_uid
     if study is not None and str(dataset.get("StudyInstanceUID") or study) != study:

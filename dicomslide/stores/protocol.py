@@ -30,7 +30,7 @@ class ImageQuery:
         Values of further attributes of VL Whole Slide Microscopy Images by keyword, with the wild
         cards ``*`` and ``?`` (PS3.4 C.2.2.2.4)
     include_derived : bool
-        Whether Segmentations and Parametric Maps are wanted
+        Whether Segmentations, Parametric Maps and annotations are wanted
     correct_color : bool
         Whether ICC profiles are needed
     failures : list, optional

@@ -15,7 +15,7 @@ from dicomslide.errors import SourceError
 from dicomslide.errors.failures import Failures, Marks, collecting
 from dicomslide.metadata.flavors import SLIDE_MICROSCOPY
 from dicomslide.metadata.json_model import text_of_json
-from dicomslide.metadata.kinds import SLIDE_CLASSES
+from dicomslide.metadata.kinds import RESULTS
 from dicomslide.sources.refusals import is_refused, remember_refusal, status_of
 from dicomslide.sources.service import InstanceUids, Json, Service
 from dicomslide.sources.urls import without_secrets
@@ -72,7 +72,7 @@ def find_series(
             studies = list(dict.fromkeys(study for study, _ in found))
             found |= _search_in_studies(service, studies, {}, failures)
     # Presentation States (PR) are found only where all series of a study were searched
-    modalities = ("SM", "PR", "SEG") if include_derived else ("SM", "PR")
+    modalities = ("SM", "PR", "SEG", "ANN", "SR") if include_derived else ("SM", "PR")
     chosen = [uids for uids, modality in found.items() if modality in modalities]
     # Derived images may have any Modality, so their series are recognized by their SOP Class
     others = [
@@ -80,7 +80,7 @@ def find_series(
         for uids, modality in found.items()
         if modality not in modalities and (include_derived or not modality)
     ]
-    classes = SLIDE_CLASSES if include_derived else SLIDE_MICROSCOPY
+    classes = SLIDE_MICROSCOPY | RESULTS if include_derived else SLIDE_MICROSCOPY
     sop_classes = service.each(partial(_sop_class, service, failures), others)
     chosen += [uids for uids, uid in zip(others, sop_classes, strict=True) if uid in classes]
     return sorted(chosen, key=lambda uids: found[uids] != "SM")

@@ -7,16 +7,23 @@ from pydicom.dataset import Dataset
 
 from dicomslide.errors import SourceError
 from dicomslide.errors.failures import Marks, collecting
-from dicomslide.metadata.flavors import PRESENTATION_STATES, SLIDE_MICROSCOPY, is_presentation_state
+from dicomslide.metadata.flavors import (
+    BULK_ANNOTATIONS,
+    PRESENTATION_STATES,
+    SLIDE_MICROSCOPY,
+    STRUCTURED_REPORTS,
+    accompanies_images,
+)
 from dicomslide.metadata.json_model import (
     ICC_PROFILE,
     bulk_data_urls,
     dataset_of_json,
     text_of_json,
 )
-from dicomslide.metadata.kinds import DERIVED, SLIDE_CLASSES, belongs_to_slide
+from dicomslide.metadata.kinds import RESULTS, SLIDE_CLASSES, belongs_to_slide
 from dicomslide.metadata.storage import InstanceStorage
 from dicomslide.sources.base import FrameSource
+from dicomslide.sources.bulkdata import ServiceValue
 from dicomslide.sources.service import InstanceUids, Json, Service
 from dicomslide.sources.urls import without_secrets
 from dicomslide.stores.protocol import ImageQuery
@@ -93,8 +100,10 @@ class ServiceStore:
             uid = text_of_json(item, _SOP_INSTANCE)
             marks = Marks(*(text_of_json(item, tag) for tag in (_SERIES, _CONTAINER, _REFERENCE)))
             with collecting(query.failures, f"image {uid}", marks):
-                dataset = dataset_of_json(item, _delivered(item, bulk_data), f"image {uid}")
-                if is_presentation_state(dataset):
+                dataset = dataset_of_json(
+                    item, _delivered(item, bulk_data), f"image {uid}", self._deferred
+                )
+                if accompanies_images(dataset):
                     datasets.append(dataset)
                 elif belongs_to_slide(dataset):
                     self._storage[uid] = InstanceStorage.of_json(item)
@@ -107,6 +116,9 @@ class ServiceStore:
         One frame is retrieved of each image whose transfer syntax is not known.
         """
         return self._service.each(self._frame_source, datasets)
+
+    def _deferred(self, url: str) -> ServiceValue:
+        return ServiceValue(self._service, url)
 
     def _frame_source(self, dataset: Dataset) -> FrameSource:
         uids = InstanceUids.of(dataset)
@@ -197,7 +209,7 @@ def _is_wanted(item: Json, query: ImageQuery) -> bool:
     if sop_class in SLIDE_MICROSCOPY:
         return matches(item, query.filters)
     # Derived images are part of their study, and may lack attributes of the patient
-    return sop_class in PRESENTATION_STATES or (query.include_derived and sop_class in DERIVED)
+    return sop_class in PRESENTATION_STATES or (query.include_derived and sop_class in RESULTS)
 
 
 def _is_whole(item: Json) -> bool:
@@ -206,6 +218,10 @@ def _is_whole(item: Json) -> bool:
     if not sop_class:
         return False
     needed = {"00280010", "00280011", "52009229"} if sop_class in SLIDE_CLASSES else set()
+    if sop_class == BULK_ANNOTATIONS:
+        needed = {"006A0002"}
+    if sop_class in STRUCTURED_REPORTS:
+        needed = {"0040A730"}
     if sop_class in SLIDE_MICROSCOPY:
         # Image Type, size and origin of the total pixel matrix, optical paths
         needed |= {"00080008", "00480006", "00480007", "00480008", "00480105"}

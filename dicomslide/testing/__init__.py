@@ -8,6 +8,7 @@ position. The files are written without what reads slides, which can thus be tes
 >>> nuclei = slide.segmentations[0].mask(level=0, segment=1)
 """
 
+from dicomslide.testing.annotations import AnnotationOptions, write_annotations
 from dicomslide.testing.color import make_srgb_profile, make_wide_gamut_profile
 from dicomslide.testing.geometry import ORIENTATIONS, orientation_from_angle
 from dicomslide.testing.level import SyntheticLevel
@@ -19,6 +20,7 @@ from dicomslide.testing.slide import SyntheticSlide, write_slide
 
 __all__ = [
     "ORIENTATIONS",
+    "AnnotationOptions",
     "OpticalPath",
     "ParametricMapOptions",
     "SegmentationOptions",
@@ -32,5 +34,6 @@ __all__ = [
     "orientation_from_angle",
     "paint",
     "stain",
+    "write_annotations",
     "write_slide",
 ]

@@ -13,7 +13,7 @@ from dicomslide.testing.options import SlideOptions
 from dicomslide.testing.painting.tissue import stain
 from dicomslide.testing.wsi import DATE, TIME
 
-__all__ = ["PRODUCER", "finish", "read_sources", "stain_level"]
+__all__ = ["PRODUCER", "finish", "read_sources", "stain_level", "use_fixed_dates"]
 
 PRODUCER: dict[str, Any] = {
     "manufacturer": "dicomslide",
@@ -30,16 +30,21 @@ def read_sources(level: SyntheticLevel) -> list[Dataset]:
 
 def finish(dataset: Dataset, slide: SlideOptions, name: str, level: int, path: Path) -> None:
     """Replace what depends on the clock or on chance and write the file."""
-    fixed = {"DA": DATE, "TM": TIME, "DT": DATE + TIME}
-    for element in dataset.iterall():
-        if element.VR in fixed and element.value:
-            element.value = fixed[element.VR]
+    use_fixed_dates(dataset)
     organization = slide.make_uid("dimensions", name, level)
     for item in dataset.DimensionOrganizationSequence:
         item.DimensionOrganizationUID = organization
     for item in dataset.get("DimensionIndexSequence", ()):
         item.DimensionOrganizationUID = organization
     dataset.save_as(path, enforce_file_format=True)
+
+
+def use_fixed_dates(dataset: Dataset) -> None:
+    """Replace what depends on the clock."""
+    fixed = {"DA": DATE, "TM": TIME, "DT": DATE + TIME}
+    for element in dataset.iterall():
+        if element.VR in fixed and element.value:
+            element.value = fixed[element.VR]
 
 
 def stain_level(

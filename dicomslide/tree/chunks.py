@@ -101,8 +101,8 @@ def _bytes_in(words: str) -> int:
     return found
 
 
-def other_sizes(chunks: TreeChunks, sizes: Mapping[str, int]) -> tuple[int, ...]:
-    """Find the lengths of a chunk along channels and focal planes, 1 by default.
+def other_sizes(chunks: TreeChunks, sizes: Mapping[str, int], default: int = 1) -> tuple[int, ...]:
+    """Find the lengths of a chunk along other dimensions than rows and columns.
 
     Parameters
     ----------
@@ -110,6 +110,8 @@ def other_sizes(chunks: TreeChunks, sizes: Mapping[str, int]) -> tuple[int, ...]
         Sizes by dimension; anything else leaves the defaults
     sizes : mapping
         Lengths of the dimensions by name
+    default : int, optional
+        Length of a chunk along dimensions that are not named
 
     Raises
     ------
@@ -122,7 +124,7 @@ def other_sizes(chunks: TreeChunks, sizes: Mapping[str, int]) -> tuple[int, ...]
         size = wanted.get(name)
         if isinstance(size, str) and size != "auto":
             _bytes_in(size)
-        count = 1 if size is None or isinstance(size, str) else integer("chunks", size)
+        count = default if size is None or isinstance(size, str) else integer("chunks", size)
         if count < 1 and count != -1:
             raise ArgumentValueError(f"chunks: sizes must be positive or -1, got {chunks!r}")
         found.append(length if count == -1 else min(count, length))

@@ -13,7 +13,7 @@ from dicomslide.metadata.geometry import ImageGeometry
 from dicomslide.pyramid import LevelGrid
 from dicomslide.tree.schema import SERIES, Variable, is_plane
 
-__all__ = ["channel_coordinates", "other_coordinates", "pixel_coordinates"]
+__all__ = ["channel_coordinates", "other_coordinates", "pixel_coordinates", "texts"]
 
 # Longer coordinates are computed on access, as an array of their values would take over 8 MiB
 _MOST_VALUES = 2**20
@@ -119,7 +119,7 @@ def other_coordinates(
             about = {"units": "mm", "long_name": "Z offset in the slide coordinate system"}
             found[str(name)] = HeldVariable(name, heights, about)
         elif str(name).startswith("sample") and length == len(_COLORS):
-            found[str(name)] = _texts(str(name), _COLORS)
+            found[str(name)] = texts(str(name), _COLORS)
     return found
 
 
@@ -144,7 +144,7 @@ def channel_coordinates(
         coordinate.name: _along(dimension, coordinate, channels) for coordinate in kind.coordinates
     }
     if kind.series:
-        found[kind.series] = _texts(dimension, series, long_name=SERIES)
+        found[kind.series] = texts(dimension, series, long_name=SERIES)
     return {variable.of(name): values for name, values in found.items()}
 
 
@@ -153,11 +153,11 @@ def _along(dimension: str, coordinate: Coordinate, channels: Sequence[Channel]) 
     attributes = {name: text for name, text in stated.items() if text}
     values = [coordinate.value(channel) for channel in channels]
     if coordinate.type is str:
-        return _texts(dimension, values, **attributes)
+        return texts(dimension, values, **attributes)
     return HeldVariable(dimension, np.array(values, coordinate.type), attributes)
 
 
-def _texts(dimension: str, values: Sequence[str], **attributes: str) -> HeldVariable:
+def texts(dimension: str, values: Sequence[str], **attributes: str) -> HeldVariable:
     """Make a variable of texts along a dimension, of the type that xarray reads from files.
 
     Texts of a fixed length would be written to Zarr with a warning, and cannot be appended to

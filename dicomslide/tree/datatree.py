@@ -10,6 +10,7 @@
     │     parametric_map  (parameter, focal_plane, y, x)
     ├── level_1 …
     ├── derived/segmentation, derived/parametric_map, …
+    ├── annotations/…     a group of annotations each: see `dicomslide.annotations.nodes`
     └── associated/label, associated/overview, associated/thumbnail
           image           (row, column, sample)
 
@@ -42,6 +43,7 @@ from dicomslide.metadata.geometry import ImageGeometry
 from dicomslide.metadata.stains import read_stainings
 from dicomslide.placement.arrangement import Arrangement, Plane, SlideChannel, family_of
 from dicomslide.pyramid import LevelGrid
+from dicomslide.tree.chunks import TreeChunks
 from dicomslide.tree.coordinates import pixel_coordinates
 from dicomslide.tree.schema import KINDS, associated_path, derived_path, level_path
 from dicomslide.tree.variables import (
@@ -52,7 +54,7 @@ from dicomslide.tree.variables import (
     channel_variables,
 )
 
-__all__ = ["build_groups"]
+__all__ = ["build_groups", "check_dimensions"]
 
 _ROOT_ATTRIBUTES = {
     "container_identifier": "ContainerIdentifier",
@@ -88,7 +90,7 @@ def build_groups(
     Raises
     ------
     ArgumentValueError
-        When sizes of chunks are invalid, or for a dimension that no node has
+        When sizes of chunks are invalid
     """
     base = arrangement.levels[0].geometry
     template = arrangement.template[0].metadata
@@ -113,13 +115,23 @@ def build_groups(
     for name, images in associated.items():
         for number, image in enumerate(images):
             groups[associated_path(name, number)] = _associated(image, form)
-    if isinstance(form.chunks, Mapping):
+    return groups
+
+
+def check_dimensions(chunks: TreeChunks, groups: Mapping[str, xr.Dataset]) -> None:
+    """Check that chunks are given for dimensions that nodes have.
+
+    Raises
+    ------
+    ArgumentValueError
+        When no node has a dimension
+    """
+    if isinstance(chunks, Mapping):
         known = {str(name) for group in groups.values() for name in group.dims}
-        if unknown := set(form.chunks) - known:
+        if unknown := set(chunks) - known:
             raise ArgumentValueError(
                 f"chunks: there is no dimension {sorted(unknown)}, only {sorted(known)}"
             )
-    return groups
 
 
 def _planes_on(

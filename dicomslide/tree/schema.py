@@ -7,8 +7,9 @@ Several variables of one kind are numbered, as are their dimensions and coordina
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
 __all__ = [
     "Kind",
     "Variable",
+    "annotations_path",
+    "as_name",
     "describe",
+    "is_annotations",
     "is_associated",
     "is_derived",
     "level_number",
@@ -122,6 +126,11 @@ SEGMENTATION = KINDS[ChannelTypes.SEGMENT]
 LABEL_MAP = Kind("label_map")
 MAPS = tuple(kind for kind in KINDS.values() if kind not in (IMAGE, SEGMENTATION))
 
+ANNOTATION, NODE = "annotation", "node"
+"""Dimensions of annotations, and of the points along their outlines."""
+GEOMETRY, NODE_COUNT, TRACKING = "geometry", "node_count", "tracking_identifier"
+SLIDE_Z = "slide_z"
+
 
 def describe() -> str:
     """Format a table of the coordinates along channels, segments and parameters."""
@@ -179,6 +188,23 @@ def is_derived(path: str) -> bool:
 def associated_path(name: str, index: int) -> str:
     """Make the path of the node of an associated image, counted from 0."""
     return f"/associated/{name}" + (f"_{index}" if index else "")
+
+
+def annotations_path(label: str, known: Container[str]) -> str:
+    """Make the path of the node of a group of annotations, other than those that are known."""
+    name = as_name(label) or "group"
+    paths = (f"/annotations/{numbered(name, number)}" for number in count(1))
+    return next(path for path in paths if path not in known)
+
+
+def as_name(text: str) -> str:
+    """Make a name of a text: letters and digits of it in lower case, with underscores between."""
+    return re.sub(r"\W+", "_", text.lower()).strip("_")
+
+
+def is_annotations(path: str) -> bool:
+    """Whether a node is that of a group of annotations."""
+    return path.startswith("/annotations/")
 
 
 def is_associated(path: str) -> bool:

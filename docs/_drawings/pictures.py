@@ -10,6 +10,7 @@ import xarray as xr
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.patches import ConnectionPatch, Rectangle
+from skimage.measure import find_contours
 
 import dicomslide
 from dicomslide.testing import OpticalPath, write_slide
@@ -28,6 +29,7 @@ def main(target: Path = STATIC) -> None:
         "fluorescence": draw_channels,
         "z-stack": draw_stack,
         "plots": draw_plots,
+        "annotations": draw_annotations,
     }
     for name, draw in pictures.items():
         with TemporaryDirectory() as folder:
@@ -66,6 +68,33 @@ def draw_plots(folder: Path) -> plt.Figure:
     part = tree.slide.clip(x=(12.6, 12.9), y=(26.7, 27.0))
     part.slide.plot(panels[1])
     part.slide.plot(panels[2], overlay=True)
+    return figure
+
+
+def draw_annotations(folder: Path) -> plt.Figure:
+    """Draw a part of a slide with outlines of nuclei, and the numbers of these on its pixels."""
+    write_slide(folder / "slide", segmentations=["BINARY"])
+    slide = dicomslide.open_slide(folder / "slide")
+    level = slide.to_datatree()["level_0"].isel(focal_plane=0)
+    part = {"y": slice(400, 520), "x": slice(400, 640)}
+    mask = level["segmentation"].sel(segment=1).isel(part).values
+    contours = find_contours(np.pad(mask, 1), 0.5)
+    outlines = [found[:-1, ::-1] + 399.5 for found in contours if len(found) > 9]
+    dicomslide.write_annotations(
+        (np.concatenate(outlines), np.array([len(one) for one in outlines])),
+        folder / "cells.dcm",
+        slide=slide,
+    )
+    (group,) = dicomslide.open_slide([folder / "slide", folder / "cells.dcm"]).annotations
+    figure, panels = plt.subplots(1, 2, figsize=(11, 3), layout="constrained")
+    edges = 400, 640, 520, 400
+    panels[0].imshow(level["image"].isel(part | {"channel": 0}), extent=edges)
+    group.to_geodataframe(level=0).boundary.plot(ax=panels[0], color="#ffd400", linewidth=1.2)
+    numbers = group.rasterize().isel(part).values
+    shown = np.ma.masked_equal(numbers * 7 % 20 + (numbers > 0), 0)
+    panels[1].imshow(shown, extent=edges, cmap="tab20", interpolation="nearest")
+    for axes, title in zip(panels, ("group.to_geodataframe()", "group.rasterize()"), strict=True):
+        axes.set(xticks=(), yticks=(), title=title, xlim=edges[:2], ylim=edges[2:])
     return figure
 
 

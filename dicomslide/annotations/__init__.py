@@ -1,0 +1,1 @@
+"""Annotations of slides: groups of points, lines and outlines with codes and measurements."""
