@@ -20,7 +20,7 @@ from dicomslide.display.tiles import Picture, Shown
 from dicomslide.errors import ArgumentValueError
 from dicomslide.metadata.colors import distinct_color
 
-__all__ = ["Labels", "Layer", "Mask", "Quantity", "SlideLayer", "Wishes"]
+__all__ = ["Labels", "Layer", "Mask", "Quantity", "SlideLayer", "Wishes", "read_color"]
 
 Wishes = Mapping[str, str]
 """Options for the display of a layer: the query of a request."""
@@ -103,7 +103,7 @@ class SlideLayer:
         for index, *more in items:
             if not index.isdecimal() or int(index) >= count or len(more) not in (0, 1, 3):
                 raise ArgumentValueError(f"channels: {wish!r} names none of {count}")
-            color = _read_color(more[0]) if more else None
+            color = read_color(more[0]) if more else None
             found.append(Shown(int(index), color, _read_window(more[1:]) if more[1:] else None))
         if len({item.index for item in found}) < len(found):
             raise ArgumentValueError(f"channels: {wish!r} names one twice")
@@ -128,7 +128,7 @@ class Mask:
 
     def draw(self, grid: Grid, height: float, wishes: Wishes) -> NDArray[np.uint8]:
         """Draw a part."""
-        color = _read_color(wishes["color"]) if "color" in wishes else self.band.display.color
+        color = read_color(wishes["color"]) if "color" in wishes else self.band.display.color
         ((pixels, inside),) = read_bands([self.band], grid, height)
         tile = np.empty((*grid.size, 4), np.uint8)
         tile[..., :3] = list(bytes.fromhex(color))
@@ -253,7 +253,8 @@ def _limits(band: Band, window: tuple[float, float]) -> tuple[float, float]:
     return min(low, window[0]), max(high, window[1])
 
 
-def _read_color(text: str) -> str:
+def read_color(text: str) -> str:
+    """Check a colour that a page asks for: six hexadecimal digits, in capitals."""
     if not _COLOR.fullmatch(text):
         raise ArgumentValueError(f"color: {text!r} is none, expected six hexadecimal digits")
     return text.upper()

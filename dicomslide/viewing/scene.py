@@ -22,6 +22,7 @@ from dicomslide.slide import Slide
 from dicomslide.tree.schema import IMAGE, SLIDE_X, is_associated, may_show_label
 from dicomslide.viewing.axes import SlideAxes, place
 from dicomslide.viewing.layers import Layer, SlideLayer, Wishes
+from dicomslide.viewing.outlines import annotation_layers
 from dicomslide.viewing.overlays import derived_layers, open_overlays
 
 __all__ = ["Encoded", "Scene"]
@@ -90,7 +91,8 @@ class Scene:
         self._picture = Picture(groups)
         derived, self._not_shown = derived_layers(groups, self._axes)
         own = open_overlays(overlays, self._axes, self._picture.grid)
-        self._layers: list[Layer] = [SlideLayer(self._picture), *derived, *own]
+        drawn = annotation_layers(groups, self._axes)
+        self._layers: list[Layer] = [SlideLayer(self._picture), *derived, *drawn, *own]
         self._associated = {
             path.rpartition("/")[2]: node[IMAGE.name]
             for path, node in groups.items()
