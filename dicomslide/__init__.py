@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dicomslide.annotations.group import Annotation as Annotation
     from dicomslide.annotations.group import AnnotationGroup as AnnotationGroup
-    from dicomslide.annotations.writing import write_annotations as write_annotations
     from dicomslide.enum import ChannelTypes as ChannelTypes
     from dicomslide.enum import ImageFlavors as ImageFlavors
     from dicomslide.errors import DicomSlideError as DicomSlideError
@@ -57,6 +56,7 @@ if TYPE_CHECKING:
     from dicomslide.tile import compute_frame_positions as compute_frame_positions
     from dicomslide.tile import disassemble_total_pixel_matrix as disassemble_total_pixel_matrix
     from dicomslide.viewing import view as view
+    from dicomslide.writing.annotations import write_annotations as write_annotations
     from dicomslide.writing.identity import WrittenInstance as WrittenInstance
     from dicomslide.writing.parametric_map import write_parametric_map as write_parametric_map
     from dicomslide.writing.segmentation import write_segmentation as write_segmentation
@@ -120,7 +120,7 @@ _PLACES = {
     "store": "writing.storing",
     "to_ome_zarr": "export.ome_zarr",
     "view": "viewing",
-    "write_annotations": "annotations.writing",
+    "write_annotations": "writing.annotations",
     "write_parametric_map": "writing.parametric_map",
     "write_segmentation": "writing.segmentation",
 }

@@ -205,7 +205,10 @@ def _annotations(options: argparse.Namespace) -> None:
     ):
         if path is not None:
             if not groups:
-                raise ArgumentValueError(f"{options.source}: there are no annotations")
+                from dicomslide.sources.urls import name_of_url
+
+                names = ", ".join(map(name_of_url, options.source))
+                raise ArgumentValueError(f"{names}: there are no annotations")
             write(groups, path)
             print(f"{path}: {counted(sum(map(len, groups)), 'annotation')}")
             return

@@ -2,14 +2,16 @@
 
 import csv
 import json
+import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from dicomslide.annotations.geojson import to_features
 from dicomslide.annotations.group import AnnotationGroup
 from dicomslide.annotations.tables import measured_names
-from dicomslide.errors import ArgumentValueError, StoreError
+from dicomslide.errors import ArgumentValueError, DicomSlideError, StoreError
 
 __all__ = ["write_csv", "write_geojson", "write_parquet"]
 
@@ -25,14 +27,11 @@ def write_csv(groups: Sequence[AnnotationGroup], path: Path) -> None:
         When the file cannot be written
     """
     names = dict.fromkeys(name for group in groups for name in measured_names(group))
-    try:
-        with path.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow((*_COLUMNS, *names))
-            for index, group in enumerate(groups):
-                writer.writerows(_rows(index, group, list(names)))
-    except OSError as error:
-        raise StoreError(f"{path}: {error.strerror or error}") from error
+    with _whole(path) as part, part.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow((*_COLUMNS, *names))
+        for index, group in enumerate(groups):
+            writer.writerows(_rows(index, group, list(names)))
 
 
 def _rows(index: int, group: AnnotationGroup, names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
@@ -53,15 +52,12 @@ def write_geojson(groups: Sequence[AnnotationGroup], path: Path) -> None:
     StoreError
         When the file cannot be written
     """
-    try:
-        with path.open("w", encoding="utf-8") as file:
-            file.write('{"type": "FeatureCollection", "features": [')
-            for number, feature in enumerate(to_features(groups)):
-                file.write(",\n" if number else "\n")
-                json.dump(feature, file, ensure_ascii=False)
-            file.write("\n]}\n")
-    except OSError as error:
-        raise StoreError(f"{path}: {error.strerror or error}") from error
+    with _whole(path) as part, part.open("w", encoding="utf-8") as file:
+        file.write('{"type": "FeatureCollection", "features": [')
+        for number, feature in enumerate(to_features(groups)):
+            file.write(",\n" if number else "\n")
+            json.dump(feature, file, ensure_ascii=False)
+        file.write("\n]}\n")
 
 
 def write_parquet(groups: Sequence[AnnotationGroup], path: Path) -> None:
@@ -82,9 +78,24 @@ def write_parquet(groups: Sequence[AnnotationGroup], path: Path) -> None:
         tables.append(table)
     import pandas as pd
 
+    with _whole(path) as part:
+        try:
+            pd.concat(tables, ignore_index=True).to_parquet(part)
+        except ImportError as error:
+            raise ArgumentValueError("--parquet: needs the package pyarrow") from error
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """Name another file to write, which gets its name when it is whole."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        pd.concat(tables, ignore_index=True).to_parquet(path)
-    except ImportError as error:
-        raise ArgumentValueError("--parquet: needs the package pyarrow") from error
+        try:
+            yield part
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)
+    except DicomSlideError:
+        raise
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror or error}") from error

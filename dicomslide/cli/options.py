@@ -193,7 +193,7 @@ def _add_annotation_options(
     )
     add = annotate.add_argument
     add("cells", metavar="CELLS.geojson", type=Path, help="outlines in pixels of the largest level")
-    add("out", metavar="OUT.dcm", type=Path, help="Microscopy Bulk Simple Annotations to write")
+    add("out", metavar="OUT.dcm", help="Microscopy Bulk Simple Annotations to write: path or URL")
     add("--label", default="annotations", help="label of what has none (%(default)s)")
     add(
         "--algorithm",

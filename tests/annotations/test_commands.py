@@ -9,6 +9,7 @@ import pytest
 from pydicom.sr.codedict import codes
 
 import dicomslide
+from dicomslide.cli import annotations
 from dicomslide.testing import AnnotationOptions
 from tests.annotations.conftest import draw
 
@@ -115,7 +116,7 @@ def test_annotate_makes_what_annotations_gives(run, folder, tmp_path, coordinate
         np.testing.assert_allclose(np.array(before), np.array(after), rtol=0, atol=1e-6)
     code, _, errors = run("annotate", slide[0], features, out)
     assert code == 2
-    assert errors == [f"dicomslide: error: {out}: exists already; overwrite replaces it"]
+    assert errors == [f"dicomslide: error: {out}: already exists; overwrite it explicitly"]
     assert run("annotate", slide[0], features, out, "--overwrite")[0] == 0
 
 
@@ -124,3 +125,16 @@ def test_representation_tells_of_annotations(folder):
     assert repr(slide).endswith(", 2 groups of annotations>")
     assert repr(slide.annotations[0]) == "<AnnotationGroup 'Tumor': 7 x POLYGON>"
     assert slide.annotations[0].property_type.meaning == codes.SCT.Cell.meaning
+
+
+def test_a_file_that_cannot_be_written_whole_is_not_there(run, folder, tmp_path, monkeypatch):
+    def fail(groups):
+        yield {"type": "Feature"}
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(annotations, "to_features", fail)
+    out = tmp_path / "a.geojson"
+    code, _, errors = run("annotations", folder, "--geojson", out)
+    assert code == 2
+    assert errors == [f"dicomslide: error: {out}: No space left on device"]
+    assert not [path for path in tmp_path.iterdir() if "geojson" in path.name]

@@ -4,10 +4,13 @@ import json
 import shutil
 import subprocess
 import warnings
+from pathlib import Path
 
+import fsspec
 import geopandas
 import highdicom as hd
 import numpy as np
+import pydicom
 import pytest
 import shapely
 from pydicom.sr.codedict import codes
@@ -278,12 +281,12 @@ def test_nothing_is_left_where_writing_fails(slide, tmp_path, monkeypatch):
     path = tmp_path / "cells.dcm"
     dicomslide.write_annotations(arrays("POINT"), path, slide=slide, graphic_type="POINT")
     before = path.read_bytes()
-    with pytest.raises(OSError, match="exists already; overwrite replaces it"):
+    with pytest.raises(OSError, match="already exists; overwrite it explicitly"):
         dicomslide.write_annotations(arrays("POLYGON"), path, slide=slide)
     dicomslide.write_annotations(arrays("POLYGON"), path, slide=slide, overwrite=True)
     assert path.read_bytes() != before
-    with pytest.raises(OSError, match="No such file or directory"):
-        dicomslide.write_annotations(arrays("POLYGON"), tmp_path / "no" / "a.dcm", slide=slide)
+    with pytest.raises(OSError, match="nothing is written"):
+        dicomslide.write_annotations(arrays("POLYGON"), path / "a.dcm", slide=slide)
     assert [file.name for file in tmp_path.iterdir()] == ["cells.dcm"]
 
 
@@ -329,3 +332,19 @@ def test_what_cannot_be_written_is_named(slide, tmp_path, geometries, options, m
     with pytest.raises(dicomslide.DicomSlideError, match=message):
         dicomslide.write_annotations(geometries, tmp_path / "a.dcm", slide=slide, **options)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_or_a_bucket_takes_the_file(slide, tmp_path):
+    written = dicomslide.write_annotations(
+        arrays("POINT"), tmp_path / "new", slide=slide, graphic_type="POINT"
+    )
+    assert Path(written.path) == tmp_path / "new" / f"{written.sop_instance_uid}.dcm"
+    dataset = pydicom.dcmread(written.path)
+    assert dataset.SOPClassUID == written.sop_class_uid
+    assert dataset.SeriesInstanceUID == written.series_instance_uid
+    assert written.level == 0
+    there = dicomslide.write_annotations(
+        arrays("POINT"), "memory://cells/points.dcm", slide=slide, graphic_type="POINT"
+    )
+    with fsspec.open(there.path) as file:
+        assert pydicom.dcmread(file).SOPInstanceUID == there.sop_instance_uid

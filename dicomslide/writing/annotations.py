@@ -6,7 +6,6 @@ import hashlib
 import os
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
@@ -18,15 +17,16 @@ from dicomslide.annotations.incoming import NewGroup, groups_of
 from dicomslide.annotations.places import Affine, from_pixels, to_pixels
 from dicomslide.annotations.vectors import POINTS_EACH
 from dicomslide.arguments import require_type, selection
-from dicomslide.errors import ArgumentValueError, StoreError
+from dicomslide.errors import ArgumentValueError
 from dicomslide.image import TiledImage
 from dicomslide.pyramid import LevelGrid
+from dicomslide.slide import Slide
+from dicomslide.writing.identity import WrittenInstance
+from dicomslide.writing.outputs import open_output
 
 if TYPE_CHECKING:
     import highdicom as hd
     from pydicom.sr.coding import Code
-
-    from dicomslide.slide import Slide
 
 __all__ = ["write_annotations"]
 
@@ -64,7 +64,8 @@ def write_annotations(
     algorithm: tuple[str, str] | hd.AlgorithmIdentificationSequence | None = None,
     series_description: str | None = None,
     overwrite: bool = False,
-) -> None:
+    storage_options: Mapping[str, Any] | None = None,
+) -> WrittenInstance:
     """Write annotations of a slide as a Microscopy Bulk Simple Annotations instance.
 
     There is a group for each label and graphic type. The file is complete, or not there.
@@ -76,8 +77,8 @@ def write_annotations(
         columns of numbers are measurements; a GeoJSON FeatureCollection or its path, as QuPath
         writes it, whose features have classifications and measurements; or points, shape (number of
         points, 2 or 3), and the number of points of each annotation, shape (n,)
-    path : path
-        File to write
+    path : path or str
+        File whose name ends with ``.dcm``, or folder; local or a URL that fsspec knows
     slide : Slide
         Slide that is annotated
     level : int, optional
@@ -106,7 +107,14 @@ def write_annotations(
     series_description : str, optional
         Series Description
     overwrite : bool, optional
-        Whether a file of that name is replaced
+        Whether an existing file is replaced
+    storage_options : mapping, optional
+        Options of the file system of a URL
+
+    Returns
+    -------
+    WrittenInstance
+        Path and UIDs of the instance
 
     Raises
     ------
@@ -124,9 +132,7 @@ def write_annotations(
     --------
     >>> dicomslide.write_annotations("cells.geojson", "cells.dcm", slide=slide)
     """
-    from dicomslide.slide import Slide as SlideClass
-
-    require_type("slide", slide, SlideClass)
+    require_type("slide", slide, Slide)
     number = selection("level", level, slide.num_levels)
     for name, value, choices in (
         ("units", units, ("pixels", "mm")),
@@ -135,8 +141,6 @@ def write_annotations(
     ):
         if value not in choices:
             raise ArgumentValueError(f"{name}: expected {' or '.join(choices)}, got {value!r}")
-    if os.path.exists(path) and not overwrite:
-        raise StoreError(f"{os.fspath(path)}: exists already; overwrite replaces it")
     groups = groups_of(geometries, label, graphic_type, measurements)
     image = slide._arrangement.template[number]
     grid = slide._arrangement.levels[number]
@@ -155,7 +159,17 @@ def write_annotations(
     )
     if series_description is not None:
         dataset.SeriesDescription = series_description
-    _save(dataset, path)
+    name = f"{dataset.SOPInstanceUID}.dcm"
+    with open_output(path, storage_options, overwrite=overwrite, many=False) as output:
+        dataset.save_as(output.add(name), enforce_file_format=True)
+        (written,) = output.finish()
+    return WrittenInstance(
+        written,
+        str(dataset.SOPClassUID),
+        str(dataset.SOPInstanceUID),
+        str(dataset.SeriesInstanceUID),
+        number if coordinate_type == "2D" else None,
+    )
 
 
 def _transform(
@@ -303,18 +317,3 @@ def _unit(name: str) -> Code:
     words = name.replace("μ", "µ").split()
     unit = _UNITS.get(words[-1].strip("()[]")) if words else None
     return Code(unit, "UCUM", unit) if unit else Code("1", "UCUM", "no units")
-
-
-def _save(dataset: Dataset, path: str | os.PathLike[str]) -> None:
-    """Write a file, which has its name once it is whole."""
-    path = os.fspath(path)
-    folder, name = os.path.split(path)
-    part = os.path.join(folder, f".{name}.{os.getpid()}.part")
-    try:
-        dataset.save_as(part, enforce_file_format=True)
-        os.replace(part, path)
-    except OSError as error:
-        raise StoreError(f"{path}: {error.strerror or error}") from error
-    finally:
-        with suppress(FileNotFoundError):
-            os.remove(part)
