@@ -87,8 +87,13 @@ class Identity:
             raise ArgumentTypeError("sop_instance_uid: several instances are written")
         from dicomslide import __version__
 
-        images = slide._arrangement.template
-        numbers = [int(image.metadata.get("SeriesNumber") or 0) for image in images]
+        arrangement = slide._arrangement
+        shown = (image for channel in arrangement.channels for image in channel.images)
+        # Channels of slides are in the order of series, so that results come after what is there
+        numbers = [
+            int(image.metadata.get("SeriesNumber") or 0)
+            for image in (*arrangement.template, *shown)
+        ]
         chosen = {
             "series_instance_uid": generate_uid(prefix=None),
             "series_number": max(numbers) + 1,

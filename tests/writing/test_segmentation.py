@@ -358,3 +358,13 @@ def test_opening_writing_and_opening_changes_nothing_of_the_slide(written, slide
     before = slide.get_image(1).metadata.to_json()
     write(labels_on(slide, 1), tmp_path / "out.dcm", slide)
     assert slide.get_image(1).metadata.to_json() == before
+
+
+def test_results_come_after_what_the_slide_has(make_slide, tmp_path):
+    written = make_slide(**LEVELS, segmentations=("BINARY",))
+    slide = open_slide(written.folder)
+    (result,) = write(labels_on(slide, 0), tmp_path / "out.dcm", slide)
+    numbers = [int(pydicom.dcmread(path).SeriesNumber) for path in written.paths]
+    assert int(pydicom.dcmread(result.path).SeriesNumber) == max(numbers) + 1
+    labels = open_with(written, result.path).to_datatree()["level_0"]["label"].values
+    assert labels[-2:].tolist() == list(SEGMENTS)
