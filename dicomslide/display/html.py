@@ -52,6 +52,7 @@ def describe_slide(slide: Slide) -> str:
         f"{_planes(slide)}</div>",
         _levels(slide),
         *map(partial(_channels, slide), KINDS.values()),
+        _annotations(slide),
         _associated(slide),
     ]
     return (
@@ -124,6 +125,19 @@ def _levels(slide: Slide) -> str:
             )
         )
     return _table(("level", f"rows {_TIMES} columns", "µm per pixel", "magnification"), rows)
+
+
+def _annotations(slide: Slide) -> str:
+    groups = slide.annotations
+    if not groups:
+        return ""
+    rows = [
+        (group.label or group.property_type.meaning, f"{len(group)} {_TIMES} {group.graphic_type}")
+        for group in groups[:_MOST_CHANNELS]
+    ]
+    if len(groups) > _MOST_CHANNELS:
+        rows.append((f"… and {len(groups) - _MOST_CHANNELS} more", ""))
+    return _table(("Annotations", ""), rows)
 
 
 def _channels(slide: Slide, kind: ChannelKind) -> str:

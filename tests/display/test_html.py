@@ -11,9 +11,11 @@ from PIL import Image
 from dicomslide import make_thumbnail, open_slide
 from dicomslide.testing import (
     ORIENTATIONS,
+    AnnotationOptions,
     OpticalPath,
     SegmentationOptions,
     orientation_from_angle,
+    write_annotations,
 )
 
 TIMES = "\N{MULTIPLICATION SIGN}"
@@ -25,6 +27,17 @@ def picture_of(html):
 
 
 class TestHtml:
+    def test_annotations_are_counted(self, make_slide, tmp_path):
+        written = make_slide()
+        points = [np.array([[5.5, 6.5]]), np.array([[1.5, 2.5]])]
+        path = tmp_path / "cells.dcm"
+        write_annotations(path, written, [AnnotationOptions("POINT", points, "a < b")])
+        html = open_slide([written.folder, path])._repr_html_()
+        text = re.sub("<[^>]*>", " ", html)
+        assert "Annotations" in text
+        assert re.search(rf"a &lt; b\s+2 {TIMES} POINT", text)
+        assert "Annotations" not in open_slide(written.folder)._repr_html_()
+
     @pytest.mark.parametrize("orientation", ORIENTATIONS)
     def test_picture_is_upright(self, make_slide, orientation):
         slide = open_slide(make_slide(orientation=orientation, tile=(48, 64)).folder)
