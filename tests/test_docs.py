@@ -257,7 +257,7 @@ def test_page_runs_and_prints_what_it_shows(
 
 def test_few_blocks_are_not_run() -> None:
     skipped = [b for page in PAGES for b in blocks(page) if b.note.startswith("no-run")]
-    assert len(skipped) <= 2
+    assert len(skipped) <= 3
     assert all(block.note.removeprefix("no-run:").strip() for block in skipped)
 
 

@@ -218,14 +218,15 @@ def test_frames_are_dropped_when_they_are_in_all_regions(remote):
 
 
 def test_a_hundred_regions_are_asked_for_at_once(make_slide):
-    """What lies close together in a file is one request, and each byte comes once."""
+    """What lies close together in a file is read in blocks side by side, and each byte once."""
     written = make_slide(size=(640, 960), tile=(32, 48))
     with RangeServer(written.folder) as server:
         slide = open_slide([server.url(path) for path in written.paths])
         corners = [(row, column) for row in range(0, 640, 64) for column in range(0, 960, 96)]
         server.requests.clear()
         regions = slide.get_image_regions(corners, 0, (64, 96))
-        assert len(server.requests) == 1
+        # Blocks have at least a MiB, and these are less than two
+        assert len(server.requests) <= 2
         assert server.bytes_sent <= 640 * 960 * 3
     pixels = written.levels[0].pixels()
     for region, (row, column) in zip(regions, corners, strict=True):

@@ -520,7 +520,8 @@ def _(folder: Path, write: Write) -> SyntheticSlide:
 )
 def _(folder: Path, write: Write) -> SyntheticSlide:
     written = write(folder)
-    os.truncate(folder / LEVEL, 1200)
+    # In the middle of Dimension Organization Sequence, whose header begins at 1200
+    os.truncate(folder / LEVEL, 1220)
     return written
 
 

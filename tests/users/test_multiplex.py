@@ -366,10 +366,12 @@ def test_damaged_state_does_not_keep_a_slide_from_opening(written, tmp_path):
     other = write_slide(tmp_path, SMALL, samples=1)
     state = (written.folder / "state.dcm").read_bytes()
     (tmp_path / "state.dcm").write_bytes(state[: len(state) // 2])
-    assert open_slide(other.folder).num_channels == 1
+    with pytest.warns(UserWarning, match=r"state\.dcm: .*damaged or truncated; it is left out"):
+        slide = open_slide(other.folder)
+    assert slide.num_channels == 1
 
 
 def test_folder_of_states_alone_has_no_slide(written, tmp_path):
     (tmp_path / "state.dcm").write_bytes((written.folder / "state.dcm").read_bytes())
-    with pytest.raises(NoSlideError, match="1 x Presentation State"):
+    with pytest.raises(NoSlideError, match="1 x Advanced Blending Presentation State"):
         open_slide(tmp_path)
