@@ -135,8 +135,7 @@ def _of_arrays(
             raise ArgumentValueError(
                 f"measurements: {name} has shape {own.shape}, expected {counts.shape}"
             )
-    starts = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
-    return NewGroup(label, graphic_type, Vectors(points, starts), values)
+    return NewGroup(label, graphic_type, Vectors.of_counts(points, counts), values)
 
 
 @dataclass(frozen=True)
@@ -198,7 +197,7 @@ def _open_rings(parts: NDArray[Any], is_closed: bool) -> Vectors:
     if is_closed:
         points = np.delete(points, np.cumsum(counts) - 1, axis=0)
         counts -= 1
-    return Vectors(points, np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]))
+    return Vectors.of_counts(points, counts)
 
 
 def _features(source: Any, label: str) -> Iterator[_Item]:
@@ -284,10 +283,7 @@ def _group(label: str, kind: str, members: Sequence[tuple[_Item, NDArray]]) -> N
     return NewGroup(
         label,
         kind,
-        Vectors(
-            np.concatenate([points for _, points in members]),
-            np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]),
-        ),
+        Vectors.of_counts(np.concatenate([points for _, points in members]), counts),
         {
             name: np.array([item.measurements.get(name, np.nan) for item, _ in members])
             for name in names

@@ -180,8 +180,8 @@ def _as_bulk(graphic_type: str, points: NDArray[np.float64]) -> tuple[str, NDArr
 
 def _group(dataset: Dataset, uid: str, number: int, regions: Sequence[_Region]) -> AnnotationGroup:
     first = regions[0]
-    starts = np.cumsum([0, *(len(region.points) for region in regions)])
-    vectors = Vectors(np.concatenate([region.points for region in regions]), starts)
+    points = [region.points for region in regions]
+    vectors = Vectors.of_counts(np.concatenate(points), list(map(len, points)))
     names = dict.fromkeys(key for region in regions for key in region.measurements)
     return AnnotationGroup(
         number=number,

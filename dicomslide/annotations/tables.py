@@ -84,6 +84,4 @@ def _padded(vectors: Vectors, least: int) -> Vectors:
         return vectors
     repeats = np.ones(len(points), np.int64)
     repeats[starts[1:] - 1] += lacking
-    return Vectors(
-        np.repeat(points, repeats, axis=0), np.concatenate([[0], np.cumsum(counts + lacking)])
-    )
+    return Vectors.of_counts(np.repeat(points, repeats, axis=0), counts + lacking)

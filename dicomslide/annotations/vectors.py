@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from dicomslide.annotations.numbers import StoredNumbers
 from dicomslide.errors import InvalidImageError
@@ -31,6 +31,11 @@ class Vectors(NamedTuple):
 
     points: NDArray[np.floating]
     starts: NDArray[np.int64]
+
+    @classmethod
+    def of_counts(cls, points: NDArray[np.floating], counts: ArrayLike) -> "Vectors":
+        """Divide points by the number of points of each annotation, shape (n,)."""
+        return cls(points, np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]))
 
     @property
     def counts(self) -> NDArray[np.int64]:

@@ -19,7 +19,7 @@ _TIMES = "\N{MULTIPLICATION SIGN}"
 _SIZE = 200
 # A slide without a small level is shown without a picture
 _MOST_FRAMES = 16
-_MOST_CHANNELS = 24
+_MOST_LISTED = 24
 _TABLE = "border-collapse:collapse;margin:0 0 .6em"
 _CELL = "text-align:left;padding:.1em .9em .1em 0;vertical-align:top"
 _COLOR = (
@@ -133,11 +133,9 @@ def _annotations(slide: Slide) -> str:
         return ""
     rows = [
         (group.label or group.property_type.meaning, f"{len(group)} {_TIMES} {group.graphic_type}")
-        for group in groups[:_MOST_CHANNELS]
+        for group in groups
     ]
-    if len(groups) > _MOST_CHANNELS:
-        rows.append((f"… and {len(groups) - _MOST_CHANNELS} more", ""))
-    return _table(("Annotations", ""), rows)
+    return _list("Annotations", rows)
 
 
 def _channels(slide: Slide, kind: ChannelKind) -> str:
@@ -146,15 +144,13 @@ def _channels(slide: Slide, kind: ChannelKind) -> str:
         # One optical path that has nothing but a number
         return ""
     rows = []
-    for channel in channels[:_MOST_CHANNELS]:
+    for channel in channels:
         color = f'<span style="{_COLOR}{channel.color}"></span>' if channel.color else ""
         markers = ", ".join(code.meaning for code in channel.markers)
         label = escape(channel.label or channel.identifier)
         about = escape(channel.unit or (markers if markers != channel.label else ""))
         rows.append((f"{color}{label}", about))
-    if len(channels) > _MOST_CHANNELS:
-        rows.append((f"… and {len(channels) - _MOST_CHANNELS} more", ""))
-    return _table((kind.heading, ""), rows, is_safe=True)
+    return _list(kind.heading, rows, is_safe=True)
 
 
 def _associated(slide: Slide) -> str:
@@ -165,6 +161,14 @@ def _associated(slide: Slide) -> str:
     }
     found = [name for name, images in names.items() if images]
     return f"<div>Associated images: {', '.join(found)}</div>" if found else ""
+
+
+def _list(heading: str, rows: Sequence[Sequence[str]], is_safe: bool = False) -> str:
+    """Write a table of two columns, of which the first rows are shown."""
+    shown = list(rows[:_MOST_LISTED])
+    if len(rows) > len(shown):
+        shown.append((f"… and {len(rows) - len(shown)} more", ""))
+    return _table((heading, ""), shown, is_safe)
 
 
 def _table(headings: Sequence[str], rows: Iterable[Sequence[str]], is_safe: bool = False) -> str:

@@ -216,7 +216,8 @@ def arrange(
             template.setdefault(item.level, item.image)
         if not used:
             thumbnails.append(item.image)
-    channels.sort(key=lambda channel: list(KINDS).index(channel.type))
+    order = list(KINDS)
+    channels.sort(key=lambda channel: order.index(channel.type))
     return Arrangement(
         levels=placement.levels,
         template=tuple(template[level] for level in range(len(placement.levels))),

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import count
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from dicomslide.annotations.filling import fill
+from dicomslide.annotations.places import Affine
+from dicomslide.annotations.shapes import bounding_boxes
 from dicomslide.annotations.vectors import Vectors
 from dicomslide.display.raster import Grid
 from dicomslide.metadata.colors import distinct_color
@@ -35,17 +37,6 @@ _SMALLEST = 2.0
 _GRAPHIC_TYPES = {"point": "POINT", "line": "POLYLINE", "polygon": "POLYGON"}
 # Pixels of a line, and of a dot to either side of its centre
 _WIDTH, _REACH = 2, 1
-
-
-class _Shapes(NamedTuple):
-    """Outlines in millimetres along the axes of the image."""
-
-    points: NDArray[np.float64]
-    """Shape (number of points, 2): y and x"""
-    starts: NDArray[np.int64]
-    """Index of the first point of each, and the number of points, shape (n + 1,)"""
-    boxes: NDArray[np.float64]
-    """Smallest y and x, largest y and x, shape (n, 4)"""
 
 
 def annotation_layers(
@@ -99,8 +90,7 @@ class Outlines:
         pen, ink = ImageDraw.Draw(picture), (*bytes.fromhex(color), 255)
         found = self._in_sight(grid, _REACH + _WIDTH)
         found = found[:: -(-len(found) // _MOST_DRAWN) or 1]
-        shapes = self._shapes
-        boxes = shapes.boxes[found]
+        shapes, boxes = self._shapes, self._boxes[found]
         is_dot = ((boxes[:, 2:] - boxes[:, :2]) / grid.step).max(axis=1, initial=0) < _SMALLEST
         for row, column in self._pixels(grid, (boxes[is_dot, :2] + boxes[is_dot, 2:]) / 2):
             pen.rectangle((column - _REACH, row - _REACH, column + _REACH, row + _REACH), ink)
@@ -112,8 +102,8 @@ class Outlines:
 
     def values(self, grid: Grid, height: float, wishes: Wishes) -> list[str]:
         """Tell the number and the measurements of the annotation at a pixel in words."""
-        found, shapes = self._in_sight(grid, 0), self._shapes
-        near = Vectors(shapes.points, shapes.starts).of(found)
+        found = self._in_sight(grid, 0)
+        near = self._shapes.of(found)
         # Columns and rows from the centre of the pixel
         points = ((near.points - grid.corner) / grid.step - 0.5)[:, ::-1]
         vectors = Vectors(points, near.starts)
@@ -133,29 +123,29 @@ class Outlines:
         return str(self.node[GEOMETRY].attrs["geometry_type"])
 
     @cached_property
-    def _shapes(self) -> _Shapes:
-        """Read all points, and turn them to the axes of the image."""
+    def _shapes(self) -> Vectors:
+        """Read all points, and turn them to y and x along the axes of the image."""
         matrix = np.array(self.axes.matrix)
         on_slide = np.stack([self.node[name].values for name in (SLIDE_X, SLIDE_Y)], axis=-1)
         x_and_y = (on_slide - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T
-        points = x_and_y[:, ::-1]
-        starts = np.concatenate([[0], np.cumsum(self.node[NODE_COUNT].values, dtype=np.int64)])
-        boxes = np.empty((len(starts) - 1, 4))
-        if len(boxes):
-            boxes[:, :2] = np.minimum.reduceat(points, starts[:-1])
-            boxes[:, 2:] = np.maximum.reduceat(points, starts[:-1])
-        return _Shapes(points, starts, boxes)
+        return Vectors.of_counts(x_and_y[:, ::-1], self.node[NODE_COUNT].values)
+
+    @cached_property
+    def _boxes(self) -> NDArray[np.float64]:
+        """Compute smallest y and x, largest y and x of each, shape (n, 4)."""
+        same = Affine.of(np.eye(2), np.zeros(2))
+        return bounding_boxes(_GRAPHIC_TYPES[self._type], self._shapes, same)
 
     def _in_sight(self, grid: Grid, margin: float) -> NDArray[np.int64]:
         """Find the annotations whose boxes touch a part, with a margin in pixels around it."""
         step = np.array(grid.step)
         low = np.array(grid.corner) - margin * step
         high = low + (np.array(grid.size) + 2 * margin) * step
-        boxes = self._shapes.boxes
+        boxes = self._boxes
         inside = (boxes[:, 2:] >= low).all(axis=1) & (boxes[:, :2] <= high).all(axis=1)
         return np.flatnonzero(inside)
 
-    def _pixels(self, grid: Grid, points: NDArray[np.float64]) -> list[list[int]]:
+    def _pixels(self, grid: Grid, points: NDArray[np.floating]) -> list[list[int]]:
         """Find the row and column of the pixels that points lie in."""
         found: list[list[int]] = np.floor((points - grid.corner) / grid.step).astype(int).tolist()
         return found

@@ -5,7 +5,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from dicomslide import open_slide, write_parametric_map, write_segmentation
+from dicomslide import write_parametric_map, write_segmentation
 from tests.writing.results import (
     ALGORITHM,
     CATEGORY,
@@ -22,11 +22,6 @@ from tests.writing.results import (
 @pytest.fixture(params=["centres", "same"])
 def written(request, make_slide):
     return make_slide(**LEVELS, level_origins=request.param)
-
-
-@pytest.fixture
-def slide(written):
-    return open_slide(written.folder)
 
 
 def areas(values, size):

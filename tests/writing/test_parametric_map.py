@@ -14,16 +14,6 @@ UNIT = ("1", "UCUM", "no units")
 DENSITY = {"Density": UNIT}
 
 
-@pytest.fixture
-def written(make_slide):
-    return make_slide(**LEVELS)
-
-
-@pytest.fixture
-def slide(written):
-    return open_slide(written.folder)
-
-
 def ramp(slide, level, dtype):
     plane = plane_of(slide, level)
     values = np.arange(plane.size).reshape(plane.shape) % 251

@@ -35,16 +35,6 @@ SYNTAXES = [
 OPEN = {"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", SYNTAXES[-1]}
 
 
-@pytest.fixture
-def written(make_slide):
-    return make_slide(**LEVELS)
-
-
-@pytest.fixture
-def slide(written):
-    return open_slide(written.folder)
-
-
 def write(mask, path, slide, **options):
     options = {"segments": SEGMENTS, "algorithm": ALGORITHM} | options
     return write_segmentation(mask, path, slide=slide, **options)

@@ -20,7 +20,7 @@ import dicomslide
 from dicomslide import open_slide, write_segmentation
 from dicomslide.errors import StoreError
 from tests.distributed.conftest import chosen, start_cluster
-from tests.writing.results import ALGORITHM, CATEGORY, LEVELS, NUCLEUS, SEGMENTS, labels_on
+from tests.writing.results import ALGORITHM, CATEGORY, NUCLEUS, SEGMENTS, labels_on
 
 # A mask of 600 MB, stored in 150 MB, in a process that may have 200 MB more than for a small one
 PROGRAM = """
@@ -47,16 +47,6 @@ with dask.config.set(scheduler="threads", num_workers=2):
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     write(12288, "large")
 """
-
-
-@pytest.fixture
-def written(make_slide):
-    return make_slide(**LEVELS)
-
-
-@pytest.fixture
-def slide(written):
-    return open_slide(written.folder)
 
 
 def write(mask, path, slide, **options):
