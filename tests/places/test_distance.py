@@ -68,6 +68,11 @@ def urls(slides: list[SyntheticSlide]) -> Callable[[SyntheticSlide], list[str]]:
     ]
 
 
+def made(server: RangeServer) -> list[str]:
+    """Method and target of each request, sorted."""
+    return sorted(f"{request.method} {request.target}" for request in server.requests)
+
+
 @pytest.mark.parametrize("count", [1, 2, 10])
 def test_urls_are_looked_up_side_by_side(server, slides, urls, count):
     listed = [url for slide in slides[:count] for url in urls(slide)]
@@ -76,7 +81,11 @@ def test_urls_are_looked_up_side_by_side(server, slides, urls, count):
         f"S26-{number}" for number in range(count)
     ]
     # Each file is looked up, and its header is read
-    assert len(server.requests) == 2 * len(listed)
+    assert made(server) == [
+        f"{method} /{url.removeprefix('s3://')}"
+        for method in ("GET", "HEAD")
+        for url in sorted(listed)
+    ]
     assert depth(server.requests) == 2
 
 
@@ -280,8 +289,12 @@ def test_other_files_beside_a_slide_cost_few_bytes(server, slides, folder):
     server.behave()
     slide = open_slide("s3://bucket/beside/", storage_options=server.options)
     assert slide.container_identifier == expected
-    # The listing, whose pages have a thousand objects; files that are too short are not read
-    assert len(server.requests) <= 1 + 120 + len(slides[0].paths)
+    # Each file once, but for those that are too short; the listing, whose pages have a thousand
+    # objects
+    reads = [f"GET /bucket/beside/{number:03}.json" for number in range(120)]
+    reads += [f"GET /bucket/beside/slide/{path.name}" for path in slides[0].paths]
+    assert [text for text in made(server) if "list-type" not in text] == sorted(reads)
+    assert len(server.matching("list-type")) == 1
     listing = sum(request.sent for request in server.matching("list-type"))
     heads = sum(path.stat().st_size for path in slides[0].paths)
     assert server.bytes_sent - listing <= 120 * 1024 + heads

@@ -27,7 +27,13 @@ class BucketServer(RangeServer):
     @property
     def options(self) -> dict[str, Any]:
         """What s3fs needs to reach the buckets."""
-        return {"anon": True, "endpoint_url": self.origin, "use_listings_cache": False}
+        return {
+            "anon": True,
+            "endpoint_url": self.origin,
+            "use_listings_cache": False,
+            # By default requests are repeated after 15 s, which pass on a busy machine
+            "config_kwargs": {"read_timeout": 120},
+        }
 
     def _send(self, request: Request) -> Answer:
         path = self.folder / request.path.lstrip("/")

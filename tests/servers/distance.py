@@ -6,10 +6,13 @@
 ...     depth(server.requests)
 """
 
+import os
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
-from threading import Condition, Event
+from pathlib import Path
+from threading import Condition, Event, get_native_id
 from typing import Protocol
 
 from tests.servers.messages import Request
@@ -17,8 +20,8 @@ from tests.servers.messages import Request
 __all__ = ["Distance", "RoundTrips", "Waves", "depth"]
 
 # A wave is complete after so many windows of seconds without a request, in which the client
-# computes only for this share of the time, and which do not last longer, as on a busy machine
-_WINDOWS, _WINDOW, _IDLE, _LATE = 8, 0.05, 0.3, 1.4
+# computes only for this share of the time, and after which none of its threads could compute
+_WINDOWS, _WINDOW, _IDLE = 8, 0.05, 0.3
 
 
 class Distance(Protocol):
@@ -84,16 +87,31 @@ class Waves:
         while quiet < _WINDOWS and not stopping.is_set():
             self._changed.wait(_WINDOW)
             now = self._activity()
-            requests, busy, passed = (a - b for a, b in zip(now, before, strict=True))
-            idle = not requests and busy < _IDLE * _WINDOW and passed < _LATE * _WINDOW
+            requests, busy = (a - b for a, b in zip(now, before, strict=True))
+            idle = not requests and busy < _IDLE * _WINDOW and not _other_threads_run()
             quiet, before = quiet + 1 if idle else 0, now
 
-    def _activity(self) -> tuple[float, float, float]:
-        """Number of requests so far, seconds that this process has computed for, and the time."""
-        return self._arrived, time.process_time(), time.monotonic()
+    def _activity(self) -> tuple[float, float]:
+        """Number of requests so far, and the seconds that this process has computed for."""
+        return self._arrived, time.process_time()
 
     def seconds(self, _: int) -> float:
         return 0.0
+
+
+def _other_threads_run() -> bool:
+    """Whether a thread of this process but the calling one computes or waits for a processor.
+
+    On a busy machine a thread may wait so long that its process seems to be idle.
+    """
+    tasks = Path("/proc/self/task")
+    for task in os.listdir(tasks) if tasks.exists() else ():
+        # The thread may have ended since
+        with suppress(OSError):
+            state = (tasks / task / "stat").read_text().rpartition(")")[2].split()[0]
+            if state in "RD" and int(task) != get_native_id():
+                return True
+    return False
 
 
 def depth(requests: Iterable[Request]) -> int:
