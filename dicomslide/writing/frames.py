@@ -96,7 +96,8 @@ def _side(chunks: tuple[int, ...], tile: int) -> int:
 def _parts(pixels: da.Array, form: Form) -> Iterator[tuple[slice, slice]]:
     """Divide blocks into parts that are computed together, in the order of rows."""
     block = math.prod(sizes[0] for sizes in pixels.chunks[1:])
-    bytes_of_block = block * form.count * form.pixel_format.bits_allocated // 8 + 1
+    stored = form.pixel_format
+    bytes_of_block = block * form.count * stored.samples * stored.bits_allocated // 8 + 1
     most = max(_TOGETHER // bytes_of_block, 1)
     rows, columns = pixels.numblocks[1:]
     high, wide = max(most // columns, 1), min(most, columns)
