@@ -100,6 +100,20 @@ class RemoteFile:
     access: str = ""
     process: int = field(default_factory=os.getpid, repr=False, compare=False)
 
+    @classmethod
+    def at(
+        cls, url: str, size: int, modified: str, storage_options: dict[str, Any] | None
+    ) -> "RemoteFile":
+        """Make the file at a URL in a known state, without a request.
+
+        Raises
+        ------
+        ValueError
+            When no file system is known for the URL
+        """
+        place = _Place.at(url, storage_options or {})
+        return cls(place.name, size, modified, place.file_system, place.path, place.access)
+
     def __reduce__(self) -> tuple[Any, ...]:
         stated = self.path, self.size, self.modified, self.file_system, self.key, self.access
         return RemoteFile, stated
