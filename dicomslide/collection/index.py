@@ -24,7 +24,7 @@ from dicomslide.opening import open_slide
 from dicomslide.pixels.threads import ahead
 from dicomslide.sources.base import File
 from dicomslide.sources.knownservice import KnownService
-from dicomslide.stores.files import FileStore
+from dicomslide.stores.files import FileStore, Paths
 from dicomslide.stores.places import Access, open_store
 from dicomslide.stores.protocol import ImageStore
 from dicomslide.stores.services import ServiceStore
@@ -42,7 +42,7 @@ _KEYS = ("source", "slide")
 
 
 def index_slides(
-    sources: str | PathLike[str] | Iterable[str | PathLike[str]] | None,
+    sources: str | PathLike[str] | Iterable[Paths] | None,
     index: str | PathLike[str],
     *,
     errors: Literal["raise", "skip"] = "raise",
@@ -65,7 +65,8 @@ def index_slides(
     ----------
     sources : path, URL, or iterable of them, optional
         Folders, files, URLs that fsspec knows, and DICOMweb services as ``dicomweb+https://…``,
-        each with all images of its slides. Without it the sources of the index are read again
+        each with all images of its slides; a list of paths is one source, too. Without it the
+        sources of the index are read again
     index : path or URL
         Folder of the index, which is made if it is not there
     errors : {"raise", "skip"}, optional
@@ -99,7 +100,8 @@ def index_slides(
     folder = Folder(index, _options_of(index, storage_options, index_options))
     places = _places(folder)
     if sources is None:
-        sources = list(dict.fromkeys(source for source, _ in places))
+        names = dict.fromkeys(source for source, _ in places)
+        sources = [name.split("\n") if "\n" in name else name for name in names]
         if not sources:
             raise NoSlideError(f"{folder.name}: there is no index, and no sources for one")
     elif isinstance(sources, (str, PathLike)):
@@ -115,14 +117,14 @@ def index_slides(
             access = Access(session, credentials, storage_options)
             if name.startswith("dicomweb+"):
                 access = Access(session, credentials)
-            folder.write(_changes(str(source), name, access, known, errors == "skip"))
+            folder.write(_changes(source, name, access, known, errors == "skip"))
         for failure in failures or ():
             log_failure(failure)
     return SlideIndex(folder, Access(session, credentials, storage_options), {})
 
 
 def _changes(
-    source: str,
+    source: Paths,
     name: str,
     access: Access,
     known: Mapping[tuple[str, str], SlideRecord],

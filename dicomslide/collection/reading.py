@@ -2,13 +2,14 @@
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from pydicom.dataset import Dataset
 
 from dicomslide.collection.columns import columns_of
 from dicomslide.collection.records import FileRecord, InstanceRecord, SlideRecord
-from dicomslide.errors import ArgumentTypeError
+from dicomslide.errors import ArgumentTypeError, FrameError
 from dicomslide.errors.failures import Failures
 from dicomslide.metadata.json_model import bulk_data_urls
 from dicomslide.metadata.references import read_uid
@@ -20,7 +21,7 @@ from dicomslide.sources.knownfile import KnownFile, NotingFile, plain_file
 from dicomslide.sources.knownservice import NotingService
 from dicomslide.sources.sidebyside import side_by_side
 from dicomslide.sources.urls import is_service_url, without_secrets
-from dicomslide.stores.files import FileInstance, FileStore
+from dicomslide.stores.files import FileInstance, FileStore, Paths
 from dicomslide.stores.places import Access, open_store
 from dicomslide.stores.services import ServiceStore
 
@@ -32,11 +33,15 @@ _TRANSFER_SYNTAX = "00083002"
 def name_of_source(source: object) -> str:
     """Make the name of a source in an index: an absolute path, or a URL without secrets.
 
+    A list of them is one source, with a line for each.
+
     Raises
     ------
     TypeError
-        When `source` is neither a path nor a URL
+        When `source` is neither a path nor a URL, nor a list of them
     """
+    if isinstance(source, (list, tuple)) and source:
+        return "\n".join(map(name_of_source, source))
     if not isinstance(source, (str, os.PathLike)):
         raise ArgumentTypeError(
             f"sources: expected paths or URLs, got {type(source).__name__}; an index can be read "
@@ -47,7 +52,7 @@ def name_of_source(source: object) -> str:
 
 
 def read_slides(
-    source: str,
+    source: Paths,
     access: Access,
     known: Mapping[str, FileRecord],
     *,
@@ -57,8 +62,8 @@ def read_slides(
 
     Parameters
     ----------
-    source : str
-        Path or URL
+    source : path, URL, or sequence of them
+        Source
     access : Access
         What the source is reached with
     known : mapping
@@ -107,7 +112,7 @@ class _NotingFiles(FileStore):
     """Store of files that note what is read of them, unless it is known."""
 
     def __init__(
-        self, source: str, storage_options: dict[str, Any] | None, known: Mapping[str, FileRecord]
+        self, source: Paths, storage_options: dict[str, Any] | None, known: Mapping[str, FileRecord]
     ) -> None:
         super().__init__(source, storage_options)
         self._known = known
@@ -140,7 +145,13 @@ def _file(found: FileInstance) -> FileRecord:
     # Of a deflated data set all bytes are read, pixels included
     if isinstance(frames.file, InflatedFile):
         return FileRecord(*state, file.parts(frames.file.start))
-    return FileRecord(*state, file.parts(frames.start), frames.find_offsets())
+    offsets = None
+    # Slides with damaged frames can be opened; the error is raised where frames are read
+    with suppress(FrameError):
+        offsets = frames.find_offsets()
+    # Without offsets the first bytes of Pixel Data are looked at
+    known = 0 if offsets is not None or frames.index is None else len(frames.index.first)
+    return FileRecord(*state, file.parts(frames.start + known), offsets)
 
 
 def _instance(store: ServiceStore, noting: NotingService, dataset: Dataset) -> InstanceRecord:
