@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dicomslide.annotations.group import Annotation as Annotation
     from dicomslide.annotations.group import AnnotationGroup as AnnotationGroup
+    from dicomslide.collection.index import SlideIndex as SlideIndex
+    from dicomslide.collection.index import index_slides as index_slides
+    from dicomslide.collection.index import open_index as open_index
     from dicomslide.enum import ChannelTypes as ChannelTypes
     from dicomslide.enum import ImageFlavors as ImageFlavors
     from dicomslide.errors import DicomSlideError as DicomSlideError
@@ -84,6 +87,7 @@ _PLACES = {
     "Pyramid": "pyramid",
     "PyramidLevel": "pyramid",
     "Slide": "slide",
+    "SlideIndex": "collection.index",
     "SlideServer": "serving.server",
     "SourceError": "errors",
     "StoredInstance": "writing.storing",
@@ -103,6 +107,7 @@ _PLACES = {
     "find_slides": "opening.search",
     "get_image_pixel_spacing": "pyramid",
     "get_image_size": "pyramid",
+    "index_slides": "collection.index",
     "is_image": "metadata.flavors",
     "is_label_image": "metadata.flavors",
     "is_overview_image": "metadata.flavors",
@@ -110,6 +115,7 @@ _PLACES = {
     "is_volume_image": "metadata.flavors",
     "iter_slides": "opening.many",
     "make_thumbnail": "thumbnail",
+    "open_index": "collection.index",
     "open_slide": "opening",
     "open_slides": "opening",
     "optimize_slices": "pixels.slices",
