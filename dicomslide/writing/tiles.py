@@ -62,10 +62,10 @@ class TileEncoder:
     tile: tuple[int, int]
 
     def __call__(self, block: NDArray) -> NDArray:
-        """Encode a block of shape (layers, rows, columns), as an array of one object."""
-        layers = [self._frames(layer) for layer in self.form.stored(block)]
-        found = np.empty((1, 1, 1), object)
-        found[0, 0, 0] = layers
+        """Encode a block of shape (rows, columns) or (layers, rows, columns), as one object."""
+        values = block if block.ndim == 3 else block[np.newaxis]
+        found = np.empty((1,) * block.ndim, object)
+        found[(0,) * block.ndim] = [self._frames(layer) for layer in self.form.stored(values)]
         return found
 
     def _frames(self, layer: NDArray) -> list[list[bytes | None]]:
