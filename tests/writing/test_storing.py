@@ -10,7 +10,7 @@ import pytest
 import requests
 from PIL import Image
 
-from dicomslide import open_slide, store, write_annotations, write_segmentation
+from dicomslide import open_slide, store, write_annotations, write_image, write_segmentation
 from dicomslide.errors import SourceError, StoreError
 from dicomslide.viewing.scene import Scene
 from tests.servers.faults import redirect, status
@@ -202,3 +202,20 @@ def test_arguments_that_cannot_be_used_are_errors(results, tmp_path, instances, 
     chosen = {"results": results, "text": text}.get(str(instances), instances)
     with pytest.raises((TypeError, ValueError), match=match):
         store(chosen, url)
+
+
+def test_an_image_made_from_a_service_goes_back_to_it(orthanc, make_slide, tmp_path):
+    written = make_slide(**LEVELS, accession_number="S26-image", icc_profile=True)
+    orthanc.upload(written.paths)
+    url, where = f"dicomweb+{orthanc.url}", {"study_instance_uid": written.study_instance_uid}
+    slide = open_slide(url, **where)
+    image = 255 - slide.to_datatree()["level_0/image"].isel(channel=0, focal_plane=0)
+    results = write_image(
+        image, tmp_path, slide=slide, levels="all", transfer_syntax="1.2.840.10008.1.2.4.80"
+    )
+    store(results, url)
+    again = open_slide(url, **where, series_instance_uid=results[0].series_instance_uid)
+    node = again.to_datatree()["level_0"]
+    assert again.num_levels == 3
+    assert_same_place(node, image)
+    np.testing.assert_array_equal(node["image"].isel(channel=0, focal_plane=0), image)
