@@ -22,6 +22,7 @@ from dicomslide.collection.columns import COLUMNS
 from dicomslide.collection.records import FileRecord, InstanceRecord, SlideRecord
 from dicomslide.errors import ArgumentValueError, DicomSlideError, SourceError, StoreError
 from dicomslide.sources.filesystems import open_file_system
+from dicomslide.sources.unreachable import why_unreachable
 from dicomslide.sources.urls import name_of_url
 
 if TYPE_CHECKING:
@@ -210,17 +211,20 @@ class Folder:
             yield
         except DicomSlideError:
             raise
-        except OSError as error:
-            raise SourceError(f"{self.name}: {error.strerror or error}") from error
+        # Libraries behind fsspec raise exceptions of many types
+        except Exception as error:
+            raise SourceError(self._reason(error)) from error
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
         try:
             yield
-        except DicomSlideError:
-            raise
-        except OSError as error:
-            raise StoreError(f"{self.name}: {error.strerror or error}") from error
+        except Exception as error:
+            raise StoreError(self._reason(error)) from error
+
+    def _reason(self, error: Exception) -> str:
+        text = why_unreachable(error, self.name) or getattr(error, "strerror", None) or str(error)
+        return f"{self.name}: {' '.join(text.split()) or type(error).__name__}"
 
 
 def _number_of(name: str) -> int | None:
