@@ -34,6 +34,8 @@ __all__ = ["Folder", "Place"]
 _FORMAT, _VERSION = b"dicomslide-index", b"1"
 # Rows that are read together to open one of their slides: so many bytes, and so many rows
 _GROUP_BYTES, _GROUP_ROWS = 1 << 24, 64
+# Most bytes of such rows: a single slide may have headers of hundreds of MiB
+_MOST_GROUP_BYTES = 1 << 31
 # Bytes of a part, after which the next one is begun
 _PART_BYTES = 1 << 26
 _NUMBERS = ("starts", "ends")
@@ -117,10 +119,16 @@ class Folder:
             When the part cannot be read, or is damaged
         """
         with self._open(part) as file:
+            size = file.metadata.row_group(group).total_byte_size
+            if not 0 <= size <= _MOST_GROUP_BYTES:
+                raise SourceError(
+                    f"{self.name}: {part} has {size} bytes in a group of rows; at most "
+                    f"{_MOST_GROUP_BYTES} are read"
+                )
             table = file.read_row_group(group)
         try:
             return [_record_of(row) for row in _rows(table)]
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise SourceError(f"{self.name}: {part} is damaged: {error}") from error
 
     def write(self, records: Iterable[SlideRecord]) -> list[str]:

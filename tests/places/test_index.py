@@ -408,7 +408,9 @@ def test_slides_that_cannot_be_opened_are_left_out_where_that_is_asked_for(
     assert "sparse" in caplog.text
 
 
-@pytest.mark.parametrize("change", ["fewer", "outside", "not numbers"])
+@pytest.mark.parametrize(
+    "change", ["fewer", "outside", "not numbers", "no path", "no part", "no files"]
+)
 def test_a_damaged_row_is_an_error(write_kind, tmp_path, change):
     slide = write_kind("plain")
     index_slides(slide.folder, tmp_path / "index")
@@ -422,6 +424,15 @@ def test_a_damaged_row_is_an_error(write_kind, tmp_path, change):
     elif change == "outside":
         file["ends"][3] = 10**12
         message = "frame 4 lies at bytes"
+    elif change == "no path":
+        file["path"] = None
+        message = "part-.* is damaged: a file lacks its path"
+    elif change == "no part":
+        file["parts"][0]["data"] = None
+        message = "part-.* is damaged: a file lacks"
+    elif change == "no files":
+        rows[0]["files"] = None
+        message = "part-.* is damaged"
     else:
         file["modified"] = "yesterday"
         message = "no time of change"
