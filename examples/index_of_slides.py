@@ -23,8 +23,10 @@ def brightness(index: dicomslide.SlideIndex, number: int) -> float:
     return float(slide.get_total_pixel_matrix(slide.num_levels - 1)[:].mean())
 
 
-def main(source: str, place: str, stain: str = "*") -> None:
-    index = dicomslide.index_slides(source, place).select(stains=stain)
+def main(source: str, place: str, stain: str | None = None) -> None:
+    index = dicomslide.index_slides(source, place)
+    if stain is not None:
+        index = index.select(stains=stain)
     table = index.to_dataframe()
     with ProcessPoolExecutor(2, get_context("spawn")) as pool:
         table["brightness"] = list(pool.map(partial(brightness, index), range(len(index))))
