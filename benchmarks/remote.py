@@ -20,7 +20,7 @@ from dicomslide.testing import write_slide
 from tests.servers.buckets import BucketServer
 from tests.servers.distance import RoundTrips, Waves, depth
 
-__all__ = ["BANDWIDTH", "DELAY", "Traffic", "remote"]
+__all__ = ["BANDWIDTH", "DELAY", "Traffic", "measure_traffic", "remote"]
 
 # Seconds until an answer begins, and bytes that a connection delivers in a second
 DELAY, BANDWIDTH = 0.03, 50e6
@@ -51,7 +51,7 @@ def remote(folder: Path, size: str, rounds: int) -> dict[str, Traffic]:
             return f"s3://{path.relative_to(folder.parent).as_posix()}"
 
         def measure(name: str, act: Callable[[Any], object], prepare: Callable[[], Any]) -> None:
-            found[name] = _measure(server, act, prepare, rounds)
+            found[name] = measure_traffic(server, act, prepare, rounds)
 
         def nothing() -> None:
             pass
@@ -146,9 +146,11 @@ OTHERS = {"by hand": by_hand, "wsidicom": with_wsidicom, "highdicom": with_highd
 """Functions of other readers that open a file, and return a function that reads its corner."""
 
 
-def _measure(
+def measure_traffic(
     server: BucketServer, act: Callable[[Any], object], prepare: Callable[[], Any], rounds: int
 ) -> Traffic:
+    """Measure what an act on what was prepared costs; the time is the median of all rounds."""
+
     def once() -> float:
         thing = prepare()
         server.behave()

@@ -301,6 +301,8 @@ def test_an_index_is_a_sequence(many):
     assert index[-1].container_identifier == "S26-3"
     assert next(slide.container_identifier for slide in reversed(index)) == "S26-3"
     assert repr(index).endswith("index: 4 slides>")
+    assert "S26-3" in index._repr_html_()
+    assert "&lt;SlideIndex" in index._repr_html_()
     for number in (4, -5):
         with pytest.raises(IndexError, match="no slide"):
             index[number]
