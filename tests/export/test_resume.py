@@ -103,7 +103,7 @@ def interrupted(slide, store, monkeypatch, after: int, **options):
 @pytest.mark.parametrize("chunks", ["frames", None])
 def test_interrupted_export_is_finished(make_slide, tmp_path, monkeypatch, after, chunks):
     monkeypatch.setattr(grid, "_BLOCK_BYTES", 1)
-    monkeypatch.setattr(grid, "_CHUNK_SIDE", 20)
+    monkeypatch.setattr(grid, "_CHUNK_SIDE", 32)
     written = make_slide(factors=(1, 2), segmentations=("LABELMAP",))
     tree = open_slide(written.folder).to_datatree(chunks)
     to_ome_zarr(tree, tmp_path / "whole.zarr", levels="dyadic")

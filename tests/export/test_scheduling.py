@@ -15,7 +15,7 @@ from dicomslide.export import grid
 @pytest.fixture
 def small_blocks(monkeypatch):
     monkeypatch.setattr(grid, "_BLOCK_BYTES", 1)
-    monkeypatch.setattr(grid, "_CHUNK_SIDE", 20)
+    monkeypatch.setattr(grid, "_CHUNK_SIDE", 32)
 
 
 @pytest.mark.usefixtures("small_blocks")
