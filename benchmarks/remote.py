@@ -24,7 +24,9 @@ __all__ = ["BANDWIDTH", "DELAY", "Traffic", "measure_traffic", "remote"]
 
 # Seconds until an answer begins, and bytes that a connection delivers in a second
 DELAY, BANDWIDTH = 0.03, 50e6
-_SLIDES, _OTHERS = 10, 500
+_SLIDES = 10
+# Files beside a slide, and how many there are where all only has to run
+_OTHERS, _FEW_OTHERS = 500, 20
 # Least and most pixels along the sides of regions
 _SMALL, _LARGE = 256, 4096
 
@@ -42,7 +44,8 @@ class Traffic:
 def remote(folder: Path, size: str, rounds: int) -> dict[str, Traffic]:
     """Measure what is done with slides in a bucket, whose files are read anew each time."""
     full, sparse = (make_slide(folder, size, kind) for kind in ("full", "sparse"))
-    many = _many(folder)
+    others = _FEW_OTHERS if size == "tiny" else _OTHERS
+    many = _many(folder, others)
     found: dict[str, Traffic] = {}
     with BucketServer(folder.parent) as server:
         options = {"storage_options": server.options}
@@ -73,7 +76,8 @@ def remote(folder: Path, size: str, rounds: int) -> dict[str, Traffic]:
             lambda _: list(dicomslide.iter_slides(prefixes, **options)),
             nothing,
         )
-        measure("open a slide beside 500 other files", lambda _: opened(many / "beside"), nothing)
+        beside = many / "beside"
+        measure(f"open a slide beside {others} other files", lambda _: opened(beside), nothing)
         for name, path in (("", full / "level-0.dcm"), (", sparse", sparse / "level-0.dcm")):
             make = partial(opened, path)
             measure(f"open{name}", lambda _, make=make: make(), nothing)
@@ -181,15 +185,15 @@ def _mean(slide: dicomslide.Slide) -> object:
         return array.mean().compute()
 
 
-def _many(folder: Path) -> Path:
+def _many(folder: Path, others: int) -> Path:
     """Write ten small slides of five files each, and one beside many other files."""
-    path = folder / "many"
+    path = folder / f"many-{others}"
     if not path.exists():
-        unfinished = folder / "many.unfinished"
+        unfinished = folder / f"{path.name}.unfinished"
         for number in range(_SLIDES):
             _write(unfinished / "slides" / f"{number}", number)
         _write(unfinished / "beside" / "slide", _SLIDES)
-        for number in range(_OTHERS):
+        for number in range(others):
             (unfinished / "beside" / f"{number:03}.json").write_bytes(b'{"a": "b"}' * 20_000)
         unfinished.rename(path)
     return path
