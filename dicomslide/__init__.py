@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from dicomslide.viewing import view as view
     from dicomslide.writing.annotations import write_annotations as write_annotations
     from dicomslide.writing.identity import WrittenInstance as WrittenInstance
+    from dicomslide.writing.image import write_image as write_image
     from dicomslide.writing.parametric_map import write_parametric_map as write_parametric_map
     from dicomslide.writing.segmentation import write_segmentation as write_segmentation
     from dicomslide.writing.storing import StoredInstance as StoredInstance
@@ -127,6 +128,7 @@ _PLACES = {
     "to_ome_zarr": "export.ome_zarr",
     "view": "viewing",
     "write_annotations": "writing.annotations",
+    "write_image": "writing.image",
     "write_parametric_map": "writing.parametric_map",
     "write_segmentation": "writing.segmentation",
 }
