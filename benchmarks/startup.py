@@ -84,18 +84,22 @@ def startup(slide: Path, compiled: Path, rounds: int) -> dict[str, tuple[float, 
         for name, code in _PROGRAMS.items()
         if all(is_there(reader) for reader in ("openslide", "wsidicom") if reader in code)
     }
-    for number in range(rounds + 1):
+
+    def begin(code: str) -> list[float]:
+        done = subprocess.run(
+            [sys.executable, "-c", _BEGIN + code + _END, str(slide.resolve())],
+            capture_output=True,
+            check=True,
+            text=True,
+            env=environment,
+        )
+        return json.loads(done.stdout.splitlines()[-1])
+
+    # All programs in one process, which compiles the modules of each
+    begin("\n".join(programs.values()))
+    for _ in range(rounds):
         for name, code in programs.items():
-            done = subprocess.run(
-                [sys.executable, "-c", _BEGIN + code + _END, str(slide.resolve())],
-                capture_output=True,
-                check=True,
-                text=True,
-                env=environment,
-            )
-            # The first time modules are compiled
-            if number:
-                found.setdefault(name, []).append(json.loads(done.stdout.splitlines()[-1]))
+            found.setdefault(name, []).append(begin(code))
     return {
         name: (statistics.median(s for s, _ in values), statistics.median(m for _, m in values))
         for name, values in found.items()

@@ -1,10 +1,13 @@
 """What the tests of all rooms share: small slides on disk, and a count of frames that are read."""
 
+import gc
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -44,6 +47,25 @@ SMALL = SlideOptions(
     overview=False,
     seed=1,
 )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Lets the processes that tests start share compiled modules where Python keeps none.
+
+    Without them each process compiles all that it imports, which takes several seconds.
+    """
+    if sys.dont_write_bytecode:
+        folder = TemporaryDirectory(prefix="bytecode-")
+        config.add_cleanup(folder.cleanup)
+        os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix = folder.name
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        sys.dont_write_bytecode = False
+
+
+def pytest_collection_finish() -> None:
+    """Leaves what is there for good, such as the tests, out of later collections of garbage."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

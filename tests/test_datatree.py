@@ -10,7 +10,7 @@ import numpy as np
 import pydicom
 import pytest
 import xarray as xr
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dicomslide import Slide, open_slide
@@ -130,6 +130,7 @@ class TestPixelCoordinates:
         assert {"y", "x"} <= set(level.indexes)
         assert level.y.attrs["units"] == level.x.attrs["units"] == "mm"
 
+    @settings(max_examples=20)
     @given(position=st.tuples(*[st.floats(0, 0.03)] * 2))
     def test_nearest_pixel_of_a_point_covers_it_at_every_level(self, make_slide, position):
         factors = (1, 2.5, 4)
@@ -581,6 +582,7 @@ class TestLaziness:
         assert sorted(requests) == [[frame] for frame in range(20)]
 
     @pytest.mark.parametrize("chunks", CHUNKS)
+    @settings(max_examples=25)
     @given(data=st.data())
     def test_any_selection_is_that_of_numpy(self, make_slide, chunks, data):
         written = make_slide()

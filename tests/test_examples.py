@@ -1,8 +1,10 @@
 """The examples run as scripts, on a slide of one's own and without any."""
 
 import re
+import runpy
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,9 @@ from PIL import Image
 from dicomslide.testing import SyntheticSlide, write_slide
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
+# Processes that these start import the script
+ALONE = ("patches_for_training.py", "slides_in_parallel.py")
+TOGETHER = sorted({path.name for path in EXAMPLES.glob("*.py")} - {*ALONE})
 
 
 @pytest.fixture(scope="session")
@@ -21,7 +26,23 @@ def slide(tmp_path_factory: pytest.TempPathFactory) -> SyntheticSlide:
     return write_slide(folder, size=(1100, 1300), transfer_syntax="1.2.840.10008.1.2.1")
 
 
-def run(name: str, folder: Path, *arguments: object) -> str:
+@pytest.fixture
+def run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., str]:
+    """Runs an example as a script in this process, which has imported and drawn what all need."""
+
+    def call(name: str, *arguments: object) -> str:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+        runpy.run_path(str(EXAMPLES / name), run_name="__main__")
+        return capsys.readouterr().out
+
+    return call
+
+
+def run_alone(name: str, folder: Path, *arguments: object) -> str:
+    """Run an example in a process of its own."""
     done = subprocess.run(
         [sys.executable, "-W", "error", EXAMPLES / name, *map(str, arguments)],
         cwd=folder,
@@ -35,13 +56,18 @@ def run(name: str, folder: Path, *arguments: object) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("example", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
-def test_example_runs_without_a_slide(example: Path, tmp_path: Path) -> None:
-    assert run(example.name, tmp_path)
+@pytest.mark.parametrize("name", ALONE)
+def test_example_runs_alone_without_a_slide(name: str, tmp_path: Path) -> None:
+    assert run_alone(name, tmp_path)
 
 
-def test_tissue_area_is_that_of_the_pixels(slide: SyntheticSlide, tmp_path: Path) -> None:
-    printed = run("tissue_area.py", tmp_path, slide.folder)
+@pytest.mark.parametrize("name", TOGETHER)
+def test_example_runs_without_a_slide(name: str, run: Callable[..., str]) -> None:
+    assert run(name)
+
+
+def test_tissue_area_is_that_of_the_pixels(slide: SyntheticSlide, run: Callable[..., str]) -> None:
+    printed = run("tissue_area.py", slide.folder)
     found = [float(area) for area in re.findall(r"([\d.]+) mm²", printed)]
     expected = []
     for level in slide.levels[:2]:
@@ -52,9 +78,9 @@ def test_tissue_area_is_that_of_the_pixels(slide: SyntheticSlide, tmp_path: Path
 
 
 def test_regions_show_the_middle_of_the_slide_upright(
-    slide: SyntheticSlide, tmp_path: Path
+    slide: SyntheticSlide, tmp_path: Path, run: Callable[..., str]
 ) -> None:
-    run("regions_in_millimetres.py", tmp_path, slide.folder)
+    run("regions_in_millimetres.py", slide.folder)
     picture = Image.open(tmp_path / "regions.png")
     assert picture.size == (360 * len(slide.levels), 360)
     # The middle 0.5 mm are 1,000 pixels; rows run along -Y and columns along -X of the slide
@@ -64,8 +90,10 @@ def test_regions_show_the_middle_of_the_slide_upright(
     np.testing.assert_array_equal(np.asarray(picture)[:, :360], expected)
 
 
-def test_deep_zoom_tiles_cover_the_slide(slide: SyntheticSlide, tmp_path: Path) -> None:
-    run("from_openslide.py", tmp_path, slide.folder)
+def test_deep_zoom_tiles_cover_the_slide(
+    slide: SyntheticSlide, tmp_path: Path, run: Callable[..., str]
+) -> None:
+    run("from_openslide.py", slide.folder)
     finest = sorted((tmp_path / "deepzoom/slide_files").iterdir(), key=lambda p: int(p.name))[-1]
     rows, columns = slide.levels[0].size
     assert len(list(finest.iterdir())) == -(-rows // 254) * -(-columns // 254)
@@ -73,7 +101,7 @@ def test_deep_zoom_tiles_cover_the_slide(slide: SyntheticSlide, tmp_path: Path) 
 
 def test_patches_for_training_are_those_of_tissue(slide: SyntheticSlide, tmp_path: Path) -> None:
     """Squares of 256 pixels whose mean, in the coarsest level, has a colour; white beyond it."""
-    printed = run("patches_for_training.py", tmp_path, slide.folder)
+    printed = run_alone("patches_for_training.py", tmp_path, slide.folder)
     base, coarse = slide.levels[0].pixels(), slide.levels[-1].pixels()
     side = round(256 * slide.levels[0].spacing[0] / slide.levels[-1].spacing[0])
     sums, count = np.zeros(3), 0

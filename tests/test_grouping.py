@@ -643,7 +643,7 @@ def test_the_work_for_many_areas_on_a_slide_grows_with_their_number(make_slide, 
     template = read(make_slide(**SMALL | {"thumbnail": True}, seed=9).paths)
     assert len(template) == 3
     counts = []
-    for count in (40, 400):
+    for count in (20, 200):
         datasets = areas_on_one_glass(template, count, state_uids)
         slides, calls = count_calls(lambda d=datasets: group_slides(d, "here"))
         assert list(map(uids, slides)) == [uids(datasets[3 * n :][:3]) for n in range(count)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from html import escape
 from inspect import signature
 from itertools import groupby
 from os import PathLike
@@ -20,6 +21,7 @@ from dicomslide.collection.reading import name_of_source, read_slides
 from dicomslide.collection.records import FileRecord, SlideRecord
 from dicomslide.errors import ArgumentTypeError, ArgumentValueError, NoSlideError, SelectionError
 from dicomslide.errors.failures import Failures, collecting, log_failure
+from dicomslide.metadata.words import counted
 from dicomslide.opening import open_slide
 from dicomslide.pixels.threads import ahead
 from dicomslide.sources.base import File
@@ -242,7 +244,10 @@ class SlideIndex(Sequence["Slide"]):
         return SlideIndex, (self._folder, self._access, self._options, self._rows)
 
     def __repr__(self) -> str:
-        return f"<SlideIndex {self._folder.name}: {len(self)} slides>"
+        return f"<SlideIndex {self._folder.name}: {counted(len(self), 'slide')}>"
+
+    def _repr_html_(self) -> str:
+        return f"<p>{escape(repr(self))}</p>{self.to_dataframe()._repr_html_()}"
 
     def __len__(self) -> int:
         return len(self._rows)

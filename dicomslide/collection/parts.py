@@ -22,6 +22,7 @@ from dicomslide.collection.columns import COLUMNS
 from dicomslide.collection.records import FileRecord, InstanceRecord, SlideRecord
 from dicomslide.errors import ArgumentValueError, DicomSlideError, SourceError, StoreError
 from dicomslide.sources.filesystems import open_file_system
+from dicomslide.sources.unreachable import why_unreachable
 from dicomslide.sources.urls import name_of_url
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ __all__ = ["Folder", "Place"]
 _FORMAT, _VERSION = b"dicomslide-index", b"1"
 # Rows that are read together to open one of their slides: so many bytes, and so many rows
 _GROUP_BYTES, _GROUP_ROWS = 1 << 24, 64
+# Most bytes of such rows: a single slide may have headers of hundreds of MiB
+_MOST_GROUP_BYTES = 1 << 31
 # Bytes of a part, after which the next one is begun
 _PART_BYTES = 1 << 26
 _NUMBERS = ("starts", "ends")
@@ -116,10 +119,16 @@ class Folder:
             When the part cannot be read, or is damaged
         """
         with self._open(part) as file:
+            size = file.metadata.row_group(group).total_byte_size
+            if not 0 <= size <= _MOST_GROUP_BYTES:
+                raise SourceError(
+                    f"{self.name}: {part} has {size} bytes in a group of rows; at most "
+                    f"{_MOST_GROUP_BYTES} are read"
+                )
             table = file.read_row_group(group)
         try:
             return [_record_of(row) for row in _rows(table)]
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise SourceError(f"{self.name}: {part} is damaged: {error}") from error
 
     def write(self, records: Iterable[SlideRecord]) -> list[str]:
@@ -210,17 +219,20 @@ class Folder:
             yield
         except DicomSlideError:
             raise
-        except OSError as error:
-            raise SourceError(f"{self.name}: {error.strerror or error}") from error
+        # Libraries behind fsspec raise exceptions of many types
+        except Exception as error:
+            raise SourceError(self._reason(error)) from error
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
         try:
             yield
-        except DicomSlideError:
-            raise
-        except OSError as error:
-            raise StoreError(f"{self.name}: {error.strerror or error}") from error
+        except Exception as error:
+            raise StoreError(self._reason(error)) from error
+
+    def _reason(self, error: Exception) -> str:
+        text = why_unreachable(error, self.name) or getattr(error, "strerror", None) or str(error)
+        return f"{self.name}: {' '.join(text.split()) or type(error).__name__}"
 
 
 def _number_of(name: str) -> int | None:

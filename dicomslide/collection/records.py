@@ -78,13 +78,22 @@ class FileRecord:
 
     @classmethod
     def of_row(cls, row: Mapping[str, Any]) -> "FileRecord":
-        """Read a record from its value in the index."""
+        """Read a record from its value in the index.
+
+        Raises
+        ------
+        ValueError
+            When a value is missing
+        """
+        path, size, modified = row["path"], row["size"], row["modified"]
+        parts = tuple((part["offset"], part["data"]) for part in row["parts"])
+        if None in (path, size, modified) or any(None in part for part in parts):
+            raise ValueError("a file lacks its path, size, version or parts")
         starts, ends = row["starts"], row["ends"]
         offsets = None
         if starts is not None and ends is not None:
             offsets = EncapsulatedOffsets(np.asarray(starts, "i8"), np.asarray(ends, "i8"))
-        parts = tuple((part["offset"], part["data"]) for part in row["parts"])
-        return cls(row["path"], row["size"], row["modified"], parts, offsets)
+        return cls(path, size, modified, parts, offsets)
 
 
 @dataclass(frozen=True, eq=False)

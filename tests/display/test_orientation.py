@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dicomslide import open_slide
@@ -99,6 +99,7 @@ def test_an_oblique_image_is_an_error(make_slide):
 
 
 class TestClip:
+    @settings(max_examples=30)
     @given(data=st.data())
     def test_pixels_are_those_of_a_region_of_the_slide(self, make_slide, data):
         orientation = data.draw(st.sampled_from(ORIENTATIONS))

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dicomslide import open_slide
@@ -12,6 +12,7 @@ from dicomslide.testing import ORIENTATIONS, SegmentationOptions
 
 @pytest.mark.parametrize("chunks", ["frames", None])
 class TestTree:
+    @settings(max_examples=20)
     @given(spacing=st.floats(0.2, 6))
     def test_pixels_are_those_that_the_slide_reads(self, make_slide, chunks, spacing):
         slide = open_slide(make_slide(factors=(1, 2)).folder)

@@ -19,7 +19,7 @@ def deep(monkeypatch):
     """Many levels and many blocks of small slides."""
     monkeypatch.setattr("dicomslide.export.content._SMALLEST_LEVEL", 12)
     monkeypatch.setattr(grid, "_BLOCK_BYTES", 1)
-    monkeypatch.setattr(grid, "_CHUNK_SIDE", 20)
+    monkeypatch.setattr(grid, "_CHUNK_SIDE", 32)
 
 
 def halved(pixels, make):

@@ -15,7 +15,7 @@ from dicomslide.export import grid
 @pytest.fixture
 def small_blocks(monkeypatch):
     monkeypatch.setattr(grid, "_BLOCK_BYTES", 1)
-    monkeypatch.setattr(grid, "_CHUNK_SIDE", 20)
+    monkeypatch.setattr(grid, "_CHUNK_SIDE", 32)
 
 
 @pytest.mark.usefixtures("small_blocks")
@@ -92,8 +92,8 @@ print(peak() - before)
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_memory_does_not_grow_with_the_slide(tmp_path):
-    # 30 MiB and 147 MiB of pixels
-    for name, side in (("small", 8), ("large", 18)):
+    # 11 MiB and 90 MiB of pixels
+    for name, side in (("small", 5), ("large", 14)):
         make_repeated(tmp_path / name, side)
     command = [sys.executable, "-c", MEMORY, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)

@@ -1,8 +1,10 @@
 """Processes that write to one place at once: one whole store, or an error that names it."""
 
+import json
 import subprocess
 import sys
 import uuid
+from contextlib import ExitStack
 
 import dask
 import numpy as np
@@ -16,20 +18,24 @@ from dicomslide.errors import StoreError
 from dicomslide.export import grid, tasks
 from dicomslide.testing import write_slide
 
-# Each begins when a line arrives. Small blocks make a small slide as divided as a large one
+# Exports what lines say, each when another line arrives. Small blocks make a small slide as divided
+# as a large one
 SCRIPT = """
-import sys
+import json, sys
 from dicomslide import DicomSlideError, open_slide, to_ome_zarr
 from dicomslide.export import grid
 grid._BLOCK_BYTES, grid._CHUNK_SIDE = 2**14, 64
-slide = open_slide(sys.argv[1])
-print("ready", flush=True)
-sys.stdin.readline()
-try:
-    to_ome_zarr(slide, sys.argv[2], **eval(sys.argv[3]))
-except DicomSlideError as error:
-    print(error)
-    sys.exit(3)
+for line in sys.stdin:
+    folder, store, options = json.loads(line)
+    slide = open_slide(folder)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    try:
+        to_ome_zarr(slide, store, **options)
+    except DicomSlideError as error:
+        print(json.dumps([3, str(error)]), flush=True)
+    else:
+        print(json.dumps([0, ""]), flush=True)
 """
 SLIDE = {
     "size": (300, 400),
@@ -47,27 +53,37 @@ def slides(tmp_path_factory):
     return [write_slide(folder / str(seed), seed=seed, **SLIDE) for seed in (1, 2)]
 
 
-def run_together(store, *runs):
-    """Export in processes at the same time; gives their exit codes and what they said."""
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", SCRIPT, written.folder, store, repr(options)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for written, options in runs
-    ]
+@pytest.fixture(scope="module")
+def processes():
+    """Two processes that export."""
+    with ExitStack() as stack:
+        yield [
+            stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-c", SCRIPT],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                )
+            )
+            for _ in range(2)
+        ]
+
+
+def tell(process, line):
+    process.stdin.write(f"{line}\n")
+    process.stdin.flush()
+
+
+def run_together(processes, store, *runs):
+    """Export in processes at the same time; gives 0 or 3 for an error, and what it said."""
+    for process, (written, options) in zip(processes, runs, strict=True):
+        tell(process, json.dumps([str(written.folder), str(store), options]))
     for process in processes:
         assert process.stdout.readline() == "ready\n"
     for process in processes:
-        process.stdin.write("\n")
-        process.stdin.flush()
-    ended = []
-    for process in processes:
-        said, _ = process.communicate(timeout=600)
-        ended.append((process.returncode, said))
-    return ended
+        tell(process, "")
+    return [tuple(json.loads(process.stdout.readline())) for process in processes]
 
 
 def contents(folder):
@@ -100,12 +116,14 @@ def assert_is_whole(store, *slides, channels_first):
     ],
     ids=str,
 )
-def test_one_of_two_processes_writes_the_store(slides, channels_first, tmp_path, options):
+def test_one_of_two_processes_writes_the_store(
+    slides, channels_first, tmp_path, processes, options
+):
     store = tmp_path / "slide.zarr"
     if any("overwrite" in one for one in options):
         to_ome_zarr(open_slide(slides[0].folder), store, levels="dyadic")
     before = contents(store)
-    ended = run_together(store, *zip(slides, options, strict=True))
+    ended = run_together(processes, store, *zip(slides, options, strict=True))
     assert {code for code, _ in ended} <= {0, 3}
     assert all("slide.zarr: " in said for code, said in ended if code)
     if "resume" in options[0] and "overwrite" in options[1] and all(code for code, _ in ended):

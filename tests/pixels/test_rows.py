@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.uid import ExplicitVRBigEndian, RLELossless
 
@@ -61,6 +61,7 @@ def opened(make_slide):
 
 
 @pytest.mark.parametrize("name", FORMATS)
+@settings(max_examples=30)
 @given(data=st.data())
 def test_rows_have_the_pixels_of_whole_frames(opened, name, data):
     matrix, expected = opened(name)

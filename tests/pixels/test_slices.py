@@ -55,7 +55,7 @@ def along(size: int) -> st.SearchStrategy:
     return st.just(slice(None)) | number | st.builds(slice, bound, bound, steps)
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(data=st.data(), chunks=st.sampled_from([CHUNKS, -1]))
 def test_slices_of_slices_are_those_of_numpy_and_read_the_frames_of_their_pixels(
     opened, data, chunks

@@ -187,7 +187,14 @@ FAULTS = {
 
 
 class OwnClient(DICOMwebClient):
-    """A client that retrieves frames in a way of its own: it is asked as it is."""
+    """A client that retrieves frames in a way of its own: it is asked as it is.
+
+    It repeats requests that a service refuses, and waits for milliseconds in between.
+    """
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.set_http_retry_params(max_attempts=3, wait_exponential_multiplier=1)
 
     def retrieve_instance_frames(self, *arguments, **options):
         return super().retrieve_instance_frames(*arguments, **options)

@@ -301,6 +301,8 @@ def test_an_index_is_a_sequence(many):
     assert index[-1].container_identifier == "S26-3"
     assert next(slide.container_identifier for slide in reversed(index)) == "S26-3"
     assert repr(index).endswith("index: 4 slides>")
+    assert "S26-3" in index._repr_html_()
+    assert "&lt;SlideIndex" in index._repr_html_()
     for number in (4, -5):
         with pytest.raises(IndexError, match="no slide"):
             index[number]
@@ -408,7 +410,9 @@ def test_slides_that_cannot_be_opened_are_left_out_where_that_is_asked_for(
     assert "sparse" in caplog.text
 
 
-@pytest.mark.parametrize("change", ["fewer", "outside", "not numbers"])
+@pytest.mark.parametrize(
+    "change", ["fewer", "outside", "not numbers", "no path", "no part", "no files"]
+)
 def test_a_damaged_row_is_an_error(write_kind, tmp_path, change):
     slide = write_kind("plain")
     index_slides(slide.folder, tmp_path / "index")
@@ -422,6 +426,15 @@ def test_a_damaged_row_is_an_error(write_kind, tmp_path, change):
     elif change == "outside":
         file["ends"][3] = 10**12
         message = "frame 4 lies at bytes"
+    elif change == "no path":
+        file["path"] = None
+        message = "part-.* is damaged: a file lacks its path"
+    elif change == "no part":
+        file["parts"][0]["data"] = None
+        message = "part-.* is damaged: a file lacks"
+    elif change == "no files":
+        rows[0]["files"] = None
+        message = "part-.* is damaged"
     else:
         file["modified"] = "yesterday"
         message = "no time of change"

@@ -301,7 +301,7 @@ def describe(
     spacing=st.sampled_from([0.0005, 0.000499, 0.00025, 0.0002325, 0.00012199]),
     own_origin=st.booleans(),
 )
-@settings(max_examples=500)
+@settings(max_examples=150)
 def test_levels_that_are_rounded_up_are_never_cropped(size, tile, factor, spacing, own_origin):
     smaller = math.ceil(size[0] / factor), math.ceil(size[1] / factor)
     assume(smaller != size)

@@ -30,6 +30,8 @@ class Owner:
 @pytest.fixture(autouse=True)
 def _no_other_files():
     gc.collect()
+    # What tests collect is only what they have made, however much there is from others
+    gc.freeze()
     localfile._open_files.remake()
     inflated._inflated.remake()
 

@@ -239,7 +239,7 @@ def test_a_slide_region_is_upright(make_slide, orientation, level_origins):
         assert np.array_equal(region, expected), (level, first, last)
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(
     orientation=st.sampled_from(ORIENTATIONS),
     level=st.integers(0, 2),
@@ -272,7 +272,7 @@ def test_the_pixel_at_the_offset_is_part_of_a_slide_region(make_slide, orientati
         assert np.array_equal(region, known.pixels()[row : row + 1, column : column + 1])
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(
     orientation=st.sampled_from(ORIENTATIONS),
     level=st.integers(0, 2),

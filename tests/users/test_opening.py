@@ -90,7 +90,7 @@ def test_sizes_that_are_none_are_errors(written, chunks):
 
 
 def test_variables_of_a_level_are_chunked_alike(make_slide):
-    folder = make_slide(size=(900, 900), segmentations=("BINARY",)).folder
+    folder = make_slide(size=(450, 450), segmentations=("BINARY",)).folder
     for chunks in ("auto", "20kB", {"y": "20kB", "x": 48}):
         level = open_with_dicomslide(folder, chunks=chunks)
         assert level.image.chunks[2:4] == level.segmentation.chunks[2:]
