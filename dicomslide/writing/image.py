@@ -56,8 +56,9 @@ def write_image(
 
     Pixels are computed and stored as those of `write_segmentation`, which explains the arguments
     that both have. What is written has patient, study, specimen, container and optical path of the
-    slide, and a series and a pyramid of its own: it opens as a slide of its own beside the other,
-    in the same frame of reference.
+    slide, and a series and a pyramid of its own: it opens as a slide beside the other, in the same
+    frame of reference, or as a further channel if it covers the whole slide and has another optical
+    path or other samples.
 
     Parameters
     ----------
@@ -82,8 +83,7 @@ def write_image(
         loss
     optical_path : str, optional
         Identifier and description of what the pixels show, of up to 16 characters, if that is not
-        the optical path of the source. What covers a level then opens as a further channel of the
-        slide
+        the optical path of the source
     icc_profile : bytes, optional
         ICC profile of colours; by default that of sRGB, which a slide is opened in
     derivation : pydicom.sr.coding.Code, or tuple of str, optional

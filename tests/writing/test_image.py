@@ -298,6 +298,15 @@ class TestBesideItsSlide:
         assert [one.num_levels for one in found] == [3, 3]
         assert len({one.frame_of_reference_uid for one in found}) == 1
 
+    def test_a_part_is_a_slide_of_its_own(self, make_slide, tmp_path):
+        # Areas are told apart by their centres, here 1 mm from each other
+        written = make_slide(**LEVELS, pixel_spacing=0.04)
+        slide = open_slide(written.folder)
+        part = colors_of(slide, 0)[8:24, 12:40]
+        (result,) = write_image(part, tmp_path / "out.dcm", slide=slide, optical_path="part")
+        found = open_slides([*written.paths, Path(result.path)])
+        assert sorted(one.size for one in found) == [(16, 28), (70, 90)]
+
     def test_a_path_of_its_own_is_a_channel_of_the_slide(self, written, slide, tmp_path):
         image = colors_of(slide, 1)
         (result,) = write_image(
@@ -312,11 +321,12 @@ class TestBesideItsSlide:
         found = node["image"].sel(channel="normalised").isel(focal_plane=0)
         np.testing.assert_array_equal(found, image)
 
-    def test_grey_pixels_of_a_level_are_an_image_of_it(self, written, slide, tmp_path):
+    @pytest.mark.parametrize("name", [None, "DAB"])
+    def test_grey_pixels_of_a_level_are_an_image_of_it(self, written, slide, tmp_path, name):
         image = grey_of(slide, 1, "uint16")
-        (result,) = write_image(image, tmp_path / "out.dcm", slide=slide, optical_path="DAB")
+        (result,) = write_image(image, tmp_path / "out.dcm", slide=slide, optical_path=name)
         node = open_with(written, result.path).to_datatree()["level_1"]
-        assert node["channel_2"].values.tolist() == ["DAB"]
+        assert node["channel_2"].values.tolist() == [name or "1"]
         found = node["image_2"].isel(channel_2=0, focal_plane=0, sample_2=0)
         np.testing.assert_array_equal(found, image)
         assert_same_place(found, image)
