@@ -3,20 +3,24 @@
 import statistics
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import dask
+import fsspec
+import imagecodecs
+from fsspec.core import url_to_fs
 
 import dicomslide
-from benchmarks.slides import make_slide
+from benchmarks.slides import TILE, make_slide
 from dicomslide.testing import write_slide
 from tests.servers.buckets import BucketServer
 from tests.servers.distance import RoundTrips, Waves, depth
 
-__all__ = ["BANDWIDTH", "DELAY", "Traffic", "remote"]
+__all__ = ["BANDWIDTH", "DELAY", "Traffic", "measure_traffic", "remote"]
 
 # Seconds until an answer begins, and bytes that a connection delivers in a second
 DELAY, BANDWIDTH = 0.03, 50e6
@@ -50,7 +54,7 @@ def remote(folder: Path, size: str, rounds: int) -> dict[str, Traffic]:
             return f"s3://{path.relative_to(folder.parent).as_posix()}"
 
         def measure(name: str, act: Callable[[Any], object], prepare: Callable[[], Any]) -> None:
-            found[name] = _measure(server, act, prepare, rounds)
+            found[name] = measure_traffic(server, act, prepare, rounds)
 
         def nothing() -> None:
             pass
@@ -84,12 +88,73 @@ def remote(folder: Path, size: str, rounds: int) -> dict[str, Traffic]:
         level = partial(opened, full / "level-2.dcm")
         measure("whole level 2", lambda slide: slide.get_total_pixel_matrix(0)[:], level)
         measure("mean of level 2, dask, 2 threads", _mean, level)
+        for other, open_other in OTHERS.items():
+            make = partial(open_other, url(full / "level-0.dcm"), server.options)
+            if other != "by hand":
+                measure(f"{other}: open", lambda _, make=make: make(), nothing)
+            for length in (_SMALL, side):
+                measure(
+                    f"{other}: {length} x {length}",
+                    lambda read, length=length: read(length),
+                    make,
+                )
     return found
 
 
-def _measure(
+def by_hand(url: str, options: dict[str, Any]) -> Callable[[int], object]:
+    """Read the frames of a region whose offsets are known with one call, and decode them.
+
+    This is what no reader can do without: no header, no offset table, no stitching.
+    """
+    matrix = dicomslide.open_slide(url, storage_options=options).get_total_pixel_matrix(0)
+    source: Any = matrix.array.source
+    offsets = source.find_offsets()
+    across = -(-matrix.shape[1] // TILE)
+    files, path = url_to_fs(url, **options)
+
+    def read(side: int) -> object:
+        count = -(-side // TILE)
+        rows = [range(row * across, row * across + count) for row in range(count)]
+        starts = [int(offsets.starts[row[0]]) for row in rows]
+        ends = [int(offsets.ends[row[-1]]) for row in rows]
+        found = files.cat_ranges([path] * count, starts, ends)
+        frames = [
+            data[int(offsets.starts[frame]) - start + 8 : int(offsets.ends[frame]) - start]
+            for data, start, row in zip(found, starts, rows, strict=True)
+            for frame in row
+        ]
+        with ThreadPoolExecutor(2) as pool:
+            return list(pool.map(imagecodecs.jpeg8_decode, frames))
+
+    return read
+
+
+def with_wsidicom(url: str, options: dict[str, Any]) -> Callable[[int], object]:
+    """Open a file with wsidicom."""
+    from wsidicom import WsiDicom
+
+    slide = WsiDicom.open(url, file_options=options)
+    return lambda side: slide.read_region((0, 0), 0, (side, side), threads=2)
+
+
+def with_highdicom(url: str, options: dict[str, Any]) -> Callable[[int], object]:
+    """Open an image with highdicom, which reads any object that is like a file."""
+    import highdicom
+
+    file = fsspec.open(url, **options).open()
+    image = highdicom.imread(file, lazy_frame_retrieval=True)
+    return lambda side: image.get_total_pixel_matrix(row_end=side + 1, column_end=side + 1)
+
+
+OTHERS = {"by hand": by_hand, "wsidicom": with_wsidicom, "highdicom": with_highdicom}
+"""Functions of other readers that open a file, and return a function that reads its corner."""
+
+
+def measure_traffic(
     server: BucketServer, act: Callable[[Any], object], prepare: Callable[[], Any], rounds: int
 ) -> Traffic:
+    """Measure what an act on what was prepared costs; the time is the median of all rounds."""
+
     def once() -> float:
         thing = prepare()
         server.behave()

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dicomslide.annotations.group import Annotation as Annotation
     from dicomslide.annotations.group import AnnotationGroup as AnnotationGroup
+    from dicomslide.collection.index import SlideIndex as SlideIndex
+    from dicomslide.collection.index import index_slides as index_slides
+    from dicomslide.collection.index import open_index as open_index
     from dicomslide.enum import ChannelTypes as ChannelTypes
     from dicomslide.enum import ImageFlavors as ImageFlavors
     from dicomslide.errors import DicomSlideError as DicomSlideError
@@ -58,6 +61,7 @@ if TYPE_CHECKING:
     from dicomslide.viewing import view as view
     from dicomslide.writing.annotations import write_annotations as write_annotations
     from dicomslide.writing.identity import WrittenInstance as WrittenInstance
+    from dicomslide.writing.image import write_image as write_image
     from dicomslide.writing.parametric_map import write_parametric_map as write_parametric_map
     from dicomslide.writing.segmentation import write_segmentation as write_segmentation
     from dicomslide.writing.storing import StoredInstance as StoredInstance
@@ -83,6 +87,7 @@ _PLACES = {
     "Pyramid": "pyramid",
     "PyramidLevel": "pyramid",
     "Slide": "slide",
+    "SlideIndex": "collection.index",
     "SlideServer": "serving.server",
     "SourceError": "errors",
     "StoredInstance": "writing.storing",
@@ -102,6 +107,7 @@ _PLACES = {
     "find_slides": "opening.search",
     "get_image_pixel_spacing": "pyramid",
     "get_image_size": "pyramid",
+    "index_slides": "collection.index",
     "is_image": "metadata.flavors",
     "is_label_image": "metadata.flavors",
     "is_overview_image": "metadata.flavors",
@@ -109,6 +115,7 @@ _PLACES = {
     "is_volume_image": "metadata.flavors",
     "iter_slides": "opening.many",
     "make_thumbnail": "thumbnail",
+    "open_index": "collection.index",
     "open_slide": "opening",
     "open_slides": "opening",
     "optimize_slices": "pixels.slices",
@@ -121,6 +128,7 @@ _PLACES = {
     "to_ome_zarr": "export.ome_zarr",
     "view": "viewing",
     "write_annotations": "writing.annotations",
+    "write_image": "writing.image",
     "write_parametric_map": "writing.parametric_map",
     "write_segmentation": "writing.segmentation",
 }

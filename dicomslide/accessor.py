@@ -295,3 +295,31 @@ class SlideAccessor:
         from dicomslide.writing.parametric_map import write_parametric_map
 
         return write_parametric_map(self._data, path, slide=slide, parameters=parameters, **options)
+
+    def write_image(
+        self, path: str | os.PathLike[str], *, slide: "Slide", **options: Any
+    ) -> "tuple[WrittenInstance, ...]":
+        """Write these pixels as a whole slide image.
+
+        Parameters
+        ----------
+        path : path or str
+            File whose name ends with ``.dcm``, or folder
+        slide : Slide
+            Slide that the pixels were computed from
+        **options
+            Keywords of `dicomslide.write_image`
+
+        Returns
+        -------
+        tuple of WrittenInstance
+            Path and UIDs of each instance
+
+        Raises
+        ------
+        TypeError, ValueError, OSError
+            As in `dicomslide.write_image`
+        """
+        from dicomslide.writing.image import write_image
+
+        return write_image(self._data, path, slide=slide, **options)

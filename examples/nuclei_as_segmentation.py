@@ -1,7 +1,6 @@
-"""Write nuclei as a Segmentation: ``nuclei_as_segmentation.py [SLIDE] [OUT.dcm] [SERVICE]``.
+"""Write nuclei as a Segmentation: ``nuclei_as_segmentation.py [SLIDE] [OUT.dcm]``.
 
-The mask is computed while it is written, and stored at the service if there is one, such as
-``dicomweb+https://example.org/dicom-web``.
+The mask is computed while it is written.
 """
 
 import sys
@@ -26,15 +25,13 @@ def find_nuclei(image: xr.DataArray) -> xr.DataArray:
     return tissue & (image.sel(sample="R") < DARK)
 
 
-def main(source: str, out: str, service: str | None) -> None:
+def main(source: str, out: str) -> None:
     slide = dicomslide.open_slide(source)
     image = slide.to_datatree()["level_1/image"].isel(channel=0, focal_plane=0)
     nuclei = find_nuclei(image)
     written = dicomslide.write_segmentation(
         nuclei, out, slide=slide, segments=SEGMENTS, algorithm=("threshold", "1"), overwrite=True
     )
-    if service is not None:
-        dicomslide.store(written, service)
     again = dicomslide.open_slide([*Path(source).glob("*.dcm"), out])
     mask = again.to_datatree()["level_1/segmentation"].isel(segment=-1, focal_plane=0)
     rows, columns = image.shape[:2]
@@ -46,5 +43,5 @@ if __name__ == "__main__":
     with TemporaryDirectory() as folder:
         if not given:
             write_slide(Path(folder) / "slide", size=(1500, 2000))
-        source, out, service = [*given, None, None, None][:3]
-        main(source or f"{folder}/slide", out or f"{folder}/nuclei.dcm", service)
+        source, out = [*given, None, None][:2]
+        main(source or f"{folder}/slide", out or f"{folder}/nuclei.dcm")

@@ -187,9 +187,14 @@ def test_tiles_of_the_viewer_are_drawn_from_near_and_far(page):
 
 def test_requests_to_a_bucket_are_counted(page):
     found = table(page, "remote")
-    assert len(found) == 11
-    for row in found.values():
+    assert len(found) == 19
+    for name, row in found.items():
         requests, deep, size, milliseconds = (float(v.replace(",", "")) for v in row.values())
+        if ":" in name:
+            # Others may have read the whole small file when they opened it
+            assert 0 <= deep <= requests
+            assert milliseconds > 0
+            continue
         assert 1 <= deep <= requests
         assert size > 0
         # Each request takes 30 ms at least

@@ -136,7 +136,7 @@ def requirements(lines: Iterable[str]) -> dict[str, str]:
 def test_environment_has_what_the_package_needs():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    used = "annotations", "distributed", "http", "s3", "view"
+    used = "annotations", "distributed", "http", "index", "s3", "view"
     wanted = requirements(
         line
         for line in (

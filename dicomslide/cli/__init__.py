@@ -228,6 +228,22 @@ def _annotate(options: argparse.Namespace) -> None:
     )
 
 
+def _index(options: argparse.Namespace) -> None:
+    from dicomslide.cli.progress import progress
+
+    with progress("indexing"):
+        index = dicomslide.index_slides(
+            options.source or None,
+            options.out,
+            errors=options.errors,
+            storage_options=dict(options.storage_options) or None,
+            index_options=options.index_options and dict(options.index_options),
+        )
+    from dicomslide.sources.urls import name_of_url
+
+    print(f"{name_of_url(options.out)}: {counted(len(index), 'slide')}")
+
+
 def _headers(options: argparse.Namespace) -> None:
     from dicomslide.cli.headers import write_headers
 
@@ -262,6 +278,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], list[str] | None]] = {
     "view": _view,
     "annotations": _annotations,
     "annotate": _annotate,
+    "index": _index,
     "headers": _headers,
     "demo": _demo,
 }

@@ -3,7 +3,7 @@
 import argparse
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import dicomslide
 from dicomslide.export.choices import COMPRESSORS, ERRORS, LEVELS, VERSIONS
@@ -129,6 +129,28 @@ def make_parser() -> argparse.ArgumentParser:
 
     _add_annotation_options(annotations, annotate)
 
+    index = _add(commands, "index", "index slides, so that they open without a request")
+    _add_source_options(
+        index, ", each with all images of its slides; those of the index without any", "*"
+    )
+    index.add_argument("out", metavar="INDEX", help="folder of the index: a path or URL")
+    index.add_argument(
+        "--index-option",
+        dest="index_options",
+        action="append",
+        type=_option,
+        metavar="KEY=VALUE",
+        help="option of the file system of the index, if that is a URL (those of the sources)",
+    )
+    index.add_argument(
+        "--skip-errors",
+        dest="errors",
+        action="store_const",
+        const="skip",
+        default="raise",
+        help="leave slides out that cannot be opened, and tell why",
+    )
+
     headers = _add(commands, "headers", "write headers that name nobody, to report a fault with")
     _add_source_options(headers, "")
     headers.add_argument("out", metavar="OUT.zip", type=Path, help="archive to write")
@@ -145,12 +167,14 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_source_options(command: argparse.ArgumentParser, meaning: str) -> None:
+def _add_source_options(
+    command: argparse.ArgumentParser, meaning: str, count: Literal["+", "*"] = "+"
+) -> None:
     add = command.add_argument
     add(
         "source",
         metavar="SOURCE",
-        nargs="+",
+        nargs=count,
         help=f"folder, DICOM file or URL of a slide, or several of them{meaning}",
     )
     add(

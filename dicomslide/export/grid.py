@@ -16,6 +16,8 @@ __all__ = ["Block", "BlockReader", "Division", "Grid", "Shape"]
 
 # Rows and columns of a chunk: viewers fetch a screen in a few requests, and chunks compress well
 _CHUNK_SIDE = 512
+# Where each chunk is a request, they are larger and hold so many bytes of several channels
+_FAR_CHUNK_SIDE, _FAR_CHUNK_BYTES = 1024, 8 * 2**20
 # Frames with more rows or columns are divided into several chunks, if they can be divided evenly
 _LARGEST_CHUNK_SIDE = 1024
 _BLOCK_BYTES = 16 * 2**20
@@ -152,16 +154,19 @@ class Division:
     ----------
     chunks, shards : tuple of int or None
         Sizes along (c, z, y, x); None for chunks of whole frames, and for no shards
+    is_far : bool, optional
+        Whether each chunk costs readers a request
     block_bytes : int, optional
         About how large blocks are, if whole chunks and frames are not larger
     """
 
     chunks: Shape | None = None
     shards: Shape | None = None
+    is_far: bool = False
     block_bytes: int = field(default_factory=lambda: _BLOCK_BYTES)
 
     @classmethod
-    def of(cls, chunks: Any, shards: Any) -> "Division":
+    def of(cls, chunks: Any, shards: Any, *, is_far: bool = False) -> "Division":
         """Read the arguments `chunks` and `shards`.
 
         Raises
@@ -171,7 +176,7 @@ class Division:
         ValueError
             When there are not one, two or four sizes, or a size is not positive
         """
-        return cls(_sizes("chunks", chunks), _sizes("shards", shards))
+        return cls(_sizes("chunks", chunks), _sizes("shards", shards), is_far)
 
     def grid(self, shape: Shape, itemsize: int, unit: Shape) -> Grid:
         """Divide an array.
@@ -190,7 +195,7 @@ class Division:
         ValueError
             When shards are not whole multiples of chunks
         """
-        wanted = self.chunks or (1, 1, _whole_frames(unit[2]), _whole_frames(unit[3]))
+        wanted = self.chunks or self._default(shape, itemsize, unit)
         chunks = _shape(map(min, wanted, shape))
         shards = None
         if self.shards is not None:
@@ -205,6 +210,15 @@ class Division:
             )
         block = _block(shards or chunks, shape, self.block_bytes / itemsize, unit)
         return Grid(shape, chunks, shards, block)
+
+    def _default(self, shape: Shape, itemsize: int, unit: Shape) -> Shape:
+        """Choose the chunks, of whole frames; those in shards are small wherever they are."""
+        if not self.is_far or self.shards is not None:
+            return 1, 1, _whole_frames(unit[2], _CHUNK_SIDE), _whole_frames(unit[3], _CHUNK_SIDE)
+        rows, columns = (_whole_frames(tile, _FAR_CHUNK_SIDE) for tile in unit[2:])
+        together = min(_FAR_CHUNK_BYTES // (rows * columns * itemsize), shape[0])
+        # Samples of a pixel stay together
+        return max(together - together % unit[0], unit[0]), 1, rows, columns
 
 
 def _ranges(start: Sequence[int], stop: Sequence[int], size: Shape) -> list[range]:
@@ -225,12 +239,12 @@ def _block(piece: Shape, shape: Shape, elements: float, unit: Shape) -> Shape:
     return _shape(map(min, wanted, shape))
 
 
-def _whole_frames(tile: int) -> int:
-    """Choose the side of a chunk: whole frames, or an even part of a large frame."""
+def _whole_frames(tile: int, side: int) -> int:
+    """Choose a length of chunks close to a side: whole frames, or an even part of a large one."""
     if tile <= _LARGEST_CHUNK_SIDE:
-        return max(round(_CHUNK_SIDE / tile), 1) * tile
-    parts = [n for n in range(2, tile) if tile % n == 0 and tile // n >= _CHUNK_SIDE // 2]
-    return tile // min(parts, key=lambda n: abs(tile // n - _CHUNK_SIDE), default=1)
+        return max(round(side / tile), 1) * tile
+    parts = [n for n in range(2, tile) if tile % n == 0 and tile // n >= side // 2]
+    return tile // min(parts, key=lambda n: abs(tile // n - side), default=1)
 
 
 def _sizes(name: str, value: Any) -> Shape | None:

@@ -22,7 +22,7 @@ from dicomslide.export.choices import ERRORS
 from dicomslide.export.grid import Division
 from dicomslide.export.journal import Journal
 from dicomslide.export.plan import PROJECT, Plan, make_plan, require_choice
-from dicomslide.export.store import Target, naming, open_target
+from dicomslide.export.store import Target, is_far, naming, open_target
 from dicomslide.export.stored import StoredArray
 from dicomslide.export.tasks import find_done, make_tasks
 from dicomslide.metadata.words import counted
@@ -77,7 +77,9 @@ def to_ome_zarr(
         ``slide`` has the position of the image on the slide
     chunks : int or tuple of int, optional
         Size of a chunk: one for rows and columns, (rows, columns) or (c, z, y, x). By default whole
-        frames of one channel and focal plane, close to 512 by 512, so that none is decoded twice
+        frames, so that none is decoded twice: close to 512 by 512 of one channel and focal plane,
+        and behind URLs of buckets and servers close to 1024 by 1024 of all channels together, if
+        these have 8 MiB at most, as each chunk costs its readers a request
     shards : int or tuple of int, optional
         Size of a shard, a whole multiple of chunks; by default there are no shards. Not in version
         0.4
@@ -125,7 +127,7 @@ def to_ome_zarr(
     plan = make_plan(
         slide_or_tree,
         version=version,
-        division=Division.of(chunks, shards),
+        division=Division.of(chunks, shards, is_far=is_far(store)),
         compressor=compressor,
         levels=levels,
         labels=labels,

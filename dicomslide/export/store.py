@@ -12,13 +12,13 @@ from typing import Any, Literal
 import zarr
 from zarr.abc.store import Store
 from zarr.core.sync import sync
-from zarr.storage import FsspecStore, LocalStore, StorePath
+from zarr.storage import FsspecStore, LocalStore, ObjectStore, StorePath
 
 from dicomslide.errors import ArgumentTypeError, ArgumentValueError, DicomSlideError, StoreError
 from dicomslide.export.locks import locked
 from dicomslide.sources.urls import without_secrets
 
-__all__ = ["Target", "ZarrFormat", "naming", "open_target"]
+__all__ = ["Target", "ZarrFormat", "is_far", "naming", "open_target"]
 
 ZarrFormat = Literal[2, 3]
 
@@ -160,6 +160,23 @@ class Target:
                 shutil.rmtree(path)
             else:
                 path.unlink()
+
+
+def is_far(store: Any) -> bool:
+    """Whether a store, or the URL of one, is where a request takes longer than a chunk."""
+    if isinstance(store, StorePath):
+        store = store.store
+    if isinstance(store, ObjectStore):
+        return not _is_near(type(store.store).__name__.lower().removesuffix("store"))
+    if isinstance(store, FsspecStore):
+        return not _is_near(store.fs.protocol)
+    is_url = isinstance(store, str) and ("://" in store or "::" in store)
+    return is_url and not _is_near(store.rpartition("::")[2].partition("://")[0])
+
+
+def _is_near(protocol: str | tuple[str, ...]) -> bool:
+    names = (protocol,) if isinstance(protocol, str) else protocol
+    return not {"file", "local", "memory"}.isdisjoint(names)
 
 
 def open_target(

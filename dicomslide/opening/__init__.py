@@ -16,7 +16,7 @@ from dicomslide.slide import Slide
 from dicomslide.stores.places import Access, Source, find_images, open_store
 from dicomslide.stores.protocol import ImageQuery, ImageStore
 
-__all__ = ["open_slide", "open_slides"]
+__all__ = ["find_groups", "open_slide", "open_slides"]
 
 
 # Most slides that an error message lists
@@ -108,7 +108,7 @@ def open_slide(
     """
     store = open_store(source, Access(session, credentials, storage_options))
     failures: list[Failure] = []
-    groups = _find_groups(
+    groups = find_groups(
         store, study_instance_uid, series_instance_uid, include_derived, correct_color, failures
     )
     wanted = _Wanted(container_identifier, pyramid_uid, series_instance_uid)
@@ -171,7 +171,7 @@ def open_slides(
     store = open_store(source, Access(session, credentials, storage_options))
     wanted = _Wanted(container_identifier, pyramid_uid, series_instance_uid)
     failures: Failures = [] if skips or wanted.anything else None
-    groups = _find_groups(
+    groups = find_groups(
         store, study_instance_uid, series_instance_uid, include_derived, correct_color, failures
     )
     if skips:
@@ -236,7 +236,7 @@ class _Wanted:
         )
 
 
-def _find_groups(
+def find_groups(
     store: ImageStore,
     study: str | None,
     series: str | None,
@@ -244,7 +244,31 @@ def _find_groups(
     correct_color: bool,
     failures: Failures,
 ) -> list[list[Dataset]]:
-    """Find the metadata of the images of each slide in a store."""
+    """Find the metadata of the images of each slide in a store.
+
+    Parameters
+    ----------
+    store : ImageStore
+        Store that is searched
+    study, series : str or None
+        Study, and series of the VOLUME and THUMBNAIL images
+    include_derived : bool
+        Whether Segmentations, Parametric Maps and annotations are wanted
+    correct_color : bool
+        Whether ICC profiles are needed
+    failures : list of Failure, optional
+        List that images which cannot be read are added to; without it their error is raised
+
+    Returns
+    -------
+    list of list of pydicom.dataset.Dataset
+        Metadata of the images, Presentation States and annotations of each slide
+
+    Raises
+    ------
+    NoSlideError
+        When there is no image of a slide
+    """
     query = ImageQuery(
         study,
         series,

@@ -18,6 +18,7 @@ from dicomslide.metadata.deferred import deferred_element, is_bulk, may_hold_bul
 from dicomslide.metadata.elements import UNDEFINED, Element
 from dicomslide.sources.base import File
 from dicomslide.sources.fileelements import FileElements, parsed_element, raw_element
+from dicomslide.sources.knownfile import plain_file
 from dicomslide.sources.localfile import LocalFile
 
 __all__ = ["FileValue", "read_groups"]
@@ -141,7 +142,7 @@ class _Walk:
                 if value + length > reader.end:
                     # Raises that the file is truncated
                     reader.need(value + length)
-                bulk = FileValue(reader.file, start, length, reader.big_endian)
+                bulk = FileValue(plain_file(reader.file), start, length, reader.big_endian)
                 elements[tag] = deferred_element(number, bulk)
             else:
                 end = reader.end_of(element)

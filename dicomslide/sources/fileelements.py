@@ -9,6 +9,7 @@ from pydicom.tag import BaseTag
 from dicomslide.errors import InvalidImageError
 from dicomslide.metadata.elements import Elements
 from dicomslide.sources.base import File
+from dicomslide.sources.knownfile import known_end
 
 __all__ = ["MAX_VALUE", "FileElements", "parsed_element", "raw_element"]
 
@@ -56,14 +57,18 @@ class FileElements(Elements):
                 "for a file of its size"
             )
         # Doubling keeps the number of reads small; its bound keeps it from reading many pixels
-        ahead = min(max(len(self.data), _STEP), _MAX_STEP)
-        stop = min(max(stop, len(self.data) + ahead), self.end, self.limit)
+        ahead = len(self.data) + min(max(len(self.data), _STEP), _MAX_STEP)
+        stop = max(stop, min(ahead, self._known_end, self.limit))
         start = len(self.data)
         self.data += self.file.read([(self.origin + start, stop - start)])[0]
 
     def expect(self, stop: int) -> None:
         """Read up to a position that will probably be needed, as far as the file has it."""
-        self.need(min(stop, self.end, self.limit))
+        self.need(min(stop, self._known_end, self.limit))
+
+    @property
+    def _known_end(self) -> int:
+        return known_end(self.file, self.origin + len(self.data)) - self.origin
 
     def skip_to(self, position: int) -> None:
         """Drop the bytes before a position, from which positions are counted afterwards."""

@@ -20,6 +20,7 @@ from dicomslide.metadata.pixel_format import read_pixel_format
 from dicomslide.metadata.transfer_syntaxes import is_encapsulated
 from dicomslide.sources.base import File, FrameLocation, check_frames
 from dicomslide.sources.header import Header, read_header
+from dicomslide.sources.knownfile import known_offsets, plain_file
 from dicomslide.sources.localfile import LocalFile
 from dicomslide.sources.native import read_native_frames
 from dicomslide.sources.offsets import EncapsulatedOffsets, FrameIndex, join_fragments
@@ -88,6 +89,18 @@ class FileFrames:
         if not self.remote:
             return _LOCAL_BATCH
         return frames_per_request(self.frame_bits // 8, is_encapsulated(self.transfer_syntax_uid))
+
+    def find_offsets(self) -> EncapsulatedOffsets | None:
+        """Find the byte ranges of all frames; None where they are not compressed.
+
+        Raises
+        ------
+        FrameError
+            When an offset table or an item is damaged
+        SourceError
+            When the file does not deliver
+        """
+        return None if self.index is None else self._offsets([self.count - 1])
 
     def _offsets(self, frames: Sequence[int]) -> EncapsulatedOffsets:
         assert self.index is not None
@@ -226,7 +239,7 @@ def _find_frames(header: Header) -> FileFrames:
             f"expected up to byte {end} at least"
         )
     frames = FileFrames(
-        file=file,
+        file=plain_file(file),
         sop_instance_uid=str(dataset.get("SOPInstanceUID")),
         transfer_syntax_uid=syntax,
         start=header.start,
@@ -255,6 +268,9 @@ def _extended_offset_table(dataset: Dataset) -> tuple[bytes, bytes] | None:
 
 def _index(header: Header, count: int) -> FrameIndex:
     """Make the index of compressed frames from the offset tables that there are."""
+    if (known := known_offsets(header.file)) is not None:
+        known.check(count, header.start, header.file.size, header.file.path)
+        return FrameIndex.of_offsets(header.start, known)
     extended = _extended_offset_table(header.dataset)
     first = _first_bytes(header, 8)
     length = int.from_bytes(first[4:], "little")

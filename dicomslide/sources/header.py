@@ -259,13 +259,13 @@ def _end_of_groups(reader: FileElements, element: Element, frames: int) -> tuple
         # noticed when the items are parsed
         searched, stop = start, min(reader.end, start + _MAX_SEARCH)
         while searched < stop:
-            reader.need(min(searched + _STEP, stop))
+            reader.expect(min(searched + _STEP, stop))
             end_of_items = reader.data.find(_END_BEFORE_PIXELS, searched)
             if end_of_items >= 0:
                 return end_of_items + 8, end_of_items
-            if len(reader.data) >= stop:
+            before, searched = searched, len(reader.data) - len(_END_BEFORE_PIXELS)
+            if len(reader.data) >= stop or searched <= before:
                 break
-            searched = max(len(reader.data) - len(_END_BEFORE_PIXELS), searched)
     end = reader.end_of(element)
     return end, end - 8
 

@@ -43,6 +43,21 @@ class EncapsulatedOffsets:
         """Whether starts and ends of frames are known."""
         return bool(self.ends[-1] >= 0) or len(self.ends) - 1 not in frames
 
+    def check(self, count: int, start: int, end: int, name: str) -> None:
+        """Check that there are so many frames, and that they lie between two offsets of a file.
+
+        Raises
+        ------
+        FrameError
+            When frames are missing, or one lies elsewhere
+        """
+        if not len(self.starts) == len(self.ends) == count:
+            raise FrameError(
+                f"{name}: there are offsets for {counted(len(self.starts), 'frame')}, expected "
+                f"{count}"
+            )
+        _checked(self.starts, self.ends, start, end, name)
+
     def with_last_end(self, read: Ranges, end: int, name: str, step: int) -> "EncapsulatedOffsets":
         """Find the end of the last frame in a file of `end` bytes, by its items."""
         start = int(self.starts[-1])
@@ -75,6 +90,13 @@ class FrameIndex:
     count: int
     first: bytes = field(default=b"", repr=False, compare=False)
     extended: tuple[bytes, bytes] | None = field(default=None, repr=False, compare=False)
+
+    @classmethod
+    def of_offsets(cls, start: int, offsets: EncapsulatedOffsets) -> "FrameIndex":
+        """Make an index of which all byte ranges are known."""
+        index = cls(start, len(offsets.starts))
+        vars(index)["_found"] = offsets
+        return index
 
     def __getstate__(self) -> dict[str, Any]:
         state = {name: value for name, value in vars(self).items() if name != "_lock"}

@@ -100,6 +100,20 @@ class RemoteFile:
     access: str = ""
     process: int = field(default_factory=os.getpid, repr=False, compare=False)
 
+    @classmethod
+    def at(
+        cls, url: str, size: int, modified: str, storage_options: dict[str, Any] | None
+    ) -> "RemoteFile":
+        """Make the file at a URL in a known state, without a request.
+
+        Raises
+        ------
+        ValueError
+            When no file system is known for the URL
+        """
+        place = _Place.at(url, storage_options or {})
+        return cls(place.name, size, modified, place.file_system, place.path, place.access)
+
     def __reduce__(self) -> tuple[Any, ...]:
         stated = self.path, self.size, self.modified, self.file_system, self.key, self.access
         return RemoteFile, stated
@@ -328,13 +342,9 @@ class _Place:
         )
         if found.keys() == {self.path}:
             return [(self.path, self.name, found[self.path])]
-        # The file system of a chained URL, such as "zip://folder::https://...", follows the path
-        # in it
-        base, chain, outer = self.name.partition("::")
-        base = base if base.endswith("://") else base.rstrip("/") + "/"
         root = self.path.rstrip("/")
         return [
-            (key, f"{base}{key.removeprefix(root).lstrip('/')}{chain}{outer}", found[key])
+            (key, _url_below(self.name, key.removeprefix(root).lstrip("/")), found[key])
             for key in sorted(found)
             if not _is_passed_over(key, root)
         ]
@@ -342,6 +352,16 @@ class _Place:
     def file(self, key: str, name: str, information: dict[str, Any]) -> RemoteFile:
         """Make one of the files."""
         return _file(self.file_system, key, information, name, self.access)
+
+
+def _url_below(url: str, path: str) -> str:
+    """Make the URL of a file below a folder."""
+    base, chain, outer = url.partition("::")
+    if chain and "://" not in base:
+        # A cache, such as "simplecache::s3://...", has the paths of what it is in front of
+        return f"{base}{chain}{_url_below(outer, path)}"
+    # What a chained URL such as "zip://folder::https://..." is in follows the path
+    return f"{base if base.endswith('://') else base.rstrip('/') + '/'}{path}{chain}{outer}"
 
 
 def _open(url: str, storage_options: dict[str, Any]) -> tuple[AbstractFileSystem, str]:

@@ -3,9 +3,9 @@
 import os
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from tarfile import is_tarfile
 from typing import Any, TypeAlias
@@ -39,6 +39,7 @@ from dicomslide.sources.base import File
 from dicomslide.sources.files import FileFrames, open_image_file
 from dicomslide.sources.folders import find_files
 from dicomslide.sources.header import read_header, read_sop_class
+from dicomslide.sources.knownfile import KnownFile
 from dicomslide.sources.localfile import LocalFile
 from dicomslide.sources.patterns import expand_path
 from dicomslide.sources.remotefile import find_remote_files, is_url, local_path
@@ -46,14 +47,24 @@ from dicomslide.sources.sidebyside import FILES_AT_ONCE, side_by_side
 from dicomslide.sources.urls import without_secrets
 from dicomslide.stores.protocol import ImageQuery
 
-__all__ = ["FileStore", "Paths", "holds_images", "name_of_paths"]
+__all__ = ["FileInstance", "FileStore", "Paths", "holds_images", "name_of_paths"]
 
 Path = str | os.PathLike[str]
 Paths = Path | Sequence[Path]
 """Path of a folder, a file or a DICOMDIR, a URL that fsspec knows, or several of them."""
 
-_Found: TypeAlias = tuple[Dataset, FileFrames] | Dataset | str
-"""Content of a file: an image with its frames, what accompanies images, or the name of its kind"""
+
+@dataclass(frozen=True)
+class FileInstance:
+    """Instance in a file: an image with its frames, or what accompanies images, without."""
+
+    dataset: Dataset
+    file: File
+    frames: FileFrames | None = None
+
+
+_Found: TypeAlias = FileInstance | str
+"""Content of a file: what belongs to a slide, or the name of its kind"""
 
 # Attributes by which images are grouped into slides
 _GROUPING = (
@@ -97,7 +108,7 @@ class FileStore:
             )
         self._paths: Sequence[Path] = paths
         self._options = storage_options
-        self._frames: dict[str, FileFrames] | None = None
+        self._found: dict[str, FileInstance] | None = None
         self._lock = make_lock()
 
     @property
@@ -122,35 +133,45 @@ class FileStore:
         SourceError
             When a file cannot be read
         """
-        images: list[tuple[Dataset, FileFrames]] = []
-        others: list[Dataset] = []
+        images: list[FileInstance] = []
+        others: list[FileInstance] = []
         kinds = Counter[str]()
         for found in _each_image(self._files(), query.failures):
             if isinstance(found, str):
                 kinds[found] += 1
-            elif isinstance(found, Dataset):
+            elif found.frames is None:
                 others.append(found)
-                kinds[_name_of_class(str(found.get("SOPClassUID")))] += 1
+                kinds[_name_of_class(str(found.dataset.get("SOPClassUID")))] += 1
             else:
                 images.append(found)
         if not images and not query.failures:
             listed = ", ".join(f"{count} x {kind}" for kind, count in kinds.items())
             raise NoSlideError(f"{self.name}: no slide in it; it holds {listed or 'no files'}")
         # Of several files with one SOP Instance UID the first one counts
-        self._frames = {frames.sop_instance_uid: frames for _, frames in reversed(images)}
-        return [dataset for dataset, _ in images] + others
+        instances = images + others
+        self._found = {read_uid(found.dataset): found for found in reversed(instances)}
+        return [found.dataset for found in instances]
 
     def frame_sources(self, datasets: Sequence[Dataset]) -> list[FileFrames]:
         """Find the frames of images; see `ImageStore.frame_sources`."""
         with self._lock:
-            if self._frames is None:
+            if self._found is None:
                 self.images(ImageQuery())
-        known = self._frames or {}
-        uids = [read_uid(dataset) for dataset in datasets]
-        for uid in uids:
-            if uid not in known:
+        sources = []
+        for uid in map(read_uid, datasets):
+            frames = self._frames(uid)
+            if frames is None:
                 raise SourceError(f"image {uid} is in none of the files of {self.name}")
-        return [known[uid] for uid in uids]
+            sources.append(frames)
+        return sources
+
+    def instance(self, dataset: Dataset) -> FileInstance:
+        """Get an instance whose metadata `images` has returned."""
+        return (self._found or {})[read_uid(dataset)]
+
+    def _frames(self, uid: str) -> FileFrames | None:
+        found = (self._found or {}).get(uid)
+        return None if found is None else found.frames
 
     def _files(self) -> Iterator[tuple[File, bool]]:
         """Find the files, and whether the caller named each of them."""
@@ -222,14 +243,16 @@ def _each_image(files: Iterator[tuple[File, bool]], failures: Failures) -> Itera
     first = next(files, None)
     if first is None:
         return
-    rest = chain([first], files)
-    if not first[0].remote:
-        for file, named in rest:
-            yield _try_image(file, named, failures)
-        return
-    yield from side_by_side(
-        lambda item: _try_image(item[0], item[1], failures), list(rest), FILES_AT_ONCE
-    )
+    rest: Iterable[tuple[File, bool]] = chain([first], files)
+    if first[0].remote:
+        rest = list(rest)
+        if not all(isinstance(file, KnownFile) for file, _ in rest):
+            yield from side_by_side(
+                lambda item: _try_image(item[0], item[1], failures), rest, FILES_AT_ONCE
+            )
+            return
+    for file, named in rest:
+        yield _try_image(file, named, failures)
 
 
 def _try_image(file: File, named: bool, failures: Failures) -> _Found:
@@ -258,7 +281,7 @@ def _read_image(file: File, named: bool) -> _Found:
     sop_class = read_sop_class(file)
     if sop_class in PRESENTATION_STATES | ANNOTATIONS:
         try:
-            return read_header(file).dataset
+            return FileInstance(read_header(file).dataset, file)
         except InvalidImageError as error:
             # The pixels do not depend on it
             warnings.warn(f"{error}; it is left out", stacklevel=2)
@@ -277,7 +300,7 @@ def _read_image(file: File, named: bool) -> _Found:
             for keyword in _GROUPING:
                 dataset.get(keyword)
             summarize(dataset)
-            return dataset, frames
+            return FileInstance(dataset, file, frames)
         sop_class = dataset.get("SOPClassUID")
         if sop_class not in SLIDE_CLASSES and has_slide_class(dataset):
             raise InvalidImageError(f"{file.path}: SOP Class UID is {sop_class!r}")

@@ -72,6 +72,20 @@ class ServiceStore:
     def __repr__(self) -> str:
         return f"<ServiceStore {self.name}>"
 
+    @property
+    def service(self) -> Service:
+        """Service that has the images."""
+        return self._service
+
+    def through(self, service: Service) -> "ServiceStore":
+        """Make a store that asks another service for metadata, and the same one for frames."""
+        return ServiceStore(service, self._find_frames, self._study, self._series)
+
+    def transfer_syntax_of(self, dataset: Dataset) -> str:
+        """Return the Transfer Syntax UID of an instance; empty where it is not known yet."""
+        storage = self._storage.get(str(dataset.get("SOPInstanceUID")))
+        return "" if storage is None else storage.transfer_syntax_uid
+
     def images(self, query: ImageQuery) -> list[Dataset]:
         """Retrieve the metadata of the images of slides; see `ImageStore.images`.
 

@@ -1,24 +1,14 @@
 """ICC profiles for synthetic slides."""
 
 import struct
-from functools import lru_cache
 
-from PIL import ImageCms
+from dicomslide.writing.profile import PROFILE_DATE, make_srgb_profile
 
 __all__ = ["make_srgb_profile", "make_wide_gamut_profile"]
 
 # xy chromaticities of red, green and blue, and of the white point D50 in XYZ
 _WIDE_PRIMARIES = ((0.708, 0.292), (0.170, 0.797), (0.131, 0.046))
 _D50 = (0.9642, 1.0, 0.8249)
-_DATE = struct.pack(">6H", 2026, 1, 1, 0, 0, 0)
-
-
-@lru_cache(maxsize=1)
-def make_srgb_profile() -> bytes:
-    """Make an ICC profile of the sRGB colour space, the same bytes each time."""
-    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
-    profile[24:36] = _DATE
-    return bytes(profile)
 
 
 def make_wide_gamut_profile(gamma: float = 1.8) -> bytes:
@@ -92,7 +82,7 @@ def _assemble(tags: dict[bytes, bytes]) -> bytes:
         b"mntr",
         b"RGB ",
         b"XYZ ",
-        _DATE,
+        PROFILE_DATE,
         b"acsp",
         b"\0\0\0\0",
         0,

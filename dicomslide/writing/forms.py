@@ -1,4 +1,4 @@
-"""Forms in which masks and values are stored: segments and parameters of an array as frames."""
+"""Forms in which arrays are stored: their segments, parameters or colours as frames."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from dicomslide.errors import ArgumentValueError
 from dicomslide.writing.pixel_format import PixelFormat
 
-__all__ = ["MapForm", "SegmentForm", "SegmentationType"]
+__all__ = ["ImageForm", "MapForm", "SegmentForm", "SegmentationType"]
 
 SegmentationType = Literal["BINARY", "FRACTIONAL", "LABELMAP"]
 
@@ -174,3 +174,32 @@ class MapForm:
     def stored(self, values: NDArray) -> Iterator[NDArray]:
         """Yield each stored layer of a part of the array, of shape (rows, columns)."""
         yield from values
+
+
+@dataclass(frozen=True)
+class ImageForm:
+    """Form in which the samples of an image are stored: one, or red, green and blue.
+
+    Parameters
+    ----------
+    pixel_format : PixelFormat
+        Format of the stored pixels
+    """
+
+    pixel_format: PixelFormat
+
+    count = 1
+    is_joined = True
+
+    @property
+    def background(self) -> float:
+        """Value around the array: white for colour, otherwise 0."""
+        return np.iinfo(self.pixel_format.dtype).max if self.pixel_format.samples == 3 else 0
+
+    def read_back(self) -> "ImageForm":
+        """Return the form of arrays of what was stored, with the samples first."""
+        return self
+
+    def stored(self, values: NDArray) -> Iterator[NDArray]:
+        """Yield the only stored layer of a part of the array, of shape (rows, columns, samples)."""
+        yield np.moveaxis(values, 0, -1)

@@ -50,21 +50,23 @@ def encode_frames(
         Places of the frames in the spool: see `Places`
     """
     encoder = TileEncoder(form, tile)
-    if pixels.ndim == 2:
-        pixels = pixels[np.newaxis]
-    sides = [_side(sizes, length) for sizes, length in zip(pixels.chunks[1:], tile, strict=True)]
-    pixels = pixels.rechunk({0: -1 if form.is_joined else 1, 1: sides[0], 2: sides[1]})
+    sides = [_side(sizes, length) for sizes, length in zip(pixels.chunks[-2:], tile, strict=True)]
+    # An axis of one layer, or a slice of the result, would be one more step of each task, which
+    # takes as long as encoding
+    layers = {0: -1 if form.is_joined else 1} if pixels.ndim == 3 else {}
+    pixels = pixels.rechunk({**layers, pixels.ndim - 2: sides[0], pixels.ndim - 1: sides[1]})
     encoded = pixels.map_blocks(
         encoder,
         dtype=object,
         chunks=tuple((1,) * count for count in pixels.numblocks),
-        meta=np.empty((0, 0, 0), object),
+        meta=np.empty((0,) * pixels.ndim, object),
     )
-    shape = (form.count, *(-(-n // t) for n, t in zip(pixels.shape[1:], tile, strict=True)))
+    shape = (form.count, *(-(-n // t) for n, t in zip(pixels.shape[-2:], tile, strict=True)))
     places = np.full((*shape, 2), -1, np.int64)
     per_block = [side // length for side, length in zip(sides, tile, strict=True)]
     for rows, columns in _parts(pixels, form):
-        found = np.asarray(encoded[:, rows, columns].compute())
+        found = np.asarray(encoded.blocks[..., rows, columns].compute())
+        found = found.reshape(-1, *found.shape[-2:])
         for index in product(*map(range, found.shape)):
             row, column = rows.start + index[1], columns.start + index[2]
             first = row * per_block[0], column * per_block[1]
@@ -95,10 +97,11 @@ def _side(chunks: tuple[int, ...], tile: int) -> int:
 
 def _parts(pixels: da.Array, form: Form) -> Iterator[tuple[slice, slice]]:
     """Divide blocks into parts that are computed together, in the order of rows."""
-    block = math.prod(sizes[0] for sizes in pixels.chunks[1:])
-    bytes_of_block = block * form.count * form.pixel_format.bits_allocated // 8 + 1
+    block = math.prod(sizes[0] for sizes in pixels.chunks[-2:])
+    stored = form.pixel_format
+    bytes_of_block = block * form.count * stored.samples * stored.bits_allocated // 8 + 1
     most = max(_TOGETHER // bytes_of_block, 1)
-    rows, columns = pixels.numblocks[1:]
+    rows, columns = pixels.numblocks[-2:]
     high, wide = max(most // columns, 1), min(most, columns)
     for row, column in product(range(0, rows, high), range(0, columns, wide)):
         yield slice(row, min(row + high, rows)), slice(column, min(column + wide, columns))

@@ -1,5 +1,6 @@
-"""Instances of results: the data set that highdicom made, and frames as dask computes them."""
+"""Instances of results: a data set without its pixels, and frames as dask computes them."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from dicomslide.writing.groups import FrameGroups
 from dicomslide.writing.part10 import (
     EncodedFrames,
     NativeElement,
+    check_native_length,
     encode_dataset,
     open_spool,
     write_encapsulated,
@@ -25,6 +27,7 @@ from dicomslide.writing.part10 import (
 )
 from dicomslide.writing.pixel_format import EXPLICIT_BIG_ENDIAN
 from dicomslide.writing.placing import PlacedPixels
+from dicomslide.writing.sources import values_of
 from dicomslide.writing.tiles import Form
 
 __all__ = ["Content", "MakeDataset", "check_tile", "check_transfer_syntax", "write_instance"]
@@ -82,8 +85,15 @@ def check_tile(tile: Any) -> tuple[int, int] | None:
     return rows, columns
 
 
-def check_transfer_syntax(form: Form) -> None:
-    """Check that values of a form can be stored in its transfer syntax, and come back unchanged.
+def check_transfer_syntax(form: Form, *, may_lose: bool = False) -> None:
+    """Check that values of a form can be stored in its transfer syntax.
+
+    Parameters
+    ----------
+    form : Form
+        Form of the stored values
+    may_lose : bool, optional
+        Whether they may come back with small differences
 
     Raises
     ------
@@ -92,16 +102,18 @@ def check_transfer_syntax(form: Form) -> None:
     """
     stored = form.pixel_format
     uid = stored.transfer_syntax
-    syntax = TRANSFER_SYNTAXES.get(uid)
-    if syntax is None or uid not in ENCODINGS or syntax.lossy_method or uid == EXPLICIT_BIG_ENDIAN:
-        lossless = [
-            f"{name} ({known.short_name})"
-            for name, known in TRANSFER_SYNTAXES.items()
-            if name in ENCODINGS and not known.lossy_method and name != EXPLICIT_BIG_ENDIAN
-        ]
-        raise ArgumentValueError(
-            f"transfer_syntax: {uid} is not one of those without loss: {', '.join(lossless)}"
-        )
+    known = {
+        name: syntax
+        for name, syntax in TRANSFER_SYNTAXES.items()
+        if name in ENCODINGS
+        and name != EXPLICIT_BIG_ENDIAN
+        and (may_lose or not syntax.lossy_method)
+    }
+    if uid not in known:
+        names = ", ".join(f"{name} ({syntax.short_name})" for name, syntax in known.items())
+        kind = "that are written" if may_lose else "without loss"
+        raise ArgumentValueError(f"transfer_syntax: {uid} is not one of those {kind}: {names}")
+    syntax = known[uid]
     kind = f"float{stored.bits_allocated}" if stored.floating else f"{stored.bits_allocated}-bit"
     is_open = syntax.is_native or (uid == _DEFLATED_FRAMES and not stored.floating)
     if stored.floating or stored.bits_allocated == 1:
@@ -143,6 +155,9 @@ def write_instance(
     """
     form = content.form
     tile = content.tile or placed.tile
+    if content.is_full and form.pixel_format.is_native:
+        tiles = [-(-side // length) for side, length in zip(placed.size, tile, strict=True)]
+        check_native_length(_native_length(form, tile, form.count * math.prod(tiles)))
     dataset = make_dataset(placed, content.is_full, keywords)
     with open_spool(path.parent) as spool:
         places = encode_frames(placed.pixels, form, tile, spool, content.keep_empty)
@@ -153,6 +168,8 @@ def write_instance(
             frames = _stored_frames(places)[:1]
         encoded = spool.take(places[tuple(frames.T)])
         _complete(dataset, placed, tile, len(frames))
+        if TRANSFER_SYNTAXES[form.pixel_format.transfer_syntax].lossy_method:
+            _add_ratio(dataset, _native_length(form, tile, len(frames)), encoded)
         groups = () if content.is_full else _groups(dataset, placed, content, tile).items(frames)
         uid = form.pixel_format.transfer_syntax
         with path.open("wb") as file:
@@ -174,12 +191,23 @@ def _stored_frames(places: Places) -> NDArray[np.int64]:
 def _native(
     encoded: EncodedFrames, form: Form, tile: tuple[int, int]
 ) -> tuple[Iterator[bytes], int]:
-    pixels = tile[0] * tile[1]
-    bits = pixels * form.pixel_format.bits_allocated
-    length = -(-len(encoded) * bits // 8)
-    if bits % 8:
-        return joined_bits(iter(encoded), pixels), length
+    length = _native_length(form, tile, len(encoded))
+    if form.pixel_format.bits_allocated == 1 and math.prod(tile) % 8:
+        return joined_bits(iter(encoded), math.prod(tile)), length
     return iter(encoded), length
+
+
+def _native_length(form: Form, tile: tuple[int, int], count: int) -> int:
+    """Compute the number of bytes of some frames without compression."""
+    stored = form.pixel_format
+    return -(-count * math.prod(tile) * stored.samples * stored.bits_allocated // 8)
+
+
+def _add_ratio(dataset: Dataset, length: int, encoded: EncodedFrames) -> None:
+    """Add the ratio of this compression to those before it (PS3.3 C.7.6.1.1.5.2)."""
+    before = values_of(dataset, "LossyImageCompressionRatio")
+    ratio = f"{length / int(encoded.lengths.sum()):.6g}"
+    dataset.LossyImageCompressionRatio = [*before, ratio]
 
 
 def _complete(

@@ -21,6 +21,7 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset, write_file_meta_info
 from pydicom.uid import UID
 
+from dicomslide.errors import ArgumentValueError
 from dicomslide.writing.pixel_format import (
     DEFLATED_LITTLE_ENDIAN,
     EXPLICIT_BIG_ENDIAN,
@@ -32,6 +33,7 @@ __all__ = [
     "NativeElement",
     "OffsetTable",
     "Spool",
+    "check_native_length",
     "encode_dataset",
     "open_spool",
     "write_encapsulated",
@@ -112,6 +114,21 @@ def open_spool(folder: str | os.PathLike[str] | None = None) -> Iterator[Spool]:
         yield Spool(file)
 
 
+def check_native_length(length: int) -> None:
+    """Check that a number of bytes of native pixels fits into one element (PS3.5 A.2).
+
+    Raises
+    ------
+    ArgumentValueError
+        When there are more than 2 ** 32 - 2
+    """
+    if length > _LONGEST:
+        raise ArgumentValueError(
+            f"{length} bytes of native Pixel Data; at most {_LONGEST} can be stored, an "
+            "encapsulated transfer syntax has no such limit"
+        )
+
+
 def write_native(
     file: IO[bytes],
     dataset: Dataset,
@@ -143,15 +160,11 @@ def write_native(
 
     Raises
     ------
-    ValueError
-        When the pixels do not fit into one element (PS3.5 A.2 allows 2 ** 32 - 2 bytes)
+    ArgumentValueError
+        When the pixels do not fit into one element
     """
+    check_native_length(length)
     padded = length + length % 2
-    if padded > _LONGEST:
-        raise ValueError(
-            f"{length} bytes of native Pixel Data; at most {_LONGEST} can be stored, an "
-            "encapsulated transfer syntax has no such limit"
-        )
     order = ">" if transfer_syntax == EXPLICIT_BIG_ENDIAN else "<"
     number, vr = _FLOATING.get(element, (0x0010, b"OW" if dataset.BitsAllocated > 8 else b"OB"))
     header = struct.pack(order + "HH", 0x7FE0, number)

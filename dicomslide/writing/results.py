@@ -103,8 +103,7 @@ def _reduced(
         matrices = [image.get_total_pixel_matrix(index) for index in range(image.num_channels)]
     place = placed.place
     layers = [
-        matrix.array.placed(place.offset, place.grid.size).to_dask("auto")[..., 0]
+        da.moveaxis(matrix.array.placed(place.offset, place.grid.size).to_dask("auto"), -1, 0)
         for matrix in matrices
     ]
-    pixels = layers[0] if content.is_label_map else da.stack(layers)
-    return reduce_level(pixels, reduction, place.grid, there)
+    return reduce_level(da.concatenate(layers), reduction, place.grid, there)

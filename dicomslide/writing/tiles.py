@@ -37,13 +37,15 @@ class Form(Protocol):
 
     @property
     def background(self) -> float:
-        """Value around the array, and of frames that are empty: 0 or NaN."""
+        """Value around the array, and of frames that are empty."""
 
     def read_back(self) -> "Form":
         """Return the form of arrays of what was stored, as this package reads them."""
 
     def stored(self, values: NDArray) -> Iterator[NDArray]:
-        """Yield each stored layer of a part of the array, of shape (rows, columns).
+        """Yield each stored layer of a part of the array.
+
+        Their shape is (rows, columns), or (rows, columns, samples) if pixels have several samples.
 
         Raises
         ------
@@ -60,26 +62,33 @@ class TileEncoder:
     tile: tuple[int, int]
 
     def __call__(self, block: NDArray) -> NDArray:
-        """Encode a block of shape (layers, rows, columns), as an array of one object."""
-        layers = [self._frames(layer) for layer in self.form.stored(block)]
-        found = np.empty((1, 1, 1), object)
-        found[0, 0, 0] = layers
+        """Encode a block of shape (rows, columns) or (layers, rows, columns), as one object."""
+        values = block if block.ndim == 3 else block[np.newaxis]
+        found = np.empty((1,) * block.ndim, object)
+        found[(0,) * block.ndim] = [self._frames(layer) for layer in self.form.stored(values)]
         return found
 
     def _frames(self, layer: NDArray) -> list[list[bytes | None]]:
-        rows, columns = (range(0, n, t) for n, t in zip(layer.shape, self.tile, strict=True))
+        rows, columns = (range(0, n, t) for n, t in zip(layer.shape[:2], self.tile, strict=True))
         return [[self._frame(layer, row, column) for column in columns] for row in rows]
 
     def _frame(self, layer: NDArray, row: int, column: int) -> bytes | None:
         inside = layer[row : row + self.tile[0], column : column + self.tile[1]]
-        # The background is either NaN or 0
-        is_empty = np.isnan(inside).all() if math.isnan(self.form.background) else not inside.any()
-        return None if is_empty else self.encode(inside)
+        return None if self._is_empty(inside) else self.encode(inside)
+
+    def _is_empty(self, inside: NDArray) -> bool:
+        background = self.form.background
+        if math.isnan(background):
+            return bool(np.isnan(inside).all())
+        return not (inside != background if background else inside).any()
 
     def encode(self, inside: NDArray) -> bytes:
         """Encode a frame, which the background fills up to its size."""
-        if inside.shape == self.tile:
-            return encode_frame(inside[..., np.newaxis], self.form.pixel_format)
-        frame = np.full((*self.tile, 1), self.form.background, self.form.pixel_format.dtype)
-        frame[: inside.shape[0], : inside.shape[1], 0] = inside
-        return encode_frame(frame, self.form.pixel_format)
+        stored = self.form.pixel_format
+        rows, columns = inside.shape[:2]
+        inside = inside.reshape(rows, columns, stored.samples)
+        if (rows, columns) == self.tile:
+            return encode_frame(inside, stored)
+        frame = np.full((*self.tile, stored.samples), self.form.background, stored.dtype)
+        frame[:rows, :columns] = inside
+        return encode_frame(frame, stored)

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dicomslide.export.grid import Division
+from dicomslide.export.store import is_far
 
 
 def chunks_of(tile: int, size: int = 100_000) -> int:
@@ -40,6 +41,42 @@ def test_default_chunk_is_whole_frames_close_to_512(tile, expected):
 )
 def test_frame_that_is_larger_is_cut_evenly_if_that_is_possible(tile, expected):
     assert chunks_of(tile) == expected
+
+
+@pytest.mark.parametrize(
+    ("shape", "itemsize", "unit", "expected"),
+    [
+        # Colour; 8 MiB of 16-bit channels; samples that stay together; one channel
+        ((3, 1, 9000, 9000), 1, (3, 1, 256, 256), (3, 1, 1024, 1024)),
+        ((40, 1, 9000, 9000), 2, (1, 1, 512, 512), (4, 1, 1024, 1024)),
+        ((3, 1, 9000, 9000), 2, (3, 1, 1024, 1024), (3, 1, 1024, 1024)),
+        ((9, 1, 9000, 9000), 1, (3, 1, 240, 240), (9, 1, 960, 960)),
+        ((1, 5, 9000, 9000), 1, (1, 1, 2048, 4096), (1, 1, 1024, 1024)),
+    ],
+)
+def test_chunks_far_away_are_larger_and_of_several_channels(shape, itemsize, unit, expected):
+    grid = Division.of(None, None, is_far=True).grid(shape, itemsize, unit)
+    assert grid.chunks == expected
+    assert all(b % c == 0 or b == n for b, c, n in zip(grid.block, grid.chunks, shape, strict=True))
+    # Readers fetch single chunks of a shard
+    shards = Division.of(None, 2048, is_far=True).grid((3, 1, 9000, 9000), 1, (3, 1, 256, 256))
+    assert shards.chunks == (1, 1, 512, 512)
+
+
+@pytest.mark.parametrize(
+    ("store", "expected"),
+    [
+        ("folder/slide.zarr", False),
+        ("s3://bucket/slide.zarr", True),
+        ("https://example.org/slide.zarr", True),
+        ("simplecache::s3://bucket/slide.zarr", True),
+        ("memory://slide.zarr", False),
+        ("file:///folder/slide.zarr", False),
+        ({}, False),
+    ],
+)
+def test_urls_of_buckets_and_servers_are_far(store, expected):
+    assert is_far(store) is expected
 
 
 def test_blocks_of_frames_that_are_larger_than_chunks_are_whole_frames():

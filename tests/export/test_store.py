@@ -93,6 +93,23 @@ class TestBuckets:
         assert passed["writer"] == len(target.server.requests)
         assert passed["nobody"] > 0
 
+    def test_views_of_a_store_in_a_bucket_take_few_requests(self, make_slide, target, options):
+        written = make_slide(size=(1500, 1600), tile=(256, 256))
+        slide = open_slide(written.folder)
+        requests = {}
+        for name, chunks in (("default", None), ("small", 512)):
+            url = f"s3://{target.name}/views-{name}.zarr"
+            to_ome_zarr(slide, url, storage_options=options, chunks=chunks)
+            array = zarr.open_group(url, mode="r", storage_options=options)["0"]
+            target.server.requests.clear()
+            view = array[:, :, :1024, :1024]
+            # Zarr also asks for the size of each chunk
+            requests[name] = sum(r.method == "GET" for r in target.server.requests)
+            expected = slide.get_image_region((0, 0), 0, (1024, 1024))
+            np.testing.assert_array_equal(np.moveaxis(view[:, 0], 0, -1), expected)
+        # Three samples of four chunks each
+        assert requests == {"default": 1, "small": 12}
+
     def test_store_in_a_bucket_is_kept_overwritten_or_resumed(
         self, make_slide, channels_first, target, options
     ):

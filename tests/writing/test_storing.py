@@ -8,15 +8,17 @@ import numpy as np
 import pydicom
 import pytest
 import requests
+from PIL import Image
 
-from dicomslide import open_slide, store, write_segmentation
+from dicomslide import open_slide, store, write_annotations, write_image, write_segmentation
 from dicomslide.errors import SourceError, StoreError
+from dicomslide.viewing.scene import Scene
 from tests.servers.faults import redirect, status
 from tests.servers.forwarding import ForwardingServer
 from tests.servers.messages import Answer
 from tests.servers.orthanc import run_orthanc
 from tests.servers.serving import HttpServer
-from tests.writing.results import ALGORITHM, LEVELS, SEGMENTS, labels_on
+from tests.writing.results import ALGORITHM, LEVELS, SEGMENTS, assert_same_place, labels_on
 
 DICOM_JSON = {"Content-Type": "application/dicom+json"}
 
@@ -82,6 +84,44 @@ def test_a_stored_segmentation_opens_with_its_slide(orthanc, written, results, t
     assert stored[0].PixelData == stored[1].PixelData
     origins = [dataset.TotalPixelMatrixOriginSequence[0] for dataset in stored]
     assert origins[0] == origins[1]
+
+
+def test_results_that_are_stored_are_seen_in_their_place(orthanc, make_slide, tmp_path):
+    """A mask and annotations of a slide of a service, opened from there and drawn by the viewer."""
+    written = make_slide(**LEVELS, accession_number="S26-seen")
+    orthanc.upload(written.paths)
+    where = {"study_instance_uid": written.study_instance_uid}
+    url = f"dicomweb+{orthanc.url}"
+    slide = open_slide(url, **where)
+    mask = labels_on(slide, 1) == 1
+    (segmentation,) = write_segmentation(
+        mask, tmp_path, slide=slide, segments={"a": SEGMENTS["nucleus"]}, algorithm=ALGORITHM
+    )
+    # Around 6 rows and 10 columns of pixels of level 1
+    points = np.array([(5, 4), (15, 4), (15, 10), (5, 10)])
+    annotations = write_annotations(
+        (points, [4]), tmp_path, slide=slide, level=1, label="region", algorithm=ALGORITHM
+    )
+    store([segmentation, annotations], url)
+
+    again = open_slide(url, **where)
+    node = again.to_datatree()["level_1"]
+    assert_same_place(node, mask)
+    np.testing.assert_array_equal(node["segmentation"].isel(segment=0, focal_plane=0), mask)
+    (group,) = again.annotations
+    inside = np.zeros(mask.shape, bool)
+    inside[4:10, 5:15] = True
+    np.testing.assert_array_equal(group.rasterize(level=1) > 0, inside)
+
+    scene = Scene("slide", again)
+    layers = scene.describe()["layers"]
+    assert [layer["name"] for layer in layers] == ["slide", "a", "region"]
+    # The viewer draws pixels of the base level
+    shown = np.asarray(Image.open(io.BytesIO(scene.draw_tile(1, 0, 0, 0, 0, {}).content)))
+    np.testing.assert_array_equal(shown[..., 3] == 255, np.kron(mask, np.ones((2, 2), bool)))
+    for row, column in np.ndindex(70, 90):
+        told = scene.tell_values(0, row, column, 0, {2: {}})
+        assert bool(told) == inside[row // 2, column // 2]
 
 
 def test_data_sets_are_stored_too(orthanc, results):
@@ -162,3 +202,20 @@ def test_arguments_that_cannot_be_used_are_errors(results, tmp_path, instances, 
     chosen = {"results": results, "text": text}.get(str(instances), instances)
     with pytest.raises((TypeError, ValueError), match=match):
         store(chosen, url)
+
+
+def test_an_image_made_from_a_service_goes_back_to_it(orthanc, make_slide, tmp_path):
+    written = make_slide(**LEVELS, accession_number="S26-image", icc_profile=True)
+    orthanc.upload(written.paths)
+    url, where = f"dicomweb+{orthanc.url}", {"study_instance_uid": written.study_instance_uid}
+    slide = open_slide(url, **where)
+    image = 255 - slide.to_datatree()["level_0/image"].isel(channel=0, focal_plane=0)
+    results = write_image(
+        image, tmp_path, slide=slide, levels="all", transfer_syntax="1.2.840.10008.1.2.4.80"
+    )
+    store(results, url)
+    again = open_slide(url, **where, series_instance_uid=results[0].series_instance_uid)
+    node = again.to_datatree()["level_0"]
+    assert again.num_levels == 3
+    assert_same_place(node, image)
+    np.testing.assert_array_equal(node["image"].isel(channel=0, focal_plane=0), image)

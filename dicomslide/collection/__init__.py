@@ -1,0 +1,1 @@
+"""Index of a collection of slides: what opening them needs, in a few files."""
