@@ -35,6 +35,8 @@ def run(
     def call(name: str, *arguments: object) -> str:
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+        # Scripts may import their neighbours
+        monkeypatch.setattr(sys, "path", [str(EXAMPLES), *sys.path])
         runpy.run_path(str(EXAMPLES / name), run_name="__main__")
         return capsys.readouterr().out
 

@@ -613,7 +613,7 @@ def test_the_work_for_many_slides_grows_with_their_number(make_slide):
     template = read(written.paths)
     assert len(template) == 5
     counts = []
-    for count in (20, 200):
+    for count in (10, 100):
         datasets = many(template, count)
         slides, calls = count_calls(lambda d=datasets: group_slides(d, "here"))
         assert [len(slide) for slide in slides] == [5] * count

@@ -7,8 +7,10 @@ together: see `dicomslide.metadata.functional_groups`.
 
 import struct
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from inspect import Parameter, Signature
+from typing import Any, ClassVar
 
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
@@ -96,6 +98,18 @@ def bulk_data_urls(item: Json) -> Iterator[tuple[str, str]]:
             yield tag, url
 
 
+@dataclass(frozen=True)
+class _BulkData:
+    """Values of bulk data by URL, as a function."""
+
+    values: Mapping[str, bytes]
+    # pydicom asks for it with each attribute, and would find it anew each time
+    __signature__: ClassVar = Signature([Parameter("url", Parameter.POSITIONAL_ONLY)])
+
+    def __call__(self, url: str) -> bytes:
+        return self.values[url]
+
+
 def _elements(item: Json, depth: int = 0) -> Iterator[tuple[str, Json]]:
     for tag, element in item.items():
         if not isinstance(element, dict):
@@ -141,7 +155,7 @@ def dataset_of_json(
         }
         dataset = Dataset.from_json(
             _without_bulk_data(rest, bulk_data),
-            bulk_data_uri_handler=lambda url: bulk_data[url],
+            bulk_data_uri_handler=_BulkData(bulk_data),
         )
         for tag, bits in _FLOATS.items():
             if tag in item:
@@ -150,7 +164,7 @@ def dataset_of_json(
         encoded = _encoded_groups(groups, bulk_data) if isinstance(groups, dict) else b""
         if encoded is None:
             rest = _without_bulk_data({_GROUPS: groups}, bulk_data)
-            dataset.update(Dataset.from_json(rest, lambda url: bulk_data[url]))
+            dataset.update(Dataset.from_json(rest, _BulkData(bulk_data)))
         elif encoded:
             tag = BaseTag(PER_FRAME_GROUPS)
             dataset[tag] = RawDataElement(tag, "SQ", len(encoded), encoded, 0, False, True)
