@@ -135,7 +135,11 @@ def chunk_of(store, level):
 
 
 class TestChunks:
-    @pytest.mark.parametrize(("options", "damage"), DAMAGED_FORMS, ids=str)
+    @pytest.mark.parametrize(
+        ("options", "damage"),
+        DAMAGED_FORMS,
+        ids=lambda value: getattr(value, "__name__", str(value)),
+    )
     def test_damaged_chunks_of_the_level_before_are_named_in_an_error(
         self, slide, store, expected, monkeypatch, damage, options
     ):
