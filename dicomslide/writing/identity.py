@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydicom.uid import generate_uid
+from pydicom.config import IGNORE
+from pydicom.uid import UID, generate_uid
 
-from dicomslide.errors import ArgumentTypeError
+from dicomslide.arguments import integer, require_type
+from dicomslide.errors import ArgumentTypeError, ArgumentValueError
 from dicomslide.slide import Slide
 
 __all__ = ["Identity", "WrittenInstance"]
@@ -59,6 +61,21 @@ class WrittenInstance:
     level: int | None
 
 
+# Those of them that are numbers, UIDs, or no texts of the value representation Long String
+_NUMBERS = frozenset({"instance_number", "series_number"})
+_UIDS = frozenset({"pyramid_uid", "series_instance_uid", "sop_instance_uid"})
+_OTHERS = frozenset(
+    {
+        "content_creator_identification",
+        "content_creator_name",
+        "contributing_equipment",
+        "software_versions",
+        "specific_character_set",
+    }
+)
+_LONGEST_TEXT, _LARGEST_NUMBER = 64, 2**31 - 1
+
+
 @dataclass(frozen=True)
 class Identity:
     """Identity of the instances of a series.
@@ -85,6 +102,8 @@ class Identity:
             raise ArgumentTypeError(f"there is no argument {unknown[0]!r}; attributes are {known}")
         if many and "sop_instance_uid" in attributes:
             raise ArgumentTypeError("sop_instance_uid: several instances are written")
+        for name, value in attributes.items():
+            _check(name, value)
         from dicomslide import __version__
 
         arrangement = slide._arrangement
@@ -102,6 +121,7 @@ class Identity:
             "manufacturer_model_name": _NAME,
             "software_versions": __version__,
             "device_serial_number": "0",
+            "specific_character_set": "ISO_IR 192",
         }
         if many:
             chosen["pyramid_uid"] = generate_uid(prefix=None)
@@ -114,3 +134,22 @@ class Identity:
             **self.keywords,
             "instance_number": int(self.keywords["instance_number"]) + index,
         }
+
+
+def _check(name: str, value: Any) -> None:
+    """Check the value of an attribute (PS3.5 6.2)."""
+    if name in _NUMBERS:
+        if not 0 <= integer(name, value) <= _LARGEST_NUMBER:
+            raise ArgumentValueError(f"{name}: {value}, expected from 0 to {_LARGEST_NUMBER}")
+        return
+    if name in _OTHERS:
+        return
+    require_type(name, value, str)
+    if name in _UIDS:
+        if not UID(value, IGNORE).is_valid:
+            raise ArgumentValueError(f"{name}: {value!r} is not a UID")
+    elif len(value) > _LONGEST_TEXT or "\\" in value or not value.isprintable():
+        raise ArgumentValueError(
+            f"{name}: {value!r} has over {_LONGEST_TEXT} characters, a backslash or a control "
+            "character"
+        )

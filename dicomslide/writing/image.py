@@ -10,7 +10,7 @@ import xarray as xr
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
-from dicomslide.arguments import integer, require_type
+from dicomslide.arguments import integer
 from dicomslide.errors import ArgumentTypeError, ArgumentValueError
 from dicomslide.slide import Slide
 from dicomslide.tree.schema import COLUMNS, IMAGE, ROWS, SAMPLE
@@ -21,6 +21,7 @@ from dicomslide.writing.instance import Content, check_tile, check_transfer_synt
 from dicomslide.writing.microscopy import Microscopy
 from dicomslide.writing.pixel_format import PixelFormat
 from dicomslide.writing.placing import PlacedPixels, place_array
+from dicomslide.writing.profile import check_profile
 from dicomslide.writing.reduction import mean_of_areas
 from dicomslide.writing.results import Levels, write_results
 from dicomslide.writing.segments import as_code
@@ -122,8 +123,13 @@ def write_image(
     ... )  # doctest: +SKIP
     """
     placed = place_array(_labelled(image), slide, level, SAMPLE)
+    if levels == "all" and placed.size != placed.place.grid.size:
+        raise ArgumentValueError(
+            "levels: 'all' is for the pixels of a whole level; a part is written at its own level"
+        )
     form = _choose_form(placed, transfer_syntax, _quality(quality))
-    require_type("icc_profile", icc_profile, bytes, type(None))
+    if icc_profile is not None:
+        check_profile("icc_profile", icc_profile)
     made = Microscopy(
         form.pixel_format,
         placed.place.level,
@@ -171,7 +177,8 @@ def _choose_form(placed: PlacedPixels, transfer_syntax: str | None, quality: int
         When it cannot be stored
     """
     samples = placed.pixels.shape[0] if placed.is_layered else 1
-    dtype = placed.pixels.dtype
+    # Stored pixels have an order of bytes of their own
+    dtype = placed.pixels.dtype.newbyteorder("=")
     if samples not in (1, 3):
         raise ArgumentValueError(f"image: {samples} samples, expected 1, or red, green and blue")
     types = ("uint8",) if samples == 3 else ("uint8", "uint16")
@@ -214,4 +221,6 @@ def _text(name: str, value: Any, most: int) -> str | None:
         raise ArgumentTypeError(f"{name}: expected str, got {type(value).__name__}")
     if not 0 < len(value) <= most:
         raise ArgumentValueError(f"{name}: has {len(value)} characters, expected 1 to {most}")
+    if "\\" in value or not value.isprintable():
+        raise ArgumentValueError(f"{name}: {value!r} has a backslash or a control character")
     return value

@@ -35,7 +35,7 @@ __all__ = ["Content", "MakeDataset", "check_tile", "check_transfer_syntax", "wri
 MakeDataset = Callable[[PlacedPixels, bool, Mapping[str, Any]], Dataset]
 """Makes the data set of one frame: at the place of pixels, with TILED_FULL or not, an identity."""
 
-_LONGEST_SIDE = 2**16
+_LONGEST_SIDE, _MOST_PIXELS = 2**16, 2**26
 _PLANE_POSITION = 0x0048021A
 _DEFLATED_FRAMES = "1.2.840.10008.1.2.8.1"
 
@@ -82,6 +82,10 @@ def check_tile(tile: Any) -> tuple[int, int] | None:
     rows, columns = integer_pair("tile", tile)
     if not (0 < rows < _LONGEST_SIDE and 0 < columns < _LONGEST_SIDE):
         raise ArgumentValueError(f"tile: {rows} x {columns}, expected from 1 to 65535")
+    if rows * columns > _MOST_PIXELS:
+        raise ArgumentValueError(
+            f"tile: {rows} x {columns} pixels; a frame has at most {_MOST_PIXELS}"
+        )
     return rows, columns
 
 

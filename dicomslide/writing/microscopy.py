@@ -177,9 +177,10 @@ class Microscopy:
                 item.pop(keyword, None)
                 setattr(item, keyword, self.optical_path)
         if self.stored.samples == 3:
-            item.ICCProfile = self.profile or make_srgb_profile()
             if self.profile is None:
-                item.ColorSpace = "SRGB"
+                item.ICCProfile, item.ColorSpace = make_srgb_profile(), "SRGB"
+            else:
+                item.ICCProfile = self.profile
         return item
 
     def _add_references(self, dataset: Dataset, placed: PlacedPixels) -> None:

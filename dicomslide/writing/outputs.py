@@ -109,6 +109,8 @@ def open_output(
     require_type("path", path, str, os.PathLike)
     require_type("storage_options", storage_options, Mapping, type(None))
     place = os.fspath(path)
+    if not place.strip():
+        raise ArgumentValueError("path: is empty")
     is_folder = not place.lower().endswith(".dcm") or os.path.isdir(place)
     if many and not is_folder:
         raise ArgumentValueError(f"path: {name_of_url(place)} is a file, several are written")

@@ -204,19 +204,64 @@ def test_all_levels_are_one_pyramid_of_means(make_slide, tmp_path, origins):
         np.testing.assert_array_equal(here["image"].isel(channel=0, focal_plane=0), expected)
 
 
-def test_around_a_part_smaller_levels_are_white(slide, tmp_path):
+def test_parts_have_no_smaller_levels(slide, tmp_path):
+    """Smaller levels of a part would not cover the same area, and readers refuse such slides."""
     part = colors_of(slide, 0)[8:24, 12:40]
-    results = write_image(part, tmp_path / "out", slide=slide, levels="all", transfer_syntax=NATIVE)
-    assert [result.level for result in results] == [0, 1, 2]
-    found = pixels_of(results[1].path).values
-    assert found.shape == (35, 45, 3)
-    inside = np.zeros((35, 45), bool)
-    inside[4:12, 6:20] = True
-    assert (found[~inside] == 255).all()
-    areas = part.values.reshape(8, 2, 14, 2, 3)
-    np.testing.assert_array_equal(
-        found[4:12, 6:20], np.rint(areas.mean(axis=(1, 3))).reshape(8, 14, 3)
+    with pytest.raises(ArgumentValueError, match=r"levels: 'all' is for .* a whole level"):
+        write_image(part, tmp_path / "out", slide=slide, levels="all")
+    assert not (tmp_path / "out").exists()
+
+
+def test_texts_of_any_language_are_kept(slide, tmp_path):
+    (result,) = write_image(
+        colors_of(slide, 0),
+        tmp_path / "out.dcm",
+        slide=slide,
+        optical_path="ü漢字",
+        derivation_description="漢字",
+        series_description="ü",
     )
+    stored = pydicom.dcmread(result.path)
+    assert stored.OpticalPathSequence[0].OpticalPathIdentifier == "ü漢字"
+    assert (stored.DerivationDescription, stored.SeriesDescription) == ("漢字", "ü")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"icc_profile": b""}, "icc_profile: is not an ICC profile"),
+        ({"icc_profile": b"x" * 200}, "icc_profile: is not an ICC profile"),
+        ({"icc_profile": "sRGB"}, "icc_profile: expected bytes"),
+        ({"optical_path": "a\\b"}, "optical_path: .* backslash"),
+        ({"series_description": "x" * 65}, "series_description: .* over 64"),
+        ({"series_description": 5}, "series_description: expected str"),
+        ({"pyramid_label": "a\\b"}, "pyramid_label: .* backslash"),
+        ({"series_number": "a"}, "series_number: expected an integer"),
+        ({"series_number": -1}, "series_number: -1"),
+        ({"series_instance_uid": "x"}, "series_instance_uid: 'x' is not a UID"),
+        ({"tile": (65535, 65535)}, "tile: 65535 x 65535 pixels"),
+    ],
+)
+def test_what_cannot_be_stored_is_named(slide, tmp_path, arguments, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        write_image(colors_of(slide, 0), tmp_path / "out.dcm", slide=slide, **arguments)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_empty_path_is_an_error(slide):
+    for path in ("", " "):
+        with pytest.raises(ArgumentValueError, match="path: is empty"):
+            write_image(colors_of(slide, 0), path, slide=slide)
+
+
+def test_bytes_of_pixels_may_have_any_order(slide, tmp_path):
+    grey = colors_of(slide, 0).isel(sample=0)
+    paths = [
+        write_image(grey.astype(dtype), tmp_path / f"{dtype[0] == '>'}.dcm", slide=slide)[0].path
+        for dtype in (">u2", "<u2")
+    ]
+    first, second = (pydicom.dcmread(path).pixel_array for path in paths)
+    np.testing.assert_array_equal(first, second)
 
 
 def test_the_image_belongs_to_the_slide(written, slide, tmp_path):
