@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from typing import Any
 
 from dicomslide.enum import ChannelTypes
-from dicomslide.image import TiledImage
 from dicomslide.metadata.channels import channel_items
 from dicomslide.metadata.optional import optional_number, optional_text
 from dicomslide.slide import Slide
@@ -73,12 +72,8 @@ def columns_of(slide: Slide) -> dict[str, Any]:
         "objective_lens_power": next((power for power in powers if power), None),
         "levels": slide.num_levels,
         "focal_planes": slide.num_focal_planes,
-        "transfer_syntax_uids": _each_once(map(_transfer_syntax, images)),
+        "transfer_syntax_uids": _each_once(image.transfer_syntax_uid for image in images),
     }
-
-
-def _transfer_syntax(image: TiledImage) -> str:
-    return image.transfer_syntax_uid
 
 
 def _each_once(values: Iterable[str]) -> list[str]:

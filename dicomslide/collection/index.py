@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import fnmatch
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from html import escape
 from inspect import signature
 from itertools import groupby
+from numbers import Real
 from os import PathLike
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from dicomslide.arguments import integer
+from dicomslide.arguments import integer, require_type
 from dicomslide.collection.columns import COLUMNS
 from dicomslide.collection.parts import Folder, Place
 from dicomslide.collection.reading import name_of_source, read_slides
@@ -41,6 +41,8 @@ __all__ = ["SlideIndex", "index_slides", "open_index"]
 # Number of slides that are opened while the caller uses one
 _AHEAD = 2
 _KEYS = ("source", "slide")
+# Parameters of `open_slide` that choose a slide, for which an index has `select`
+_CHOICES = ("container_identifier", "study_instance_uid", "series_instance_uid", "pyramid_uid")
 
 
 def index_slides(
@@ -99,17 +101,27 @@ def index_slides(
     """
     if errors not in ("raise", "skip"):
         raise ArgumentValueError(f"errors: expected 'raise' or 'skip', got {errors!r}")
+    require_type("index", index, str, PathLike)
+    require_type("storage_options", storage_options, Mapping, type(None))
+    require_type("index_options", index_options, Mapping, type(None))
+    require_type("sources", sources, str, PathLike, Iterable, type(None))
     folder = Folder(index, _options_of(index, storage_options, index_options))
     places = _places(folder)
     if sources is None:
-        names = dict.fromkeys(source for source, _ in places)
-        sources = [name.split("\n") if "\n" in name else name for name in names]
+        known_names = dict.fromkeys(source for source, _ in places)
+        sources = [name.split("\n") if "\n" in name else name for name in known_names]
         if not sources:
-            raise NoSlideError(f"{folder.name}: there is no index, and no sources for one")
+            raise NoSlideError(
+                f"{folder.name}: there is no index of slides; sources for one come before it"
+            )
     elif isinstance(sources, (str, PathLike)):
         sources = [sources]
-    for source in sources:
-        name = name_of_source(source)
+    sources = list(sources)
+    if not sources:
+        raise ArgumentValueError("sources: there are none")
+    # All are checked before the first one is read
+    names = list(map(name_of_source, sources))
+    for source, name in zip(sources, names, strict=True):
         known = {
             record.key: record
             for record in _records(folder, [p for key, p in places.items() if key[0] == name])
@@ -137,11 +149,16 @@ def _changes(
         file.path: file for record in known.values() for file in record.files
     }
     gone = dict.fromkeys(known)
-    for record in read_slides(source, access, files, skips=skips):
-        gone.pop(record.key, None)
-        before = known.get(record.key)
-        if before is None or not record.same_as(before):
-            yield record
+    try:
+        for record in read_slides(source, access, files, skips=skips):
+            gone.pop(record.key, None)
+            before = known.get(record.key)
+            if before is None or not record.same_as(before):
+                yield record
+    except NoSlideError:
+        # A place that had slides may be empty now; one that never had any is a mistake
+        if len(gone) < len(known) or not known:
+            raise
     for key in gone:
         yield SlideRecord(*key, removed=True)
 
@@ -190,7 +207,9 @@ def open_index(
     >>> for slide in index.select(stains="*hematoxylin*"):  # doctest: +SKIP
     ...     print(slide.container_identifier)
     """
-    signature(open_slide).bind(index, **options)
+    for name in options:
+        if name in _CHOICES or name not in signature(open_slide).parameters:
+            raise ArgumentTypeError(f"{name}: open_index has no such parameter")
     folder = Folder(index, _options_of(index, storage_options, index_options))
     if not folder.parts():
         raise NoSlideError(f"{folder.name}: there is no index of slides")
@@ -264,10 +283,7 @@ class SlideIndex(Sequence["Slide"]):
         """
         if isinstance(number, slice):
             return self._of(self._rows[number])
-        position = integer("number", number)
-        if not -len(self) <= position < len(self):
-            raise SelectionError(f"number: there is no slide {position} of {len(self)}")
-        return self._open(self._rows[position])
+        return self._open(self._row(number))
 
     def __iter__(self) -> Iterator[Slide]:
         """Open the slides one after the other, the next ones while the caller uses one."""
@@ -280,8 +296,13 @@ class SlideIndex(Sequence["Slide"]):
         ----------
         number : int
             Number of the slide
+
+        Raises
+        ------
+        IndexError
+            When there is no slide with the number
         """
-        return self._store(self._record(self._rows[number][0]))
+        return self._store(self._record(self._row(number)[0]))
 
     def to_dataframe(self) -> pd.DataFrame:
         """Make a table of the slides, with a row for each, in their order.
@@ -309,8 +330,8 @@ class SlideIndex(Sequence["Slide"]):
         Parameters
         ----------
         where : callable, pandas.DataFrame or sequence of bool, optional
-            Rows of the table of `to_dataframe` that are wanted: whether each of them is, a function
-            of the table that returns this, or a table with these rows
+            Rows of the table of `to_dataframe` that are wanted: whether each of them is, a table
+            with these rows in any order, or a function of the table that returns one of these
         **values
             Values of columns: a text may have the wild cards ``*`` and ``?``, upper and lower case
             are the same, and one of several texts has to match; a number has to be equal, or within
@@ -342,7 +363,16 @@ class SlideIndex(Sequence["Slide"]):
         table = self.to_dataframe()
         found = where(table) if callable(where) else where
         if isinstance(found, pd.DataFrame):
-            return table.index.isin(found.index)
+            keys = list(_KEYS)
+            if not set(keys) <= set(found.columns):
+                raise ArgumentValueError(f"where: the table lacks the columns {', '.join(keys)}")
+            # Rows may have been sorted, merged or numbered anew
+            wanted = set(zip(*(found[key] for key in keys), strict=True))
+            return [key in wanted for key in zip(*(table[key] for key in keys), strict=True)]
+        if isinstance(found, pd.Series):
+            if not found.index.sort_values().equals(table.index):
+                raise ArgumentValueError("where: the series has other labels than the table")
+            found = found.reindex(table.index)
         mask = np.asarray(found)
         if mask.dtype != bool or mask.shape != (len(self),):
             raise ArgumentTypeError(
@@ -350,6 +380,12 @@ class SlideIndex(Sequence["Slide"]):
                 f"{mask.dtype} with the shape {mask.shape}"
             )
         return mask
+
+    def _row(self, number: Any) -> tuple[Place, dict[str, Any]]:
+        position = integer("number", number)
+        if not -len(self) <= position < len(self):
+            raise SelectionError(f"number: there is no slide {position} of {len(self)}")
+        return self._rows[position]
 
     def _of(self, rows: list[tuple[Place, dict[str, Any]]]) -> SlideIndex:
         return SlideIndex(self._folder, self._access, self._options, rows)
@@ -418,13 +454,15 @@ def _criterion(name: str, value: Any) -> Callable[[Any], bool]:
     if kind in ("string", "strings"):
         if not isinstance(value, str):
             raise ArgumentTypeError(f"{name}: expected a text, got {type(value).__name__}")
-        pattern = re.compile(fnmatch.translate(value), re.IGNORECASE)
+        text = re.escape(value).replace(r"\*", ".*").replace(r"\?", ".")
+        pattern = re.compile(text, re.IGNORECASE | re.DOTALL)
         if kind == "string":
-            return lambda found: pattern.match(found or "") is not None
-        return lambda found: any(pattern.match(text) for text in found or ())
-    least, most = value if isinstance(value, tuple) and len(value) == 2 else (value, value)
+            return lambda found: pattern.fullmatch(found or "") is not None
+        return lambda found: any(pattern.fullmatch(text) for text in found or ())
+    is_pair = isinstance(value, (tuple, list)) and len(value) == 2
+    least, most = value if is_pair else (value, value)
     for bound in (least, most):
-        if bound is not None and (isinstance(bound, bool) or not isinstance(bound, (int, float))):
+        if bound is not None and (isinstance(bound, bool) or not isinstance(bound, Real)):
             raise ArgumentTypeError(
                 f"{name}: expected a number or two of them, got {type(bound).__name__}"
             )

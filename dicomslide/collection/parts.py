@@ -93,7 +93,8 @@ class Folder:
             except FileNotFoundError:
                 return []
         names = [os.path.basename(str(path)) for path in found]
-        return sorted(name for name in names if _number_of(name) is not None)
+        parts = [(number, name) for name in names if (number := _number_of(name)) is not None]
+        return [name for _, name in sorted(parts)]
 
     def read_columns(self, part: str) -> Iterator[tuple[Place, dict[str, Any]]]:
         """Read the columns of a part that slides are selected by, and where each row is.
@@ -151,7 +152,7 @@ class Folder:
         for group in _groups(records):
             if writer is None:
                 buffer = BytesIO()
-                writer = pq.ParquetWriter(buffer, _schema(), **_writing())
+                writer = pq.ParquetWriter(buffer, _schema(), **_compression())
             writer.write_table(_table(group), row_group_size=len(group))
             if buffer.tell() > _PART_BYTES:
                 writer.close()
@@ -161,12 +162,6 @@ class Folder:
             writer.close()
             written.append(self._add(buffer.getvalue()))
         return written
-
-    def remove(self, parts: Iterable[str]) -> None:
-        """Delete parts."""
-        with self._writing():
-            for part in parts:
-                self._files.rm_file(self._path(part))
 
     def _add(self, content: bytes) -> str:
         last = self.parts()[-1:]
@@ -202,13 +197,15 @@ class Folder:
 
         with self._reading(), self._files.open(self._path(part), "rb") as content:
             try:
-                file = pq.ParquetFile(content)
+                file = pq.ParquetFile(content, page_checksum_verification=True)
                 version = (file.schema_arrow.metadata or {}).get(_FORMAT)
                 if version != _VERSION:
                     raise SourceError(
                         f"{self.name}: {part} is not a part of an index of slides of version "
                         f"{_VERSION.decode()}"
                     )
+                if lacking := set(_schema().names) - set(file.schema_arrow.names):
+                    raise SourceError(f"{self.name}: {part} lacks {', '.join(sorted(lacking))}")
                 yield file
             except pa.ArrowException as error:
                 raise SourceError(f"{self.name}: {part} is damaged: {error}") from error
@@ -299,9 +296,10 @@ def _schema() -> pa.Schema:
     )
 
 
-def _writing() -> dict[str, Any]:
-    """Choose the compression: offsets as differences, the rest by Zstandard."""
+def _compression() -> dict[str, Any]:
+    """Choose the compression: offsets as differences, the rest by Zstandard; with checksums."""
     return {
+        "write_page_checksum": True,
         "compression": "zstd",
         "compression_level": 9,
         "use_dictionary": ["source", "manufacturer", "transfer_syntax_uids.list.element"],

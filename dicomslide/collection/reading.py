@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset
 
 from dicomslide.collection.columns import columns_of
 from dicomslide.collection.records import FileRecord, InstanceRecord, SlideRecord
-from dicomslide.errors import ArgumentTypeError, FrameError
+from dicomslide.errors import ArgumentTypeError, ArgumentValueError, FrameError, SourceError
 from dicomslide.errors.failures import Failures
 from dicomslide.metadata.json_model import bulk_data_urls
 from dicomslide.metadata.references import read_uid
@@ -19,6 +19,7 @@ from dicomslide.sources.base import File
 from dicomslide.sources.inflated import InflatedFile
 from dicomslide.sources.knownfile import KnownFile, NotingFile, plain_file
 from dicomslide.sources.knownservice import NotingService
+from dicomslide.sources.remotefile import is_url, local_path
 from dicomslide.sources.sidebyside import side_by_side
 from dicomslide.sources.urls import is_service_url, without_secrets
 from dicomslide.stores.files import FileInstance, FileStore, Paths
@@ -40,7 +41,9 @@ def name_of_source(source: object) -> str:
     TypeError
         When `source` is neither a path nor a URL, nor a list of them
     """
-    if isinstance(source, (list, tuple)) and source:
+    if isinstance(source, (list, tuple)):
+        if not source:
+            raise ArgumentValueError("sources: a list of paths is empty")
         return "\n".join(map(name_of_source, source))
     if not isinstance(source, (str, os.PathLike)):
         raise ArgumentTypeError(
@@ -48,7 +51,10 @@ def name_of_source(source: object) -> str:
             "by other programs, which do not have this object"
         )
     text = os.fspath(source)
-    return without_secrets(text) if "://" in text or "::" in text else os.path.abspath(text)
+    if "\n" in text:
+        raise ArgumentValueError(f"sources: {text!r} has a line break")
+    path = text if os.path.exists(text) or not is_url(text) else local_path(text)
+    return without_secrets(text) if path is None else os.path.abspath(path)
 
 
 def read_slides(
@@ -137,6 +143,10 @@ def _file(found: FileInstance) -> FileRecord:
     """Make the record of a file that was opened."""
     file, frames = found.file, found.frames
     state = _state(plain_file(file))
+    try:
+        file.path.encode()
+    except UnicodeEncodeError as error:
+        raise SourceError(f"{file.path!r}: an index has no names that are not UTF-8") from error
     if isinstance(file, KnownFile):
         return FileRecord(*state, file.parts, file.offsets)
     assert isinstance(file, NotingFile)

@@ -1,6 +1,7 @@
 """Records of slides in an index: what is needed to open them without asking their source."""
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -56,7 +57,7 @@ class FileRecord:
             When the record is damaged
         """
         file: File
-        if is_url(self.path):
+        if not os.path.isabs(self.path) and is_url(self.path):
             file = RemoteFile.at(self.path, self.size, self.modified, storage_options)
         elif self.modified.isdecimal():
             file = LocalFile(self.path, self.size, int(self.modified))

@@ -6,7 +6,6 @@ frames are read.
 
 from bisect import bisect_right
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any
 
 from dicomslide.processes import make_lock
@@ -19,11 +18,11 @@ Parts = tuple[tuple[int, bytes], ...]
 """Offsets and bytes of parts of a file, in ascending order; no two of them touch."""
 
 
-@dataclass(frozen=True, eq=False)
 class _Wrapped:
     """File that stands in front of another one, which other processes use alone."""
 
-    file: File
+    def __init__(self, file: File) -> None:
+        self.file = file
 
     def __reduce__(self) -> tuple[Any, ...]:
         return plain_file, (self.file,)
@@ -53,7 +52,6 @@ class _Wrapped:
         self.file.close()
 
 
-@dataclass(frozen=True, eq=False)
 class KnownFile(_Wrapped):
     """File of which some bytes are known.
 
@@ -67,8 +65,12 @@ class KnownFile(_Wrapped):
         Byte ranges of its frames, if they are compressed
     """
 
-    parts: Parts = field(repr=False)
-    offsets: EncapsulatedOffsets | None = field(default=None, repr=False)
+    def __init__(
+        self, file: File, parts: Parts, offsets: EncapsulatedOffsets | None = None
+    ) -> None:
+        super().__init__(file)
+        self.parts = parts
+        self.offsets = offsets
 
     def read(self, ranges: Iterable[tuple[int, int]]) -> list[bytes]:
         """Read (offset, length) ranges: from the known parts, or else all of them from the file."""
@@ -95,26 +97,32 @@ class KnownFile(_Wrapped):
 
 
 class NotingFile(_Wrapped):
-    """File that notes the bytes that are read of it."""
+    """File that notes the bytes that are read of it.
+
+    Parameters
+    ----------
+    file : File
+        File itself
+    """
 
     def __init__(self, file: File) -> None:
         super().__init__(file)
-        vars(self).update(_noted={}, _lock=make_lock())
+        self._noted: dict[int, bytes] = {}
+        self._lock = make_lock()
 
     def read(self, ranges: Iterable[tuple[int, int]]) -> list[bytes]:
         """Read (offset, length) ranges, and note them."""
         ranges = list(ranges)
         found = self.file.read(ranges)
-        with vars(self)["_lock"]:
+        with self._lock:
             for (offset, _), data in zip(ranges, found, strict=True):
-                noted = vars(self)["_noted"]
-                noted[offset] = max(noted.get(offset, b""), data, key=len)
+                self._noted[offset] = max(self._noted.get(offset, b""), data, key=len)
         return found
 
     def parts(self, end: int) -> Parts:
         """Join what was read before an offset."""
         joined: list[tuple[int, bytearray]] = []
-        for offset, data in sorted(vars(self)["_noted"].items()):
+        for offset, data in sorted(self._noted.items()):
             data = data[: max(end - offset, 0)]
             if not data:
                 continue

@@ -14,7 +14,7 @@ R = TypeVar("R")
 _STUDY, _SERIES, _INSTANCE, _MODALITY = "0020000D", "0020000E", "00080018", "00080060"
 
 
-class _Wrapped:
+class _Before:
     """Service that stands in front of another one, which other processes use alone."""
 
     def __init__(self, service: Service) -> None:
@@ -29,7 +29,7 @@ class _Wrapped:
         return _itself, (self._service,)
 
 
-class NotingService(_Wrapped):
+class NotingService(_Before):
     """Service that notes the metadata and the bulk data that are retrieved.
 
     Parameters
@@ -64,7 +64,7 @@ class NotingService(_Wrapped):
         return found
 
 
-class KnownService(_Wrapped):
+class KnownService(_Before):
     """Service of which the metadata of some instances are known, and all that is searched.
 
     Parameters

@@ -260,17 +260,26 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("criteria", "expected"),
     [
         ({}, [0, 1, 2, 3]),
-        ({"container_identifier": "s26-[12]"}, [1, 2]),
+        ({"container_identifier": "s26-?"}, [0, 1, 2, 3]),
+        # No other character stands for others
+        ({"container_identifier": "S26-[12]"}, []),
         ({"container_identifier": "S26-?", "rows": (200, None)}, [1, 2, 3]),
         ({"rows": 300}, [2]),
         ({"rows": (None, 250)}, [0, 1]),
         ({"rows": (200, 300)}, [1, 2]),
+        ({"rows": [np.int64(200), np.float32(300)]}, [1, 2]),
         ({"stains": "*hematoxylin*"}, [0, 1, 2]),
         ({"patient_id": "P1", "columns": 210}, [2, 3]),
         ({"container_identifier": "none"}, []),
         ({"where": lambda table: table.rows > 300}, [3]),
         ({"where": lambda table: table.query("rows in (100, 400)")}, [0, 3]),
         ({"where": [True, False, False, True], "rows": (200, None)}, [3]),
+        # Labels count, and for tables the slides, not the order or the numbers of rows
+        ({"where": lambda table: table.sort_values("rows", ascending=False).rows > 300}, [3]),
+        (
+            {"where": lambda table: table.query("rows > 200").iloc[::-1].reset_index(drop=True)},
+            [2, 3],
+        ),
     ],
 )
 def test_slides_are_selected_like_rows_of_a_table(many, criteria, expected):
@@ -306,6 +315,8 @@ def test_an_index_is_a_sequence(many):
     for number in (4, -5):
         with pytest.raises(IndexError, match="no slide"):
             index[number]
+        with pytest.raises(IndexError, match="no slide"):
+            index.store(number)
 
 
 @pytest.mark.parametrize(
@@ -316,6 +327,8 @@ def test_an_index_is_a_sequence(many):
         ({"stains": 1}, ArgumentTypeError, "stains: expected a text"),
         ({"where": [True]}, ArgumentTypeError, "expected a bool for each of 4"),
         ({"where": [0, 1, 2, 3]}, ArgumentTypeError, "expected a bool for each of 4"),
+        ({"where": lambda table: table[["rows"]]}, ArgumentValueError, "lacks the columns source"),
+        ({"where": lambda table: table.rows[:2] > 0}, ArgumentValueError, "other labels"),
     ],
 )
 def test_criteria_that_cannot_be_met(many, criteria, error, message):
@@ -340,8 +353,9 @@ def test_slides_are_sources_of_the_engine_and_of_other_processes(many):
 def test_options_of_slides(many):
     index = open_index(many, correct_color=False, include_derived=False)
     assert index[0].num_levels == 2
-    with pytest.raises(TypeError, match="colour"):
-        open_index(many, colour=True)
+    for name in ("colour", "container_identifier"):
+        with pytest.raises(TypeError, match=name):
+            open_index(many, **{name: "S26-1"})
 
 
 # Size
@@ -370,7 +384,7 @@ def test_an_index_is_small(tmp_path):
 def test_a_folder_that_is_no_index(tmp_path):
     with pytest.raises(NoSlideError, match="there is no index"):
         open_index(tmp_path / "none")
-    with pytest.raises(NoSlideError, match="no sources"):
+    with pytest.raises(NoSlideError, match="sources for one come before it"):
         index_slides(None, tmp_path / "none")
     (tmp_path / "part-000001-a.parquet").write_bytes(b"nothing")
     with pytest.raises(SourceError, match=r"part-000001-a\.parquet is damaged"):
@@ -390,6 +404,42 @@ def test_sources_have_to_be_paths(tmp_path):
         index_slides([object()], tmp_path / "index")
     with pytest.raises(ArgumentValueError, match="errors"):
         index_slides(tmp_path, tmp_path / "index", errors="ignore")
+    with pytest.raises(ArgumentTypeError, match="sources"):
+        index_slides(3, tmp_path / "index")
+    with pytest.raises(ArgumentTypeError, match="index"):
+        index_slides(tmp_path, 3)
+    for nothing in ([], [[]]):
+        with pytest.raises(ArgumentValueError, match="sources"):
+            index_slides(nothing, tmp_path / "index")
+    with pytest.raises(ArgumentValueError, match="line break"):
+        index_slides("a\nb", tmp_path / "index")
+    assert not (tmp_path / "index").exists()
+
+
+def test_odd_names_of_folders(write_kind, tmp_path):
+    odd = Path(shutil.copytree(write_kind("plain").folder, tmp_path / "slides" / "a::b ü"))
+    (found,) = index_slides(tmp_path / "slides", tmp_path / "index")
+    assert_same(found, open_slide(odd))
+    # A path and its URL are one source
+    assert len(index_slides((tmp_path / "slides").as_uri(), tmp_path / "index")) == 1
+    name = os.fsdecode(os.fsencode(tmp_path / "other") + b"/\xff")
+    shutil.copytree(write_kind("plain").folder, name)
+    with pytest.raises(SourceError, match="not UTF-8"):
+        index_slides(tmp_path / "other", tmp_path / "index")
+
+
+def test_slides_of_a_folder_that_is_empty_now_are_removed(write_kind, tmp_path):
+    folder = Path(shutil.copytree(write_kind("plain").folder, tmp_path / "slide"))
+    index_slides([folder, write_kind("derived").folder], tmp_path / "index")
+    for path in folder.iterdir():
+        path.unlink()
+    assert len(index_slides(None, tmp_path / "index")) == 1
+    # The folder itself may be missing only for a while
+    index_slides(shutil.copytree(write_kind("plain").folder, tmp_path / "two"), tmp_path / "index")
+    shutil.rmtree(tmp_path / "two")
+    with pytest.raises(SourceError, match="no such file"):
+        index_slides(None, tmp_path / "index")
+    assert len(open_index(tmp_path / "index")) == 2
 
 
 def test_slides_that_cannot_be_opened_are_left_out_where_that_is_asked_for(
@@ -495,7 +545,7 @@ def test_the_command_of_a_bucket(write_kind, bucket_server, tmp_path, run):
 def test_the_command_reports_what_is_wrong(tmp_path, run):
     code, _, err = run("index", tmp_path / "none")
     assert code == 2
-    assert "there is no index, and no sources" in err[0]
+    assert "there is no index of slides; sources for one come before it" in err[0]
 
 
 def test_index_in_a_bucket(write_kind, bucket_server, bucket, tmp_path):
