@@ -15,7 +15,7 @@ from dicomslide.testing import SyntheticSlide, write_slide
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 # Processes that these start import the script
-ALONE = ("patches_for_training.py", "slides_in_parallel.py")
+ALONE = ("index_of_slides.py", "patches_for_training.py", "slides_in_parallel.py")
 TOGETHER = sorted({path.name for path in EXAMPLES.glob("*.py")} - {*ALONE})
 
 

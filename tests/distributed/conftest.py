@@ -1,4 +1,4 @@
-"""A cluster of two worker processes on this machine, which the tests of this folder share."""
+"""A cluster of two worker processes on this machine for each file of tests."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,9 +28,12 @@ def chosen(client: Any) -> Iterator[Any]:
         yield client
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    """A client of the cluster that the tests share."""
+    """A client of the cluster that the tests of a file share.
+
+    It would keep the process busy during the tests of others, some of which wait until it is idle.
+    """
     with start_cluster() as client:
         yield client
 
