@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from dicomslide.annotations.geojson import to_features
 from dicomslide.annotations.group import AnnotationGroup
 from dicomslide.annotations.tables import measured_names
 from dicomslide.errors import ArgumentValueError, DicomSlideError, StoreError
+from dicomslide.writing.outputs import whole_file
 
 __all__ = ["write_csv", "write_geojson", "write_parquet"]
 
@@ -88,13 +88,9 @@ def write_parquet(groups: Sequence[AnnotationGroup], path: Path) -> None:
 @contextmanager
 def _whole(path: Path) -> Iterator[Path]:
     """Name another file to write, which gets its name when it is whole."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        try:
+        with whole_file(path) as part:
             yield part
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
     except DicomSlideError:
         raise
     except OSError as error:

@@ -11,7 +11,7 @@ from dicomslide.enum import ChannelTypes
 from dicomslide.errors import InvalidImageError
 from dicomslide.image import TiledImage
 from dicomslide.metadata.channel_kind import Channel
-from dicomslide.metadata.channels import channel_items
+from dicomslide.metadata.channels import objective_lens_power
 from dicomslide.metadata.codes import CodeItem
 from dicomslide.metadata.flavors import image_flavor, read_image_type
 from dicomslide.metadata.optional import optional_number, optional_text
@@ -262,9 +262,7 @@ def read_facts(slide: Slide, source: str) -> SlideFacts:
     arrangement = slide._arrangement
     base = arrangement.template[0]
     levels = _levels(slide)
-    # Each image once: it may have the pixels of several channels
-    images = [plane.image for c in arrangement.channels for plane in c.planes.values()]
-    images = list(dict.fromkeys(images)) or [base]
+    images = arrangement.images
     rows, columns = slide.size
     return SlideFacts(
         source=source,
@@ -272,7 +270,7 @@ def read_facts(slide: Slide, source: str) -> SlideFacts:
         manufacturer=optional_text(base.metadata, "Manufacturer"),
         manufacturer_model_name=optional_text(base.metadata, "ManufacturerModelName"),
         acquisition_date_time=optional_text(base.metadata, "AcquisitionDateTime"),
-        objective_lens_power=_objective_lens_power(base),
+        objective_lens_power=objective_lens_power(base.metadata),
         rows=rows,
         columns=columns,
         physical_size_mm=slide.physical_size,
@@ -399,11 +397,6 @@ def _channel(index: int, channel: Channel, shown: SlideChannel) -> ChannelFacts:
 
 def _codes(codes: Iterable[CodeItem]) -> tuple[Code, ...]:
     return tuple(Code(code.value, code.scheme_designator, code.meaning) for code in codes)
-
-
-def _objective_lens_power(image: TiledImage) -> float | None:
-    powers = (optional_number(item, "ObjectiveLensPower") for item in channel_items(image.metadata))
-    return next((power for power in powers if power), None)
 
 
 def _bits(image: TiledImage) -> int | None:

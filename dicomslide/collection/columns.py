@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from dicomslide.enum import ChannelTypes
-from dicomslide.metadata.channels import channel_items
-from dicomslide.metadata.optional import optional_number, optional_text
+from dicomslide.metadata.channels import objective_lens_power
+from dicomslide.metadata.optional import optional_text
 from dicomslide.slide import Slide
 
 __all__ = ["COLUMNS", "columns_of"]
@@ -41,12 +41,9 @@ COLUMNS = {
 def columns_of(slide: Slide) -> dict[str, Any]:
     """Gather the values of a slide for all columns but ``bytes``; no frame is read."""
     channels = slide.channels
-    planes = [plane for channel in slide._arrangement.channels for plane in channel.planes.values()]
-    images = list(dict.fromkeys(plane.image for plane in planes))
-    images = images or [slide._arrangement.template[0]]
+    images = slide._arrangement.images
     base = images[0]
     rows, columns = slide.size
-    powers = [optional_number(item, "ObjectiveLensPower") for item in channel_items(base.metadata)]
     paths = [channel for channel in channels if channel.type is ChannelTypes.OPTICAL_PATH]
     return {
         "container_identifier": slide.container_identifier,
@@ -69,7 +66,7 @@ def columns_of(slide: Slide) -> dict[str, Any]:
         "rows": rows,
         "columns": columns,
         "pixel_spacing_um": round(slide.pixel_spacings[0][1] * 1000, 9),
-        "objective_lens_power": next((power for power in powers if power), None),
+        "objective_lens_power": objective_lens_power(base.metadata),
         "levels": slide.num_levels,
         "focal_planes": slide.num_focal_planes,
         "transfer_syntax_uids": _each_once(image.transfer_syntax_uid for image in images),

@@ -17,15 +17,16 @@ import numpy as np
 from dicomslide.arguments import integer, require_type
 from dicomslide.collection.columns import COLUMNS
 from dicomslide.collection.parts import Folder, Place
-from dicomslide.collection.reading import name_of_source, read_slides
+from dicomslide.collection.reading import name_of_source, read_slides, source_of_name
 from dicomslide.collection.records import FileRecord, SlideRecord
 from dicomslide.errors import ArgumentTypeError, ArgumentValueError, NoSlideError, SelectionError
-from dicomslide.errors.failures import Failures, collecting, log_failure
+from dicomslide.errors.failures import logging_failure
 from dicomslide.metadata.words import counted
 from dicomslide.opening import open_slide
 from dicomslide.pixels.threads import ahead
 from dicomslide.sources.base import File
 from dicomslide.sources.knownservice import KnownService
+from dicomslide.sources.remotefile import is_url
 from dicomslide.stores.files import FileStore, Paths
 from dicomslide.stores.places import Access, open_store
 from dicomslide.stores.protocol import ImageStore
@@ -109,7 +110,7 @@ def index_slides(
     places = _places(folder)
     if sources is None:
         known_names = dict.fromkeys(source for source, _ in places)
-        sources = [name.split("\n") if "\n" in name else name for name in known_names]
+        sources = list(map(source_of_name, known_names))
         if not sources:
             raise NoSlideError(
                 f"{folder.name}: there is no index of slides; sources for one come before it"
@@ -119,6 +120,7 @@ def index_slides(
     sources = list(sources)
     if not sources:
         raise ArgumentValueError("sources: there are none")
+    access = Access(session, credentials, storage_options)
     # All are checked before the first one is read
     names = list(map(name_of_source, sources))
     for source, name in zip(sources, names, strict=True):
@@ -126,15 +128,9 @@ def index_slides(
             record.key: record
             for record in _records(folder, [p for key, p in places.items() if key[0] == name])
         }
-        failures: Failures = [] if errors == "skip" else None
-        with collecting(failures, name):
-            access = Access(session, credentials, storage_options)
-            if name.startswith("dicomweb+"):
-                access = Access(session, credentials)
+        with logging_failure(errors == "skip", name):
             folder.write(_changes(source, name, access, known, errors == "skip"))
-        for failure in failures or ():
-            log_failure(failure)
-    return SlideIndex(folder, Access(session, credentials, storage_options), {})
+    return SlideIndex(folder, access, {})
 
 
 def _changes(
@@ -224,7 +220,7 @@ def _options_of(
     """Choose the options of the file system of an index; that of local folders needs none."""
     if index_options is not None:
         return index_options
-    return storage_options if "://" in str(index) or "::" in str(index) else None
+    return storage_options if is_url(index) else None
 
 
 class SlideIndex(Sequence["Slide"]):
@@ -404,7 +400,7 @@ class SlideIndex(Sequence["Slide"]):
     def _store(self, record: SlideRecord) -> ImageStore:
         if not record.instances:
             return _KnownFiles(record, self._access.storage_options)
-        store = open_store(record.source, Access(self._access.session, self._access.credentials))
+        store = open_store(record.source, self._access.of_service)
         assert isinstance(store, ServiceStore)
         values: dict[str, bytes] = {}
         for instance in record.instances:

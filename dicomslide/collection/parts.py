@@ -24,6 +24,7 @@ from dicomslide.errors import ArgumentValueError, DicomSlideError, SourceError, 
 from dicomslide.sources.filesystems import open_file_system
 from dicomslide.sources.unreachable import why_unreachable
 from dicomslide.sources.urls import name_of_url
+from dicomslide.writing.outputs import whole_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -132,38 +133,33 @@ class Folder:
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise SourceError(f"{self.name}: {part} is damaged: {error}") from error
 
-    def write(self, records: Iterable[SlideRecord]) -> list[str]:
+    def write(self, records: Iterable[SlideRecord]) -> None:
         """Write records as new parts, each of which is there when it is complete.
-
-        Returns
-        -------
-        list of str
-            Names of the parts
 
         Raises
         ------
         StoreError
             When a part cannot be written
         """
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
-        written: list[str] = []
         writer, buffer = None, BytesIO()
-        for group in _groups(records):
+        for group in _groups(map(_row_of, records)):
             if writer is None:
                 buffer = BytesIO()
                 writer = pq.ParquetWriter(buffer, _schema(), **_compression())
-            writer.write_table(_table(group), row_group_size=len(group))
+            table = pa.Table.from_pylist(group, schema=_schema())
+            writer.write_table(table, row_group_size=len(group))
             if buffer.tell() > _PART_BYTES:
                 writer.close()
-                written.append(self._add(buffer.getvalue()))
+                self._add(buffer.getvalue())
                 writer = None
         if writer is not None:
             writer.close()
-            written.append(self._add(buffer.getvalue()))
-        return written
+            self._add(buffer.getvalue())
 
-    def _add(self, content: bytes) -> str:
+    def _add(self, content: bytes) -> None:
         last = self.parts()[-1:]
         number = (_number_of(last[0]) or 0) + 1 if last else 1
         # Two programs may take the same number; both parts then count
@@ -172,20 +168,11 @@ class Folder:
             if isinstance(self._files, LocalFileSystem):
                 folder = Path(self._root)
                 folder.mkdir(parents=True, exist_ok=True)
-                unfinished = folder / f".{name}.partial"
-                try:
-                    with unfinished.open("wb") as file:
-                        file.write(content)
-                        file.flush()
-                        # What has its name is on the disk
-                        os.fsync(file.fileno())
-                    os.replace(unfinished, self._path(name))
-                finally:
-                    unfinished.unlink(missing_ok=True)
+                with whole_file(folder / name) as unfinished:
+                    unfinished.write_bytes(content)
             else:
                 self._files.makedirs(self._root, exist_ok=True)
                 self._files.pipe_file(self._path(name), content)
-        return name
 
     def _path(self, part: str) -> str:
         return f"{self._root}/{part}"
@@ -238,18 +225,27 @@ def _number_of(name: str) -> int | None:
     return int(first) if is_part else None
 
 
-def _groups(records: Iterable[SlideRecord]) -> Iterator[list[SlideRecord]]:
-    """Collect records that are read together."""
-    group: list[SlideRecord] = []
+def _groups(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """Collect rows that are read together."""
+    group: list[dict[str, Any]] = []
     weight = 0
-    for record in records:
-        group.append(record)
-        weight += record.weight
+    for row in rows:
+        group.append(row)
+        weight += _weight(row)
         if weight >= _GROUP_BYTES or len(group) == _GROUP_ROWS:
             yield group
             group, weight = [], 0
     if group:
         yield group
+
+
+def _weight(row: Mapping[str, Any]) -> int:
+    """Count the bytes of a row, roughly."""
+    values = [value for file in row["files"] for value in file["parts"]]
+    values += [value for instance in row["instances"] for value in instance["bulk_data"]]
+    texts = [len(instance["metadata"]) for instance in row["instances"]]
+    offsets = [2 * file["starts"].nbytes for file in row["files"] if file["starts"] is not None]
+    return sum(len(value["data"]) for value in values) + sum(texts) + sum(offsets)
 
 
 def _import_pyarrow() -> None:
@@ -309,21 +305,15 @@ def _compression() -> dict[str, Any]:
     }
 
 
-def _table(records: list[SlideRecord]) -> pa.Table:
-    import pyarrow as pa
-
-    rows = [
-        {
-            "source": record.source,
-            "slide": record.slide,
-            "removed": record.removed,
-            **record.columns,
-            "files": [file.to_row() for file in record.files],
-            "instances": [instance.to_row() for instance in record.instances],
-        }
-        for record in records
-    ]
-    return pa.Table.from_pylist(rows, schema=_schema())
+def _row_of(record: SlideRecord) -> dict[str, Any]:
+    return {
+        "source": record.source,
+        "slide": record.slide,
+        "removed": record.removed,
+        **record.columns,
+        "files": [file.to_row() for file in record.files],
+        "instances": [instance.to_row() for instance in record.instances],
+    }
 
 
 def _rows(table: pa.Table) -> Iterator[dict[str, Any]]:

@@ -26,7 +26,7 @@ from dicomslide.stores.files import FileInstance, FileStore, Paths
 from dicomslide.stores.places import Access, open_store
 from dicomslide.stores.services import ServiceStore
 
-__all__ = ["name_of_source", "read_slides"]
+__all__ = ["name_of_source", "read_slides", "source_of_name"]
 
 _TRANSFER_SYNTAX = "00083002"
 
@@ -55,6 +55,12 @@ def name_of_source(source: object) -> str:
         raise ArgumentValueError(f"sources: {text!r} has a line break")
     path = text if os.path.exists(text) or not is_url(text) else local_path(text)
     return without_secrets(text) if path is None else os.path.abspath(path)
+
+
+def source_of_name(name: str) -> Paths:
+    """Make the source that has a name in an index: a path, a URL or a list of them."""
+    lines = name.split("\n")
+    return lines if len(lines) > 1 else name
 
 
 def read_slides(
@@ -91,7 +97,7 @@ def read_slides(
     failures: Failures = [] if skips else None
     store: _NotingFiles | ServiceStore
     if is_service_url(source):
-        whole = open_store(source, access)
+        whole = open_store(source, access.of_service)
         assert isinstance(whole, ServiceStore)
         noting = NotingService(whole.service)
         store = whole.through(noting)

@@ -156,18 +156,6 @@ class SlideRecord:
         """Source and name of the slide, which are those of no other row."""
         return self.source, self.slide
 
-    @property
-    def weight(self) -> int:
-        """Number of bytes, roughly."""
-        return sum(
-            sum(len(data) for _, data in file.parts)
-            + (0 if file.offsets is None else file.offsets.starts.nbytes * 2)
-            for file in self.files
-        ) + sum(
-            len(str(instance.metadata)) + sum(map(len, instance.bulk_data.values()))
-            for instance in self.instances
-        )
-
     def same_as(self, other: "SlideRecord") -> bool:
         """Whether files or instances are those of another record."""
         return _states(self.files) == _states(other.files) and [

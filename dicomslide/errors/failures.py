@@ -1,7 +1,8 @@
 """Collection of failures to read files and images, and of the slides that lack these."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 
 from pydicom.dataset import Dataset
@@ -14,6 +15,7 @@ __all__ = [
     "Marks",
     "collecting",
     "log_failure",
+    "logging_failure",
     "marks_of",
     "slides_by_mark",
     "slides_hit_by",
@@ -102,6 +104,24 @@ def collecting(failures: Failures, name: str, marks: Marks | None = None) -> _Co
         Known identifiers of its slide
     """
     return _Collector(failures, name, marks or Marks())
+
+
+@contextmanager
+def logging_failure(is_logged: bool, name: str) -> Iterator[None]:
+    """Log an error of the block, and continue after the block; otherwise it is raised.
+
+    Parameters
+    ----------
+    is_logged : bool
+        Whether the error is logged
+    name : str
+        Name of what is read or made in messages
+    """
+    failures: Failures = [] if is_logged else None
+    with collecting(failures, name):
+        yield
+    for failure in failures or ():
+        log_failure(failure)
 
 
 def marks_of(dataset: Dataset) -> Marks:

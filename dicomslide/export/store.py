@@ -16,6 +16,7 @@ from zarr.storage import FsspecStore, LocalStore, ObjectStore, StorePath
 
 from dicomslide.errors import ArgumentTypeError, ArgumentValueError, DicomSlideError, StoreError
 from dicomslide.export.locks import locked
+from dicomslide.sources.remotefile import is_url
 from dicomslide.sources.urls import without_secrets
 
 __all__ = ["Target", "ZarrFormat", "is_far", "naming", "open_target"]
@@ -170,8 +171,7 @@ def is_far(store: Any) -> bool:
         return not _is_near(type(store.store).__name__.lower().removesuffix("store"))
     if isinstance(store, FsspecStore):
         return not _is_near(store.fs.protocol)
-    is_url = isinstance(store, str) and ("://" in store or "::" in store)
-    return is_url and not _is_near(store.rpartition("::")[2].partition("://")[0])
+    return is_url(store) and not _is_near(store.rpartition("::")[2].partition("://")[0])
 
 
 def _is_near(protocol: str | tuple[str, ...]) -> bool:
@@ -197,7 +197,7 @@ def open_target(
         raise ArgumentTypeError(
             f"store: expected a path, a URL or a Zarr store, got {type(store).__name__}"
         )
-    if isinstance(store, str) and ("://" in store or "::" in store):
+    if is_url(store):
         name = without_secrets(store)
         with naming(name):
             opened = FsspecStore.from_url(store, storage_options=dict(storage_options or {}))

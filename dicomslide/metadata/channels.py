@@ -6,8 +6,15 @@ from dicomslide.enum import ChannelTypes
 from dicomslide.errors.damage import reads_image
 from dicomslide.metadata.channel_kind import Channel
 from dicomslide.metadata.kinds import kind_of
+from dicomslide.metadata.optional import optional_number
 
-__all__ = ["channel_items", "channel_type", "read_channels", "read_identifiers"]
+__all__ = [
+    "channel_items",
+    "channel_type",
+    "objective_lens_power",
+    "read_channels",
+    "read_identifiers",
+]
 
 _PATH_MARKS = (
     "OpticalPathDescription",
@@ -25,6 +32,12 @@ def channel_type(dataset: Dataset) -> ChannelTypes:
 def channel_items(dataset: Dataset) -> list[Dataset]:
     """Read the sequence items that describe the channels of an image, in their order."""
     return kind_of(dataset).items(dataset)
+
+
+def objective_lens_power(dataset: Dataset) -> float | None:
+    """Read the first Objective Lens Power of an image; None where none is stated, or it is 0."""
+    powers = (optional_number(item, "ObjectiveLensPower") for item in channel_items(dataset))
+    return next((power for power in powers if power), None)
 
 
 @reads_image

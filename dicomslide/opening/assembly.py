@@ -13,6 +13,7 @@ from dicomslide.errors.failures import (
     Failures,
     collecting,
     log_failure,
+    logging_failure,
     marks_of,
     slides_by_mark,
     slides_hit_by,
@@ -210,12 +211,9 @@ def make_slides(
     """
     made = []
     for images in slides:
-        found: Failures = None if failures is None else []
         name = f"slide {container_of(images)!r}"
-        with collecting(found, name), naming(store.name):
+        with logging_failure(failures is not None, name), naming(store.name):
             made.append(Slide(store, images, **options))
-        for failure in found or ():
-            log_failure(failure)
     return made
 
 

@@ -9,7 +9,7 @@ from itertools import chain
 from typing import Any, Literal, cast
 
 from dicomslide.errors import ArgumentValueError
-from dicomslide.errors.failures import Failures, collecting, log_failure
+from dicomslide.errors.failures import logging_failure
 from dicomslide.opening import open_slides
 from dicomslide.pixels.threads import ahead
 from dicomslide.slide import Slide
@@ -70,12 +70,10 @@ def iter_slides(
     each = cast("Iterable[Source]", [sources] if single else sources)
 
     def open_all(source: Source) -> list[Slide]:
-        failures: Failures = [] if errors == "skip" else None
-        with collecting(failures, _name_of(source)):
-            return open_slides(source, errors=errors, **options)
-        for failure in failures or ():
-            log_failure(failure)
-        return []
+        slides: list[Slide] = []
+        with logging_failure(errors == "skip", _name_of(source)):
+            slides += open_slides(source, errors=errors, **options)
+        return slides
 
     return chain.from_iterable(ahead(open_all, each, _AT_ONCE))
 

@@ -167,6 +167,12 @@ class Arrangement:
             [self._presented(channel) for channel in self.channels],
         )
 
+    @property
+    def images(self) -> list[TiledImage]:
+        """Images of all channels, each once, or else the first one of the template."""
+        images = [plane.image for c in self.channels for plane in c.planes.values()]
+        return list(dict.fromkeys(images)) or [self.template[0]]
+
     def with_paths(self, indices: Collection[int]) -> "Arrangement":
         """Return the arrangement with only some of the optical paths, by indices of channels."""
         kept = [

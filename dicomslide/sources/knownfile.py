@@ -81,19 +81,20 @@ class KnownFile(_Wrapped):
 
     def known_end(self, position: int) -> int:
         """Find where the known part ends in which a position is; the position itself without."""
-        number = bisect_right(self.parts, position, key=lambda part: part[0]) - 1
-        if number < 0:
-            return position
-        start, data = self.parts[number]
+        start, data = self._part_at(position)
         return max(position, start + len(data))
 
     def _find(self, offset: int, length: int) -> bytes | None:
         if not length:
             return b""
-        number = bisect_right(self.parts, offset, key=lambda part: part[0]) - 1
-        start, data = self.parts[number] if number >= 0 else (0, b"")
+        start, data = self._part_at(offset)
         place = offset - start
         return data[place : place + length] if place + length <= len(data) else None
+
+    def _part_at(self, offset: int) -> tuple[int, bytes]:
+        """Find the last part that starts at an offset or before; an empty one without any."""
+        number = bisect_right(self.parts, offset, key=lambda part: part[0]) - 1
+        return self.parts[number] if number >= 0 else (0, b"")
 
 
 class NotingFile(_Wrapped):

@@ -157,21 +157,18 @@ class FileStore:
         with self._lock:
             if self._found is None:
                 self.images(ImageQuery())
+        known = self._found or {}
         sources = []
         for uid in map(read_uid, datasets):
-            frames = self._frames(uid)
-            if frames is None:
+            found = known.get(uid)
+            if found is None or found.frames is None:
                 raise SourceError(f"image {uid} is in none of the files of {self.name}")
-            sources.append(frames)
+            sources.append(found.frames)
         return sources
 
     def instance(self, dataset: Dataset) -> FileInstance:
         """Get an instance whose metadata `images` has returned."""
         return (self._found or {})[read_uid(dataset)]
-
-    def _frames(self, uid: str) -> FileFrames | None:
-        found = (self._found or {}).get(uid)
-        return None if found is None else found.frames
 
     def _files(self) -> Iterator[tuple[File, bool]]:
         """Find the files, and whether the caller named each of them."""

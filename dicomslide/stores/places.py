@@ -1,7 +1,7 @@
 """Choice of the store for a source: a path, a URL, a client, or a store itself."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, cast
 
 from pydicom.dataset import Dataset
@@ -42,6 +42,11 @@ class Access:
     session: Any = field(default=None, repr=False)
     credentials: tuple[str, str] | str | None = field(default=None, repr=False)
     storage_options: dict[str, Any] | None = field(default=None, repr=False)
+
+    @property
+    def of_service(self) -> "Access":
+        """Access to a service, which has no file system."""
+        return replace(self, storage_options=None)
 
     def check_unused(self, *names: str, why: str) -> None:
         """Check that parameters are not given, as the source has no use for them."""

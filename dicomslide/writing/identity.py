@@ -11,7 +11,7 @@ from dicomslide.arguments import integer, require_type
 from dicomslide.errors import ArgumentTypeError, ArgumentValueError
 from dicomslide.slide import Slide
 
-__all__ = ["Identity", "WrittenInstance"]
+__all__ = ["Identity", "WrittenInstance", "check_text"]
 
 _NAME = "dicomslide"
 # Keywords of the classes of highdicom that say what an object is and who made it
@@ -144,12 +144,26 @@ def _check(name: str, value: Any) -> None:
         return
     if name in _OTHERS:
         return
+    if name not in _UIDS:
+        check_text(name, value, _LONGEST_TEXT)
+        return
     require_type(name, value, str)
-    if name in _UIDS:
-        if not UID(value, IGNORE).is_valid:
-            raise ArgumentValueError(f"{name}: {value!r} is not a UID")
-    elif len(value) > _LONGEST_TEXT or "\\" in value or not value.isprintable():
+    if not UID(value, IGNORE).is_valid:
+        raise ArgumentValueError(f"{name}: {value!r} is not a UID")
+
+
+def check_text(name: str, value: Any, most: int) -> None:
+    """Check that an argument is one text of a number of characters at most (PS3.5 6.1.2.3).
+
+    Raises
+    ------
+    ArgumentTypeError, ArgumentValueError
+        When it is none
+    """
+    require_type(name, value, str)
+    if len(value) > most:
         raise ArgumentValueError(
-            f"{name}: {value!r} has over {_LONGEST_TEXT} characters, a backslash or a control "
-            "character"
+            f"{name}: {value!r} has {len(value)} characters, which is over {most}"
         )
+    if "\\" in value or not value.isprintable():
+        raise ArgumentValueError(f"{name}: {value!r} has a backslash or a control character")

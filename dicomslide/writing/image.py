@@ -11,12 +11,12 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
 from dicomslide.arguments import integer
-from dicomslide.errors import ArgumentTypeError, ArgumentValueError
+from dicomslide.errors import ArgumentValueError
 from dicomslide.slide import Slide
 from dicomslide.tree.schema import COLUMNS, IMAGE, ROWS, SAMPLE
 from dicomslide.writing.encoding import ENCODINGS
 from dicomslide.writing.forms import ImageForm
-from dicomslide.writing.identity import WrittenInstance
+from dicomslide.writing.identity import WrittenInstance, check_text
 from dicomslide.writing.instance import Content, check_tile, check_transfer_syntax
 from dicomslide.writing.microscopy import Microscopy
 from dicomslide.writing.pixel_format import PixelFormat
@@ -217,10 +217,7 @@ def _quality(quality: Any) -> int:
 def _text(name: str, value: Any, most: int) -> str | None:
     if value is None:
         return None
-    if not isinstance(value, str):
-        raise ArgumentTypeError(f"{name}: expected str, got {type(value).__name__}")
-    if not 0 < len(value) <= most:
-        raise ArgumentValueError(f"{name}: has {len(value)} characters, expected 1 to {most}")
-    if "\\" in value or not value.isprintable():
-        raise ArgumentValueError(f"{name}: {value!r} has a backslash or a control character")
-    return value
+    check_text(name, value, most)
+    if not value:
+        raise ArgumentValueError(f"{name}: is empty")
+    return str(value)

@@ -17,7 +17,7 @@ from dicomslide.errors import ArgumentValueError, DicomSlideError, StoreError
 from dicomslide.sources.filesystems import open_file_system
 from dicomslide.sources.urls import name_of_url
 
-__all__ = ["Output", "open_output"]
+__all__ = ["Output", "open_output", "whole_file"]
 
 
 @dataclass
@@ -56,10 +56,7 @@ class Output:
         """Give all files their names; return these."""
         for unfinished, target in self._named:
             if self.file_system is None:
-                with unfinished.open("rb+") as file:
-                    # What has its name is on the disk
-                    os.fsync(file.fileno())
-                os.replace(unfinished, target)
+                _give_name(unfinished, target)
             else:
                 self.file_system.put_file(os.fspath(unfinished), target)
         return [self._name(target) for _, target in self._named]
@@ -76,6 +73,30 @@ class Output:
 
     def _name(self, target: str) -> str:
         return target if self.file_system is None else self.file_system.unstrip_protocol(target)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Write a local file under another name, which gets its name after the block.
+
+    Yields
+    ------
+    pathlib.Path
+        Path of the unfinished file, which is deleted after an error
+    """
+    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
+    try:
+        yield unfinished
+        _give_name(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _give_name(unfinished: Path, target: str | os.PathLike[str]) -> None:
+    with unfinished.open("rb+") as file:
+        # What has its name is on the disk
+        os.fsync(file.fileno())
+    os.replace(unfinished, target)
 
 
 @contextmanager

@@ -1,5 +1,8 @@
 """What the tests of written results share: small slides, masks, and how they are opened again."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +10,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+import dicomslide
 from dicomslide import Slide, open_slide
 from dicomslide.testing import SyntheticSlide
 
@@ -17,6 +21,19 @@ SEGMENTS = {"nucleus": (CATEGORY, NUCLEUS), "stroma": (CATEGORY, STROMA)}
 ALGORITHM = ("threshold", "1")
 # Three levels whose sizes are no multiples of each other, in partial tiles
 LEVELS = {"factors": (1, 2, 4), "size": (70, 90), "tile": (16, 24)}
+
+
+def run_program(program: str, *arguments: Path) -> str:
+    """Run a program in a process of its own, with this package; gives what it prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", program, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=280,
+        env=dict(os.environ, PYTHONPATH=str(Path(dicomslide.__file__).parents[1])),
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def plane_of(slide: Slide, level: int) -> xr.DataArray:

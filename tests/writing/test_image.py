@@ -1,9 +1,6 @@
 """Images that are written open in the same place with the same pixels, in any reader."""
 
 import io
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import dask.array as da
@@ -21,7 +18,7 @@ import dicomslide
 from dicomslide import open_slide, open_slides, write_image
 from dicomslide.errors import ArgumentTypeError, ArgumentValueError
 from dicomslide.testing.geometry import ORIENTATIONS
-from tests.writing.results import LEVELS, assert_same_place, open_with, plane_of
+from tests.writing.results import LEVELS, assert_same_place, open_with, plane_of, run_program
 
 JPEG = "1.2.840.10008.1.2.4.50"
 NATIVE = "1.2.840.10008.1.2.1"
@@ -488,13 +485,6 @@ with dask.config.set(scheduler="threads", num_workers=2):
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux")
 def test_memory_does_not_grow_with_the_image(written, tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(written.folder), str(tmp_path)],
-        capture_output=True,
-        text=True,
-        timeout=280,
-        env=dict(os.environ, PYTHONPATH=str(Path(dicomslide.__file__).parents[1])),
-    )
-    assert done.returncode == 0, done.stderr
+    run_program(PROGRAM, written.folder, tmp_path)
     stored = pydicom.dcmread(tmp_path / "large.dcm", stop_before_pixels=True)
     assert stored.NumberOfFrames == 24 * 24

@@ -3,8 +3,6 @@
 import os
 import resource
 import signal
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,11 +14,10 @@ import numpy as np
 import pydicom
 import pytest
 
-import dicomslide
 from dicomslide import open_slide, write_segmentation
 from dicomslide.errors import StoreError
 from tests.distributed.conftest import chosen, start_cluster
-from tests.writing.results import ALGORITHM, CATEGORY, NUCLEUS, SEGMENTS, labels_on
+from tests.writing.results import ALGORITHM, CATEGORY, NUCLEUS, SEGMENTS, labels_on, run_program
 
 # A mask of 600 MB, stored in 150 MB, in a process that may have 200 MB more than for a small one
 PROGRAM = """
@@ -57,14 +54,7 @@ def write(mask, path, slide, **options):
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux")
 def test_memory_does_not_grow_with_the_mask(written, tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(written.folder), str(tmp_path)],
-        capture_output=True,
-        text=True,
-        timeout=280,
-        env=dict(os.environ, PYTHONPATH=str(Path(dicomslide.__file__).parents[1])),
-    )
-    assert done.returncode == 0, done.stderr
+    run_program(PROGRAM, written.folder, tmp_path)
     stored = pydicom.dcmread(tmp_path / "large.dcm", stop_before_pixels=True)
     assert stored.NumberOfFrames == 24 * 24
     assert (stored.TotalPixelMatrixRows, stored.TotalPixelMatrixColumns) == (12288, 12288)
@@ -73,15 +63,7 @@ def test_memory_does_not_grow_with_the_mask(written, tmp_path):
 def test_workers_import_nothing_that_makes_data_sets():
     modules = "dicomslide.writing.forms", "dicomslide.writing.tiles"
     code = f"import sys, {', '.join(modules)}; print(*sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=120,
-        env=dict(os.environ, PYTHONPATH=str(Path(dicomslide.__file__).parents[1])),
-    )
-    assert not {"highdicom", "pydicom", "xarray", "dask.array"} & {*done.stdout.split()}
+    assert not {"highdicom", "pydicom", "xarray", "dask.array"} & {*run_program(code).split()}
 
 
 def test_a_killed_worker_does_not_change_the_result(slide, tmp_path):
