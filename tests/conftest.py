@@ -62,6 +62,13 @@ def pytest_configure(config: pytest.Config) -> None:
         sys.dont_write_bytecode = False
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Shows a failure at once, so that it is known even if the run does not end."""
+    if report.failed and "PYTEST_XDIST_WORKER" not in os.environ:
+        print(f"\n{report.nodeid} ({report.when}): {report.longreprtext}", file=sys.stderr)
+
+
 def pytest_collection_finish() -> None:
     """Leaves what is there for good, such as the tests, out of later collections of garbage."""
     gc.collect()

@@ -22,6 +22,8 @@ __all__ = ["Distance", "RoundTrips", "Waves", "depth"]
 # A wave is complete after so many windows of seconds without a request, in which the client
 # computes only for this share of the time, and after which none of its threads could compute
 _WINDOWS, _WINDOW, _IDLE = 8, 0.05, 0.3
+# In seconds; a wave ends then even if the client is never idle
+_LONGEST_WAVE = 60
 
 
 class Distance(Protocol):
@@ -75,25 +77,24 @@ class Waves:
             self._arrived += 1
             self._waiting = True
             if is_first:
-                self._wait_until_quiet(stopping)
-                self._number += 1
-                self._waiting = False
-                self._changed.notify_all()
+                try:
+                    self._wait_until_quiet(stopping)
+                finally:
+                    self._number += 1
+                    self._waiting = False
+                    self._changed.notify_all()
             else:
                 self._changed.wait_for(lambda: self._number > number)
 
     def _wait_until_quiet(self, stopping: Event) -> None:
-        quiet, before = 0, self._activity()
-        while quiet < _WINDOWS and not stopping.is_set():
+        quiet, end = 0, time.monotonic() + _LONGEST_WAVE
+        while quiet < _WINDOWS and not stopping.is_set() and time.monotonic() < end:
+            # Looking at the threads takes time, which is not that of the client
+            arrived, computed = self._arrived, time.process_time()
             self._changed.wait(_WINDOW)
-            now = self._activity()
-            requests, busy = (a - b for a, b in zip(now, before, strict=True))
-            idle = not requests and busy < _IDLE * _WINDOW and not _other_threads_run()
-            quiet, before = quiet + 1 if idle else 0, now
-
-    def _activity(self) -> tuple[float, float]:
-        """Number of requests so far, and the seconds that this process has computed for."""
-        return self._arrived, time.process_time()
+            busy = time.process_time() - computed
+            idle = self._arrived == arrived and busy < _IDLE * _WINDOW
+            quiet = quiet + 1 if idle and not _other_threads_run() else 0
 
     def seconds(self, _: int) -> float:
         return 0.0

@@ -68,7 +68,7 @@ class HttpServer:
         self.stopping = Event()
         self.connections = 0
         self._server = _bind(self)
-        self._thread = Thread(target=self._server.serve_forever, args=(0.01,))
+        self._thread = Thread(target=self._serve)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -84,12 +84,18 @@ class HttpServer:
         if self.stopping.is_set():
             return
         self.stopping.set()
-        self._server.shutdown()
+        # The server waits for a connection, without asking now and then whether it is to stop
+        with suppress(OSError):
+            socket.create_connection(("127.0.0.1", self.port)).close()
         self._thread.join()
         with self._lock:
             for connection in self._connections:
                 _shut(connection)
         self._server.server_close()
+
+    def _serve(self) -> None:
+        while not self.stopping.is_set():
+            self._server.handle_request()
 
     @property
     def port(self) -> int:
