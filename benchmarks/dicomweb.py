@@ -1,18 +1,20 @@
-"""Orthanc on the loopback interface: regions and a whole level, beside wsidicom and the limit.
+"""Orthanc near and far: regions and a whole level, beside wsidicom and the limit.
 
 The limit is one request for all frames that a region touches (512 at most), and decoding them with
 the same codec on two threads. Readers take turns in one process, in an order that changes.
 
-    python -m benchmarks.dicomweb [--folder FOLDER] [--rounds N]
+    python -m benchmarks.dicomweb [--folder FOLDER] [--rounds N] [--delay SECONDS]
 """
 
 import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import imagecodecs
 import numpy as np
@@ -23,6 +25,8 @@ import wsidicom
 import dicomslide
 from dicomslide.sources import readahead
 from dicomslide.testing import write_slide
+from tests.servers.distance import RoundTrips
+from tests.servers.forwarding import ForwardingServer
 from tests.servers.orthanc import Orthanc, run_orthanc
 
 SIZE, TILE = (8160, 11520), 240
@@ -33,10 +37,10 @@ Place = tuple[int, int]
 class Limit:
     """Frames of a region of the base level with one request, decoded and nothing else."""
 
-    def __init__(self, orthanc: Orthanc, path: Path) -> None:
+    def __init__(self, service: str, path: Path) -> None:
         dataset = pydicom.dcmread(path, stop_before_pixels=True)
         self.url = (
-            f"{orthanc.url}/studies/{dataset.StudyInstanceUID}/series/{dataset.SeriesInstanceUID}"
+            f"{service}/studies/{dataset.StudyInstanceUID}/series/{dataset.SeriesInstanceUID}"
             f"/instances/{dataset.SOPInstanceUID}/frames"
         )
         self.across = -(-SIZE[1] // TILE)
@@ -76,6 +80,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, help="where the slide is kept between runs")
     parser.add_argument("--rounds", type=int, default=15, help="reads of each kind (%(default)s)")
+    parser.add_argument(
+        "--delay", type=float, default=0, help="seconds until an answer begins (%(default)s)"
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = (options.folder or Path(temporary)) / "dicomweb-slide"
@@ -85,14 +92,27 @@ def main() -> None:
             )
         with run_orthanc(Path(temporary)) as orthanc:
             orthanc.upload(sorted(folder.glob("*.dcm")))
-            run(orthanc, folder / "level-0.dcm", options.rounds)
+            with far_away(orthanc, options.delay) as service:
+                run(service, folder / "level-0.dcm", options.rounds)
 
 
-def run(orthanc: Orthanc, base: Path, rounds: int) -> None:
+@contextmanager
+def far_away(orthanc: Orthanc, delay: float) -> Iterator[str]:
+    """URL of the service, behind another server that delays its answers if there is a delay."""
+    if not delay:
+        yield orthanc.url
+        return
+    parts = urlsplit(orthanc.url)
+    with ForwardingServer(f"{parts.scheme}://{parts.netloc}") as server:
+        server.distance = RoundTrips(delay)
+        yield f"{server.origin}{parts.path}"
+
+
+def run(service: str, base: Path, rounds: int) -> None:
     dataset = pydicom.dcmread(base, stop_before_pixels=True)
     study, series = str(dataset.StudyInstanceUID), str(dataset.SeriesInstanceUID)
-    url = f"dicomweb+{orthanc.url}/studies/{study}/series/{series}"
-    peer_client = wsidicom.WsiDicomWebClient.create_client(orthanc.url)
+    url = f"dicomweb+{service}/studies/{study}/series/{series}"
+    peer_client = wsidicom.WsiDicomWebClient.create_client(service)
 
     def open_ours() -> dicomslide.Slide:
         return dicomslide.open_slide(url, correct_color=False, max_frame_cache_size=0)
@@ -101,7 +121,7 @@ def run(orthanc: Orthanc, base: Path, rounds: int) -> None:
         syntax = dataset.file_meta.TransferSyntaxUID
         return wsidicom.WsiDicom.open_web(peer_client, study, series, syntax)
 
-    slide, peer, limit = open_ours(), open_peer(), Limit(orthanc, base)
+    slide, peer, limit = open_ours(), open_peer(), Limit(service, base)
     matrix = slide.get_image(level=0).get_total_pixel_matrix()
     rng = np.random.default_rng(0)
 

@@ -64,18 +64,11 @@ class ColorTransform:
             if self.profile in _unchanging:
                 out[top:] = pixels[top:]
                 break
-            corrected = self._correct(pixels[top : top + step])
-            # Sample by sample, as NumPy is slow with an axis of length 3
-            for i in range(3):
-                out[top : top + step, :, i] = corrected[..., i]
+            out[top : top + step] = self._correct(pixels[top : top + step])
         return out
 
     def _correct(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Correct pixels; the last axis of the result starts with the three samples.
-
-        The next call on the same thread overwrites the result.
-        """
-        rows, columns = pixels.shape[:2]
+        """Correct pixels; the next call on the same thread overwrites the result."""
         codes, corrected = _memory.pack(pixels)
         colors = _colors.get(self.profile, partial(_Colors, self.profile), _Colors.size)
         # The mode spares a check of the codes, which are in bounds. A colour that another thread
@@ -83,9 +76,9 @@ class ColorTransform:
         colors.table.take(codes, mode="clip", out=corrected)
         if corrected.min() == 0:
             missing = np.flatnonzero(corrected == 0)
-            corrected[missing] = colors.learn(codes[missing])
+            corrected[missing] = colors.learn(codes[missing].astype(_CODE))
         colors.test(len(codes))
-        return corrected.view(np.uint8).reshape(rows, columns, 4)
+        return _memory.unpack(corrected).reshape(pixels.shape)
 
 
 class _Colors:
@@ -149,19 +142,32 @@ class _Memory(threading.local):
 
     size = 0
 
-    def pack(self, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+    def pack(self, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.intp], NDArray[np.uint32]]:
         """Convert pixels to codes; return these, and memory for their corrected colours."""
         count = pixels.shape[0] * pixels.shape[1]
         if count > self.size:
             size = max(count, _BAND)
-            self.codes, self.corrected = np.empty((2, size), _CODE)
+            # NumPy would convert indices of another type each time
+            self.codes = np.empty(size, np.intp)
+            self.corrected = np.empty(size, _CODE)
             self.bytes = np.empty(3 * size + 1, np.uint8)
             self.size = size
         self.bytes[: 3 * count].reshape(pixels.shape)[...] = pixels
-        # Codes of four bytes overlap at a stride of three; the byte too many is masked out
-        overlapping = np.ndarray(count, _CODE, self.bytes.data, strides=(3,))
-        codes = np.bitwise_and(overlapping, _SAMPLES, out=self.codes[:count])
+        codes = self.codes[:count]
+        # The byte too many is masked out
+        np.bitwise_and(self._overlapping(count), _SAMPLES, out=codes, casting="unsafe")
         return codes, self.corrected[:count]
+
+    def unpack(self, corrected: NDArray[np.uint32]) -> NDArray[np.uint8]:
+        """Convert corrected colours of `pack` to their samples, one after the other."""
+        # The byte too many of each colour is overwritten by the next one, as NumPy copies to
+        # ascending addresses. Copies sample by sample take three times as long
+        self._overlapping(len(corrected))[...] = corrected
+        return self.bytes[: 3 * len(corrected)]
+
+    def _overlapping(self, count: int) -> NDArray[np.uint32]:
+        """Return the bytes as numbers of four bytes, which overlap at a stride of three."""
+        return np.ndarray(count, _CODE, self.bytes.data, strides=(3,))
 
 
 _memory = _Memory()

@@ -45,6 +45,17 @@ class TestTransform:
                 expected = correct_with_pillow(np.ascontiguousarray(part), profile)
                 np.testing.assert_array_equal(corrected, expected)
 
+    @pytest.mark.parametrize(
+        "shape", [(1, 1), (1, 2), (3, 5), (1, 70_000), (70_000, 1), (300, 501)]
+    )
+    def test_samples_are_in_their_places_whatever_the_shape(self, shape):
+        profile, pixels = make_wide_gamut_profile(), random_pixels(*shape)
+        around = np.full((shape[0] + 2, shape[1] + 2, 3), 7, np.uint8)
+        ColorTransform(profile)(pixels, out=around[1:-1, 1:-1])
+        expected = np.full_like(around, 7)
+        expected[1:-1, 1:-1] = correct_with_pillow(pixels, profile)
+        np.testing.assert_array_equal(around, expected)
+
     def test_colours_that_were_seen_before_are_the_same(self):
         transform, pixels = ColorTransform(make_wide_gamut_profile()), random_pixels(seed=9)
         np.testing.assert_array_equal(transform(pixels), transform(pixels))
