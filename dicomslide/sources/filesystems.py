@@ -12,6 +12,7 @@ from fsspec import AbstractFileSystem
 from fsspec.asyn import AsyncFileSystem
 from fsspec.core import url_to_fs
 
+from dicomslide.errors import SourceError
 from dicomslide.sources.asked import Asked, asked, check_answer
 from dicomslide.sources.urls import secrets_of
 from dicomslide.sources.waiting import LONGEST, stopped_in_time
@@ -188,4 +189,10 @@ async def _check_answers_of_s3(file_system: Any, path: str) -> None:
 
 def _check_answer_of_s3(parsed: dict[str, Any], **_: Any) -> None:
     answer = parsed.get("ResponseMetadata", {})
-    check_answer(answer.get("HTTPStatusCode", 0), answer.get("HTTPHeaders", {}))
+    try:
+        check_answer(answer.get("HTTPStatusCode", 0), answer.get("HTTPHeaders", {}))
+    except SourceError:
+        # Nobody else knows of the connection that the body still holds
+        if "Body" in parsed:
+            parsed["Body"].close()
+        raise

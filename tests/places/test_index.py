@@ -1,5 +1,6 @@
 """Indexes of collections: slides open from them without a request, as they do from their place."""
 
+import gc
 import os
 import pickle
 import shutil
@@ -8,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import aiohttp
 import numpy as np
 import pyarrow.parquet as pq
 import pydicom
@@ -22,6 +24,7 @@ from tests.places.kinds import BASE, KINDS
 from tests.places.places import FILES, Arguments
 from tests.servers.buckets import BucketServer
 from tests.servers.dicomweb import DicomwebServer
+from tests.servers.distance import RoundTrips
 from tests.servers.ranges import RangeServer
 
 
@@ -179,8 +182,13 @@ def test_an_object_that_changed_is_an_error_at_the_first_read(write_kind, tmp_pa
         for path in folder.iterdir():
             touch(path)
         (found,) = open_index(tmp_path / "index", **options)
-        with pytest.raises(SourceError, match="changed"):
+        # The header of an answer arrives long before its body
+        server.distance = RoundTrips(0, 20_000)
+        with pytest.raises(SourceError, match="changed") as raised:
             found.get_total_pixel_matrix(0)[:1]
+        # Nothing is left open while somebody keeps the error
+        connections = [o for o in gc.get_objects() if type(o) is aiohttp.connector.Connection]
+        assert all(connection.closed for connection in connections), raised
 
 
 def test_only_what_changed_is_read_again(bucket_server, tmp_path):

@@ -21,7 +21,7 @@ __all__ = ["Distance", "RoundTrips", "Waves", "depth"]
 
 # A wave is complete after so many windows of seconds without a request, in which the client
 # computes only for this share of the time, and after which none of its threads could compute
-_WINDOWS, _WINDOW, _IDLE = 8, 0.05, 0.3
+_WINDOWS, _WINDOW, _IDLE = 4, 0.05, 0.3
 # In seconds; a wave ends then even if the client is never idle
 _LONGEST_WAVE = 60
 
