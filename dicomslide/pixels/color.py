@@ -27,8 +27,13 @@ _SAMPLES = 0xFFFFFF
 _KNOWN = np.uint32(0xFF000000)
 # Entries of the table of a profile; the system allocates only memory pages that colours touch
 _COLORS = 2**24
-# Number of pixels that are corrected at once
-_BAND = 2**15
+# Number of pixels that are corrected at once: all of a frame of 256 x 256 pixels
+_BAND = 2**16
+# A colour that is not known yet is corrected with all that share the upper bits of its samples, as
+# others of these follow soon; those around at most so many colours are corrected at once
+_UPPER, _AT_ONCE = np.uint32(0xF0F0F0), 64
+_LOWEST = np.arange(16, dtype=_CODE)
+_LOWER = (_LOWEST[:, np.newaxis, np.newaxis] << 16 | _LOWEST[:, np.newaxis] << 8 | _LOWEST).ravel()
 # Each time that _PIXELS pixels were corrected, _TESTED more colours are tested for changes by the
 # profile: no read takes much longer than the others, and all colours are known after 2^20 pixels
 _TESTED, _PIXELS = 2**20, 2**16
@@ -103,14 +108,17 @@ class _Colors:
         self._lock = make_lock()
 
     def learn(self, codes: NDArray[np.uint32]) -> NDArray[np.uint32]:
-        """Correct colours with LittleCMS, and remember them."""
-        image = Image.frombuffer("RGBX", (len(codes), 1), codes, "raw", "RGBX", 0, 1)
+        """Correct colours with LittleCMS, and remember them and those around them."""
+        upper = np.unique(codes & _UPPER)[:_AT_ONCE]
+        around = np.bitwise_or.outer(upper, _LOWER).ravel()
+        learned = np.concatenate([codes, around])
+        image = Image.frombuffer("RGBX", (len(learned), 1), learned, "raw", "RGBX", 0, 1)
         made = ImageCms.applyTransform(image, _transform(self._profile))
         corrected = np.asarray(made).view(_CODE).reshape(-1) | _KNOWN
-        if not np.array_equal(corrected, codes | _KNOWN):
+        if not np.array_equal(corrected, learned | _KNOWN):
             self._changes = True
-        self.table[codes] = corrected
-        return corrected
+        self.table[learned] = corrected
+        return corrected[: len(codes)]
 
     def test(self, pixels: int) -> None:
         """Count corrected pixels, and now and then test more colours for changes by the profile."""
@@ -150,24 +158,25 @@ class _Memory(threading.local):
             # NumPy would convert indices of another type each time
             self.codes = np.empty(size, np.intp)
             self.corrected = np.empty(size, _CODE)
-            self.bytes = np.empty(3 * size + 1, np.uint8)
+            self.bytes = np.empty(3 * size + self.codes.itemsize, np.uint8)
             self.size = size
         self.bytes[: 3 * count].reshape(pixels.shape)[...] = pixels
         codes = self.codes[:count]
-        # The byte too many is masked out
-        np.bitwise_and(self._overlapping(count), _SAMPLES, out=codes, casting="unsafe")
+        codes[...] = self._overlapping(count, codes.dtype)
+        # The bytes of the next colours are masked out
+        codes &= _SAMPLES
         return codes, self.corrected[:count]
 
     def unpack(self, corrected: NDArray[np.uint32]) -> NDArray[np.uint8]:
         """Convert corrected colours of `pack` to their samples, one after the other."""
         # The byte too many of each colour is overwritten by the next one, as NumPy copies to
         # ascending addresses. Copies sample by sample take three times as long
-        self._overlapping(len(corrected))[...] = corrected
+        self._overlapping(len(corrected), _CODE)[...] = corrected
         return self.bytes[: 3 * len(corrected)]
 
-    def _overlapping(self, count: int) -> NDArray[np.uint32]:
-        """Return the bytes as numbers of four bytes, which overlap at a stride of three."""
-        return np.ndarray(count, _CODE, self.bytes.data, strides=(3,))
+    def _overlapping(self, count: int, dtype: np.dtype) -> NDArray:
+        """Return the bytes as little-endian numbers, which overlap at a stride of three."""
+        return np.ndarray(count, dtype.newbyteorder("<"), self.bytes.data, strides=(3,))
 
 
 _memory = _Memory()

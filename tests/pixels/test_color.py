@@ -81,6 +81,14 @@ class TestTransform:
         np.testing.assert_array_equal(correct(), transform(pixels))
         assert len(calls) == 1
 
+    def test_colours_like_those_that_were_seen_are_known(self, monkeypatch):
+        profile, pixels = make_wide_gamut_profile(3.1), random_pixels(2, 3)
+        ColorTransform(profile)(pixels)
+        like = pixels ^ np.random.default_rng(1).integers(0, 16, pixels.shape, np.uint8)
+        expected = correct_with_pillow(like, profile)
+        monkeypatch.setattr(color.ImageCms, "applyTransform", None)
+        np.testing.assert_array_equal(ColorTransform(profile)(like), expected)
+
     def test_black_and_white_are_kept(self):
         """Code 0 is a colour like any other."""
         pixels = np.array([[[0, 0, 0], [255, 255, 255]]], np.uint8)
@@ -150,8 +158,8 @@ class TestProfileThatChangesNoColour:
         assert profile in color._unchanging
 
     def test_profile_that_changes_no_colour_is_known_within_an_image(self):
-        pixels, part = random_pixels(300, 512), np.zeros((700, 600, 3), np.uint8)
-        out = part[100:700:2, 50:562]
+        pixels, part = random_pixels(600, 512), np.zeros((1300, 600, 3), np.uint8)
+        out = part[100:1300:2, 50:562]
         assert ColorTransform(make_srgb_profile())(pixels, out=out) is out
         np.testing.assert_array_equal(out, pixels)
         assert make_srgb_profile() in color._unchanging
