@@ -29,11 +29,11 @@ _KNOWN = np.uint32(0xFF000000)
 _COLORS = 2**24
 # Number of pixels that are corrected at once: all of a frame of 256 x 256 pixels
 _BAND = 2**16
-# A colour that is not known yet is corrected with all that share the upper bits of its samples, as
-# others of these follow soon; those around at most so many colours are corrected at once
-_UPPER, _AT_ONCE = np.uint32(0xF0F0F0), 64
-_LOWEST = np.arange(16, dtype=_CODE)
-_LOWER = (_LOWEST[:, np.newaxis, np.newaxis] << 16 | _LOWEST[:, np.newaxis] << 8 | _LOWEST).ravel()
+# Colours whose samples share their upper four bits are a block. Slides have many colours of one
+# block, so all of them are corrected when one is seen, those of at most _BLOCKS blocks at once
+_UPPER, _BLOCKS = np.uint32(0xF0F0F0), 64
+_BITS = np.arange(16, dtype=_CODE)
+_LOWER = (_BITS[:, np.newaxis, np.newaxis] << 16 | _BITS[:, np.newaxis] << 8 | _BITS).ravel()
 # Each time that _PIXELS pixels were corrected, _TESTED more colours are tested for changes by the
 # profile: no read takes much longer than the others, and all colours are known after 2^20 pixels
 _TESTED, _PIXELS = 2**20, 2**16
@@ -108,10 +108,9 @@ class _Colors:
         self._lock = make_lock()
 
     def learn(self, codes: NDArray[np.uint32]) -> NDArray[np.uint32]:
-        """Correct colours with LittleCMS, and remember them and those around them."""
-        upper = np.unique(codes & _UPPER)[:_AT_ONCE]
-        around = np.bitwise_or.outer(upper, _LOWER).ravel()
-        learned = np.concatenate([codes, around])
+        """Correct colours with LittleCMS, and remember them and others of their blocks."""
+        blocks = np.bitwise_or.outer(np.unique(codes & _UPPER)[:_BLOCKS], _LOWER)
+        learned = np.concatenate([codes, blocks.ravel()])
         image = Image.frombuffer("RGBX", (len(learned), 1), learned, "raw", "RGBX", 0, 1)
         made = ImageCms.applyTransform(image, _transform(self._profile))
         corrected = np.asarray(made).view(_CODE).reshape(-1) | _KNOWN
@@ -170,7 +169,7 @@ class _Memory(threading.local):
     def unpack(self, corrected: NDArray[np.uint32]) -> NDArray[np.uint8]:
         """Convert corrected colours of `pack` to their samples, one after the other."""
         # The byte too many of each colour is overwritten by the next one, as NumPy copies to
-        # ascending addresses. Copies sample by sample take three times as long
+        # ascending addresses. Copies sample by sample take two to three times as long
         self._overlapping(len(corrected), _CODE)[...] = corrected
         return self.bytes[: 3 * len(corrected)]
 
