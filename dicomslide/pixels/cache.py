@@ -1,7 +1,7 @@
 """Caches of decoded frames, which keep those that were used last."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from typing import Any
 from weakref import WeakValueDictionary
@@ -18,6 +18,12 @@ _Key = tuple[str, int]
 # A read keeps frames in at most one part in so many of the cache: large reads are seldom repeated,
 # and are slower where each frame is decoded to memory of its own
 _READS = 4
+
+# Most that decoding only parts of frames may cost before frames are decoded as a whole, and most of
+# its savings that count against later costs, both in whole frames
+_LOST, _GAINED = 8, 64
+# Part of what could have been saved that counts meanwhile, so that parts are tried again some time
+_TRIED = 1 / 64
 
 
 class _Kept:
@@ -105,6 +111,7 @@ class FrameCache:
         self._key = key
         self._size = size
         self._kept = _of_process if size is None else _Kept(lambda: size, lambda _: 1)
+        self._saved: float = _LOST
 
     def room(self, frame_bytes: int) -> int:
         """Compute the number of frames of a size in bytes that one read may keep."""
@@ -119,6 +126,37 @@ class FrameCache:
     def put(self, frame: int, pixels: NDArray) -> None:
         """Keep a frame, whose array becomes read-only."""
         self._kept.put((self._key, frame), pixels)
+
+    def rows_to_keep(
+        self, rows: Mapping[int, int], short: Collection[int], height: int
+    ) -> dict[int, int]:
+        """Choose how many rows to decode of frames that will be kept.
+
+        Decoding only the first rows of a frame saves the rest, and costs a whole frame once a later
+        read needs more of them. Regions at random save more than they cost, and neighbouring ones
+        do not, so frames are decoded as a whole while this cost more than it saved.
+
+        Parameters
+        ----------
+        rows : mapping
+            Number of rows, from the top, that a read needs of each frame
+        short : collection of int
+            Frames of which fewer rows were kept
+        height : int
+            Number of rows of a whole frame
+
+        Returns
+        -------
+        dict
+            Number of rows of each frame
+        """
+        self._saved -= len(short)
+        saved = sum(1 - needed / height for frame, needed in rows.items() if frame not in short)
+        if self._saved < 0:
+            self._saved += saved * _TRIED
+            return dict.fromkeys(rows, height)
+        self._saved = min(self._saved + saved, _GAINED)
+        return {frame: height if frame in short else needed for frame, needed in rows.items()}
 
     def clear(self) -> None:
         """Drop all frames."""

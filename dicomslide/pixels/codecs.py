@@ -96,6 +96,7 @@ def decode_frame(
     pixel_format: PixelFormat,
     needed: tuple[int, int] | None = None,
     out: NDArray | None = None,
+    rows: int | None = None,
 ) -> NDArray:
     """Decode one frame.
 
@@ -110,12 +111,14 @@ def decode_frame(
         of edge frames; the rest of such a frame becomes background
     out : numpy.ndarray, optional
         Array of the shape and type of a frame, which may be overwritten and returned
+    rows : int, optional
+        Number of rows, from the top, that are used; all by default
 
     Returns
     -------
     numpy.ndarray
         Pixels of shape (rows, columns, samples), which may be read-only; colour is RGB, and
-        monochrome is as stored
+        monochrome is as stored. Where less is decoded for fewer rows, there are only those
 
     Raises
     ------
@@ -131,8 +134,8 @@ def decode_frame(
     try:
         decode = _DECODERS[pixel_format.transfer_syntax_uid]
         if decode is decode_jpeg:
-            # The codec for JPEG is the only one that can decode into a given array
-            pixels = decode_jpeg(data, pixel_format, needed, out)
+            # The codec for JPEG is the only one that can decode into a given array, or stop early
+            pixels = decode_jpeg(data, pixel_format, needed, out, rows)
         else:
             pixels = decode(data, pixel_format, needed)
     except FrameError:
@@ -144,13 +147,13 @@ def decode_frame(
         pixels = pixels[..., np.newaxis]
     if pixel_format.palette is not None:
         pixels = _look_up(pixels, pixel_format)
-    if pixels.shape[:2] != pixel_format.shape[:2] and covers(
-        pixels.shape[:2], pixel_format, needed
-    ):
+    is_part = pixels.shape == (rows, *pixel_format.shape[1:])
+    is_cropped = not is_part and pixels.shape[:2] != pixel_format.shape[:2]
+    if is_cropped and covers(pixels.shape[:2], pixel_format, needed):
         whole = np.full(pixel_format.shape, pixel_format.background, pixels.dtype)
         whole[: pixels.shape[0], : pixels.shape[1]] = pixels
         pixels = whole
-    if pixels.shape != pixel_format.shape or pixels.dtype != pixel_format.dtype:
+    if (pixels.shape != pixel_format.shape and not is_part) or pixels.dtype != pixel_format.dtype:
         raise FrameError(
             f"it decodes to {pixels.shape} {pixels.dtype}, expected {pixel_format.shape} "
             f"{pixel_format.dtype}"

@@ -71,20 +71,27 @@ class _Needed:
 
     frames: ImageFrames
     pieces: dict[int, list[Piece]]
+    rows: dict[int, int]
+    """Rows of each frame to be decoded, from the top"""
     kept: dict[int, NDArray]
     """Frames that the cache has, decoded"""
     to_keep: frozenset[int]
-    """Frames that the cache will keep"""
+    """Other frames that the cache will keep"""
 
     @classmethod
     def of(cls, frames: ImageFrames, pieces: dict[int, list[Piece]]) -> "_Needed":
         """Look frames up in the cache, and choose which of the others it will keep."""
         # Frames that are read by rows are not cached, as reading is as fast as copying
         room = 0 if frames.in_rows else frames.cache.room(frames.frame_bytes)
+        rows = {frame: max(piece.rows.stop for piece in pieces[frame]) for frame in pieces}
         # The cache would drop the first frames again if it got more than it has room for
         to_keep = list(pieces)[-room:] if room else ()
         kept = frames.cache.get_all(pieces) if room else {}
-        return cls(frames, pieces, kept, frozenset(to_keep))
+        short = {frame for frame, pixels in kept.items() if len(pixels) < rows[frame]}
+        kept = {frame: pixels for frame, pixels in kept.items() if frame not in short}
+        missing = {frame: rows[frame] for frame in to_keep if frame not in kept}
+        rows |= frames.cache.rows_to_keep(missing, short, frames.pixel_format.rows)
+        return cls(frames, pieces, rows, kept, frozenset(missing))
 
     def batches(self, size: int) -> "list[_Batch]":
         """Divide the frames into batches of at most the given size."""
@@ -101,8 +108,8 @@ class _Needed:
         elif data is None:
             pixels = self.kept[frame]
         else:
-            needed, to_keep = pieces[0].needed, frame in self.to_keep
-            pixels = self.frames.decode(frame, data, needed, to_keep=to_keep)
+            needed, count, to_keep = pieces[0].needed, self.rows[frame], frame in self.to_keep
+            pixels = self.frames.decode(frame, data, needed, count, to_keep=to_keep)
         for piece in pieces:
             piece.paste(pixels)
 

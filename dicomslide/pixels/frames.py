@@ -129,7 +129,9 @@ class ImageFrames:
         data = cast("bytes", memory.data)
         return self._decoded(frame, data, self.pixel_format.shape[:2])
 
-    def decode(self, frame: int, data: bytes, needed: tuple[int, int], *, to_keep: bool) -> NDArray:
+    def decode(
+        self, frame: int, data: bytes, needed: tuple[int, int], rows: int, *, to_keep: bool
+    ) -> NDArray:
         """Decode a frame.
 
         Parameters
@@ -156,14 +158,19 @@ class ImageFrames:
         pixel_format = self.pixel_format
         memory = _scratch.take(self.frame_bytes)
         out = memory.view(pixel_format.dtype).reshape(pixel_format.shape)
-        return self._decoded(frame, data, needed, out)
+        return self._decoded(frame, data, needed, rows, out)
 
     def _decoded(
-        self, frame: int, data: bytes, needed: tuple[int, int], out: NDArray | None = None
+        self,
+        frame: int,
+        data: bytes,
+        needed: tuple[int, int],
+        rows: int | None = None,
+        out: NDArray | None = None,
     ) -> NDArray:
         pixel_format = self.pixel_format
         try:
-            pixels = decode_frame(data, pixel_format, needed, out)
+            pixels = decode_frame(data, pixel_format, needed, out, rows)
         except (FrameError, UnsupportedError) as error:
             raise type(error)(f"{self.source.name}: frame {frame + 1}: {error}") from error
         if not self.notice.given and (found := find_contradiction(data, pixel_format)):

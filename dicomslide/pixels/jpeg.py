@@ -2,7 +2,7 @@
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import imagecodecs
 import numpy as np
@@ -53,6 +53,8 @@ class JpegHeader(Codestream):
         Whether the sampling factors of the components differ
     one_scan : bool
         Whether the first scan has all components completely, so that decoders read no other one
+    rows_at : int
+        Position of the number of rows, two bytes
     """
 
     process: int
@@ -61,6 +63,7 @@ class JpegHeader(Codestream):
     jfif: bool
     subsampled: bool
     one_scan: bool
+    rows_at: int = field(compare=False)
 
 
 def decode_jpeg(
@@ -68,6 +71,7 @@ def decode_jpeg(
     pixel_format: PixelFormat,
     needed: tuple[int, int],
     out: NDArray | None = None,
+    rows: int | None = None,
 ) -> NDArray:
     """Decode a lossy or lossless JPEG frame, into `out` if the codec can; see `decode_frame`."""
     header = read_jpeg_header(data)
@@ -76,12 +80,33 @@ def decode_jpeg(
         raise FrameError(f"its JPEG process (marker FF{header.process:02X}) is not supported")
     if not header.one_scan and data.count(_START_OF_SCAN) > _MAX_SCANS:
         raise FrameError(f"its JPEG codestream has more than {_MAX_SCANS} scans")
+    in_order = header.process in _SEQUENTIAL and header.one_scan
+    if in_order and rows is not None and rows + 1 < header.rows == pixel_format.rows:
+        data, header = _shortened(data, header, rows + 1)
+        return _decoded(data, header, pixel_format, out)[:rows]
+    return _decoded(data, header, pixel_format, out)
+
+
+def _shortened(data: bytes, header: JpegHeader, rows: int) -> tuple[bytes, JpegHeader]:
+    """Change the number of rows that a codestream states, so that decoders stop after these.
+
+    A frame is encoded from the top to the bottom. Only the last row may be decoded to other values
+    than before, as decoders interpolate chrominance between rows.
+    """
+    start, end = header.rows_at, header.rows_at + 2
+    return data[:start] + rows.to_bytes(2, "big") + data[end:], replace(header, rows=rows)
+
+
+def _decoded(
+    data: bytes, header: JpegHeader, pixel_format: PixelFormat, out: NDArray | None
+) -> NDArray:
     if header.samples == 1:
         return as_stored(imagecodecs.jpeg8_decode(data), header.precision, pixel_format)
     ycbcr = _is_ycbcr(header, pixel_format)
     # The codec converts the colours of lossy codestreams only
     converted = ycbcr and header.process != _LOSSLESS
     shape = header.rows, header.columns, header.samples
+    out = None if out is None else out[: header.rows]
     fits = out is not None and out.shape == shape and out.dtype.itemsize == 1
     pixels = imagecodecs.jpeg8_decode(
         data,
@@ -157,10 +182,11 @@ _last: tuple[bytes, JpegHeader] | None = None
 
 def _parse_header(data: bytes) -> tuple[JpegHeader, int]:
     """Parse a header; return it and the position of its end."""
-    frame, process, adobe, jfif, components, end = b"", 0, None, False, 0, len(data)
+    frame, rows_at, process, adobe, jfif, components, end = b"", 0, 0, None, False, 0, len(data)
     for marker, segment, after in _iter_segments(data):
         if marker in _START_OF_FRAME and not frame:
-            frame, process = segment, marker
+            # The first byte is the precision
+            frame, process, rows_at = segment, marker, after - len(segment) + 1
         elif marker == _ADOBE and segment.startswith(b"Adobe") and len(segment) >= 12:
             adobe = segment[11]
         elif marker == _JFIF and segment.startswith(b"JFIF\0"):
@@ -181,6 +207,7 @@ def _parse_header(data: bytes) -> tuple[JpegHeader, int]:
         jfif=jfif,
         subsampled=len(set(frame[7 : 6 + 3 * samples : 3])) > 1,
         one_scan=process != _PROGRESSIVE and components >= samples,
+        rows_at=rows_at,
     )
     return header, end
 

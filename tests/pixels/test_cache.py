@@ -127,6 +127,42 @@ class TestSharedBound:
         cache.clear()
 
 
+class TestRowsToKeep:
+    """Only the first rows of frames are decoded where that saves more than it costs."""
+
+    HEIGHT = 100
+
+    def decode(self, reads):
+        """Decode what reads need, as pairs of a frame and its rows; the sum of decoded rows."""
+        cache, kept, decoded = FrameCache("rows", 1000), {}, 0
+        for frame, rows in reads:
+            if kept.get(frame, 0) < rows:
+                short = {frame} & kept.keys()
+                kept |= cache.rows_to_keep({frame: rows}, short, self.HEIGHT)
+                decoded += kept[frame]
+        return decoded
+
+    reads = st.lists(st.tuples(st.integers(0, 99), st.integers(1, HEIGHT)), max_size=600)
+
+    @given(reads)
+    def test_hardly_more_is_decoded_than_of_whole_frames(self, reads):
+        """What is lost: 8 frames, and a part of each frame that is decoded as a whole."""
+        whole = self.HEIGHT * len({frame for frame, _ in reads})
+        assert self.decode(reads) <= 1.02 * whole + 9 * self.HEIGHT
+
+    def test_a_frame_that_is_read_once_has_only_its_rows(self):
+        assert self.decode((frame, 30) for frame in range(500)) == 500 * 30
+
+    def test_frames_that_are_read_from_the_top_to_the_bottom_are_soon_decoded_once(self):
+        reads = [(frame, rows) for frame in range(500) for rows in (25, 50, 75, 100)]
+        assert 500 * 100 <= self.decode(reads) <= 1.03 * 500 * 100
+
+    def test_rows_are_tried_again_when_reads_change(self):
+        there = [(frame, rows) for frame in range(500) for rows in (50, 100)]
+        here = [(frame, 10) for frame in range(500, 1000)]
+        assert self.decode(there + here) - self.decode(there) < 0.2 * 500 * 100
+
+
 def test_overlapping_regions_decode_each_frame_once(make_slide, decoded):
     slide = make_slide(transfer_syntax=RLELossless)
     matrix = open_slide(slide.folder, correct_color=False).get_image(0).get_total_pixel_matrix()

@@ -6,6 +6,8 @@ import struct
 import imagecodecs
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from dicomslide.errors import FrameError
@@ -289,6 +291,92 @@ class TestColours:
         data = encode_with_pillow(pixels, "JPEG", quality=98, keep_rgb=True)
         decoded = decode_frame(data, make_format(pixels, BASELINE, "RGB"))
         np.testing.assert_allclose(decoded.astype(int), decode_with_pillow(data), atol=1)
+
+
+@pytest.fixture
+def rows_decoded(monkeypatch):
+    """Collects the number of rows that each call of the codec decodes."""
+    rows, decode = [], imagecodecs.jpeg8_decode
+
+    def count(*arguments, **options):
+        pixels = decode(*arguments, **options)
+        rows.append(len(pixels))
+        return pixels
+
+    monkeypatch.setattr(imagecodecs, "jpeg8_decode", count)
+    return rows
+
+
+class TestFirstRows:
+    """Where only the first rows of a frame are used, the codec stops after them."""
+
+    # Of every eight rows that are encoded together, those at either end and one within
+    rows = st.sampled_from([*range(1, 20), 24, 31, 32, 33, 44, 45, 46, 47])
+
+    @pytest.mark.parametrize("subsampling", ["444", "422", "420", "411", "440", "gray"])
+    @given(rows=rows, has_memory=st.booleans())
+    def test_they_are_those_of_the_whole_frame(
+        self, make_pixels, make_format, subsampling, rows, has_memory
+    ):
+        pixels = make_pixels(47, 39, 3)
+        if subsampling == "gray":
+            pixels = pixels[..., 0].copy()
+            data = imagecodecs.jpeg8_encode(pixels, level=90)
+        else:
+            data = imagecodecs.jpeg8_encode(pixels, level=90, subsampling=subsampling)
+        pixel_format = make_format(pixels, BASELINE)
+        whole = decode_frame(data, pixel_format)
+        out = np.full(pixel_format.shape, 77, np.uint8) if has_memory else None
+        found = decode_frame(data, pixel_format, None, out, rows)
+        assert len(found) in (rows, 47)
+        np.testing.assert_array_equal(found[:rows], whole[:rows])
+
+    @pytest.mark.parametrize("syntax", [BASELINE, EXTENDED])
+    @pytest.mark.parametrize("options", [{}, {"restart_marker_blocks": 2}, {"optimize": True}])
+    def test_no_others_are_decoded(
+        self, make_pixels, make_format, encode_with_pillow, rows_decoded, syntax, options
+    ):
+        pixels = make_pixels(480, 400, 3)
+        data = encode_with_pillow(pixels, "JPEG", quality=90, **options)
+        found = decode_frame(data, make_format(pixels, syntax, "YBR_FULL_422"), rows=100)
+        # The last row of those that are decoded may have other colours than in the whole frame
+        assert rows_decoded == [101]
+        np.testing.assert_array_equal(found, decode_with_pillow(data)[:100])
+
+    def test_a_frame_of_several_scans_is_decoded_as_a_whole(
+        self, make_pixels, make_format, encode_with_pillow, rows_decoded
+    ):
+        pixels = make_pixels(samples=3)
+        data = encode_with_pillow(pixels, "JPEG", quality=90, progressive=True)
+        found = decode_frame(data, make_format(pixels, BASELINE, "YBR_FULL_422"), rows=9)
+        assert rows_decoded == [48]
+        np.testing.assert_array_equal(found, decode_with_pillow(data))
+
+    def test_a_lossless_frame_is_decoded_as_a_whole(self, make_pixels, make_format):
+        pixels = make_pixels(bits=16)
+        data = encode_lossless(pixels, 16)
+        found = decode_frame(data, make_format(pixels, LOSSLESS_SV1), rows=9)
+        np.testing.assert_array_equal(found[..., 0], pixels)
+
+    def test_a_frame_that_was_cropped_is_filled_up(
+        self, make_pixels, make_format, encode_with_pillow
+    ):
+        pixels = make_pixels(48, 40, 3)
+        data = encode_with_pillow(pixels[:30], "JPEG", quality=90)
+        pixel_format = make_format(pixels, BASELINE, "YBR_FULL_422")
+        found = decode_frame(data, pixel_format, (30, 40), None, 20)
+        assert found.shape == pixel_format.shape
+        np.testing.assert_array_equal(found[:30], decode_with_pillow(data))
+
+    def test_a_frame_with_too_few_rows_is_an_error(
+        self, make_pixels, make_format, encode_with_pillow
+    ):
+        pixels = make_pixels(48, 40, 3)
+        data = encode_with_pillow(pixels[:30], "JPEG", quality=90)
+        pixel_format = make_format(pixels, BASELINE, "YBR_FULL_422")
+        for rows in (20, 30, 40):
+            with pytest.raises(FrameError, match=r"its codestream is \(30, 40, 3\)"):
+                decode_frame(data, pixel_format, None, None, rows)
 
 
 class TestHeader:
