@@ -153,29 +153,31 @@ class _Memory(threading.local):
         """Convert pixels to codes; return these, and memory for their corrected colours."""
         count = pixels.shape[0] * pixels.shape[1]
         if count > self.size:
-            size = max(count, _BAND)
-            # NumPy would convert indices of another type each time
-            self.codes = np.empty(size, np.intp)
-            self.corrected = np.empty(size, _CODE)
-            self.bytes = np.empty(3 * size + self.codes.itemsize, np.uint8)
-            self.size = size
+            self._allocate(max(count, _BAND))
         self.bytes[: 3 * count].reshape(pixels.shape)[...] = pixels
         codes = self.codes[:count]
-        codes[...] = self._overlapping(count, codes.dtype)
         # The bytes of the next colours are masked out
-        codes &= _SAMPLES
+        np.bitwise_and(self.packed[:count], _SAMPLES, out=codes)
         return codes, self.corrected[:count]
 
     def unpack(self, corrected: NDArray[np.uint32]) -> NDArray[np.uint8]:
         """Convert corrected colours of `pack` to their samples, one after the other."""
         # The byte too many of each colour is overwritten by the next one, as NumPy copies to
         # ascending addresses. Copies sample by sample take two to three times as long
-        self._overlapping(len(corrected), _CODE)[...] = corrected
+        self.unpacked[: len(corrected)] = corrected
         return self.bytes[: 3 * len(corrected)]
 
-    def _overlapping(self, count: int, dtype: np.dtype) -> NDArray:
-        """Return the bytes as little-endian numbers, which overlap at a stride of three."""
-        return np.ndarray(count, dtype.newbyteorder("<"), self.bytes.data, strides=(3,))
+    def _allocate(self, size: int) -> None:
+        """Allocate memory for some pixels."""
+        # NumPy would convert indices of another type each time
+        self.codes = np.empty(size, np.intp)
+        self.corrected = np.empty(size, _CODE)
+        self.bytes = np.empty(3 * size + self.codes.itemsize, np.uint8)
+        # The bytes as little-endian numbers, which overlap at a stride of three
+        codes = self.codes.dtype.newbyteorder("<")
+        self.packed = np.ndarray(size, codes, self.bytes.data, strides=(3,))
+        self.unpacked = np.ndarray(size, _CODE, self.bytes.data, strides=(3,))
+        self.size = size
 
 
 _memory = _Memory()
