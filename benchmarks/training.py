@@ -22,11 +22,13 @@ __all__ = ["patches_per_second", "regions"]
 SIDE, PATCHES, PROCESSES, REGIONS = 256, 32, 2, 100
 # Regions after which a process has found out whether a profile changes any colour, and their side
 LARGE, LARGE_SIDE = 5, 4096
-TITLES = {
-    "limit": "limit",
-    "dicomslide": "dicomslide",
-    "wsidicom": "wsidicom",
-    "openslide": "OpenSlide",
+# Readers by their titles, and whether they can correct colours
+READERS = {
+    "limit": ("limit", False),
+    "dicomslide": ("dicomslide", True),
+    "wsidicom": ("wsidicom", True),
+    "wsidicom, as stored": ("wsidicom", False),
+    "OpenSlide": ("openslide", True),
 }
 # Seconds that a bucket in another region takes to answer
 DELAY = 0.05
@@ -38,26 +40,29 @@ def patches_per_second(
     """Measure how many patches of 256 x 256 pixels at random two processes read in a second.
 
     Each process reads a batch of 32, as those of a data loader do. Readers without colour
-    correction have theirs from Pillow; the limit has none. What dicomslide does once for a profile
-    is over when it is measured, as it is after the first minute of training.
+    correction have theirs from Pillow; the limit has none, and wsidicom is measured without it as
+    well. What dicomslide does once for a profile is over when it is measured, as it is after the
+    first minute of training.
     """
-    readers = [r for r in TITLES if is_there(r) and not (correct_color and r == "limit")]
+    readers = [
+        title
+        for title, (reader, _) in READERS.items()
+        if is_there(reader) and (correct_color or "as stored" not in title)
+    ]
     rates: dict[str, list[float]] = {reader: [] for reader in readers}
     with ExitStack() as stack:
         workers = {
-            reader: [stack.enter_context(worker_process(reader)) for _ in range(PROCESSES)]
-            for reader in readers
+            title: [
+                stack.enter_context(worker_process(READERS[title][0])) for _ in range(PROCESSES)
+            ]
+            for title in readers
         }
-        common = {
-            "folder": str(folder.resolve()),
-            "threads": 1,
-            "correct_color": correct_color,
-            "opening": False,
-        }
+        common = {"folder": str(folder.resolve()), "threads": 1, "opening": False}
         if correct_color:
             side = min(LARGE_SIDE, *SIZES[size])
+            windows = [[0, 0, 0, side, side]] * LARGE
             for worker in workers["dicomslide"]:
-                send(worker, {**common, "windows": [[0, 0, 0, side, side]] * LARGE})
+                send(worker, {**common, "correct_color": True, "windows": windows})
                 answer_of(worker)
         # The first round imports modules, and the system reads the file
         for number in range(-1, rounds):
@@ -68,6 +73,7 @@ def patches_per_second(
                     places = _places(size, (number + 1, place), PATCHES)
                     request = {
                         **common,
+                        "correct_color": correct_color and READERS[reader][1],
                         "together": reader == "dicomslide",
                         "windows": [[0, *corner, SIDE, SIDE] for corner in places],
                     }
@@ -77,7 +83,7 @@ def patches_per_second(
                 if number >= 0:
                     seconds = time.perf_counter() - start
                     rates[reader].append(PROCESSES * PATCHES / seconds)
-    return {TITLES[reader]: statistics.median(found) for reader, found in rates.items()}
+    return {reader: statistics.median(found) for reader, found in rates.items()}
 
 
 def regions(folder: Path, size: str, rounds: int) -> dict[str, dict[str, float]]:

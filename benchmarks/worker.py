@@ -118,7 +118,7 @@ def correction(folder: Path) -> Callable[[Any], Any]:
 
 
 class Limit:
-    """What no reader can beat: the same frames decoded by the same codec, and nothing else."""
+    """What no reader of whole frames can beat: the same codec decodes them, and nothing else."""
 
     def __init__(self, folder: Path, threads: int, **_: Any) -> None:
         from dicomslide.sources.files import open_image_file

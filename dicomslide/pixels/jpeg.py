@@ -2,7 +2,7 @@
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import imagecodecs
 import numpy as np
@@ -82,31 +82,26 @@ def decode_jpeg(
         raise FrameError(f"its JPEG codestream has more than {_MAX_SCANS} scans")
     in_order = header.process in _SEQUENTIAL and header.one_scan
     if in_order and rows is not None and rows + 1 < header.rows == pixel_format.rows:
-        data, header = _shortened(data, header, rows + 1)
-        return _decoded(data, header, pixel_format, out)[:rows]
-    return _decoded(data, header, pixel_format, out)
-
-
-def _shortened(data: bytes, header: JpegHeader, rows: int) -> tuple[bytes, JpegHeader]:
-    """Change the number of rows that a codestream states, so that decoders stop after these.
-
-    A frame is encoded from the top to the bottom. Only the last row may be decoded to other values
-    than before, as decoders interpolate chrominance between rows.
-    """
-    start, end = header.rows_at, header.rows_at + 2
-    return data[:start] + rows.to_bytes(2, "big") + data[end:], replace(header, rows=rows)
+        # Decoders interpolate chrominance between rows, so the last one may have other colours
+        return _decoded(data, header, pixel_format, out, rows + 1)[:rows]
+    return _decoded(data, header, pixel_format, out, header.rows)
 
 
 def _decoded(
-    data: bytes, header: JpegHeader, pixel_format: PixelFormat, out: NDArray | None
+    data: bytes, header: JpegHeader, pixel_format: PixelFormat, out: NDArray | None, rows: int
 ) -> NDArray:
+    """Decode the first rows of a codestream."""
+    if rows < header.rows:
+        # A decoder stops after the rows that are stated
+        start, end = header.rows_at, header.rows_at + 2
+        data = b"".join((data[:start], rows.to_bytes(2, "big"), data[end:]))
     if header.samples == 1:
         return as_stored(imagecodecs.jpeg8_decode(data), header.precision, pixel_format)
     ycbcr = _is_ycbcr(header, pixel_format)
     # The codec converts the colours of lossy codestreams only
     converted = ycbcr and header.process != _LOSSLESS
-    shape = header.rows, header.columns, header.samples
-    out = None if out is None else out[: header.rows]
+    shape = rows, header.columns, header.samples
+    out = None if out is None else out[:rows]
     fits = out is not None and out.shape == shape and out.dtype.itemsize == 1
     pixels = imagecodecs.jpeg8_decode(
         data,

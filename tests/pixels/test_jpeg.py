@@ -343,6 +343,13 @@ class TestFirstRows:
         assert rows_decoded == [101]
         np.testing.assert_array_equal(found, decode_with_pillow(data)[:100])
 
+    def test_they_may_have_12_bits(self, make_pixels, make_format, rows_decoded):
+        data = imagecodecs.jpeg8_encode(make_pixels(bits=12), level=95, bitspersample=12)
+        pixel_format = make_format(make_pixels(bits=12), EXTENDED, BitsStored=12)
+        found = decode_frame(data, pixel_format, rows=30)
+        np.testing.assert_array_equal(found, decode_frame(data, pixel_format)[:30])
+        assert rows_decoded == [31, 48]
+
     def test_a_frame_of_several_scans_is_decoded_as_a_whole(
         self, make_pixels, make_format, encode_with_pillow, rows_decoded
     ):
