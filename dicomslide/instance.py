@@ -17,8 +17,13 @@ from dicomslide.errors import (
     UnsupportedError,
 )
 from dicomslide.metadata.channel_kind import Channel
-from dicomslide.metadata.channels import channel_type, read_channels, read_identifiers
-from dicomslide.metadata.flavors import is_label_map, is_tiled_image
+from dicomslide.metadata.channels import (
+    channel_type,
+    read_channels,
+    read_identifiers,
+    read_path_marks,
+)
+from dicomslide.metadata.flavors import is_label_map, is_thumbnail, is_tiled_image
 from dicomslide.metadata.frames import focal_plane_offsets, matrix_size
 from dicomslide.metadata.geometry import ImageGeometry, read_geometry
 from dicomslide.metadata.pixel_format import read_pixel_format
@@ -104,6 +109,22 @@ class ImageInstance:
     def channel_identifiers(self) -> tuple[str, ...]:
         """Identifiers of the channels: see `read_identifiers`."""
         return read_identifiers(self.dataset)
+
+    @cached_property
+    def path_marks(self) -> tuple[tuple[str, ...], ...]:
+        """Marks of each channel: see `read_path_marks`."""
+        return read_path_marks(self.dataset)
+
+    @cached_property
+    def series(self) -> tuple[str, str]:
+        """Pyramid and Series Instance UID, within which equal identifiers are the same path."""
+        pyramid, series = map(self.dataset.get, ("PyramidUID", "SeriesInstanceUID"))
+        return str(pyramid or ""), str(series)
+
+    @cached_property
+    def is_thumbnail(self) -> bool:
+        """Whether this is a THUMBNAIL image."""
+        return is_thumbnail(self.dataset)
 
     @cached_property
     def channels(self) -> tuple[Channel, ...]:

@@ -75,7 +75,7 @@ class _Collector:
 
     failures: Failures
     name: str
-    marks: Marks
+    marks: Marks | Dataset
 
     def __enter__(self) -> None:
         pass
@@ -87,11 +87,12 @@ class _Collector:
             return False
         if isinstance(error, ArgumentTypeError):
             return False
-        self.failures.append(Failure(self.name, error, self.marks))
+        marks = self.marks if isinstance(self.marks, Marks) else marks_of(self.marks)
+        self.failures.append(Failure(self.name, error, marks))
         return True
 
 
-def collecting(failures: Failures, name: str, marks: Marks | None = None) -> _Collector:
+def collecting(failures: Failures, name: str, marks: Marks | Dataset | None = None) -> _Collector:
     """Collect an error of the block as a failure, and continue after the block.
 
     Parameters
@@ -100,10 +101,10 @@ def collecting(failures: Failures, name: str, marks: Marks | None = None) -> _Co
         List that the failure is added to; without it the error is raised as usual
     name : str
         Name of what is read in messages
-    marks : Marks, optional
-        Known identifiers of its slide
+    marks : Marks or pydicom.dataset.Dataset, optional
+        Known identifiers of its slide, or the image that they are read from after an error
     """
-    return _Collector(failures, name, marks or Marks())
+    return _Collector(failures, name, Marks() if marks is None else marks)
 
 
 @contextmanager

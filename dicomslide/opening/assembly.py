@@ -14,7 +14,6 @@ from dicomslide.errors.failures import (
     collecting,
     log_failure,
     logging_failure,
-    marks_of,
     slides_by_mark,
     slides_hit_by,
 )
@@ -77,7 +76,7 @@ def assemble(
             (states if is_presentation_state(dataset) else annotations).append(dataset)
             continue
         image = name_of_image(dataset)
-        with collecting(failures, image, marks_of(dataset)), naming(name):
+        with collecting(failures, image, dataset), naming(name):
             sound.append(summarize(dataset))
     with naming(name):
         slides = group_summaries(sound, name, series_instance_uid)

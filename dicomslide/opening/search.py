@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset
 from dicomslide.arguments import require_type
 from dicomslide.errors import ArgumentTypeError
 from dicomslide.errors.damage import name_of_image, reading
-from dicomslide.errors.failures import Failures, collecting, marks_of
+from dicomslide.errors.failures import Failures, collecting
 from dicomslide.grouping.slides import is_scanned
 from dicomslide.metadata.channels import channel_items
 from dicomslide.metadata.matching import Coded, code_types, does_specimen_description_item_match
@@ -115,7 +115,7 @@ def find_slides(
     datasets = []
     for dataset in find_images(store, query):
         image = name_of_image(dataset)
-        with collecting(failures, image, marks_of(dataset)), reading(image):
+        with collecting(failures, image, dataset), reading(image):
             if _is_wanted(dataset, container_id, specimen_stains, optical_path_ids):
                 datasets.append(dataset)
     groups = leave_out(assemble(datasets, store.name, failures), failures or ())

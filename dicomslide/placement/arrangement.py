@@ -10,9 +10,9 @@ from dicomslide.errors import InvalidImageError
 from dicomslide.image import TiledImage
 from dicomslide.matrix import TotalPixelMatrix
 from dicomslide.metadata.channel_kind import Channel
-from dicomslide.metadata.channels import may_be_one_path, read_path_marks
+from dicomslide.metadata.channels import may_be_one_path
 from dicomslide.metadata.described import describe_channels
-from dicomslide.metadata.flavors import has_colors, is_thumbnail
+from dicomslide.metadata.flavors import has_colors
 from dicomslide.metadata.geometry import ImageGeometry
 from dicomslide.metadata.kinds import KINDS
 from dicomslide.metadata.presentation import Presentation, Window, agreed
@@ -187,7 +187,7 @@ class Arrangement:
 
     def _presented(self, channel: SlideChannel) -> tuple[str, Window | None]:
         """Find the first colour and the first window of a channel in the Presentation States."""
-        uids = [(read_uid(i.metadata), _series(i)[1]) for i in channel.images]
+        uids = [(read_uid(i.metadata), i._instance.series[1]) for i in channel.images]
         found = [
             agreed(p for p in parts if any(p.shows(*uid, channel.identifier) for uid in uids))
             for parts in self.presentations
@@ -291,7 +291,7 @@ def _shown_by_series(items: Sequence[PlacedImage], offsets: tuple[float, ...]) -
     shown: _Shown = {}
     for item in items:
         for index, identity in enumerate(identities(item.image)):
-            places = shown.setdefault((_series(item.image), identity), set())
+            places = shown.setdefault((item.image._instance.series, identity), set())
             own = _planes_of(item.image, index, offsets)
             places.update((item.level, place) for place in own.values())
     return shown
@@ -324,13 +324,13 @@ def _add(
         places = {(level, place): p for (level, place), p in own.items() if level is not None}
         channel = _find(channels, item, index, places, shown)
         if channel is None:
-            if is_thumbnail(image.metadata) and any(c.first.image is not image for c in channels):
+            if image._instance.is_thumbnail and any(c.first.image is not image for c in channels):
                 continue
             channel = SlideChannel(image.channel_type, identifier, next(iter(own.values())))
             channels.append(channel)
         new = {key: plane for key, plane in places.items() if key not in channel.planes}
         channel.planes.update(new)
-        channel.claimed |= shown[_series(image), tuple(identities(image))[index]]
+        channel.claimed |= shown[image._instance.series, tuple(identities(image))[index]]
         used = used or bool(new) or item.level is None
     return used
 
@@ -356,15 +356,15 @@ def _find(
         return None
     # Channels of the image's own series come first, as a series shows a path at all its levels
     same.sort(key=lambda channel: not _share_series(channel, image))
-    own = shown[_series(image), tuple(identities(image))[index]]
-    marks = read_path_marks(image.metadata)[index]
+    own = shown[image._instance.series, tuple(identities(image))[index]]
+    marks = image._instance.path_marks[index]
     for channel in same:
-        if is_thumbnail(image.metadata):
+        if image._instance.is_thumbnail:
             if any(_shows_like(plane, image, marks) for plane in channel.planes.values()):
                 return channel
             continue
         first = channel.first
-        if not may_be_one_path(read_path_marks(first.image.metadata)[first.channel], marks):
+        if not may_be_one_path(first.image._instance.path_marks[first.channel], marks):
             continue
         taken = [channel.planes[key].image for key in places if key in channel.planes]
         if not taken:
@@ -373,7 +373,7 @@ def _find(
             if _share_series(channel, image) or own.isdisjoint(channel.claimed):
                 return channel
             continue
-        if _series(taken[0]) == _series(image):
+        if taken[0]._instance.series == image._instance.series:
             rows, columns = image.size
             raise InvalidImageError(
                 f"{image.label} and {taken[0].label} both show optical path "
@@ -385,20 +385,14 @@ def _find(
 
 def _shows_like(plane: Plane, image: TiledImage, marks: tuple[str, ...]) -> bool:
     """Whether a plane may show a path of a THUMBNAIL image, with the same kind of pixels."""
-    own = read_path_marks(plane.image.metadata)[plane.channel]
+    own = plane.image._instance.path_marks[plane.channel]
     same_kind = pixel_kind(plane.image.metadata) == pixel_kind(image.metadata)
     return same_kind and may_be_one_path(own, marks)
 
 
 def _share_series(channel: SlideChannel, image: TiledImage) -> bool:
-    series = {_series(plane.image) for plane in channel.planes.values()}
-    return _series(image) in series
-
-
-def _series(image: TiledImage) -> tuple[str, str]:
-    """Read Pyramid and Series Instance UID, within which equal identifiers are the same path."""
-    pyramid, series = map(image.metadata.get, ("PyramidUID", "SeriesInstanceUID"))
-    return str(pyramid or ""), str(series)
+    series = {plane.image._instance.series for plane in channel.planes.values()}
+    return image._instance.series in series
 
 
 def _continues(channel: SlideChannel, image: TiledImage, index: int) -> bool:
@@ -416,5 +410,5 @@ def _meaning(channel: Channel) -> tuple[str, ...]:
 
 def family_of(image: TiledImage) -> str:
     """Return the Pyramid UID, or Series Instance UID, which derived images of a pyramid share."""
-    pyramid, series = _series(image)
+    pyramid, series = image._instance.series
     return pyramid or series

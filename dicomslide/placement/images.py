@@ -14,8 +14,7 @@ from pydicom.dataset import Dataset
 from dicomslide.errors import ArgumentValueError, InvalidImageError
 from dicomslide.errors.damage import reads_image
 from dicomslide.image import TiledImage
-from dicomslide.metadata.channels import may_be_one_path, read_path_marks
-from dicomslide.metadata.flavors import is_thumbnail
+from dicomslide.metadata.channels import may_be_one_path
 from dicomslide.metadata.geometry import ImageGeometry, are_of_one_level
 from dicomslide.placement.grids import Grids, KnownGrid
 from dicomslide.pyramid import LevelGrid, base_grid, check_fit, level_grid
@@ -112,8 +111,8 @@ def place_images(
         area of the slide
     """
     ordered, rest = (sorted(some, key=lambda i: _order(i.metadata)) for some in (images, derived))
-    volumes = [image for image in ordered if not is_thumbnail(image.metadata)]
-    thumbnails = [image for image in ordered if is_thumbnail(image.metadata)]
+    volumes = [image for image in ordered if not image._instance.is_thumbnail]
+    thumbnails = [image for image in ordered if image._instance.is_thumbnail]
     if not volumes and thumbnails:
         largest = max(thumbnails, key=_area)
         volumes, thumbnails = [largest], [image for image in thumbnails if image is not largest]
@@ -238,7 +237,7 @@ def _order(dataset: Dataset) -> tuple[int, int, str]:
 def identities(image: TiledImage) -> Iterator[Identity]:
     """Yield type, identifier and marks of each channel, which tell it from others at its level."""
     for identifier, marks in zip(
-        image.channel_identifiers, read_path_marks(image.metadata), strict=True
+        image.channel_identifiers, image._instance.path_marks, strict=True
     ):
         yield image.channel_type.value, identifier, marks
 

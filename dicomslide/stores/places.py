@@ -8,7 +8,7 @@ from pydicom.dataset import Dataset
 
 from dicomslide.errors import ArgumentTypeError, ArgumentValueError, SourceError
 from dicomslide.errors.damage import name_of_image, reading
-from dicomslide.errors.failures import collecting, marks_of
+from dicomslide.errors.failures import collecting
 from dicomslide.metadata.flavors import SLIDE_MICROSCOPY, accompanies_images
 from dicomslide.metadata.kinds import RESULTS, belongs_to_slide
 from dicomslide.sources.base import FrameSource
@@ -159,7 +159,7 @@ def find_images(store: ImageStore, query: ImageQuery) -> list[Dataset]:
     wanted = []
     for dataset in store.images(query):
         name = name_of_image(dataset)
-        with collecting(query.failures, name, marks_of(dataset)), reading(name):
+        with collecting(query.failures, name, dataset), reading(name):
             is_part = belongs_to_slide(dataset) or accompanies_images(dataset)
             if is_part and _is_wanted(dataset, query):
                 wanted.append(dataset)
