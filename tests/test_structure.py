@@ -25,6 +25,7 @@ PRIVATE = {
     "dicomweb_client.web:DICOMwebClient.__init__._session": "sources.dicomweb",
     "dicomweb_client.web:DICOMwebClient.__init__._timeout": "sources.dicomweb",
     "fsspec.implementations.ftp:FTPFileSystem._connect": "sources.turns",
+    "pydicom.dataset:Dataset.__init__._dict": "metadata.header_dataset",
     "threading:_register_atexit": "sources.waiting",
     "xarray.coding.strings:create_vlen_dtype": "tree.coordinates",
     "xarray.core.indexing:LazilyIndexedArray": "tree.variables",

@@ -26,6 +26,7 @@ from dicomslide.metadata.deferred import (
     may_hold_bulk,
 )
 from dicomslide.metadata.functional_groups import PER_FRAME_GROUPS
+from dicomslide.metadata.header_dataset import HeaderDataset
 from dicomslide.metadata.storage import ADDED_BY_SERVICES
 
 __all__ = ["ICC_PROFILE", "bulk_data_urls", "dataset_of_json", "text_of_json"]
@@ -153,7 +154,7 @@ def dataset_of_json(
             for tag, element in item.items()
             if tag != _GROUPS and tag not in ADDED_BY_SERVICES and not tag.startswith(_PIXELS)
         }
-        dataset = Dataset.from_json(
+        dataset = HeaderDataset.from_json(
             _without_bulk_data(rest, bulk_data),
             bulk_data_uri_handler=_BulkData(bulk_data),
         )
@@ -164,7 +165,7 @@ def dataset_of_json(
         encoded = _encoded_groups(groups, bulk_data) if isinstance(groups, dict) else b""
         if encoded is None:
             rest = _without_bulk_data({_GROUPS: groups}, bulk_data)
-            dataset.update(Dataset.from_json(rest, _BulkData(bulk_data)))
+            dataset.update(HeaderDataset.from_json(rest, _BulkData(bulk_data)))
         elif encoded:
             tag = BaseTag(PER_FRAME_GROUPS)
             dataset[tag] = RawDataElement(tag, "SQ", len(encoded), encoded, 0, False, True)

@@ -26,6 +26,7 @@ from dicomslide.errors.damage import reading
 from dicomslide.metadata.deferred import ANNOTATION_GROUPS
 from dicomslide.metadata.elements import ITEM, UNDEFINED, Element, is_standard_sequence
 from dicomslide.metadata.functional_groups import PER_FRAME_GROUPS
+from dicomslide.metadata.header_dataset import HeaderDataset
 from dicomslide.sources.annotationgroups import read_groups
 from dicomslide.sources.base import File
 from dicomslide.sources.fileelements import (
@@ -221,7 +222,7 @@ def _walk(
             elements[tag] = parsed_element(reader, tag, start, position, encoding)
         if number == _CHARACTER_SET:
             encoding = convert_encodings(convert_raw_data_element(elements[tag]).value)
-    dataset = Dataset(elements)
+    dataset = HeaderDataset(elements)
     dataset.set_original_encoding(reader.implicit, not reader.big_endian, encoding)
     return dataset, pixels or (None, reader.origin + position, 0, b"")
 

@@ -1,0 +1,89 @@
+"""Values of data sets are those that pydicom gives, however they are looked up."""
+
+import copy
+import pickle
+
+import pytest
+from pydicom.dataset import Dataset, FileDataset
+from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
+
+from dicomslide.metadata.header_dataset import HeaderDataset
+from dicomslide.metadata.json_model import dataset_of_json
+from dicomslide.sources.header import read_header
+from dicomslide.sources.localfile import LocalFile
+
+KEYWORDS = ("PixelData", "PatientComments", "no keyword", "file_meta", "is_private", "filename")
+
+
+@pytest.fixture(scope="session", params=["explicit", ImplicitVRLittleEndian, ExplicitVRBigEndian])
+def read(make_slide, request):
+    """Reads the header of an image, with values that were not used yet."""
+    syntax = {} if request.param == "explicit" else {"transfer_syntax": request.param}
+    slide = make_slide(segmentations=("BINARY",), **syntax)
+    paths = sorted(slide.folder.glob("*.dcm"))
+
+    def call():
+        return [read_header(LocalFile.at(str(path))).dataset for path in paths]
+
+    return call
+
+
+def test_a_value_is_that_of_pydicom(read):
+    for dataset, other in zip(read(), read(), strict=True):
+        assert type(dataset) is HeaderDataset
+        for keyword in (*dataset.dir(), *KEYWORDS):
+            # Of the second time, too, when pydicom has parsed it
+            for _ in range(2):
+                assert dataset.get(keyword) == Dataset.get(other, keyword)
+            assert dataset.get(keyword, 7) == Dataset.get(other, keyword, 7)
+
+
+def test_an_element_is_got_by_its_tag(read):
+    for dataset in read():
+        assert dataset.get(0x00280010) == dataset["Rows"]
+        assert dataset.get((0x0028, 0x0010)).value == dataset.Rows
+        assert dataset.get(0x00104000) is None
+        with pytest.raises(TypeError):
+            dataset.get(object())
+
+
+def test_a_value_that_was_changed_is_the_new_one(read):
+    for dataset in read():
+        dataset.Rows = 77
+        assert dataset.get("Rows") == 77
+        del dataset.Rows
+        assert dataset.get("Rows") is None
+        dataset.PatientComments = "new"
+        assert dataset.get("PatientComments") == "new"
+
+
+def test_copies_and_what_was_pickled_are_equal(read):
+    for dataset in read():
+        plain = copy.deepcopy(Dataset(dataset))
+        for other in (
+            copy.deepcopy(dataset),
+            copy.copy(dataset),
+            pickle.loads(pickle.dumps(dataset)),
+        ):
+            assert type(other) is HeaderDataset
+            assert other == dataset
+            assert other.get("SOPInstanceUID") == dataset.SOPInstanceUID
+        of_file = FileDataset("slide.dcm", copy.deepcopy(plain))
+        for equal in (plain, of_file):
+            assert equal == dataset
+            assert dataset == equal
+            equal.Rows += 1
+            assert equal != dataset
+            assert dataset != equal
+        assert dataset != 7
+
+
+def test_what_a_service_delivers_is_such_a_data_set():
+    item = {
+        "00280010": {"vr": "US", "Value": [5]},
+        "00480105": {"vr": "SQ", "Value": [{"00480106": {"vr": "SH", "Value": ["1"]}}]},
+    }
+    dataset = dataset_of_json(item, {}, "image")
+    assert type(dataset) is HeaderDataset
+    assert dataset.get("Rows") == 5
+    assert dataset.get("OpticalPathSequence")[0].get("OpticalPathIdentifier") == "1"
