@@ -152,7 +152,7 @@ class ImageFrames:
             Pixels of shape (rows, columns, samples)
         """
         if to_keep:
-            pixels = self._decoded(frame, data, needed)
+            pixels = self._decoded(frame, data, needed, rows)
             self.cache.put(frame, pixels)
             return pixels
         pixel_format = self.pixel_format
