@@ -21,7 +21,9 @@ _READS = 4
 
 # Most that decoding only parts of frames may cost before frames are decoded as a whole, and most of
 # its savings that count against later costs, both in whole frames
-_LOST, _GAINED = 8, 64
+_LOST, _GAINED = 2, 64
+# Part of the time of a frame that decoding takes whatever its number of rows
+_CALL = 0.1
 # Part of what could have been saved that counts meanwhile, so that parts are tried again some time
 _TRIED = 1 / 64
 
@@ -90,7 +92,12 @@ class _Kept:
                 self._drop(key)
 
 
-_of_process = _Kept(partial(bound, "decoded-frames"), lambda pixels: pixels.nbytes)
+def _size(pixels: NDArray) -> int:
+    """Size in bytes of the memory of pixels, which may be a part of it."""
+    return int(getattr(pixels.base, "nbytes", pixels.nbytes))
+
+
+_of_process = _Kept(partial(bound, "decoded-frames"), _size)
 
 
 class FrameCache:
@@ -141,7 +148,7 @@ class FrameCache:
         rows : mapping
             Number of rows, from the top, that a read needs of each frame
         short : collection of int
-            Frames of which fewer rows were kept
+            Those of the frames of which fewer rows were kept
         height : int
             Number of rows of a whole frame
 
@@ -151,12 +158,16 @@ class FrameCache:
             Number of rows of each frame
         """
         self._saved -= len(short)
-        saved = sum(1 - needed / height for frame, needed in rows.items() if frame not in short)
+        saved = {
+            frame: part
+            for frame, needed in rows.items()
+            if (part := 1 - _CALL - needed / height) > 0 and frame not in short
+        }
         if self._saved < 0:
-            self._saved += saved * _TRIED
+            self._saved += sum(saved.values()) * _TRIED
             return dict.fromkeys(rows, height)
-        self._saved = min(self._saved + saved, _GAINED)
-        return {frame: height if frame in short else needed for frame, needed in rows.items()}
+        self._saved = min(self._saved + sum(saved.values()), _GAINED)
+        return {frame: needed if frame in saved else height for frame, needed in rows.items()}
 
     def clear(self) -> None:
         """Drop all frames."""

@@ -118,7 +118,7 @@ def decode_frame(
     -------
     numpy.ndarray
         Pixels of shape (rows, columns, samples), which may be read-only; colour is RGB, and
-        monochrome is as stored. Where less is decoded for fewer rows, there are only those
+        monochrome is as stored. A decoder that stops early returns only the first `rows` rows
 
     Raises
     ------

@@ -90,7 +90,8 @@ class _Needed:
         short = {frame for frame, pixels in kept.items() if len(pixels) < rows[frame]}
         kept = {frame: pixels for frame, pixels in kept.items() if frame not in short}
         missing = {frame: rows[frame] for frame in to_keep if frame not in kept}
-        rows |= frames.cache.rows_to_keep(missing, short, frames.pixel_format.rows)
+        again = short & missing.keys()
+        rows |= frames.cache.rows_to_keep(missing, again, frames.pixel_format.rows)
         return cls(frames, pieces, rows, kept, frozenset(missing))
 
     def batches(self, size: int) -> "list[_Batch]":

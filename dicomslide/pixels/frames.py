@@ -149,7 +149,8 @@ class ImageFrames:
         Returns
         -------
         numpy.ndarray
-            Pixels of shape (rows, columns, samples)
+            Pixels of shape (rows, columns, samples); other rows than those that are used may be
+            missing
         """
         if to_keep:
             pixels = self._decoded(frame, data, needed, rows)

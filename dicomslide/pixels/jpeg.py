@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import imagecodecs
@@ -81,9 +82,12 @@ def decode_jpeg(
     if not header.one_scan and data.count(_START_OF_SCAN) > _MAX_SCANS:
         raise FrameError(f"its JPEG codestream has more than {_MAX_SCANS} scans")
     in_order = header.process in _SEQUENTIAL and header.one_scan
-    if in_order and rows is not None and rows + 1 < header.rows == pixel_format.rows:
-        # Decoders interpolate chrominance between rows, so the last one may have other colours
-        return _decoded(data, header, pixel_format, out, rows + 1)[:rows]
+    is_cropped = (header.rows, header.columns) != pixel_format.shape[:2]
+    if rows is not None and rows + 1 < header.rows and in_order and not is_cropped:
+        # Where this fails, the whole frame tells whether more than the end of it is damaged
+        with suppress(Exception):
+            # Decoders interpolate chrominance between rows, so the last one may have other colours
+            return _decoded(data, header, pixel_format, out, rows + 1)[:rows]
     return _decoded(data, header, pixel_format, out, header.rows)
 
 

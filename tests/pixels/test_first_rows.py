@@ -119,5 +119,5 @@ def test_reads_from_the_top_to_the_bottom_soon_decode_each_frame_once(matrix_wit
         matrix.array.frames.cache.clear()
     # 4 x 5 frames, ten times
     whole = 10 * 20 * HEIGHT
-    assert whole < sum(decoded) <= 1.02 * whole + 9 * HEIGHT
-    assert len(set(decoded[-80:])) == 1
+    assert whole < sum(decoded) <= 1.02 * whole + 3 * HEIGHT
+    assert decoded[-200:].count(HEIGHT) >= 190

@@ -329,6 +329,8 @@ class TestFirstRows:
         out = np.full(pixel_format.shape, 77, np.uint8) if has_memory else None
         found = decode_frame(data, pixel_format, None, out, rows)
         assert len(found) in (rows, 47)
+        if has_memory and found.shape[2] == 3:
+            assert np.shares_memory(found, out)
         np.testing.assert_array_equal(found[:rows], whole[:rows])
 
     @pytest.mark.parametrize("syntax", [BASELINE, EXTENDED])
@@ -365,15 +367,28 @@ class TestFirstRows:
         found = decode_frame(data, make_format(pixels, LOSSLESS_SV1), rows=9)
         np.testing.assert_array_equal(found[..., 0], pixels)
 
+    @pytest.mark.parametrize("size", [(30, 40), (48, 30), (30, 30)])
     def test_a_frame_that_was_cropped_is_filled_up(
-        self, make_pixels, make_format, encode_with_pillow
+        self, make_pixels, make_format, encode_with_pillow, size
     ):
         pixels = make_pixels(48, 40, 3)
-        data = encode_with_pillow(pixels[:30], "JPEG", quality=90)
+        cropped = np.ascontiguousarray(pixels[: size[0], : size[1]])
+        data = encode_with_pillow(cropped, "JPEG", quality=90)
         pixel_format = make_format(pixels, BASELINE, "YBR_FULL_422")
-        found = decode_frame(data, pixel_format, (30, 40), None, 20)
+        found = decode_frame(data, pixel_format, size, None, 20)
         assert found.shape == pixel_format.shape
-        np.testing.assert_array_equal(found[:30], decode_with_pillow(data))
+        np.testing.assert_array_equal(found[: size[0], : size[1]], decode_with_pillow(data))
+
+    def test_damage_below_them_does_not_matter(self, make_pixels, make_format, encode_with_pillow):
+        """An unknown marker in a frame with restart markers, which a decoder passes over."""
+        pixels = make_pixels(192, 192, 3)
+        data = bytearray(encode_with_pillow(pixels, "JPEG", quality=90, restart_marker_rows=1))
+        middle = len(data) * 7 // 10
+        data[middle : middle + 2] = b"\xff\x89"
+        pixel_format = make_format(pixels, BASELINE, "YBR_FULL_422")
+        whole = decode_frame(bytes(data), pixel_format)
+        found = decode_frame(bytes(data), pixel_format, rows=40)
+        np.testing.assert_array_equal(found[:40], whole[:40])
 
     def test_a_frame_with_too_few_rows_is_an_error(
         self, make_pixels, make_format, encode_with_pillow
