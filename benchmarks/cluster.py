@@ -16,21 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import dask.array as da
-import numpy as np
 from distributed import Client, LocalCluster
 
 import dicomslide
 from benchmarks.slides import SIZES, TILE, make_slide
-from dicomslide.pixels.codecs import decode_frame
+from benchmarks.views import mean_by_hand
 
-PROCESSES, BATCH = 2, 64
+PROCESSES = 2
 FRAMES_ACROSS = 1, 2, 4, 8
-
-
-def add_up(array: Any, frames: range) -> float:
-    """Add up the pixels of some frames."""
-    batch = array.source.read(frames)
-    return sum(float(decode_frame(f, array.pixel_format).sum(dtype=np.float64)) for f in batch)
 
 
 def main() -> None:
@@ -65,12 +58,7 @@ def measure(matrix: dicomslide.TotalPixelMatrix, rounds: int) -> dict[str, float
         LocalCluster(**workers) as cluster,
         Client(cluster),
     ):
-        work = partial(add_up, matrix.array)
-        frames = range(matrix.num_tiles)
-        batches = [frames[first : first + BATCH] for first in frames[::BATCH]]
-        ways: dict[str, Callable[[], Any]] = {
-            "by hand": lambda: sum(pool.map(work, batches)) / matrix.size
-        }
+        ways: dict[str, Callable[[], Any]] = {"by hand": partial(mean_by_hand, matrix, pool)}
         for across in FRAMES_ACROSS:
             array = matrix.to_dask(across * TILE)
             empty = da.ones(array.shape, array.dtype, chunks=array.chunks)

@@ -22,12 +22,14 @@ __all__ = ["patches_per_second", "regions"]
 SIDE, PATCHES, PROCESSES, REGIONS = 256, 32, 2, 100
 # Regions after which a process has found out whether a profile changes any colour, and their side
 LARGE, LARGE_SIDE = 5, 4096
-# Readers by their titles, and whether they can correct colours
+# Left out where no reader corrects colours, as it would be the same as wsidicom
+_AS_STORED = "wsidicom, as stored"
+# Readers by their titles, and whether their colours are corrected where that is measured
 READERS = {
     "limit": ("limit", False),
     "dicomslide": ("dicomslide", True),
     "wsidicom": ("wsidicom", True),
-    "wsidicom, as stored": ("wsidicom", False),
+    _AS_STORED: ("wsidicom", False),
     "OpenSlide": ("openslide", True),
 }
 # Seconds that a bucket in another region takes to answer
@@ -44,18 +46,18 @@ def patches_per_second(
     well. What dicomslide does once for a profile is over when it is measured, as it is after the
     first minute of training.
     """
-    readers = [
+    titles = [
         title
         for title, (reader, _) in READERS.items()
-        if is_there(reader) and (correct_color or "as stored" not in title)
+        if is_there(reader) and (correct_color or title != _AS_STORED)
     ]
-    rates: dict[str, list[float]] = {reader: [] for reader in readers}
+    rates: dict[str, list[float]] = {title: [] for title in titles}
     with ExitStack() as stack:
         workers = {
             title: [
                 stack.enter_context(worker_process(READERS[title][0])) for _ in range(PROCESSES)
             ]
-            for title in readers
+            for title in titles
         }
         common = {"folder": str(folder.resolve()), "threads": 1, "opening": False}
         if correct_color:
@@ -66,24 +68,24 @@ def patches_per_second(
                 answer_of(worker)
         # The first round imports modules, and the system reads the file
         for number in range(-1, rounds):
-            first = number % len(readers)
-            for reader in readers[first:] + readers[:first]:
+            first = number % len(titles)
+            for title in titles[first:] + titles[:first]:
                 start = time.perf_counter()
-                for place, worker in enumerate(workers[reader]):
+                for place, worker in enumerate(workers[title]):
                     places = _places(size, (number + 1, place), PATCHES)
                     request = {
                         **common,
-                        "correct_color": correct_color and READERS[reader][1],
-                        "together": reader == "dicomslide",
+                        "correct_color": correct_color and READERS[title][1],
+                        "together": title == "dicomslide",
                         "windows": [[0, *corner, SIDE, SIDE] for corner in places],
                     }
                     send(worker, request)
-                for worker in workers[reader]:
+                for worker in workers[title]:
                     answer_of(worker)
                 if number >= 0:
                     seconds = time.perf_counter() - start
-                    rates[reader].append(PROCESSES * PATCHES / seconds)
-    return {reader: statistics.median(found) for reader, found in rates.items()}
+                    rates[title].append(PROCESSES * PATCHES / seconds)
+    return {title: statistics.median(found) for title, found in rates.items()}
 
 
 def regions(folder: Path, size: str, rounds: int) -> dict[str, dict[str, float]]:

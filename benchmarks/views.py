@@ -5,7 +5,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,9 @@ from benchmarks.slides import TILE
 from dicomslide.pixels.codecs import decode_frame
 from dicomslide.pixels.threads import set_threads
 
-__all__ = ["peak_memory", "reductions", "small_reads"]
+__all__ = ["mean_by_hand", "peak_memory", "reductions", "small_reads"]
 
-_SIDE = 256
+_SIDE, _BATCH = 256, 64
 _CHUNKS: dict[str, Any] = {
     '`"frames"`': "frames",
     "4 x 4 frames": 4 * TILE,
@@ -58,6 +59,18 @@ def small_reads(folder: Path, rounds: int) -> dict[str, float]:
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
+def mean_by_hand(matrix: dicomslide.TotalPixelMatrix, pool: Executor) -> float:
+    """Compute the mean of a level: workers read batches of frames, and add up their pixels."""
+    frames = range(matrix.num_tiles)
+    batches = [frames[first : first + _BATCH] for first in frames[::_BATCH]]
+    return sum(pool.map(partial(_add_up, matrix.array), batches)) / matrix.size
+
+
+def _add_up(array: Any, frames: range) -> float:
+    batch = array.source.read(frames)
+    return sum(float(decode_frame(f, array.pixel_format).sum(dtype=np.float64)) for f in batch)
+
+
 def reductions(folder: Path, rounds: int) -> dict[str, float]:
     """Measure the mean of the whole base level on two threads, by the size of chunks.
 
@@ -65,16 +78,10 @@ def reductions(folder: Path, rounds: int) -> dict[str, float]:
     """
     slide = dicomslide.open_slide(folder, correct_color=False, max_frame_cache_size=0)
     matrix = slide.get_image(0).get_total_pixel_matrix()
-    source, pixel_format = matrix.array.source, matrix.array.pixel_format
-    count = matrix.num_tiles
-
-    def add_up(first: int) -> float:
-        batch = source.read(range(first, min(first + 64, count)))
-        return sum(float(decode_frame(f, pixel_format).sum(dtype=np.float64)) for f in batch)
 
     def by_hand() -> float:
         with ThreadPoolExecutor(2) as pool:
-            return sum(pool.map(add_up, range(0, count, 64))) / matrix.size
+            return mean_by_hand(matrix, pool)
 
     def with_dask(chunks: Any) -> float:
         return float(matrix.to_dask(chunks).mean().compute(scheduler="threads", num_workers=2))

@@ -43,7 +43,6 @@ from dicomslide.metadata.flavors import (
     is_label_image,
     is_overview_image,
     is_presentation_state,
-    is_thumbnail,
     is_volume_image,
 )
 from dicomslide.metadata.matching import (
@@ -203,7 +202,7 @@ class Slide:
             for plane in channel.planes.values()
         ]
         found = dict.fromkeys((*levels, *self._arrangement.thumbnails))
-        return tuple(image for image in found if is_thumbnail(image.metadata))
+        return tuple(image for image in found if image._instance.is_thumbnail)
 
     @property
     def derived_images(self) -> tuple[TiledImage, ...]:

@@ -118,6 +118,7 @@ class FrameCache:
         self._key = key
         self._size = size
         self._kept = _of_process if size is None else _Kept(lambda: size, lambda _: 1)
+        # What decoding parts of frames saved and may still cost, in whole frames
         self._saved: float = _LOST
 
     def room(self, frame_bytes: int) -> int:

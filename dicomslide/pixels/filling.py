@@ -103,9 +103,8 @@ class _Needed:
         """Read, decode or look up a frame, and paste its pieces."""
         pieces = self.pieces[frame]
         if self.frames.in_rows:
-            spans = [piece.rows for piece in pieces]
-            rows = range(min(span.start for span in spans), max(span.stop for span in spans))
-            pixels = self.frames.read_rows(frame, rows)
+            first = min(piece.rows.start for piece in pieces)
+            pixels = self.frames.read_rows(frame, range(first, self.rows[frame]))
         elif data is None:
             pixels = self.kept[frame]
         else:

@@ -142,6 +142,8 @@ class ImageFrames:
             Encoded frame
         needed : tuple of int
             Rows and columns that lie within the total pixel matrix
+        rows : int
+            Number of rows, from the top, that are used
         to_keep : bool
             Whether the cache keeps the frame; if not, the pixels are valid until this thread reads
             or decodes again

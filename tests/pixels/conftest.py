@@ -134,6 +134,20 @@ def deflate() -> Callable[[bytes], bytes]:
 
 
 @pytest.fixture
+def rows_decoded(monkeypatch):
+    """Collects the number of rows that each call of the codec for JPEG decodes."""
+    rows, decode = [], imagecodecs.jpeg8_decode
+
+    def count(*arguments, **options):
+        pixels = decode(*arguments, **options)
+        rows.append(len(pixels))
+        return pixels
+
+    monkeypatch.setattr(imagecodecs, "jpeg8_decode", count)
+    return rows
+
+
+@pytest.fixture
 def decoded(monkeypatch):
     """Counts the frames that are decoded."""
     counted, decode = [], frames.decode_frame

@@ -1,6 +1,5 @@
 """JPEG frames are decoded as far down as a read needs, whatever is kept of them."""
 
-import imagecodecs
 import numpy as np
 import pytest
 from hypothesis import given
@@ -40,20 +39,6 @@ def pixels(written):
     return slide.get_image(0).get_total_pixel_matrix()[...]
 
 
-@pytest.fixture
-def decoded(monkeypatch):
-    """Collects how many rows of frames are decoded."""
-    rows, decode = [], imagecodecs.jpeg8_decode
-
-    def count(*arguments, **options):
-        frame = decode(*arguments, **options)
-        rows.append(len(frame))
-        return frame
-
-    monkeypatch.setattr(imagecodecs, "jpeg8_decode", count)
-    return rows
-
-
 def indices(length):
     """Slices of any step, and lists of indices."""
     bound = st.integers(-length, length)
@@ -78,40 +63,40 @@ def test_parts_are_those_of_the_whole(matrix_with, pixels, size, windows):
     np.testing.assert_array_equal(array.points((y, x, sample)), pixels[y, x, sample])
 
 
-def test_frames_that_are_not_kept_have_the_rows_that_are_read(matrix_with, decoded):
+def test_frames_that_are_not_kept_have_the_rows_that_are_read(matrix_with, rows_decoded):
     matrix = matrix_with(0)
     matrix[HEIGHT : HEIGHT + 10, 0:WIDTH]
     # One more, as the last row may have other colours
-    assert decoded == [11]
-    decoded.clear()
+    assert rows_decoded == [11]
+    rows_decoded.clear()
     # Of the frame above only the last row is needed, and of the lower one the first
     matrix[HEIGHT - 1 : HEIGHT + 1, 0:WIDTH]
-    assert decoded == [HEIGHT, 2]
+    assert rows_decoded == [HEIGHT, 2]
 
 
-def test_frames_beyond_the_matrix_are_decoded_as_far_as_it_goes(matrix_with, decoded):
+def test_frames_beyond_the_matrix_are_decoded_as_far_as_it_goes(matrix_with, rows_decoded):
     matrix_with(0)[...]
-    assert sorted(set(decoded)) == [ROWS % HEIGHT + 1, HEIGHT]
+    assert sorted(set(rows_decoded)) == [ROWS % HEIGHT + 1, HEIGHT]
 
 
-def test_regions_that_are_read_together_share_what_is_decoded(matrix_with, pixels, decoded):
+def test_regions_that_are_read_together_share_what_is_decoded(matrix_with, pixels, rows_decoded):
     matrix = matrix_with(0)
     places = [(2, 0), (20, 10), (11, 30)]
     found = matrix.read_regions(places, (5, 10))
-    assert decoded == [26]
+    assert rows_decoded == [26]
     for region, (row, column) in zip(found, places, strict=True):
         np.testing.assert_array_equal(region, pixels[row : row + 5, column : column + 10])
 
 
-def test_kept_rows_are_read_again_and_more_of_them_decoded_once(matrix_with, pixels, decoded):
+def test_kept_rows_are_read_again_and_more_of_them_decoded_once(matrix_with, pixels, rows_decoded):
     matrix = matrix_with(3)
     for rows, expected in ((10, [11]), (10, []), (5, []), (30, [HEIGHT]), (48, []), (12, [])):
         np.testing.assert_array_equal(matrix[:rows, :WIDTH], pixels[:rows, :WIDTH])
-        assert decoded == expected
-        decoded.clear()
+        assert rows_decoded == expected
+        rows_decoded.clear()
 
 
-def test_reads_from_the_top_to_the_bottom_soon_decode_each_frame_once(matrix_with, decoded):
+def test_reads_from_the_top_to_the_bottom_soon_decode_each_frame_once(matrix_with, rows_decoded):
     matrix = matrix_with(None)
     for _ in range(10):
         for row in range(0, 192, 12):
@@ -119,5 +104,5 @@ def test_reads_from_the_top_to_the_bottom_soon_decode_each_frame_once(matrix_wit
         matrix.array.frames.cache.clear()
     # 4 x 5 frames, ten times
     whole = 10 * 20 * HEIGHT
-    assert whole < sum(decoded) <= 1.02 * whole + 3 * HEIGHT
-    assert decoded[-200:].count(HEIGHT) >= 190
+    assert whole < sum(rows_decoded) <= 1.02 * whole + 3 * HEIGHT
+    assert rows_decoded[-200:].count(HEIGHT) >= 190

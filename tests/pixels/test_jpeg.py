@@ -293,20 +293,6 @@ class TestColours:
         np.testing.assert_allclose(decoded.astype(int), decode_with_pillow(data), atol=1)
 
 
-@pytest.fixture
-def rows_decoded(monkeypatch):
-    """Collects the number of rows that each call of the codec decodes."""
-    rows, decode = [], imagecodecs.jpeg8_decode
-
-    def count(*arguments, **options):
-        pixels = decode(*arguments, **options)
-        rows.append(len(pixels))
-        return pixels
-
-    monkeypatch.setattr(imagecodecs, "jpeg8_decode", count)
-    return rows
-
-
 class TestFirstRows:
     """Where only the first rows of a frame are used, the codec stops after them."""
 
