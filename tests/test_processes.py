@@ -2,35 +2,18 @@
 
 import signal
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 
 import pytest
 
 from dicomslide.processes import make_lock
 from dicomslide.sources.readahead import ReadAhead
+from tests.interrupts import interrupted
 
 pytestmark = pytest.mark.skipif(
     not hasattr(signal, "setitimer"), reason="there are no timers that interrupt"
 )
-
-
-@contextmanager
-def interrupted(seconds: float) -> Iterator[None]:
-    """Raise KeyboardInterrupt in the block after a time, which is its end."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGALRM, interrupt)
-    try:
-        with suppress(KeyboardInterrupt):
-            # Again after a second: an exception in a function that is no Python code may be lost
-            signal.setitimer(signal.ITIMER_REAL, seconds, 1)
-            yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
 
 
 def is_free(lock: AbstractContextManager[object]) -> bool:
@@ -49,6 +32,21 @@ def is_free(lock: AbstractContextManager[object]) -> bool:
 
 def as_bytes(frames: Sequence[int]) -> list[bytes]:
     return [bytes([frame]) for frame in frames]
+
+
+class Endless:
+    """A finalizer that only an exception ends, which Python then loses."""
+
+    def __del__(self) -> None:
+        while True:
+            pass
+
+
+def test_interrupt_that_python_loses_comes_again():
+    with interrupted(0.1):
+        Endless()
+        while True:
+            pass
 
 
 def test_lock_that_is_interrupted_is_free():

@@ -8,8 +8,7 @@ import signal
 import threading
 import warnings
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 
 from dicomslide import OpenSlide, Slide, open_slide
 from dicomslide.testing import SyntheticSlide
+from tests.interrupts import interrupted
 
 __all__ = ["Soak", "Usage", "measure"]
 
@@ -189,7 +189,7 @@ class Soak:
 
     def _interrupt(self) -> None:
         """Interrupt whatever is going on after some milliseconds, as Ctrl-C does."""
-        with suppress(KeyboardInterrupt), _interrupted(self._rng.uniform(0.0005, 0.05)):
+        with interrupted(self._rng.uniform(0.0005, 0.05)):
             while True:
                 self._check(self._open() if self._rng.random() < 0.2 else self._any())
 
@@ -206,19 +206,3 @@ class Soak:
 
 def _rest(place: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in place.items() if name != "source"}
-
-
-@contextmanager
-def _interrupted(seconds: float) -> Iterator[None]:
-    """Raise KeyboardInterrupt on this thread after a time, unless the context ends before."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGALRM, interrupt)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
