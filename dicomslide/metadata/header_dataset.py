@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
 from pydicom.valuerep import VR
 
-__all__ = ["HeaderDataset"]
+__all__ = ["HeaderDataset", "tag_of"]
 
 # Value Representations of which a value depends on nothing but its bytes and the character set
 _PLAIN = {VR.AE, VR.AS, VR.CS, VR.DA, VR.DS, VR.DT, VR.FD, VR.FL, VR.IS, VR.LO, VR.LT}
@@ -45,6 +45,15 @@ class HeaderDataset(Dataset):  # type: ignore[misc]
 
 
 @lru_cache(maxsize=1024)
+def tag_of(number: int) -> BaseTag:
+    """Return the tag of a number, the same object each time.
+
+    A dictionary finds the same object at once, while equal tags are compared in Python.
+    """
+    return BaseTag(number)
+
+
+@lru_cache(maxsize=1024)
 def _tag(keyword: str) -> BaseTag | None:
     number = tag_for_keyword(keyword)
-    return None if number is None else BaseTag(number)
+    return None if number is None else tag_of(number)

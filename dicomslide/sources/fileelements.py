@@ -23,10 +23,18 @@ _MAX_RATIO = 64
 
 
 class FileElements(Elements):
-    """Elements in the first bytes of a file, which are read as they are needed."""
+    """Elements in the first bytes of a file, which are read as they are needed.
 
-    def __init__(self, file: File) -> None:
-        super().__init__(file.path, bytearray())
+    Parameters
+    ----------
+    file : File
+        The file
+    known : bytes
+        First bytes, as far as they were read
+    """
+
+    def __init__(self, file: File, known: bytes = b"") -> None:
+        super().__init__(file.path, bytearray(known))
         self.file = file
         self.limit = MAX_VALUE
         self.origin = 0

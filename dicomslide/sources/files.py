@@ -19,7 +19,7 @@ from dicomslide.metadata.kinds import has_slide_class
 from dicomslide.metadata.pixel_format import read_pixel_format
 from dicomslide.metadata.transfer_syntaxes import is_encapsulated
 from dicomslide.sources.base import File, FrameLocation, check_frames
-from dicomslide.sources.header import Header, read_header
+from dicomslide.sources.header import FileMeta, Header, read_header
 from dicomslide.sources.knownfile import known_offsets, plain_file
 from dicomslide.sources.localfile import LocalFile
 from dicomslide.sources.native import read_native_frames
@@ -164,7 +164,7 @@ class FileFrames:
 
 
 def open_image_file(
-    path: str | os.PathLike[str] | File,
+    path: str | os.PathLike[str] | File, meta: FileMeta | None = None
 ) -> tuple[Dataset, FileFrames]:
     """Read the header of an image file and find its pixel data.
 
@@ -174,6 +174,8 @@ def open_image_file(
     ----------
     path : path or File
         Path of a local file, or a file that can be read by offset
+    meta : FileMeta, optional
+        Its File Meta Information, if that was read before
 
     Returns
     -------
@@ -192,7 +194,7 @@ def open_image_file(
         When the file cannot be read
     """
     file = LocalFile.at(path) if isinstance(path, (str, os.PathLike)) else path
-    header = read_header(file)
+    header = read_header(file, meta)
     with reading(file.path):
         if not is_image(header.dataset):
             if has_slide_class(header.dataset):

@@ -8,12 +8,10 @@ items.
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from io import BytesIO
 
 from pydicom.charset import convert_encodings, default_encoding
 from pydicom.dataelem import DataElement, RawDataElement, convert_raw_data_element
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
@@ -26,7 +24,7 @@ from dicomslide.errors.damage import reading
 from dicomslide.metadata.deferred import ANNOTATION_GROUPS
 from dicomslide.metadata.elements import ITEM, UNDEFINED, Element, is_standard_sequence
 from dicomslide.metadata.functional_groups import PER_FRAME_GROUPS
-from dicomslide.metadata.header_dataset import HeaderDataset
+from dicomslide.metadata.header_dataset import HeaderDataset, tag_of
 from dicomslide.sources.annotationgroups import read_groups
 from dicomslide.sources.base import File
 from dicomslide.sources.fileelements import (
@@ -37,7 +35,7 @@ from dicomslide.sources.fileelements import (
 )
 from dicomslide.sources.inflated import InflatedFile
 
-__all__ = ["Header", "read_header", "read_sop_class"]
+__all__ = ["FileMeta", "Header", "read_file_meta", "read_header"]
 
 _PIXEL_DATA = {
     0x7FE00008: "FloatPixelData",
@@ -46,7 +44,8 @@ _PIXEL_DATA = {
 }
 _PREFIX = 132
 _CHARACTER_SET = 0x00080005
-_NUMBER_OF_FRAMES = BaseTag(0x00280008)
+_SOP_CLASS, _TRANSFER_SYNTAX = tag_of(0x00020002), tag_of(0x00020010)
+_NUMBER_OF_FRAMES = tag_of(0x00280008)
 # Digits of Number of Frames, an Integer String (PS3.5 6.2)
 _MAX_DIGITS = 12
 # Items may be longer than the first one by a part in so many
@@ -64,6 +63,29 @@ _END_BEFORE_PIXELS = b"\xfe\xff\xdd\xe0\x00\x00\x00\x00\xe0\x7f"
 _STEP, _MAX_SEARCH = 1 << 16, 1 << 28
 # Bound of the elements at the top level: a few bytes of a deflated data set can hold very many
 _MAX_TOP_LEVEL = 1 << 14
+
+
+@dataclass(frozen=True, eq=False)
+class FileMeta:
+    """File Meta Information of a DICOM file (PS3.10 7.1).
+
+    Parameters
+    ----------
+    dataset : pydicom.dataset.FileMetaDataset
+        Its elements
+    transfer_syntax, sop_class : str
+        Transfer Syntax UID and Media Storage SOP Class UID, empty where they are not stated
+    reader : FileElements
+        Elements of the file
+    stop : int
+        Offset in bytes of the data set, which follows
+    """
+
+    dataset: FileMetaDataset
+    transfer_syntax: str
+    sop_class: str
+    reader: FileElements
+    stop: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,8 +117,54 @@ class Header:
     first: bytes
 
 
-def read_header(file: File) -> Header:
+def read_file_meta(file: File) -> FileMeta | None:
+    """Read the File Meta Information of a file, and nothing after it.
+
+    Returns
+    -------
+    FileMeta or None
+        None where it is not a DICOM Part 10 file
+
+    Raises
+    ------
+    InvalidImageError
+        When the File Meta Information is damaged or truncated
+    SourceError
+        When the file cannot be read
+    """
+    if file.size < _PREFIX + 8:
+        return None
+    # Only the prefix is read at first: most of many other files beside a slide may be large
+    (prefix,) = file.read([(0, _PREFIX)])
+    if not prefix.endswith(b"DICM"):
+        return None
+    reader = FileElements(file, prefix)
+    elements: dict[BaseTag, RawDataElement | DataElement] = {}
+    position = _PREFIX
+    while position + 8 <= file.size:
+        element = reader.element(position)
+        if element[0] >> 16 != 0x0002:
+            break
+        tag = tag_of(element[0])
+        elements[tag], position = _read_element(reader, tag, element, position, default_encoding)
+    uids = (getattr(elements.get(tag), "value", None) for tag in (_TRANSFER_SYNTAX, _SOP_CLASS))
+    syntax, sop_class = (
+        uid.strip(b" \0").decode("ascii", "replace") if isinstance(uid, bytes) else ""
+        for uid in uids
+    )
+    with reading(file.path):
+        return FileMeta(FileMetaDataset(elements), syntax, sop_class, reader, position)
+
+
+def read_header(file: File, meta: FileMeta | None = None) -> Header:
     """Read the header of a file.
+
+    Parameters
+    ----------
+    file : File
+        The file
+    meta : FileMeta, optional
+        Its File Meta Information, if that was read before
 
     Raises
     ------
@@ -109,13 +177,12 @@ def read_header(file: File) -> Header:
     SourceError
         When the file cannot be read
     """
-    reader = FileElements(file)
-    if not _is_dicom(reader):
+    meta = meta or read_file_meta(file)
+    if meta is None:
         raise NoSlideError(f"{file.path}: not a DICOM file")
-    start, syntax, _ = _file_meta(reader)
+    start, syntax, reader = meta.stop, meta.transfer_syntax, meta.reader
     if not f"{syntax}.".startswith(f"{ImplicitVRLittleEndian}."):
         raise UnsupportedError(f"{file.path}: transfer syntax {syntax!r} is not one of DICOM")
-    meta = reader.data[_PREFIX:start]
     place: File = file
     if syntax == DeflatedExplicitVRLittleEndian:
         place, start = InflatedFile(file, start), 0
@@ -127,51 +194,8 @@ def read_header(file: File) -> Header:
     reader.implicit = syntax == ImplicitVRLittleEndian
     with reading(file.path):
         dataset, pixels = _walk(reader, start)
-        dataset.file_meta = FileMetaDataset(read_dataset(BytesIO(meta), False, True))
+        dataset.file_meta = meta.dataset
     return Header(dataset, place, syntax, *pixels)
-
-
-def read_sop_class(file: File) -> str | None:
-    """Read the Media Storage SOP Class UID of a file, and nothing after it (PS3.10 7.1).
-
-    Returns
-    -------
-    str or None
-        UID, empty where the file does not state it; None where it is not a DICOM file
-
-    Raises
-    ------
-    InvalidImageError
-        When the File Meta Information is damaged or truncated
-    SourceError
-        When the file cannot be read
-    """
-    reader = FileElements(file)
-    return _file_meta(reader)[2] if _is_dicom(reader) else None
-
-
-def _is_dicom(reader: FileElements) -> bool:
-    if reader.file.size < _PREFIX + 8:
-        return False
-    # Only the prefix is read at first: most of many other files beside a slide may be large
-    (prefix,) = reader.file.read([(0, _PREFIX)])
-    return prefix.endswith(b"DICM")
-
-
-def _file_meta(reader: FileElements) -> tuple[int, str, str]:
-    """Read the end, the Transfer Syntax and the SOP Class UID of the File Meta Information."""
-    position = _PREFIX
-    values = {0x00020010: b"", 0x00020002: b""}
-    while position + 8 <= reader.file.size:
-        element = reader.element(position)
-        tag, _, value, _ = element
-        if tag >> 16 != 0x0002:
-            break
-        position = reader.end_of(element)
-        if tag in values:
-            values[tag] = bytes(reader.data[value:position])
-    syntax, sop_class = (v.strip(b" \0").decode("ascii", "replace") for v in values.values())
-    return position, syntax, sop_class
 
 
 def _walk(
@@ -193,7 +217,7 @@ def _walk(
     count = 0
     while position < reader.end:
         element = reader.element(position)
-        number, vr, value, length = element
+        number, _, value, length = element
         if number in _PIXEL_DATA:
             start, encapsulated = reader.origin + value, length == UNDEFINED
             first = bytes(memoryview(reader.data)[value:]) if encapsulated else b""
@@ -208,23 +232,30 @@ def _walk(
         if number == _OFFSET_TABLES[0]:
             # The lengths that follow, and the begin of the pixel data, are read with the offsets
             reader.expect(value + 2 * length + _BEFORE_PIXELS)
-        tag = BaseTag(number)
+        tag = tag_of(number)
         if number == ANNOTATION_GROUPS:
             elements[tag], position = read_groups(reader, element, encoding)
         elif number == _GROUPS:
             position, stop = _end_of_groups(reader, element, _frames(elements))
             elements[tag] = raw_element(reader, tag, b"SQ", value, stop)
-        elif length != UNDEFINED:
-            position = reader.end_of(element)
-            elements[tag] = raw_element(reader, tag, vr, value, position)
         else:
-            start, position = position, reader.end_of(element)
-            elements[tag] = parsed_element(reader, tag, start, position, encoding)
+            elements[tag], position = _read_element(reader, tag, element, position, encoding)
         if number == _CHARACTER_SET:
             encoding = convert_encodings(convert_raw_data_element(elements[tag]).value)
     dataset = HeaderDataset(elements)
     dataset.set_original_encoding(reader.implicit, not reader.big_endian, encoding)
     return dataset, pixels or (None, reader.origin + position, 0, b"")
+
+
+def _read_element(
+    reader: FileElements, tag: BaseTag, element: Element, start: int, encoding: str | list[str]
+) -> tuple[RawDataElement | DataElement, int]:
+    """Read an element whose header was parsed; return it and the position of its end."""
+    _, vr, value, length = element
+    stop = reader.end_of(element)
+    if length != UNDEFINED:
+        return raw_element(reader, tag, vr, value, stop), stop
+    return parsed_element(reader, tag, start, stop, encoding), stop
 
 
 def _is_passed_over(element: Element) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dicomslide.errors import DicomSlideError, InvalidImageError, SourceError
 from dicomslide.errors.damage import reading
 from dicomslide.metadata.flavors import SLIDE_MICROSCOPY
-from dicomslide.sources.header import read_header, read_sop_class
+from dicomslide.sources.header import read_file_meta, read_header
 from dicomslide.sources.localfile import LocalFile
 
 __all__ = ["find_siblings", "is_slide_file"]
@@ -16,9 +16,10 @@ __all__ = ["find_siblings", "is_slide_file"]
 def is_slide_file(path: str) -> bool:
     """Whether the SOP Class of a file is a whole slide image; False if it cannot be read."""
     try:
-        return read_sop_class(LocalFile.at(path)) in SLIDE_MICROSCOPY
+        meta = read_file_meta(LocalFile.at(path))
     except DicomSlideError:
         return False
+    return meta is not None and meta.sop_class in SLIDE_MICROSCOPY
 
 
 def find_siblings(path: str) -> list[str]:

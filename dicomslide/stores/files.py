@@ -38,7 +38,7 @@ from dicomslide.processes import make_lock
 from dicomslide.sources.base import File
 from dicomslide.sources.files import FileFrames, open_image_file
 from dicomslide.sources.folders import find_files
-from dicomslide.sources.header import read_header, read_sop_class
+from dicomslide.sources.header import FileMeta, read_file_meta, read_header
 from dicomslide.sources.knownfile import KnownFile
 from dicomslide.sources.localfile import LocalFile
 from dicomslide.sources.patterns import expand_path
@@ -205,10 +205,11 @@ def holds_images(paths: Paths) -> bool:
 
 def _is_slide_file(file: File) -> bool:
     try:
-        if _kind_of_file(read_sop_class(file)) is not None:
+        meta = read_file_meta(file)
+        if _kind_of_file(meta) is not None:
             return False
         with reading(file.path):
-            return belongs_to_slide(open_image_file(file)[0])
+            return belongs_to_slide(open_image_file(file, meta)[0])
     except (DicomSlideError, OSError):
         return False
 
@@ -275,18 +276,19 @@ def _read_image(file: File, named: bool) -> _Found:
     NoSlideError
         When a file that the caller named is not an image of a slide
     """
-    sop_class = read_sop_class(file)
+    meta = read_file_meta(file)
+    sop_class = meta.sop_class if meta else None
     if sop_class in PRESENTATION_STATES | ANNOTATIONS:
         try:
-            return FileInstance(read_header(file).dataset, file)
+            return FileInstance(read_header(file, meta).dataset, file)
         except InvalidImageError as error:
             # The pixels do not depend on it
             warnings.warn(f"{error}; it is left out", stacklevel=2)
             return f"damaged {_name_of_class(str(sop_class))}"
-    if not named and (kind := _kind_of_file(sop_class)) is not None:
+    if not named and (kind := _kind_of_file(meta)) is not None:
         return kind
     try:
-        dataset, frames = open_image_file(file)
+        dataset, frames = open_image_file(file, meta)
     except NoSlideError as error:
         if named:
             raise NoSlideError(f"{error}{_hint(file)}") from error
@@ -316,10 +318,11 @@ def _hint(file: File) -> str:
     return "; the URL of a folder has to end with a slash" if is_page else ""
 
 
-def _kind_of_file(sop_class: str | None) -> str | None:
+def _kind_of_file(meta: FileMeta | None) -> str | None:
     """Name the kind of a file by its SOP Class; None if it may hold an image of a slide."""
-    if sop_class is None:
+    if meta is None:
         return "file that is not DICOM"
+    sop_class = meta.sop_class
     # A UID that is not of the standard may be a damaged one of a slide
     known = is_standard_class(sop_class) and sop_class not in SLIDE_CLASSES
     return _name_of_class(sop_class) if known else None
