@@ -148,7 +148,7 @@ class Elements:
         position = start
         while stop is None or position < stop:
             inner = self.element(position)
-            tag, _, value, length = inner
+            tag, vr, value, length = inner
             if stop is None and tag in (_ITEM_END, _SEQUENCE_END):
                 return value
             if (tag == ITEM) == (outer_tag == ITEM):
@@ -157,8 +157,12 @@ class Elements:
                 # The items of encapsulated pixel data are fragments, which hold no elements
                 position = value + length
                 self.need(position)
-            else:
+            elif not vr or vr == b"SQ" or length == UNDEFINED:
                 position = self.end_of(inner, depth)
+            else:
+                position = value + length
+                if position > len(self.data):
+                    self.need(position)
         if position != stop:
             raise InvalidImageError(
                 f"{self.name}: damaged attributes: the content of {outer_tag:08X} at byte {start} "

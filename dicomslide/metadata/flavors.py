@@ -1,10 +1,10 @@
 """Kinds of images: SOP Classes of slides, and flavors such as VOLUME and LABEL."""
 
 from pydicom.dataset import Dataset
-from pydicom.tag import Tag
 
 from dicomslide.enum import ImageFlavors
 from dicomslide.errors.damage import reads_image
+from dicomslide.metadata.tags import keyword_tag
 
 __all__ = [
     "accompanies_images",
@@ -45,9 +45,9 @@ STRUCTURED_REPORTS = frozenset(
 )
 ANNOTATIONS = STRUCTURED_REPORTS | {BULK_ANNOTATIONS}
 _PIXEL_DESCRIPTION = frozenset(
-    map(Tag, ("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation"))
+    map(keyword_tag, ("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation"))
 )
-MATRIX_SIZE = frozenset(map(Tag, ("TotalPixelMatrixRows", "TotalPixelMatrixColumns")))
+MATRIX_SIZE = frozenset(map(keyword_tag, ("TotalPixelMatrixRows", "TotalPixelMatrixColumns")))
 
 
 def is_image(dataset: Dataset) -> bool:

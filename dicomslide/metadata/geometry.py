@@ -6,7 +6,7 @@ along the long side. Positions of pixels are positions of their centres.
 
 import math
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -107,7 +107,8 @@ class ImageGeometry:
 
     def is_parallel_to(self, other: "ImageGeometry") -> bool:
         """Whether rows and columns run in the same directions as those of another image."""
-        return float(np.abs(np.subtract(self.orientation, other.orientation)).max()) <= _SAME_AXES
+        pairs = zip(self.orientation, other.orientation, strict=True)
+        return all(abs(here - there) <= _SAME_AXES for here, there in pairs)
 
     def scale_to(self, base: "ImageGeometry") -> tuple[float, float]:
         """Compute the rows and columns of a finer image for one row and column of this image."""
@@ -125,6 +126,8 @@ class ImageGeometry:
     def repeats_origin_of(self, base: "ImageGeometry") -> bool:
         """Whether Total Pixel Matrix Origin is that of another image, apart from Z."""
         x, y, _ = self.origin
+        if (x, y) == base.origin[:2]:
+            return True
         return bool(np.abs(base.to_pixels((x, y, base.origin[2]))).max() < _SAME_PIXEL)
 
     def as_level_of(self, base: "ImageGeometry") -> "ImageGeometry":
@@ -197,20 +200,15 @@ class ImageGeometry:
         A point above or below the image plane is projected onto it.
         """
         offsets = np.asarray(slide_coordinates, dtype=np.float64) - np.array(self.origin)
-        indices: NDArray[np.float64] = offsets @ self._along_axes / np.array(self.spacing)
+        indices: NDArray[np.float64] = (
+            offsets @ _along_axes(self.orientation) / np.array(self.spacing)
+        )
         return indices
 
     def pixels_at(self, positions: ArrayLike) -> NDArray[np.int64]:
         """Find the (row, column) of the pixels in which positions, shape (n, 3), lie."""
         # Rounding errors must not decide for a position on the edge between two pixels
         return np.floor(self.to_pixels(positions).round(6) + 0.5).astype(np.int64)
-
-    @cached_property
-    def _along_axes(self) -> NDArray[np.float64]:
-        """Distances along a column and a row for one millimetre of X, Y and Z, shape (3, 2)."""
-        axes = np.stack([self.column_direction, self.row_direction], axis=-1)
-        # Least squares, as rounded direction cosines are not exactly perpendicular
-        return np.asarray(np.linalg.pinv(axes).T, dtype=np.float64)
 
     def bounds(self, size: tuple[int, int]) -> tuple[tuple[float, float], tuple[float, float]]:
         """Compute the rectangle on the slide that a matrix of (rows, columns) covers.
@@ -226,6 +224,16 @@ class ImageGeometry:
         )[:, :2]
         low, high = corners.min(axis=0), corners.max(axis=0)
         return (float(low[0]), float(low[1])), (float(high[0]), float(high[1]))
+
+
+@lru_cache(maxsize=64)
+def _along_axes(orientation: tuple[float, ...]) -> NDArray[np.float64]:
+    """Compute the distances along a column and a row for one millimetre of X, Y and Z, (3, 2)."""
+    axes = np.array([orientation[3:], orientation[:3]]).T
+    # Least squares, as rounded direction cosines are not exactly perpendicular
+    along = np.asarray(np.linalg.pinv(axes).T, dtype=np.float64)
+    along.flags.writeable = False
+    return along
 
 
 def to_upright(region: NDArray, geometry: ImageGeometry) -> NDArray:

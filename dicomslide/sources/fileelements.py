@@ -92,8 +92,7 @@ def raw_element(
     """Make an element that pydicom parses on access."""
     vr = encoded_vr.decode("ascii") or None
     value = bytes(memoryview(reader.data)[start:stop]) or empty_value_for_VR(vr, raw=True)
-    little_endian = not reader.big_endian
-    return RawDataElement(tag, vr, stop - start, value, 0, reader.implicit, little_endian)
+    return RawDataElement(tag, vr, stop - start, value, 0, reader.implicit, not reader.big_endian)
 
 
 def parsed_element(

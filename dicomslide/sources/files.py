@@ -31,6 +31,7 @@ __all__ = ["FileFrames", "open_image_file"]
 _REMOTE_STEP = 1 << 25
 # Larger batches of a local file are read no faster, and stay in memory until they are decoded
 _LOCAL_BATCH = 64
+_MISSING = object()
 
 
 @dataclass(frozen=True)
@@ -258,9 +259,9 @@ def _find_frames(header: Header) -> FileFrames:
 def _extended_offset_table(dataset: Dataset) -> tuple[bytes, bytes] | None:
     """Read Extended Offset Table and Extended Offset Table Lengths (PS3.3 C.7.6.3.1.8)."""
     keywords = "ExtendedOffsetTable", "ExtendedOffsetTableLengths"
-    if not all(keyword in dataset for keyword in keywords):
+    offsets, lengths = (dataset.get(keyword, _MISSING) or b"" for keyword in keywords)
+    if offsets is _MISSING or lengths is _MISSING:
         return None
-    offsets, lengths = (dataset.get(keyword) or b"" for keyword in keywords)
     if not isinstance(offsets, bytes) or not isinstance(lengths, bytes):
         raise InvalidImageError(
             f"image {dataset.get('SOPInstanceUID')}: the extended offset table has no binary values"

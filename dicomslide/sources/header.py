@@ -24,7 +24,8 @@ from dicomslide.errors.damage import reading
 from dicomslide.metadata.deferred import ANNOTATION_GROUPS
 from dicomslide.metadata.elements import ITEM, UNDEFINED, Element, is_standard_sequence
 from dicomslide.metadata.functional_groups import PER_FRAME_GROUPS
-from dicomslide.metadata.header_dataset import HeaderDataset, tag_of
+from dicomslide.metadata.header_dataset import HeaderDataset
+from dicomslide.metadata.tags import tag_of
 from dicomslide.sources.annotationgroups import read_groups
 from dicomslide.sources.base import File
 from dicomslide.sources.fileelements import (
@@ -225,7 +226,7 @@ def _walk(
             break
         if (count := count + 1) > _MAX_TOP_LEVEL:
             raise InvalidImageError(f"{reader.name}: has more than {_MAX_TOP_LEVEL} attributes")
-        if _is_passed_over(element):
+        if length > MAX_VALUE and _is_passed_over(element):
             reader.skip_to(value + length)
             position = 0
             continue
@@ -259,9 +260,9 @@ def _read_element(
 
 
 def _is_passed_over(element: Element) -> bool:
-    """Whether the value of an element is too long to be an attribute that is read here."""
+    """Whether a value of more than `MAX_VALUE` bytes is none that is read here."""
     number, vr, _, length = element
-    if not MAX_VALUE < length < UNDEFINED or number in _OFFSET_TABLES:
+    if length == UNDEFINED or number in _OFFSET_TABLES:
         return False
     # Long sequences are read if they are of the standard; private ones are never looked into
     return bool(number >> 16 & 1) or not (vr == b"SQ" or is_standard_sequence(number))

@@ -2,9 +2,16 @@
 
 import copy
 import pickle
+import warnings
 
+import pydicom
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileDataset
+from pydicom.hooks import hooks
+from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from dicomslide.metadata.header_dataset import HeaderDataset
@@ -12,6 +19,29 @@ from dicomslide.metadata.json_model import dataset_of_json
 from dicomslide.sources.header import read_header
 from dicomslide.sources.localfile import LocalFile
 
+PLAIN = [
+    "AE",
+    "AS",
+    "CS",
+    "DA",
+    "DS",
+    "DT",
+    "FD",
+    "FL",
+    "IS",
+    "LO",
+    "LT",
+    "PN",
+    "SH",
+    "SL",
+    "SS",
+    "ST",
+    "TM",
+    "UI",
+    "UL",
+    "US",
+    "UT",
+]
 KEYWORDS = ("PixelData", "PatientComments", "no keyword", "file_meta", "is_private", "filename")
 
 
@@ -36,6 +66,64 @@ def test_a_value_is_that_of_pydicom(read):
             for _ in range(2):
                 assert dataset.get(keyword) == Dataset.get(other, keyword)
             assert dataset.get(keyword, 7) == Dataset.get(other, keyword, 7)
+
+
+@given(
+    vr=st.sampled_from(sorted(PLAIN)),
+    value=st.binary(max_size=24) | st.from_regex(rb"[0-9.\\\\ -]*", fullmatch=True),
+    keyword=st.sampled_from(["Rows", "RedPaletteColorLookupTableDescriptor", "PatientName"]),
+    charset=st.sampled_from(["iso8859", "utf8", "", ["latin_1", "iso2022_jp_2"]]),
+    little_endian=st.booleans(),
+)
+def test_any_bytes_are_read_as_pydicom_reads_them(vr, value, keyword, charset, little_endian):
+    """Values, exceptions and warnings are the same, at the first time and at the second."""
+
+    def read(kind):
+        tag = Tag(keyword)
+        raw = RawDataElement(tag, vr, len(value), value, 0, False, little_endian)
+        dataset = kind({tag: raw})
+        dataset.set_original_encoding(False, little_endian, charset)
+        found = []
+        for _ in range(2):
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                try:
+                    got = dataset.get(keyword)
+                    found += [type(got), repr(got), dataset[keyword].VR]
+                except Exception as error:
+                    found += [type(error), str(error)]
+            found.append([str(warning.message) for warning in caught])
+        return found
+
+    assert read(HeaderDataset) == read(Dataset)
+
+
+@pytest.mark.parametrize("part", ["raw_element_value", "raw_element_vr", "callback"])
+def test_a_program_may_change_how_values_are_read(read, part, monkeypatch):
+    expected = [dataset.Rows for dataset in read()]
+    if part == "callback":
+        monkeypatch.setattr(
+            pydicom.config, "data_element_callback", lambda raw, **_: raw._replace(value=b"\7\7")
+        )
+    else:
+        change = {"VR": "OB", "value": b"changed"}
+        monkeypatch.setattr(hooks, part, lambda _, data, **__: data.update(change))
+    for dataset, other, rows in zip(read(), read(), expected, strict=True):
+        assert dataset.get("Rows") == Dataset.get(other, "Rows") != rows
+
+
+def test_items_of_sequences_are_such_data_sets_too(read):
+    for dataset, other in zip(read(), read(), strict=True):
+        (item,) = dataset.get("SharedFunctionalGroupsSequence")
+        assert type(item) is HeaderDataset
+        (measures,) = item.get("PixelMeasuresSequence")
+        assert type(measures) is HeaderDataset
+        (expected,) = other.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence
+        assert type(expected) is Dataset
+        assert measures.get("PixelSpacing") == expected.PixelSpacing
+        assert measures == expected
+        assert expected == measures
+        assert dataset == other
 
 
 def test_an_element_is_got_by_its_tag(read):

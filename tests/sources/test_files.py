@@ -335,7 +335,8 @@ class TestBytesThatAreRead:
         start = self.count()
         slide = open_slide(large, max_frame_cache_size=0)
         opened = self.count()
-        assert opened - start < 300_000
+        # The first bytes are read once, though the kind of the file is told from them first
+        assert opened - start < 80_000
         slide.get_image_region((1000, 1000), 0, (2 * self.SIDE, 2 * self.SIDE))
         # Columns 1000 to 1511 touch three tiles of 256; of these 512 rows are read
         needed = 3 * 512 * 3 * self.SIDE
