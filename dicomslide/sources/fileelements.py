@@ -65,7 +65,7 @@ class FileElements(Elements):
                 "for a file of its size"
             )
         # Doubling keeps the number of reads small; its bound keeps it from reading many pixels
-        ahead = len(self.data) + min(max(len(self.data), _STEP), _MAX_STEP)
+        ahead = min(max(2 * len(self.data), _STEP), len(self.data) + _MAX_STEP)
         stop = max(stop, min(ahead, self._known_end, self.limit))
         start = len(self.data)
         self.data += self.file.read([(self.origin + start, stop - start)])[0]
