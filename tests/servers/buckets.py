@@ -52,9 +52,11 @@ class BucketServer(RangeServer):
         prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
         most = min(int(query.get("max-keys", _PAGE)), _PAGE)
         after = query.get("continuation-token", query.get("start-after", ""))
+        # Nothing outside of this folder has the prefix, and there may be very much of it
+        folder = bucket / prefix[: prefix.rfind("/") + 1].lstrip("/")
         paths = {
             path.relative_to(bucket).as_posix(): path
-            for path in bucket.rglob("*")
+            for path in folder.rglob("*")
             if path.is_file()
         }
         found: dict[str, str] = {}
