@@ -36,6 +36,9 @@ def require_type(name: str, value: Any, *types: type) -> None:
 
 def integer(name: str, value: Any) -> int:
     """Convert an argument that must be an integer."""
+    # Nearly all are, and looking up other types takes longer
+    if type(value) is int:
+        return value
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
         raise ArgumentTypeError(f"{name}: expected an integer, got {type(value).__name__}")
     return int(value)

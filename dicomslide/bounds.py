@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import dask.config
@@ -41,7 +42,7 @@ def bound(name: str) -> int:
     key = f"dicomslide.keep.{name}"
     value = dask.config.get(key, _DEFAULTS[name])
     try:
-        found = int(parse_bytes(value))
+        found = _size(value)
     except (ArithmeticError, AttributeError, TypeError, ValueError):
         found = -1
     if found < 0:
@@ -49,6 +50,12 @@ def bound(name: str) -> int:
             f"{key}: expected a number of bytes such as '128 MiB', got {value!r}"
         )
     return found
+
+
+@lru_cache(maxsize=64)
+def _size(value: Any) -> int:
+    """Parse a number of bytes, which each read of pixels asks for."""
+    return int(parse_bytes(value))
 
 
 class Recent:

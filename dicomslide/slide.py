@@ -635,7 +635,9 @@ class Slide:
         """
         plane = self._plane(level, channel_index, focal_plane_index)
         base = self._arrangement.levels[0].geometry
-        starts = plane.geometry.pixels_at(base.to_slide(integer_pairs("offsets", offsets)))
+        starts = integer_pairs("offsets", offsets)
+        if plane.geometry != base:
+            starts = plane.geometry.pixels_at(base.to_slide(starts))
         return plane.matrix.read_regions(starts, size, out=out)
 
     def get_image_region_at_spacing(
