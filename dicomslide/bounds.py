@@ -52,7 +52,8 @@ def bound(name: str) -> int:
     return found
 
 
-@lru_cache(maxsize=64)
+# By type, as a number that is refused may equal one that is not
+@lru_cache(maxsize=64, typed=True)
 def _size(value: Any) -> int:
     """Parse a number of bytes, which each read of pixels asks for."""
     return int(parse_bytes(value))

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 from pathlib import Path
 
 import dask
@@ -50,6 +51,16 @@ def test_what_is_no_number_of_bytes_is_an_error(value):
     with (
         dask.config.set({"dicomslide.keep.colors": value}),
         pytest.raises(ValueError, match=r"dicomslide\.keep\.colors"),
+    ):
+        bound("colors")
+
+
+def test_what_is_no_number_of_bytes_may_equal_one():
+    with dask.config.set({"dicomslide.keep.colors": 5.0}):
+        assert bound("colors") == 5
+    with (
+        dask.config.set({"dicomslide.keep.colors": Decimal(5)}),
+        pytest.raises(ValueError, match=r"got Decimal"),
     ):
         bound("colors")
 

@@ -2,6 +2,7 @@
 
 from io import BytesIO
 
+from pydicom.charset import default_encoding
 from pydicom.dataelem import DataElement, RawDataElement, empty_value_for_VR
 from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
@@ -90,7 +91,8 @@ def raw_element(
     reader: FileElements, tag: BaseTag, encoded_vr: bytes, start: int, stop: int
 ) -> RawDataElement:
     """Make an element that pydicom parses on access."""
-    vr = encoded_vr.decode("ascii") or None
+    # Like every other unknown VR, one that is damaged matters only if the value is asked for
+    vr = encoded_vr.decode(default_encoding) or None
     value = bytes(memoryview(reader.data)[start:stop]) or empty_value_for_VR(vr, raw=True)
     return RawDataElement(tag, vr, stop - start, value, 0, reader.implicit, not reader.big_endian)
 

@@ -45,7 +45,7 @@ _PIXEL_DATA = {
 }
 _PREFIX = 132
 _CHARACTER_SET = 0x00080005
-_SOP_CLASS, _TRANSFER_SYNTAX = tag_of(0x00020002), tag_of(0x00020010)
+_SOP_CLASS, _TRANSFER_SYNTAX = 0x00020002, 0x00020010
 _NUMBER_OF_FRAMES = tag_of(0x00280008)
 # Digits of Number of Frames, an Integer String (PS3.5 6.2)
 _MAX_DIGITS = 12
@@ -72,8 +72,8 @@ class FileMeta:
 
     Parameters
     ----------
-    dataset : pydicom.dataset.FileMetaDataset
-        Its elements
+    elements : dict
+        For each tag, the header of the element, its offset in bytes, and that of its end
     transfer_syntax, sop_class : str
         Transfer Syntax UID and Media Storage SOP Class UID, empty where they are not stated
     reader : FileElements
@@ -82,7 +82,7 @@ class FileMeta:
         Offset in bytes of the data set, which follows
     """
 
-    dataset: FileMetaDataset
+    elements: dict[int, tuple[Element, int, int]]
     transfer_syntax: str
     sop_class: str
     reader: FileElements
@@ -140,21 +140,20 @@ def read_file_meta(file: File) -> FileMeta | None:
     if not prefix.endswith(b"DICM"):
         return None
     reader = FileElements(file, prefix)
-    elements: dict[BaseTag, RawDataElement | DataElement] = {}
+    elements = {}
+    uids = {_TRANSFER_SYNTAX: b"", _SOP_CLASS: b""}
     position = _PREFIX
     while position + 8 <= file.size:
         element = reader.element(position)
-        if element[0] >> 16 != 0x0002:
+        tag, _, value, _ = element
+        if tag >> 16 != 0x0002:
             break
-        tag = tag_of(element[0])
-        elements[tag], position = _read_element(reader, tag, element, position, default_encoding)
-    uids = (getattr(elements.get(tag), "value", None) for tag in (_TRANSFER_SYNTAX, _SOP_CLASS))
-    syntax, sop_class = (
-        uid.strip(b" \0").decode("ascii", "replace") if isinstance(uid, bytes) else ""
-        for uid in uids
-    )
-    with reading(file.path):
-        return FileMeta(FileMetaDataset(elements), syntax, sop_class, reader, position)
+        start, position = position, reader.end_of(element)
+        elements[tag] = element, start, position
+        if tag in uids:
+            uids[tag] = bytes(reader.data[value:position])
+    syntax, sop_class = (uid.strip(b" \0").decode("ascii", "replace") for uid in uids.values())
+    return FileMeta(elements, syntax, sop_class, reader, position)
 
 
 def read_header(file: File, meta: FileMeta | None = None) -> Header:
@@ -184,6 +183,9 @@ def read_header(file: File, meta: FileMeta | None = None) -> Header:
     start, syntax, reader = meta.stop, meta.transfer_syntax, meta.reader
     if not f"{syntax}.".startswith(f"{ImplicitVRLittleEndian}."):
         raise UnsupportedError(f"{file.path}: transfer syntax {syntax!r} is not one of DICOM")
+    with reading(file.path):
+        # The elements of the data set may drop those before them, and change the encoding
+        file_meta = _file_meta_dataset(meta)
     place: File = file
     if syntax == DeflatedExplicitVRLittleEndian:
         place, start = InflatedFile(file, start), 0
@@ -195,8 +197,16 @@ def read_header(file: File, meta: FileMeta | None = None) -> Header:
     reader.implicit = syntax == ImplicitVRLittleEndian
     with reading(file.path):
         dataset, pixels = _walk(reader, start)
-        dataset.file_meta = meta.dataset
+        dataset.file_meta = file_meta
     return Header(dataset, place, syntax, *pixels)
+
+
+def _file_meta_dataset(meta: FileMeta) -> FileMetaDataset:
+    elements = {}
+    for number, (element, start, stop) in meta.elements.items():
+        tag = tag_of(number)
+        elements[tag] = _element(meta.reader, tag, element, start, stop, default_encoding)
+    return FileMetaDataset(elements)
 
 
 def _walk(
@@ -240,7 +250,8 @@ def _walk(
             position, stop = _end_of_groups(reader, element, _frames(elements))
             elements[tag] = raw_element(reader, tag, b"SQ", value, stop)
         else:
-            elements[tag], position = _read_element(reader, tag, element, position, encoding)
+            start, position = position, reader.end_of(element)
+            elements[tag] = _element(reader, tag, element, start, position, encoding)
         if number == _CHARACTER_SET:
             encoding = convert_encodings(convert_raw_data_element(elements[tag]).value)
     dataset = HeaderDataset(elements)
@@ -248,15 +259,19 @@ def _walk(
     return dataset, pixels or (None, reader.origin + position, 0, b"")
 
 
-def _read_element(
-    reader: FileElements, tag: BaseTag, element: Element, start: int, encoding: str | list[str]
-) -> tuple[RawDataElement | DataElement, int]:
-    """Read an element whose header was parsed; return it and the position of its end."""
+def _element(
+    reader: FileElements,
+    tag: BaseTag,
+    element: Element,
+    start: int,
+    stop: int,
+    encoding: str | list[str],
+) -> RawDataElement | DataElement:
+    """Make an element of which the header was parsed, and the end found."""
     _, vr, value, length = element
-    stop = reader.end_of(element)
     if length != UNDEFINED:
-        return raw_element(reader, tag, vr, value, stop), stop
-    return parsed_element(reader, tag, start, stop, encoding), stop
+        return raw_element(reader, tag, vr, value, stop)
+    return parsed_element(reader, tag, start, stop, encoding)
 
 
 def _is_passed_over(element: Element) -> bool:

@@ -259,6 +259,13 @@ class TestReading:
         assert spacing_between_planes(image) == 0.0015
 
 
+def test_rounded_direction_cosines_lead_back_to_the_same_pixels():
+    cosines = (0.7071, 0.7074, 0, -0.7071, 0.7068, 0)
+    geometry = ImageGeometry((10.0, 20.0, 0.0), cosines, (0.001, 0.002))
+    pixels = [(0, 0), (100_000, 50_000)]
+    assert geometry.to_pixels(geometry.to_slide(pixels)) == pytest.approx(np.array(pixels))
+
+
 class TestLevelsOfAPyramid:
     """Centres of the pixels of a level, counted in pixels of the base level."""
 
@@ -293,6 +300,18 @@ class TestLevelsOfAPyramid:
         turned = ImageGeometry(self.BASE.origin, (1, 0, 0, 0, -1, 0), (0.002, 0.002))
         with pytest.raises(InvalidImageError, match=r"parallel"):
             turned.as_level_of(self.BASE)
+        with pytest.raises(InvalidImageError, match=r"parallel"):
+            self.BASE.as_level_of(turned)
+
+    @pytest.mark.parametrize("cosines", [(0.01, -1, 0, -1, 0.01, 0), (-0.01, -1, 0, -1, -0.01, 0)])
+    def test_a_turn_either_way_is_not_parallel(self, cosines):
+        turned = dataclasses.replace(self.BASE, orientation=cosines)
+        assert not turned.is_parallel_to(self.BASE)
+
+    @pytest.mark.parametrize("origin", [(10.0, 19.0), (9.0, 20.0)])
+    def test_an_origin_that_is_equal_along_one_axis_is_another_one(self, origin):
+        assert not self.level(2, origin).repeats_origin_of(self.BASE)
+        assert self.level(2, origin).repeats_origin_of(self.level(4, origin))
 
 
 class TestPixelsOfAGrid:

@@ -6,7 +6,7 @@ import warnings
 
 import pydicom
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileDataset
@@ -68,6 +68,10 @@ def test_a_value_is_that_of_pydicom(read):
             assert dataset.get(keyword, 7) == Dataset.get(other, keyword, 7)
 
 
+# pydicom changes the first of several numbers in the descriptor of a palette
+@example("SS", b"\x00\x80\x00\x00\x10\x00", "RedPaletteColorLookupTableDescriptor", "utf8", True)
+@example("UN", b"\x05\x00", "Rows", "utf8", True)
+@example("LO", b"\xc3\xa4", "PatientName", None, True)
 @given(
     vr=st.sampled_from(sorted(PLAIN)),
     value=st.binary(max_size=24) | st.from_regex(rb"[0-9.\\\\ -]*", fullmatch=True),
@@ -133,6 +137,14 @@ def test_an_element_is_got_by_its_tag(read):
         assert dataset.get(0x00104000) is None
         with pytest.raises(TypeError):
             dataset.get(object())
+
+
+def test_a_value_is_converted_once(read):
+    for dataset in read():
+        if types := dataset.get("ImageType"):
+            types.append("MORE")
+            assert dataset.get("ImageType") is dataset.ImageType
+            assert dataset.ImageType[-1] == "MORE"
 
 
 def test_a_value_that_was_changed_is_the_new_one(read):
