@@ -201,7 +201,7 @@ class ImageGeometry:
         """
         offsets = np.asarray(slide_coordinates, dtype=np.float64) - np.array(self.origin)
         indices: NDArray[np.float64] = (
-            offsets @ _along_axes(self.orientation) / np.array(self.spacing)
+            offsets @ _along_axes(tuple(self.orientation)) / np.array(self.spacing)
         )
         return indices
 

@@ -83,6 +83,16 @@ class TestFrames:
         ).paths[0]
         assert open_image_file(path)[1].read(range(FRAMES)) == expected_frames(path)
 
+    @pytest.mark.parametrize("missing", ["ExtendedOffsetTable", "ExtendedOffsetTableLengths"])
+    def test_half_of_an_extended_offset_table_is_none(self, make_slide, tmp_path, missing):
+        path = make_slide(transfer_syntax=JPEGBaseline8Bit, offset_table="extended").paths[0]
+        dataset = pydicom.dcmread(path)
+        del dataset[missing]
+        dataset.save_as(tmp_path / "half.dcm")
+        assert open_image_file(tmp_path / "half.dcm")[1].read(range(FRAMES)) == (
+            expected_frames(path)
+        )
+
     def test_frames_are_located_once_by_threads_that_read_side_by_side(
         self, make_slide, monkeypatch
     ):
