@@ -45,6 +45,7 @@ from dicomslide.metadata.flavors import (
     is_presentation_state,
     is_volume_image,
 )
+from dicomslide.metadata.geometry import ImageGeometry
 from dicomslide.metadata.matching import (
     Coded,
     any_code_matches,
@@ -634,10 +635,7 @@ class Slide:
             are background
         """
         plane = self._plane(level, channel_index, focal_plane_index)
-        base = self._arrangement.levels[0].geometry
-        starts = integer_pairs("offsets", offsets)
-        if plane.geometry != base:
-            starts = plane.geometry.pixels_at(base.to_slide(starts))
+        starts = self._starts(plane.geometry, integer_pairs("offsets", offsets))
         return plane.matrix.read_regions(starts, size, out=out)
 
     def get_image_region_at_spacing(
@@ -687,8 +685,9 @@ class Slide:
         dicomslide.spacing.image_at_spacing : Lazy array of the whole slide
         """
         array, grid = self._level_at_spacing(spacing, channel_index, focal_plane_index)
-        base = self._arrangement.levels[0].geometry
-        starts = grid.geometry.pixels_at(base.to_slide([integer_pair("offset", offset)]))
+        starts = self._starts(
+            grid.geometry, integer_pairs("offset", [integer_pair("offset", offset)])
+        )
         (row, column), (rows, columns) = starts[0].tolist(), region_size(size)
         return array.read(range(row, row + rows), range(column, column + columns))
 
@@ -1098,6 +1097,11 @@ class Slide:
                 f"no image of focal plane {focal_plane_index} at level {level}, only {found}"
             )
         return plane
+
+    def _starts(self, grid: ImageGeometry, offsets: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Find the pixels of a grid in which the centres of pixels of the base level lie."""
+        base = self._arrangement.levels[0].geometry
+        return offsets if grid == base else grid.pixels_at(base.to_slide(offsets))
 
     def _level_at_spacing(
         self, spacing: float, channel_index: int, focal_plane_index: int

@@ -27,6 +27,7 @@ def interrupted(seconds: float) -> Iterator[None]:
             try:
                 yield
             finally:
+                # An interrupt may come before the timer is stopped here, and is suppressed, too
                 signal.setitimer(signal.ITIMER_REAL, 0)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)

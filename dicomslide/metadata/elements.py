@@ -153,11 +153,9 @@ class Elements:
                 return value
             if (tag == ITEM) == (outer_tag == ITEM):
                 raise self._unexpected(tag, position)
-            if outer_vr in (b"OB", b"OW"):
-                # The items of encapsulated pixel data are fragments, which hold no elements
-                position = value + length
-                self.need(position)
-            elif not vr or vr == b"SQ" or length == UNDEFINED:
+            # The items of encapsulated pixel data are fragments, which hold no elements
+            is_fragment = outer_vr in (b"OB", b"OW")
+            if not is_fragment and (not vr or vr == b"SQ" or length == UNDEFINED):
                 position = self.end_of(inner, depth)
             else:
                 position = value + length
